@@ -1,0 +1,43 @@
+"""The on-disk format of BigEarthNet shards: `SPEC.md` in this folder is its specification.
+
+import shards
+store = shards.open("DIR")
+patch = store.read(0)                     # patch.b10, patch.b20, patch.b60, patch.labels, …
+out = numpy.empty((256, shards.RECORD_VALUES), numpy.uint16)
+store.read_into(range(256), out)          # decoded by a thread pool
+"""
+
+import os
+
+from shards.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
+from shards.classes import CLASSES
+from shards.codec import CODECS, record_decoder
+from shards.errors import CorruptShard, ShardError, UnfinishedStore
+from shards.index import Index
+from shards.manifest import SPLITS, Manifest
+from shards.patch import Patch
+from shards.store import Store
+
+__all__ = [
+    "BANDS",
+    "CLASSES",
+    "CODECS",
+    "GROUPS",
+    "RECORD_BYTES",
+    "RECORD_VALUES",
+    "SPLITS",
+    "CorruptShard",
+    "Index",
+    "Manifest",
+    "Patch",
+    "ShardError",
+    "Store",
+    "UnfinishedStore",
+    "open",
+    "record_decoder",
+]
+
+
+def open(folder: str | os.PathLike[str], *, num_threads: int | None = None) -> Store:
+    """Open a finished store for reading; see `Store`."""
+    return Store(folder, num_threads=num_threads)
