@@ -73,6 +73,7 @@ class Manifest:
         files: index and histogram file.
         seed: seed of the shuffle.
         patches_per_shard: patches of a full shard.
+        source_bytes: bytes of the band files that were read.
         left_out: patches of the source that are not in the store, by reason.
         bands: band names in record order.
         classes: class names in label order.
@@ -88,6 +89,7 @@ class Manifest:
     files: tuple[FileInfo, ...]
     seed: int
     patches_per_shard: int
+    source_bytes: int
     left_out: dict[str, int] = field(default_factory=dict)
     bands: tuple[str, ...] = BANDS
     classes: tuple[str, ...] = CLASSES
@@ -131,6 +133,7 @@ class Manifest:
                 files=tuple(FileInfo(**file) for file in raw["files"]),
                 seed=raw["seed"],
                 patches_per_shard=raw["patches_per_shard"],
+                source_bytes=raw["source_bytes"],
                 left_out=raw["left_out"],
                 bands=tuple(raw["bands"]),
                 classes=tuple(raw["classes"]),

@@ -33,7 +33,8 @@ class Histograms:
 
     def next_record(self) -> NDArray[np.uint16]:
         """Return room for the next record, (80000,) uint16; it counts once `commit` is called."""
-        return self._pending[self._num_pending]
+        record: NDArray[np.uint16] = self._pending[self._num_pending]
+        return record
 
     def commit(self) -> None:
         """Count the record that `next_record` returned."""

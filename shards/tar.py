@@ -1,7 +1,7 @@
 """The WebDataset store: USTAR tars of `<key>.s2`, `<key>.labels` and `<key>.json`, with DALI index files.
 
-The headers are made in this file because those of the standard library cost a fifth of the time that compressing the
-record takes; that the result is an ordinary tar is what the tests show with the standard library, webdataset and DALI.
+The headers are made in this file because those of the standard library cost half as much time as compressing the
+record; that the result is an ordinary tar is what the tests show with the standard library, webdataset and DALI.
 """
 
 import hashlib

@@ -15,13 +15,14 @@ import numpy as np
 import zarr
 from crc32c import crc32c
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec
+from zarr.codecs import BloscCname, BloscCodec, BytesCodec
 
 from shards.bands import GROUPS, BandGroup
 from shards.classes import CLASSES
 from shards.codec import Codec
 from shards.manifest import FileInfo
 
+_METADATA: Final = "zarr.json"
 _ABSENT: Final = np.uint64(2**64 - 1)
 
 
@@ -65,7 +66,8 @@ class ZarrShardWriter:
 
 def write_root(folder: Path, attributes: dict[str, Any]) -> None:
     """Write the metadata of the root group."""
-    zarr.create_group(folder, attributes=attributes, zarr_format=3, overwrite=False)
+    (folder / _METADATA).unlink(missing_ok=True)
+    zarr.create_group(folder, attributes=attributes, zarr_format=3)
 
 
 def write_split(
@@ -89,6 +91,9 @@ def write_split(
         codec: codec of the inner chunks of the pixel arrays.
         attributes: attributes of the group.
     """
+    # Metadata of an interrupted run goes first: to overwrite an array would delete its shards.
+    for metadata in (folder / split).rglob(_METADATA):
+        metadata.unlink()
     group = zarr.create_group(folder, path=split, attributes=attributes, zarr_format=3)
     compressors = None if codec.cname is None else _blosc(codec)
     for band_group in GROUPS:
@@ -123,7 +128,7 @@ def write_split(
 
 def _blosc(codec: Codec) -> BloscCodec:
     assert codec.cname is not None
-    return BloscCodec(cname=codec.cname, clevel=codec.clevel, shuffle="bitshuffle", typesize=2, blocksize=0)
+    return BloscCodec(cname=BloscCname(codec.cname), clevel=codec.clevel, shuffle="bitshuffle", typesize=2, blocksize=0)
 
 
 def _pixel_dimensions(group: BandGroup) -> tuple[str, str, str, str]:

@@ -1,0 +1,264 @@
+"""`bep build-shards`: from trees of GeoTIFFs to a finished store."""
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Final, Protocol
+
+from bigearth_pipeline.annotations import read_v1_annotations
+from bigearth_pipeline.cluster import Cluster, open_cluster
+from bigearth_pipeline.config import WORK, BuildConfig, build_note, claim
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.finish import finish_store
+from bigearth_pipeline.plan import ShardPlan, plan_shards, without
+from bigearth_pipeline.select import (
+    BAD,
+    NO_FOLDER,
+    NO_ROW,
+    Quarantined,
+    Selection,
+    select_v1,
+    select_v2,
+    unique_folders,
+)
+from bigearth_pipeline.shard_task import ShardOptions, ShardResult, finished_shard, write_shard
+from bigearth_pipeline.sources import Source, find_source
+from bigearth_pipeline.tables import (
+    Metadata,
+    SplitLists,
+    find_metadata,
+    find_split_lists,
+    read_metadata,
+    read_split_lists,
+)
+from shards.durable import atomic_write
+from shards.manifest import Manifest
+
+QUARANTINE: Final = "quarantine.jsonl"
+UNMATCHED: Final = "unmatched.csv"
+_ANNOTATIONS_A_TASK: Final = 4096
+
+
+class Watcher(Protocol):
+    """Is told how a build goes."""
+
+    def say(self, text: str) -> None:
+        """Take a line for the user."""
+
+    def start(self, total: int, done: int) -> None:
+        """Take the number of patches of the build and of those that an earlier run has done."""
+
+    def advance(self, count: int) -> None:
+        """Take a number of patches done; called from another thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """What a build did.
+
+    Attributes:
+        manifest: the store's.
+        built: patches written by this run.
+        seconds: wall time of this run.
+        build_seconds: of these, from the first shard task to the last.
+        unmatched: table rows without folders and folders without rows, by kind.
+        bad: patches in quarantine.
+        finished_before: the store was already finished; nothing was done.
+    """
+
+    manifest: Manifest
+    built: int
+    seconds: float
+    build_seconds: float
+    unmatched: dict[str, int]
+    bad: int
+    finished_before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    metadata: Metadata | None
+    lists: SplitLists | None
+    paths: tuple[Path, ...]
+
+
+def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher) -> BuildSummary:
+    """Build a store, or the rest of one.
+
+    Args:
+        config: what to build.
+        workers: local worker processes, if there is no scheduler.
+        scheduler: address of an existing Dask scheduler, whose workers see the same paths.
+        watcher: is told how it goes.
+
+    Raises:
+        PipelineError: the build cannot be done, or has bad patches that are not allowed for.
+    """
+    started = time.perf_counter()
+    sources = _find_sources(config)
+    tables = _read_tables(config, sources)
+    folders, bad_names = unique_folders([found for source in sources for found in source.folders()])
+    watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
+    note = build_note(config, sources, tables.paths, folders)
+    with claim(config.out, note, overwrite=config.overwrite) as finished:
+        if finished:
+            return BuildSummary(Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, True)
+        options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
+        with open_cluster(workers, scheduler, watcher.advance) as cluster:
+            selection = _select(config, sources[0], tables, folders, cluster)
+            selection.bad += bad_names
+            unmatched = _write_unmatched(config, selection)
+            _refuse_empty(selection, config)
+            plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
+            build_started = time.perf_counter()
+            results, built = _run(plan, options, cluster, watcher)
+            bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
+            _write_quarantine(config.out, bad)
+            if len(bad) > config.allow_bad:
+                raise PipelineError(_describe_bad(config, bad))
+            if any(result.bad for result in results.values()):
+                plan = without(plan, frozenset(patch.key for patch in bad))
+                if not plan:
+                    raise PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")
+                results, more = _run(plan, options, cluster, watcher)
+                built += more
+            build_seconds = time.perf_counter() - build_started
+        left_out = Counter(selection.left_out)
+        if bad:
+            left_out[BAD] = len(bad)
+        manifest = finish_store(
+            plan,
+            results,
+            options,
+            source_version=sources[0].version,
+            seed=config.rules.seed,
+            left_out=dict(sorted(left_out.items())),
+        )
+    return BuildSummary(manifest, built, time.perf_counter() - started, build_seconds, unmatched, len(bad))
+
+
+def _find_sources(config: BuildConfig) -> list[Source]:
+    sources = [find_source(path) for path in config.sources]
+    if len({source.version for source in sources}) > 1:
+        raise PipelineError(
+            f"sources are of different BigEarthNet versions: {', '.join(f'{s.root} ({s.version})' for s in sources)}"
+        )
+    return sources
+
+
+def _names(sources: Sequence[Source]) -> str:
+    return ", ".join(str(source.root) for source in sources)
+
+
+def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
+    # In and beside what the user named, and beside the tree that was found there.
+    places = [
+        place
+        for given, source in zip(config.sources, sources, strict=True)
+        for place in (given, source.root, source.root.parent, given.parent)
+    ]
+    metadata_paths = list(config.metadata) or find_metadata(places)
+    metadata = read_metadata(metadata_paths) if metadata_paths else None
+    if sources[0].version == "v2":
+        if metadata is None:
+            raise PipelineError(
+                f"no metadata.parquet in or beside {_names(sources)}: BigEarthNet v2 keeps its labels there; "
+                "name it with --metadata"
+            )
+        return _Tables(metadata, None, tuple(metadata_paths))
+    folder = config.splits or find_split_lists(places)
+    lists = read_split_lists(folder) if folder else None
+    if lists is None and config.rules.split_by is None:
+        raise PipelineError(
+            f"no split lists (train.csv, val.csv, test.csv) in or beside {_names(sources)}: "
+            "name their folder with --splits, or split by name with --split-by hash:80/10/10"
+        )
+    return _Tables(metadata, lists, (*metadata_paths, *(lists.paths if lists else ())))
+
+
+def _select(
+    config: BuildConfig, source: Source, tables: _Tables, folders: dict[str, str], cluster: Cluster
+) -> Selection:
+    if source.version == "v2":
+        assert tables.metadata is not None
+        return select_v2(folders, tables.metadata, config.rules)
+
+    def annotate(patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
+        starts = range(0, len(patches), _ANNOTATIONS_A_TASK)
+        chunks = [tuple(patches[start : start + _ANNOTATIONS_A_TASK]) for start in starts]
+        results = dict(cluster.map(_annotate, chunks))
+        return [annotation for chunk in chunks for annotation in results[chunk]]
+
+    return select_v1(folders, annotate, tables.lists, tables.metadata, config.rules)
+
+
+def _annotate(patches: Sequence[tuple[str, str]], progress: object) -> list[tuple[int, str] | str]:
+    return read_v1_annotations(patches)
+
+
+def _run(
+    plan: Sequence[ShardPlan], options: ShardOptions, cluster: Cluster, watcher: Watcher
+) -> tuple[dict[str, ShardResult], int]:
+    """Write the shards that are not there yet; return the results of all, and the number of patches written."""
+    results = {shard.name: result for shard in plan if (result := finished_shard(shard, options))}
+    # Large shards first, so that the workers end together.
+    missing = sorted(
+        (shard for shard in plan if shard.name not in results), key=lambda shard: (-len(shard.entries), shard.name)
+    )
+    total = sum(len(shard.entries) for shard in plan)
+    watcher.start(total, total - sum(len(shard.entries) for shard in missing))
+    built = 0
+    for shard, result in cluster.map(write_shard, missing, options):
+        results[shard.name] = result
+        built += result.info.count if result.info else 0
+    return results, built
+
+
+def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
+    if not selection.entries:
+        reasons = [f"{count:,} {reason}" for reason, count in sorted(selection.left_out.items())]
+        if selection.bad:
+            _write_quarantine(config.out, selection.bad)
+            reasons.append(f"{len(selection.bad):,} {BAD}")
+        raise PipelineError(f"no patch is left to store: {', '.join(reasons) or 'the source is empty'}")
+
+
+def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int]:
+    counts = dict(Counter(kind for kind, _ in selection.unmatched))
+    path = config.out / UNMATCHED
+    if not counts:
+        path.unlink(missing_ok=True)
+        return counts
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([("what", "patch"), *selection.unmatched])
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
+    if config.require_all:
+        facts = ", ".join(f"{counts[kind]:,} × {kind}" for kind in (NO_FOLDER, NO_ROW) if kind in counts)
+        raise PipelineError(f"--require-all: {facts}; they are listed in {path}")
+    return counts
+
+
+def _write_quarantine(out: Path, bad: Sequence[Quarantined]) -> None:
+    path = out / QUARANTINE
+    if not bad:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_write(path) as file:
+        for patch in sorted(bad, key=lambda patch: (patch.key, patch.folder)):
+            file.write(json.dumps(asdict(patch)).encode() + b"\n")
+
+
+def _describe_bad(config: BuildConfig, bad: Sequence[Quarantined]) -> str:
+    first = min(bad, key=lambda patch: (patch.key, patch.folder))
+    allowed = f"more than --allow-bad {config.allow_bad}" if config.allow_bad else "and none is allowed"
+    return (
+        f"{len(bad):,} bad {'patch' if len(bad) == 1 else 'patches'}, {allowed}, so the store is not finished; "
+        f"the first: {first.key}: {first.reason}. All are in {config.out / QUARANTINE}; mend them and run again, "
+        f"or leave them out with --allow-bad {len(bad)}"
+    )

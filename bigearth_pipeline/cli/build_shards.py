@@ -1,0 +1,181 @@
+"""`bep build-shards`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bigearth_pipeline.build import BuildSummary
+
+_CODECS = ("blosc-lz4", "blosc-zstd", "raw")  # The names of `shards.CODECS`, whose import would slow the help.
+
+
+def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """Parse `hash:TRAIN/VALIDATION/TEST` (percent)."""
+    if value is None:
+        return None
+    kind, _, text = value.partition(":")
+    parts = text.split("/")
+    if kind != "hash" or len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r} is not of the form hash:80/10/10")
+    train, validation, test = (int(part) for part in parts)
+    if train + validation + test != 100:
+        raise click.BadParameter(f"the shares of {value!r} add up to {train + validation + test}, expected 100")
+    return train, validation, test
+
+
+@click.command("build-shards")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the store.")
+@click.option(
+    "--format",
+    "store_format",
+    type=click.Choice(["webdataset", "zarr"]),
+    default="webdataset",
+    show_default=True,
+    help="Tars for streaming, or Zarr v3 arrays.",
+)
+@click.option("--codec", type=click.Choice(_CODECS), default="blosc-lz4", show_default=True, help="Record compression.")
+@click.option(
+    "--metadata",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="BigEarthNet v2 table (Parquet); repeat it to add the snow/cloud table. Default: those in or beside SOURCE.",
+)
+@click.option(
+    "--splits",
+    type=click.Path(path_type=Path),
+    help="Folder of v1's split lists (train.csv, val.csv, test.csv; plain, .bz2 or .gz). Default: in or beside SOURCE.",
+)
+@click.option("--include-snow-cloud", is_flag=True, help="Also take patches with seasonal snow, clouds or shadows.")
+@click.option(
+    "--split-by",
+    metavar="hash:A/B/C",
+    callback=_split_shares,
+    help="Split patches that have no split by a hash of their names, into A % train, B % validation, C % test.",
+)
+@click.option("--patches-per-shard", type=click.IntRange(min=1), default=2048, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffle.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Use an existing Dask scheduler, whose workers see the same paths."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Store at most so many patches, a sample over all splits.")
+@click.option(
+    "--allow-bad", type=click.IntRange(min=0), default=0, show_default=True, help="Bad patches to put up with."
+)
+@click.option("--require-all", is_flag=True, help="Table rows without folders and folders without rows are an error.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier build in the directory.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def build_shards(
+    sources: tuple[Path, ...],
+    out: Path,
+    store_format: Any,
+    codec: str,
+    metadata: tuple[Path, ...],
+    splits: Path | None,
+    include_snow_cloud: bool,
+    split_by: tuple[int, int, int] | None,
+    patches_per_shard: int,
+    seed: int,
+    workers: int | None,
+    scheduler: str | None,
+    limit: int | None,
+    allow_bad: int,
+    require_all: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Turn BigEarthNet GeoTIFFs into compressed shards with exact statistics.
+
+    SOURCE is an unpacked BigEarthNet v1 or v2 tree; which one is found by looking. The build can be stopped at any
+    time: the same command resumes it, and the result has the same bytes as that of an uninterrupted build.
+    """
+    from bigearth_pipeline.cli.errors import reported
+
+    with reported(f"interrupted; no work is lost: the same command resumes the build in {out}"):
+        from bigearth_pipeline.build import build
+        from bigearth_pipeline.cli.console import PatchProgress
+        from bigearth_pipeline.config import BuildConfig, default_workers
+        from bigearth_pipeline.select import Rules
+
+        config = BuildConfig(
+            sources=sources,
+            out=out,
+            format=store_format,
+            codec=codec,
+            metadata=metadata,
+            splits=splits,
+            rules=Rules(include_snow_cloud, split_by, limit, seed),
+            patches_per_shard=patches_per_shard,
+            allow_bad=allow_bad,
+            require_all=require_all,
+            overwrite=overwrite,
+        )
+        with PatchProgress("building") as progress:
+            summary = build(config, workers=workers or default_workers(), scheduler=scheduler, watcher=progress)
+        if as_json:
+            import json
+
+            click.echo(json.dumps(_summary_json(summary, out)))
+        else:
+            _print_summary(summary, out)
+
+
+def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:
+    manifest = summary.manifest
+    return {
+        "out": str(out),
+        "format": manifest.format,
+        "codec": manifest.codec,
+        "source_version": manifest.source_version,
+        "patches": manifest.count,
+        "splits": {name: split.count for name, split in manifest.splits.items()},
+        "shards": len(manifest.shards),
+        "left_out": manifest.left_out,
+        "unmatched": summary.unmatched,
+        "bad": summary.bad,
+        "source_bytes": manifest.source_bytes,
+        "store_bytes": manifest.size_bytes,
+        "ratio": manifest.source_bytes / manifest.size_bytes,
+        "built": summary.built,
+        "seconds": summary.seconds,
+        "patches_per_second": summary.built / summary.seconds if summary.built else None,
+        "finished_before": summary.finished_before,
+    }
+
+
+def _print_summary(summary: "BuildSummary", out: Path) -> None:
+    from rich.table import Table
+
+    from bigearth_pipeline.build import UNMATCHED
+    from bigearth_pipeline.cli.console import human_bytes, print_table
+
+    manifest = summary.manifest
+    if summary.finished_before:
+        click.echo(f"{out} is finished already: nothing to do")
+    table = Table(title=f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
+    table.add_column("")
+    table.add_column("patches", justify="right")
+    table.add_column("shards", justify="right")
+    for name, split in manifest.splits.items():
+        shards = sum(shard.split == name for shard in manifest.shards)
+        table.add_row(name, f"{split.count:,}", f"{shards:,}")
+    table.add_row("stored", f"{manifest.count:,}", f"{len(manifest.shards):,}", end_section=True, style="bold")
+    for reason, count in manifest.left_out.items():
+        table.add_row(f"left out: {reason}", f"{count:,}", "")
+    for kind, count in summary.unmatched.items():
+        table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
+    print_table(table)
+    ratio = manifest.source_bytes / manifest.size_bytes
+    click.echo(
+        f"{human_bytes(manifest.source_bytes)} of GeoTIFFs → {human_bytes(manifest.size_bytes)} of shards "
+        f"(ratio {ratio:.2f})"
+    )
+    if summary.built:
+        click.echo(
+            f"{summary.built:,} patches in {summary.seconds:.1f} s: {summary.built / summary.seconds:,.0f} patches/s "
+            f"({summary.built / summary.build_seconds:,.0f} without start and end)"
+        )
+    click.echo(f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first")

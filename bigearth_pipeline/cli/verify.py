@@ -1,0 +1,54 @@
+"""`bep verify`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="SOURCE",
+    type=click.Path(path_type=Path),
+    help="Also compare the pixels with these GeoTIFFs, bit for bit.",
+)
+@click.option("--sample", type=click.IntRange(min=1), help="Compare so many patches with --against.  [default: all]")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers: int | None, as_json: bool) -> None:
+    """Check every checksum, count and record of the store in DIR; exit with 1 if anything is wrong."""
+    from bigearth_pipeline.cli.errors import reported
+
+    if sample is not None and not against:
+        raise click.UsageError("--sample says how many patches to compare with --against, which is missing")
+    with reported():
+        import json
+        from dataclasses import asdict
+
+        from bigearth_pipeline.cli.console import PatchProgress, human_bytes
+        from bigearth_pipeline.config import default_workers
+        from bigearth_pipeline.verify import verify_store
+
+        with PatchProgress("verifying") as progress:
+            findings = verify_store(
+                folder,
+                against=against,
+                sample=sample,
+                workers=workers or default_workers(),
+                start=progress.start,
+                progress=progress.advance,
+            )
+        if as_json:
+            click.echo(json.dumps(asdict(findings)))
+        else:
+            for problem in findings.problems:
+                click.echo(problem)
+            if not findings.problems:
+                checked = f"{findings.patches:,} patches, {human_bytes(findings.bytes_read)} checked"
+                compared = f", {findings.compared:,} equal to their GeoTIFFs bit for bit" if against else ""
+                click.echo(f"{folder} is sound: {checked}{compared}")
+    if findings.problems:
+        number = len(findings.problems)
+        raise click.ClickException(f"{folder} has {number} problem{'s' if number > 1 else ''}")

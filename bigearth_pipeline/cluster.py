@@ -1,0 +1,135 @@
+"""Running tasks on Dask: a local cluster of processes, or an existing scheduler."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from bigearth_pipeline.errors import PipelineError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_TOPIC: Final = "bep-progress"
+_CONFIG: Final = {
+    "distributed.logging.distributed": "critical",
+    "distributed.admin.log-length": 0,
+    "distributed.worker.memory.target": False,  # Workers hold no results worth spilling.
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.scheduler.allowed-failures": 2,
+    "distributed.comm.timeouts.connect": "20s",
+}
+
+
+class Cluster:
+    """Connected workers.
+
+    Attributes:
+        num_workers: how many there are.
+    """
+
+    def __init__(self, client: Any, num_workers: int, progress: Callable[[int], None]) -> None:
+        self._client = client
+        self.num_workers = num_workers
+        client.subscribe_topic(_TOPIC, lambda event: progress(event[1]))
+
+    def map(self, function: Callable[..., Result], items: Iterable[Item], *args: Any) -> Iterator[tuple[Item, Result]]:
+        """Run `function(item, *args, progress)` on the workers and yield (item, result) as they finish.
+
+        Only a few more tasks than there are workers are with the scheduler at any time, so neither it nor the driver
+        holds a large graph, and an interrupt has little to cancel.
+
+        Raises:
+            PipelineError: a worker was lost.
+            Exception: what the function raised.
+        """
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
+        waiting = iter(items)
+        item_of: dict[str, Item] = {}
+        running = as_completed(loop=self._client.loop)
+
+        def submit(item: Item) -> None:
+            future = self._client.submit(_run, function, item, *args, pure=False, retries=0)
+            item_of[future.key] = item
+            running.add(future)
+
+        for item in islice(waiting, 2 * self.num_workers):
+            submit(item)
+        for future in running:
+            item = item_of.pop(future.key)
+            try:
+                result = future.result()
+            except KilledWorker as err:
+                raise PipelineError(
+                    f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
+                    "use fewer --workers or a smaller --patches-per-shard"
+                ) from err
+            for following in islice(waiting, 1):
+                submit(following)
+            yield item, result
+
+
+def _run(function: Callable[..., Result], *args: Any) -> Result:
+    from distributed import get_worker
+
+    worker = get_worker()
+    return function(*args, lambda count: worker.log_event(_TOPIC, count))
+
+
+@contextmanager
+def open_cluster(
+    workers: int, scheduler: str | None = None, progress: Callable[[int], None] = lambda _: None
+) -> Iterator[Cluster]:
+    """Connect to workers: `workers` local processes of one thread each, or those of a scheduler's address.
+
+    Local processes end with the block, and with this process however it ends.
+
+    Raises:
+        PipelineError: the scheduler does not answer or has no workers.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    with dask.config.set(_CONFIG), ExitStack() as stack:
+        if scheduler is None:
+            address = stack.enter_context(
+                _shielded_start(
+                    lambda: LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address=None,
+                        memory_limit=0,
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+            )
+            client = stack.enter_context(Client(address, set_as_default=False))
+        else:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout="20s", set_as_default=False))
+            except (OSError, ValueError) as err:
+                raise PipelineError(f"scheduler {scheduler} cannot be reached: {err}") from err
+            workers = len(client.scheduler_info(n_workers=-1)["workers"])
+            if not workers:
+                raise PipelineError(f"scheduler {scheduler} has no workers")
+        yield Cluster(client, workers, progress)
+
+
+def _shielded_start(start: Callable[[], Any]) -> Any:
+    """Start workers that never see Ctrl-C: the driver does, and stops them in order.
+
+    A blocked signal is inherited by threads and child processes, and one that comes meanwhile waits for this thread.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,9 @@
+"""What the pipeline reports to people: one line that names the thing, the expectation and the fact."""
+
+
+class PipelineError(Exception):
+    """A command cannot go on: missing source, unreadable table, a full disk, a refused option."""
+
+
+class BadPatch(Exception):
+    """A patch of the source cannot be used; the message is the reason that goes into the quarantine list."""

@@ -1,0 +1,177 @@
+"""Which patches of a source go into the store, and why the others do not."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bigearth_pipeline.annotations import date_of_key
+from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.plan import PatchEntry, hash_split, shuffle_rank
+from bigearth_pipeline.sources import is_safe_key
+from bigearth_pipeline.tables import Metadata, SplitLists
+
+NO_LABEL: Final = "none of the 19 classes"
+SNOW: Final = "seasonal snow"
+CLOUD: Final = "cloud or shadow"
+NO_SPLIT: Final = "no split"
+NO_ROW: Final = "folder without a table row"
+LIMIT: Final = "beyond --limit"
+BAD: Final = "bad patch (quarantine.jsonl)"
+
+NO_FOLDER: Final = "table row without a folder"
+
+Annotate = Callable[[Sequence[tuple[str, str]]], list[tuple[int, str] | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A patch that cannot be used, and why."""
+
+    key: str
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which patches to take.
+
+    Attributes:
+        include_snow_cloud: take patches with snow, clouds or shadows.
+        split_by: shares in percent for patches without a split; None leaves them out.
+        limit: take at most so many, a sample over all splits.
+        seed: seed of the shuffle, which also decides what a limit takes.
+    """
+
+    include_snow_cloud: bool = False
+    split_by: tuple[int, int, int] | None = None
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Selection:
+    """The outcome.
+
+    Attributes:
+        entries: patches to store.
+        left_out: patches left out, by reason.
+        bad: patches that cannot be used.
+        unmatched: (what is missing, patch name) of table rows without folders and folders without rows.
+    """
+
+    entries: list[PatchEntry] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    bad: list[Quarantined] = field(default_factory=list)
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
+
+    def quarantine(self, key: str, folder: str, reason: str) -> None:
+        """Note a patch that cannot be used."""
+        self.bad.append(Quarantined(key, folder, reason))
+
+
+def unique_folders(found: Sequence[tuple[str, str]]) -> tuple[dict[str, str], list[Quarantined]]:
+    """Return the folder of each patch name, in order of names, and the patches whose names are unsafe or repeated.
+
+    Of patches with the same name the first in order of folders is kept.
+    """
+    folders: dict[str, str] = {}
+    bad = []
+    for key, folder in sorted(found):
+        if not is_safe_key(key):
+            bad.append(Quarantined(key, folder, "unsafe patch name, expected letters, digits, '_' and '-' only"))
+        elif key in folders:
+            bad.append(Quarantined(key, folder, f"duplicate of {folders[key]}"))
+        else:
+            folders[key] = folder
+    return folders, bad
+
+
+def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules) -> Selection:
+    """Select from a v2 tree by its tables."""
+    selection = Selection()
+    for key, folder in folders.items():
+        row = metadata.row_of.get(key)
+        if row is None:
+            selection.left_out[NO_ROW] += 1
+            selection.unmatched.append((NO_ROW, key))
+            continue
+        if row in metadata.unknown_labels:
+            label = metadata.unknown_labels[row]
+            selection.quarantine(key, folder, f"label {label!r} is not in the 19-class nomenclature")
+            continue
+        try:
+            date = date_of_key(key)
+        except BadPatch as err:
+            selection.quarantine(key, folder, str(err))
+            continue
+        entry = PatchEntry(
+            key,
+            folder,
+            _split(metadata.splits[row], key, rules),
+            int(metadata.label_masks[row]),
+            metadata.countries[row],
+            date,
+            bool(metadata.snow[row]),
+            bool(metadata.cloud[row]),
+        )
+        _take(entry, rules, selection)
+    selection.unmatched += [(NO_FOLDER, key) for key in sorted(metadata.row_of.keys() - folders.keys())]
+    return _limited(selection, rules)
+
+
+def select_v1(
+    folders: dict[str, str], annotate: Annotate, lists: SplitLists | None, metadata: Metadata | None, rules: Rules
+) -> Selection:
+    """Select from a v1 tree by its JSON files and the split lists; a v2 table, if there is one, tells countries."""
+    selection = Selection()
+    patches = list(folders.items())
+    countries = metadata.country_of_v1 if metadata else {}
+    for (key, folder), annotation in zip(patches, annotate(patches), strict=True):
+        if isinstance(annotation, str):
+            selection.quarantine(key, folder, annotation)
+            continue
+        label_mask, date = annotation
+        entry = PatchEntry(
+            key,
+            folder,
+            _split(lists.split_of.get(key) if lists else None, key, rules),
+            label_mask,
+            countries.get(key),
+            date,
+            lists is not None and key in lists.snow,
+            lists is not None and key in lists.cloud,
+        )
+        _take(entry, rules, selection)
+    if lists:
+        selection.unmatched += [(NO_FOLDER, key) for key in sorted(lists.split_of.keys() - folders.keys())]
+    return _limited(selection, rules)
+
+
+def _split(known: str | None, key: str, rules: Rules) -> str:
+    """Return the split of a patch; empty if it has none."""
+    if known:
+        return known
+    return hash_split(key, rules.split_by) if rules.split_by else ""
+
+
+def _take(entry: PatchEntry, rules: Rules, selection: Selection) -> None:
+    if not entry.label_mask:
+        selection.left_out[NO_LABEL] += 1
+    elif entry.seasonal_snow and not rules.include_snow_cloud:
+        selection.left_out[SNOW] += 1
+    elif entry.cloud_or_shadow and not rules.include_snow_cloud:
+        selection.left_out[CLOUD] += 1
+    elif not entry.split:
+        selection.left_out[NO_SPLIT] += 1
+    else:
+        selection.entries.append(entry)
+
+
+def _limited(selection: Selection, rules: Rules) -> Selection:
+    if rules.limit is not None and len(selection.entries) > rules.limit:
+        selection.left_out[LIMIT] = len(selection.entries) - rules.limit
+        ranked = sorted(selection.entries, key=lambda entry: shuffle_rank(entry.key, rules.seed))
+        selection.entries = ranked[: rules.limit]
+    return selection

@@ -1,0 +1,268 @@
+"""Writing one shard: what a worker does. Its result is small; pixels never leave the worker."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+from crc32c import crc32c
+from numpy.typing import NDArray
+
+from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.plan import PatchEntry, ShardPlan
+from bigearth_pipeline.select import Quarantined
+from bigearth_pipeline.tiff import Georeference, TiffReader
+from shards.bands import PATCH_METRES
+from shards.classes import decode_labels, multi_hot
+from shards.codec import Codec, get_codec
+from shards.durable import atomic_write
+from shards.index import PARTS, index_schema, write_table
+from shards.manifest import FileInfo, ShardInfo, StoreFormat
+from shards.statistics import Histograms, histogram_table
+from shards.tar import TarShardWriter
+
+PROGRESS_EVERY: Final = 64  # patches
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """What all shards of a store have in common.
+
+    Attributes:
+        out: the store.
+        work: folder for what the final step needs of each shard.
+        format: `webdataset` or `zarr`.
+        codec: name of the record codec.
+        patches_per_shard: patches of a full shard.
+    """
+
+    out: Path
+    work: Path
+    format: StoreFormat
+    codec: str
+    patches_per_shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What became of a shard: its description, or the bad patches that kept it from being written."""
+
+    info: ShardInfo | None
+    bad: tuple[Quarantined, ...]
+    bytes_read: int
+
+
+class _Writer(Protocol):
+    """Takes patches one by one."""
+
+    def add(
+        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
+    ) -> list[tuple[int, int, int]]:
+        """Write a patch; return offset, length and CRC-32C of each of its stored parts."""
+
+    def finish(self) -> None:
+        """Write what comes behind the last patch."""
+
+    def files(self) -> tuple[FileInfo, ...]:
+        """Describe the finished files."""
+
+
+def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int], None]) -> ShardResult:
+    """Read the patches of a shard and write it, unless one of them is bad.
+
+    With a bad patch the others are still read, so that one run finds all bad ones, but nothing is written.
+
+    Args:
+        plan: the shard.
+        options: what all shards have in common.
+        progress: called with a number of patches done since the last call.
+
+    Raises:
+        OSError: the store cannot be written to.
+    """
+    histograms = Histograms()
+    columns: dict[str, list[Any]] = {name: [] for name in index_schema(options.format).names}
+    bad: list[Quarantined] = []
+    with TiffReader() as reader, _open_writer(plan, options) as (writer, keep):
+        for done, entry in enumerate(plan.entries, 1):
+            record = histograms.next_record()
+            try:
+                georeference = reader.read_patch(entry.folder, entry.key, record)
+            except BadPatch as err:
+                bad.append(Quarantined(entry.key, entry.folder, str(err)))
+            else:
+                if not bad:
+                    _append_row(columns, plan, entry, georeference, writer.add(entry, georeference, record), options)
+                    histograms.commit()
+            if done % PROGRESS_EVERY == 0:
+                progress(PROGRESS_EVERY)
+        progress(len(plan.entries) % PROGRESS_EVERY)
+        if bad:
+            return ShardResult(None, tuple(bad), reader.bytes_read)
+        writer.finish()
+        keep()
+    info = ShardInfo(plan.name, plan.split, len(plan.entries), writer.files())
+    write_table(pa.table(columns, schema=index_schema(options.format)), options.work / f"{plan.name}.index.parquet")
+    write_table(histogram_table(histograms.counts()), options.work / f"{plan.name}.histogram.parquet")
+    # Written last: this file says that the shard is done.
+    with atomic_write(options.work / f"{plan.name}.json") as file:
+        note = {"plan": plan.digest, "bytes_read": reader.bytes_read, "shard": asdict(info)}
+        file.write(json.dumps(note).encode())
+    return ShardResult(info, (), reader.bytes_read)
+
+
+def finished_shard(plan: ShardPlan, options: ShardOptions) -> ShardResult | None:
+    """Return the result of a shard that an earlier run has written after the same plan, else None."""
+    try:
+        note = json.loads((options.work / f"{plan.name}.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    if note["plan"] != plan.digest:
+        return None
+    info = ShardInfo.from_json(note["shard"])
+    for file in info.files:
+        path = options.out / file.path
+        if not path.is_file() or path.stat().st_size != file.size_bytes:
+            return None
+    return ShardResult(info, (), note["bytes_read"])
+
+
+def _append_row(
+    columns: dict[str, list[Any]],
+    plan: ShardPlan,
+    entry: PatchEntry,
+    georeference: Georeference,
+    places: list[tuple[int, int, int]],
+    options: ShardOptions,
+) -> None:
+    row = {
+        "key": entry.key,
+        "split": entry.split,
+        "shard": plan.name,
+        "position": len(columns["key"]),
+        "label_mask": entry.label_mask,
+        "country": entry.country,
+        "date": datetime.fromisoformat(entry.date),
+        "epsg": georeference.epsg,
+        "ulx": georeference.ulx,
+        "uly": georeference.uly,
+        "seasonal_snow": entry.seasonal_snow,
+        "cloud_or_shadow": entry.cloud_or_shadow,
+    }
+    for part, place in zip(PARTS[options.format], places, strict=True):
+        row |= zip((f"{part}_offset", f"{part}_length", f"{part}_crc32c"), place, strict=True)
+    for name, column in columns.items():
+        column.append(row[name])
+
+
+@contextmanager
+def _open_writer(plan: ShardPlan, options: ShardOptions) -> Iterator[tuple[_Writer, Callable[[], None]]]:
+    """Open the files of a shard; they appear under their names only if `keep` is called and no error follows."""
+    try:
+        with ExitStack() as stack:
+            kept = False
+
+            def keep() -> None:
+                nonlocal kept
+                kept = True
+
+            def open_file(relative: str) -> IO[bytes]:
+                path = options.out / relative
+                path.parent.mkdir(parents=True, exist_ok=True)
+                return stack.enter_context(atomic_write(path))
+
+            codec = get_codec(options.codec)
+            yield (_TarWriter if options.format == "webdataset" else _ZarrWriter)(plan, options, codec, open_file), keep
+            if not kept:
+                raise _Discarded
+    except _Discarded:
+        pass
+
+
+class _Discarded(Exception):
+    """Ends `atomic_write` without keeping the file."""
+
+
+class _TarWriter:
+    """Patches into one tar."""
+
+    def __init__(
+        self, plan: ShardPlan, options: ShardOptions, codec: Codec, open_file: Callable[[str], IO[bytes]]
+    ) -> None:
+        self._codec = codec
+        self._out = options.out
+        self._name = plan.name
+        self._tar = TarShardWriter(open_file(f"{plan.name}.tar"))
+
+    def add(
+        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
+    ) -> list[tuple[int, int, int]]:
+        encoded = self._codec.encode(record)
+        labels = multi_hot(entry.label_mask).tobytes()
+        offset = self._tar.add(entry.key, encoded, labels, patch_json(entry, georeference))
+        return [(offset, len(encoded), crc32c(encoded))]
+
+    def finish(self) -> None:
+        self._tar.finish()
+
+    def files(self) -> tuple[FileInfo, ...]:
+        index = self._tar.write_index(self._out / f"{self._name}.idx", f"{self._name}.idx")
+        return (self._tar.tar_info(f"{self._name}.tar"), index)
+
+
+class _ZarrWriter:
+    """Patches into one Zarr shard of each array."""
+
+    def __init__(
+        self, plan: ShardPlan, options: ShardOptions, codec: Codec, open_file: Callable[[str], IO[bytes]]
+    ) -> None:
+        # Imported here: tars are written without zarr, whose import takes most of a second.
+        from shards.zarr_store import ZarrShardWriter, shard_path
+
+        self._codec = codec
+        self._arrays = [
+            (values, path, ZarrShardWriter(open_file(path), options.patches_per_shard))
+            for part, values in PARTS["zarr"].items()
+            for path in (shard_path(plan.split, part, plan.number),)
+        ]
+
+    def add(
+        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
+    ) -> list[tuple[int, int, int]]:
+        places = []
+        for values, _, array in self._arrays:
+            chunk = self._codec.encode(record[values])
+            places.append((array.add(chunk), len(chunk), crc32c(chunk)))
+        return places
+
+    def finish(self) -> None:
+        for _, _, array in self._arrays:
+            array.finish()
+
+    def files(self) -> tuple[FileInfo, ...]:
+        return tuple(array.file_info(path) for _, path, array in self._arrays)
+
+
+def patch_json(entry: PatchEntry, georeference: Georeference) -> bytes:
+    """Return the `.json` member of a patch."""
+    ulx, uly = georeference.ulx, georeference.uly
+    return json.dumps(
+        {
+            "key": entry.key,
+            "split": entry.split,
+            "labels": decode_labels(entry.label_mask),
+            "country": entry.country,
+            "date": entry.date,
+            "crs": f"EPSG:{georeference.epsg}",
+            "transform": [10.0, 0.0, ulx, 0.0, -10.0, uly],
+            "bounds": [ulx, uly - PATCH_METRES, ulx + PATCH_METRES, uly],
+            "seasonal_snow": entry.seasonal_snow,
+            "cloud_or_shadow": entry.cloud_or_shadow,
+        },
+        separators=(",", ":"),
+    ).encode()

@@ -1,0 +1,256 @@
+"""`bep verify`: every checksum and count of a store, index ≡ shards, all records decode, statistics are the pixels'."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bigearth_pipeline.cluster import open_cluster
+from bigearth_pipeline.errors import BadPatch, PipelineError
+from bigearth_pipeline.plan import shuffle_rank
+from bigearth_pipeline.select import unique_folders
+from bigearth_pipeline.sources import find_source
+from bigearth_pipeline.tiff import TiffReader
+from bigearth_pipeline.verify_containers import check_tar, check_zarr_shard, check_zarr_tables
+from shards import CorruptShard, Patch, Store
+from shards.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards.classes import CLASSES
+from shards.index import read_table
+from shards.manifest import HISTOGRAMS, FileInfo
+from shards.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
+
+MAX_PROBLEMS_A_SHARD: Final = 20
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check found.
+
+    Attributes:
+        patches: patches whose records were decoded.
+        compared: patches compared with their GeoTIFFs.
+        bytes_read: bytes of files read.
+        problems: what is wrong, a line each.
+    """
+
+    patches: int = 0
+    compared: int = 0
+    bytes_read: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, other: "Findings") -> None:
+        """Add what another check found."""
+        self.patches += other.patches
+        self.compared += other.compared
+        self.bytes_read += other.bytes_read
+        self.problems += other.problems
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardCheck:
+    """A shard to be checked: its number, and the folders of those patches that are to be compared, by row."""
+
+    number: int
+    folders: dict[int, str]
+
+
+def verify_store(
+    folder: Path,
+    *,
+    against: Sequence[Path] = (),
+    sample: int | None = None,
+    workers: int = 1,
+    start: Callable[[int, int], None] = lambda total, done: None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Findings:
+    """Check a store.
+
+    Args:
+        folder: the store.
+        against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them.
+        sample: compare at most so many patches; default: all.
+        workers: worker processes.
+        start: is told the number of patches.
+        progress: is told of patches done; called from another thread.
+
+    Raises:
+        ShardError: there is no store, or its manifest or index cannot be read.
+        PipelineError: a tree of `against` is none.
+    """
+    findings = Findings()
+    with Store(folder) as store:
+        folders = _folders_to_compare(store, against, sample, findings)
+        start(len(store), 0)
+        shard_of_row, names = store.index.codes("shard")
+        numbers = {shard.name: number for number, shard in enumerate(store.manifest.shards)}
+        rows_of: dict[int, list[int]] = {}
+        for row, code in enumerate(shard_of_row.tolist()):
+            rows_of.setdefault(numbers[names[code]], []).append(row)
+        checks = [
+            _ShardCheck(number, {row: folders[row] for row in rows_of.get(number, []) if row in folders})
+            for number in range(len(store.manifest.shards))
+        ]
+        counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
+        with open_cluster(workers, progress=progress) as cluster:
+            for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
+                findings.add(found)
+                split = store.manifest.shards[check.number].split
+                if split in counts:
+                    counts[split] += histogram_counts(histogram)
+        findings.problems += _check_index(store)
+        findings.problems += _check_statistics(store, counts)
+        for info in store.manifest.files:
+            findings.problems += _check_file(folder, info, findings)
+        if store.manifest.format == "zarr":
+            findings.problems += check_zarr_tables(store)
+    findings.problems.sort()
+    return findings
+
+
+def _folders_to_compare(
+    store: Store, against: Sequence[Path], sample: int | None, findings: Findings
+) -> dict[int, str]:
+    """Return the source folder of each row that is to be compared; a patch without one is a problem."""
+    if not against:
+        return {}
+    sources = [find_source(path) for path in against]
+    for source in sources:
+        if source.version != store.manifest.source_version:
+            raise PipelineError(
+                f"{source.root} is BigEarthNet {source.version}, but {store.folder} was built from "
+                f"{store.manifest.source_version}"
+            )
+    folder_of, _ = unique_folders([found for source in sources for found in source.folders()])
+    keys: list[str] = store.index.table["key"].to_pylist()
+    rows: Sequence[int] = range(len(keys))
+    if sample is not None and sample < len(keys):
+        rows = sorted(rows, key=lambda row: shuffle_rank(keys[row], -1))[:sample]
+    findings.problems += [f"{keys[row]} has no folder in the source" for row in rows if keys[row] not in folder_of]
+    return {row: folder_of[keys[row]] for row in rows if keys[row] in folder_of}
+
+
+def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None]) -> tuple[Findings, pa.Table]:
+    """Check one shard; return what was found and the histogram of its pixels."""
+    findings = Findings()
+    histograms = Histograms()
+    with Store(folder, num_threads=1) as store:
+        shard = store.manifest.shards[check.number]
+        codes, names = store.index.codes("shard")
+        rows = np.flatnonzero(codes == names.index(shard.name)).tolist() if shard.name in names else []
+        if len(rows) != shard.count:
+            findings.problems.append(f"{shard.name}: the index has {len(rows)} rows, the manifest {shard.count}")
+        positions = store.index.column("position")[rows].tolist()
+        if positions != list(range(len(rows))):
+            findings.problems.append(f"{shard.name}: positions in the index are not 0 to {len(rows) - 1} in order")
+        for info in shard.files:
+            findings.problems += _check_file(Path(folder), info, findings)
+        structure = check_tar if store.manifest.format == "webdataset" else check_zarr_shard
+        findings.problems += list(_first(structure(store, shard, rows)))
+        findings.problems += list(_first(_check_records(store, rows, check, histograms, findings, progress)))
+    return findings, histogram_table(histograms.counts())
+
+
+def _first(problems: Iterator[str]) -> Iterator[str]:
+    """Yield all problems up to a number that a person would read, and then how many more there are."""
+    more = 0
+    for number, problem in enumerate(problems):
+        if number < MAX_PROBLEMS_A_SHARD:
+            yield problem
+        else:
+            more += 1
+    if more:
+        yield f"… and {more} more problems of this kind in the same shard"
+
+
+def _check_file(folder: Path, info: FileInfo, findings: Findings) -> list[str]:
+    path = folder / info.path
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError as err:
+        return [f"{path} cannot be read: {err.strerror}"]
+    findings.bytes_read += size
+    if size != info.size_bytes:
+        return [f"{path} has {size} bytes, expected {info.size_bytes}"]
+    if digest != info.sha256:
+        return [f"{path} has SHA-256 {digest}, expected {info.sha256}"]
+    return []
+
+
+def _check_records(
+    store: Store,
+    rows: list[int],
+    check: _ShardCheck,
+    histograms: Histograms,
+    findings: Findings,
+    progress: Callable[[int], None],
+) -> Iterator[str]:
+    with TiffReader(always_gdal=True) as reader:
+        for row in rows:
+            try:
+                patch = store.read(row, verify=True)
+            except (CorruptShard, OSError) as err:
+                yield str(err)
+                continue
+            finally:
+                progress(1)
+            histograms.next_record()[:] = patch.s2
+            histograms.commit()
+            findings.patches += 1
+            if row in check.folders:
+                findings.compared += 1
+                yield from _compare(patch, check.folders[row], reader)
+
+
+def _compare(patch: Patch, folder: str, reader: TiffReader) -> Iterator[str]:
+    record = np.empty(RECORD_VALUES, np.uint16)
+    try:
+        place = reader.read_patch(folder, patch.key, record)
+    except BadPatch as err:
+        yield f"source of {patch.key}: {err}"
+        return
+    if not np.array_equal(record, patch.s2):
+        bands = [band for band, values in BAND_SLICES.items() if not np.array_equal(record[values], patch.s2[values])]
+        yield f"{patch.key} differs from its GeoTIFFs in {', '.join(bands)}"
+    if (place.epsg, place.ulx, place.uly) != (patch.epsg, patch.ulx, patch.uly):
+        yield f"{patch.key} lies at {patch.epsg} {patch.ulx} {patch.uly} in the index, its GeoTIFF at {place}"
+
+
+def _check_index(store: Store) -> Iterator[str]:
+    keys = store.index.table["key"].to_pylist()
+    for key, count in Counter(keys).items():
+        if count > 1:
+            yield f"index: {key} occurs {count} times"
+    if len(keys) != sum(shard.count for shard in store.manifest.shards):
+        yield f"index: {len(keys)} rows, but the shards of the manifest hold other numbers"
+    splits = store.index.table["split"].to_pylist()
+    split_of_shard = {shard.name: shard.split for shard in store.manifest.shards}
+    for key, split, shard in zip(keys, splits, store.index.table["shard"].to_pylist(), strict=True):
+        if split_of_shard[shard] != split:
+            yield f"index: {key} of split {split} lies in shard {shard}"
+    labels = store.index.labels()
+    for name, info in store.manifest.splits.items():
+        rows = store.index.rows(name)
+        if len(rows) != info.count:
+            yield f"manifest: split {name} has {info.count} patches, the index {len(rows)}"
+        counted = dict(zip(CLASSES, labels[rows].sum(axis=0, dtype=np.int64).tolist(), strict=True))
+        if counted != info.class_counts:
+            yield f"manifest: the class counts of split {name} are not those of the index"
+
+
+def _check_statistics(store: Store, counts: dict[str, NDArray[np.int64]]) -> Iterator[str]:
+    stored = read_table(store.folder / HISTOGRAMS)
+    of_row = np.asarray(stored["split"].to_pylist())
+    for split, info in store.manifest.splits.items():
+        if not np.array_equal(histogram_counts(stored.filter(pa.array(of_row == split))), counts[split]):
+            yield f"{store.folder / HISTOGRAMS}: split {split} differs from the pixels"
+        for i, band in enumerate(BANDS):
+            if not counts[split][i].any() or band_statistics(counts[split][i]) != info.statistics.get(band):
+                yield f"manifest: the statistics of {band} in split {split} are not those of the pixels"
