@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import Any, Final, TypeVar
 
 from bigearth_pipeline.errors import PipelineError
@@ -13,6 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _TOPIC: Final = "bep-progress"
+_CONNECT_SECONDS: Final = 10
 _CONFIG: Final = {
     "distributed.logging.distributed": "critical",
     "distributed.admin.log-length": 0,
@@ -21,7 +23,13 @@ _CONFIG: Final = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.scheduler.allowed-failures": 2,
-    "distributed.comm.timeouts.connect": "20s",
+    # Dask makes glibc return every large block at once; here the same blocks are needed for each patch, and mapping
+    # them anew takes half of a worker's time.
+    "distributed.nanny.pre-spawn-environ": {
+        "MALLOC_TRIM_THRESHOLD_": 256 << 20,
+        "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+        "OMP_NUM_THREADS": 1,
+    },
 }
 
 
@@ -105,7 +113,7 @@ def open_cluster(
                         threads_per_worker=1,
                         processes=True,
                         host="127.0.0.1",
-                        dashboard_address=None,
+                        dashboard_address="127.0.0.1:0",
                         memory_limit=0,
                         silence_logs=logging.CRITICAL,
                     )
@@ -114,7 +122,7 @@ def open_cluster(
             client = stack.enter_context(Client(address, set_as_default=False))
         else:
             try:
-                client = stack.enter_context(Client(scheduler, timeout="20s", set_as_default=False))
+                client = stack.enter_context(Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False))
             except (OSError, ValueError) as err:
                 raise PipelineError(f"scheduler {scheduler} cannot be reached: {err}") from err
             workers = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -128,6 +136,8 @@ def _shielded_start(start: Callable[[], Any]) -> Any:
 
     A blocked signal is inherited by threads and child processes, and one that comes meanwhile waits for this thread.
     """
+    # Its start would unblock the signal in whichever thread starts the first process, so it comes first.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return start()

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class BuildConfig:
     codec: str = "blosc-lz4"
     metadata: tuple[Path, ...] = ()
     splits: Path | None = None
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     patches_per_shard: int = 2048
     allow_bad: int = 0
     require_all: bool = False
@@ -127,9 +127,8 @@ def claim(out: Path, note: dict[str, Any], *, overwrite: bool) -> Iterator[bool]
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise PipelineError(f"{out} is in use by another build") from None
-            finished = _settle(out, note, overwrite)
             try:
-                yield finished
+                yield _settle(out, note, overwrite)
             finally:
                 remove_temporaries(out)
                 if (out / MANIFEST).exists():
@@ -158,7 +157,8 @@ def _settle(out: Path, note: dict[str, Any], overwrite: bool) -> bool:
             else:
                 path.unlink()
     earlier = read_build_note(out)
-    if earlier is None:
+    if earlier is None or not ((out / MANIFEST).exists() or any((out / WORK).glob("*.json"))):
+        # Nothing has been built yet, so there is nothing that another build could spoil.
         with atomic_write(out / BUILD_NOTE) as file:
             file.write(json.dumps(note, indent=1).encode() + b"\n")
         return False

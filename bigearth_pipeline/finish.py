@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from bigearth_pipeline.plan import ShardPlan
 from bigearth_pipeline.shard_task import ShardOptions, ShardResult
+from shards.arrow import dictionary_array
 from shards.bands import BANDS
 from shards.classes import CLASSES
 from shards.codec import get_codec
@@ -93,7 +94,7 @@ def _describe_splits(plan: Sequence[ShardPlan], index: Index, options: ShardOpti
             statistics={band: band_statistics(counts[i]) for i, band in enumerate(BANDS)},
         )
         table = histogram_table(counts)
-        tables.append(table.add_column(0, "split", pa.array([split] * len(table)).dictionary_encode()))
+        tables.append(table.add_column(0, "split", dictionary_array([split] * len(table))))
     write_table(pa.concat_tables(tables).unify_dictionaries(), options.out / HISTOGRAMS)
     return splits
 

@@ -4,12 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 import numpy as np
-import pyarrow as pa
 from crc32c import crc32c
 from numpy.typing import NDArray
 
@@ -17,6 +15,7 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.select import Quarantined
 from bigearth_pipeline.tiff import Georeference, TiffReader
+from shards.arrow import table_of
 from shards.bands import PATCH_METRES
 from shards.classes import decode_labels, multi_hot
 from shards.codec import Codec, get_codec
@@ -107,7 +106,7 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
         writer.finish()
         keep()
     info = ShardInfo(plan.name, plan.split, len(plan.entries), writer.files())
-    write_table(pa.table(columns, schema=index_schema(options.format)), options.work / f"{plan.name}.index.parquet")
+    write_table(table_of(columns, index_schema(options.format)), options.work / f"{plan.name}.index.parquet")
     write_table(histogram_table(histograms.counts()), options.work / f"{plan.name}.histogram.parquet")
     # Written last: this file says that the shard is done.
     with atomic_write(options.work / f"{plan.name}.json") as file:
@@ -147,7 +146,7 @@ def _append_row(
         "position": len(columns["key"]),
         "label_mask": entry.label_mask,
         "country": entry.country,
-        "date": datetime.fromisoformat(entry.date),
+        "date": entry.date,
         "epsg": georeference.epsg,
         "ulx": georeference.ulx,
         "uly": georeference.uly,

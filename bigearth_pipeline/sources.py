@@ -17,7 +17,7 @@ from shards.tar import MAX_KEY
 
 Version = Literal["v1", "v2"]
 
-_SAFE_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY - 1}}}")
+_SAFE_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY}}}")
 _V1_KEY: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{5,6}_\d+_\d+")
 _DEPTH: Final = 3
 _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold no patches.

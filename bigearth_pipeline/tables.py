@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
+from shards.arrow import numpy_values, text_array
 from shards.classes import CLASSES
 
 METADATA_NAMES: Final = ("metadata.parquet", "metadata_for_patches_with_snow_cloud_or_shadow.parquet")
@@ -114,17 +115,14 @@ def _read_table(path: Path) -> pa.Table:
 
 
 def _flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
-    flags: NDArray[np.bool_] = (
-        table[name].combine_chunks().cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
-    )
-    return flags
+    return numpy_values(table[name].combine_chunks().cast(pa.bool_()), null=False)
 
 
 def _label_masks(labels: Any) -> tuple[NDArray[np.uint32], dict[int, str]]:
     """Return masks of a list column, and per row with a label outside the nomenclature that label."""
-    row = pc.list_parent_indices(labels).to_numpy()
+    row = numpy_values(pc.list_parent_indices(labels))
     names = pc.list_flatten(labels)
-    codes = pc.fill_null(pc.index_in(names, pa.array(CLASSES)), -1).to_numpy()
+    codes = numpy_values(pc.index_in(names, text_array(CLASSES)), null=-1)
     masks = np.zeros(len(labels), np.uint32)
     known = codes >= 0
     np.bitwise_or.at(masks, row[known], np.uint32(1) << codes[known].astype(np.uint32))

@@ -7,6 +7,7 @@ goes through rasterio. Which way a file takes is decided by looking at it, and b
 
 import os
 import struct
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -138,11 +139,13 @@ class TiffReader:
     ) -> Georeference | None:
         # Imported late: sources that take the short way everywhere never pay for GDAL's start.
         import rasterio
-        from rasterio.errors import RasterioError
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
         if not self._has_environment:
             # Without this GDAL lists the folder at each open, which costs four times as much as the read.
             self._resources.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"))
+            # A missing georeference is an error below.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
             self._has_environment = True
         try:
             with rasterio.open(path, driver="GTiff") as source:

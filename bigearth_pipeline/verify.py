@@ -19,6 +19,7 @@ from bigearth_pipeline.sources import find_source
 from bigearth_pipeline.tiff import TiffReader
 from bigearth_pipeline.verify_containers import check_tar, check_zarr_shard, check_zarr_tables
 from shards import CorruptShard, Patch, Store
+from shards.arrow import numeric_array
 from shards.bands import BAND_SLICES, BANDS, RECORD_VALUES
 from shards.classes import CLASSES
 from shards.index import read_table
@@ -249,7 +250,9 @@ def _check_statistics(store: Store, counts: dict[str, NDArray[np.int64]]) -> Ite
     stored = read_table(store.folder / HISTOGRAMS)
     of_row = np.asarray(stored["split"].to_pylist())
     for split, info in store.manifest.splits.items():
-        if not np.array_equal(histogram_counts(stored.filter(pa.array(of_row == split))), counts[split]):
+        if not np.array_equal(
+            histogram_counts(stored.filter(numeric_array(of_row == split, pa.bool_()))), counts[split]
+        ):
             yield f"{store.folder / HISTOGRAMS}: split {split} differs from the pixels"
         for i, band in enumerate(BANDS):
             if not counts[split][i].any() or band_statistics(counts[split][i]) != info.statistics.get(band):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from shards.arrow import dictionary_array, numpy_values
 from shards.bands import B10, B20, B60, RECORD_VALUES
 from shards.classes import multi_hot
 from shards.durable import atomic_write
@@ -98,19 +99,15 @@ class Index:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a numeric column as an array of shape (patches,), without a copy where there are no nulls."""
-        column = self.table[name]
-        array: NDArray[Any] = (column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()).to_numpy(
-            zero_copy_only=False
-        )
-        return array
+        """Return a numeric column as an array of shape (patches,), without a copy."""
+        return numpy_values(self.table[name])
 
     def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
         """Return a text column as (codes, values): row i holds `values[codes[i]]`; -1 stands for null."""
         column = self.table[name].combine_chunks()
         if isinstance(column, pa.ChunkedArray):
-            column = column.chunk(0) if column.num_chunks else pa.array([], _DICTIONARY)
-        codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+            column = column.chunk(0) if column.num_chunks else dictionary_array([])
+        codes = numpy_values(column.indices, null=-1)
         return codes, column.dictionary.to_pylist()
 
     def rows(self, split: str) -> NDArray[np.int64]:

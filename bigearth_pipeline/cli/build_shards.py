@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from bigearth_pipeline.build import BuildSummary
 
-_CODECS = ("blosc-lz4", "blosc-zstd", "raw")  # The names of `shards.CODECS`, whose import would slow the help.
+CODECS = ("blosc-lz4", "blosc-zstd", "raw")  # The names of `shards.CODECS`, whose import would slow the help.
 
 
 def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
@@ -36,7 +36,7 @@ def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None)
     show_default=True,
     help="Tars for streaming, or Zarr v3 arrays.",
 )
-@click.option("--codec", type=click.Choice(_CODECS), default="blosc-lz4", show_default=True, help="Record compression.")
+@click.option("--codec", type=click.Choice(CODECS), default="blosc-lz4", show_default=True, help="Record compression.")
 @click.option(
     "--metadata",
     multiple=True,

@@ -18,7 +18,7 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
 
     try:
         yield
-    except (PipelineError, ShardError) as err:
+    except (PipelineError, ShardError, ValueError) as err:
         raise click.ClickException(str(err)) from err
     except OSError as err:
         where = f"{err.filename}: " if err.filename else ""

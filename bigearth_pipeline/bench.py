@@ -1,0 +1,284 @@
+"""`bep bench build`: what the stages of a build reach alone and together, and a plain converter beside them.
+
+The plain converter reads each band with rasterio and writes with `webdataset.ShardWriter`, in as many processes, and
+makes neither statistics nor checksums. Both run in turn, several times, on the same source.
+"""
+
+import io
+import multiprocessing
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+from crc32c import crc32c
+
+from bigearth_pipeline.build import BuildSummary, Watcher, build
+from bigearth_pipeline.config import BuildConfig
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.plan import PatchEntry
+from bigearth_pipeline.select import unique_folders
+from bigearth_pipeline.shard_task import patch_json
+from bigearth_pipeline.sources import find_source
+from bigearth_pipeline.tiff import TiffReader
+from shards.bands import GROUPS, RECORD_VALUES
+from shards.codec import get_codec
+from shards.statistics import Histograms
+from shards.tar import TarShardWriter
+
+_STAGE_PATCHES: Final = 512
+_PEER_PATCHES: Final = 512
+_PACKAGES: Final = ("numpy", "numcodecs", "rasterio", "webdataset", "dask", "distributed", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Patches per second of repeated measurements."""
+
+    median: float
+    lowest: float
+    highest: float
+    repeats: int
+
+    @classmethod
+    def of(cls, rates: Sequence[float]) -> "Rate":
+        """Summarise measurements."""
+        return cls(median(rates), min(rates), max(rates), len(rates))
+
+
+@dataclass(frozen=True, slots=True)
+class BuildBench:
+    """The outcome.
+
+    Attributes:
+        environment: date, machine, versions, source and where it lies.
+        patches: patches of each build.
+        workers: processes of each build.
+        stages: rate of each stage of the build alone, on one core.
+        gdal: rate of reading the same files with rasterio, on one core.
+        sum_of_stages: rate on all workers if they did nothing but these stages.
+        build: rate of the whole command, from its start to the manifest.
+        build_shards: rate from the first shard task to the last, without start and end.
+        peer: rate of the plain converter, without the start of its processes; None if it did not run.
+        share_of_stages: median of `build` ÷ `sum_of_stages`.
+        times_peer: median over the repeats of `build` ÷ `peer`.
+    """
+
+    environment: dict[str, Any]
+    patches: int
+    workers: int
+    stages: dict[str, Rate]
+    gdal: Rate
+    sum_of_stages: float
+    build: Rate
+    build_shards: Rate
+    peer: Rate | None
+    share_of_stages: float
+    times_peer: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+def bench_build(
+    config: BuildConfig,
+    *,
+    work: Path | None,
+    workers: int,
+    repeats: int,
+    with_peer: bool,
+    watcher: Watcher,
+) -> BuildBench:
+    """Measure the build of one source.
+
+    Args:
+        config: what to build; `out` is not used.
+        work: where stores are written and deleted; None for the system's folder for temporary files.
+        workers: processes of the build and of the plain converter.
+        repeats: measurements of each.
+        with_peer: measure the plain converter too.
+        watcher: is told how it goes.
+
+    Raises:
+        PipelineError: the source cannot be built.
+    """
+    found = [patch for path in config.sources for patch in find_source(path).folders()]
+    folders, _ = unique_folders(found)
+    if not folders:
+        raise PipelineError(f"{config.sources[0]} holds no patches")
+    items = list(folders.items())
+    with _scratch(work) as scratch:
+        watcher.say(f"measuring stages on {min(len(items), _STAGE_PATCHES)} patches")
+        stages, gdal = _measure_stages(items[:_STAGE_PATCHES], config.codec, scratch, repeats)
+        builds: list[BuildSummary] = []
+        peers: list[float] = []
+        for repeat in range(repeats):
+            watcher.say(f"repeat {repeat + 1} of {repeats}")
+            if with_peer:
+                peers.append(_measure_peer(items[:_PEER_PATCHES], scratch / "peer", workers))
+            out = scratch / "store"
+            builds.append(build(replace(config, out=out), workers=workers, scheduler=None, watcher=_Quiet()))
+            shutil.rmtree(out)
+    per_patch = sum(1 / rate.median for rate in stages.values())
+    whole = [summary.built / summary.seconds for summary in builds]
+    return BuildBench(
+        environment=_environment(config, work),
+        patches=builds[0].built,
+        workers=workers,
+        stages=stages,
+        gdal=gdal,
+        sum_of_stages=workers / per_patch,
+        build=Rate.of(whole),
+        build_shards=Rate.of([summary.built / summary.build_seconds for summary in builds]),
+        peer=Rate.of(peers) if peers else None,
+        share_of_stages=median(whole) * per_patch / workers,
+        times_peer=median(a / b for a, b in zip(whole, peers, strict=True)) if peers else None,
+    )
+
+
+class _Quiet:
+    """A watcher that says nothing."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def start(self, total: int, done: int) -> None:
+        pass
+
+    def advance(self, count: int) -> None:
+        pass
+
+
+@contextmanager
+def _scratch(work: Path | None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="bep-bench-", dir=work))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measure_stages(
+    items: Sequence[tuple[str, str]], codec_name: str, scratch: Path, repeats: int
+) -> tuple[dict[str, Rate], Rate]:
+    """Time each stage alone in this thread, in turn, after one round of warming up."""
+    codec = get_codec(codec_name)
+    records = np.empty((len(items), RECORD_VALUES), np.uint16)
+    with TiffReader() as reader:
+        places = [reader.read_patch(folder, key, records[i]) for i, (key, folder) in enumerate(items)]
+    encoded = [codec.encode(record) for record in records]
+    entries = [PatchEntry(key, folder, "train", 1, None, "2017-01-01", False, False) for key, folder in items]
+
+    def read(always_gdal: bool) -> None:
+        with TiffReader(always_gdal=always_gdal) as reader:
+            record = np.empty(RECORD_VALUES, np.uint16)
+            for key, folder in items:
+                reader.read_patch(folder, key, record)
+
+    def count() -> None:
+        histograms = Histograms()
+        for record in records:
+            histograms.next_record()[:] = record
+            histograms.commit()
+
+    def write() -> None:
+        with open(scratch / "stage.tar", "wb", buffering=1 << 20) as file:
+            tar = TarShardWriter(file)
+            for entry, place, record in zip(entries, places, encoded, strict=True):
+                tar.add(entry.key, record, bytes(19), patch_json(entry, place))
+
+    stages: dict[str, Callable[[], object]] = {
+        "read": lambda: read(False),
+        "histograms": count,
+        "encode": lambda: [codec.encode(record) for record in records],
+        "crc32c": lambda: [crc32c(record) for record in encoded],
+        "write + sha256": write,
+        "gdal": lambda: read(True),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in stages}
+    for _ in range(repeats + 1):
+        for name, stage in stages.items():
+            started = time.perf_counter()
+            stage()
+            rates[name].append(len(items) / (time.perf_counter() - started))
+    measured = {name: Rate.of(values[1:]) for name, values in rates.items()}
+    return measured, measured.pop("gdal")
+
+
+def _measure_peer(items: Sequence[tuple[str, str]], folder: Path, workers: int) -> float:
+    """Return the rate of the plain converter in patches per second."""
+    folder.mkdir()
+    parts = [items[i::workers] for i in range(workers)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        pool.starmap(_convert_plainly, [(part[:2], folder / f"warm{i}") for i, part in enumerate(parts)], chunksize=1)
+        started = time.perf_counter()
+        pool.starmap(_convert_plainly, [(part, folder / f"part{i}") for i, part in enumerate(parts)], chunksize=1)
+        seconds = time.perf_counter() - started
+    shutil.rmtree(folder)
+    return len(items) / seconds
+
+
+def _convert_plainly(items: Sequence[tuple[str, str]], prefix: Path) -> None:
+    import rasterio
+    import webdataset
+
+    with (
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+        webdataset.ShardWriter(f"{prefix}-%05d.tar", maxcount=2048, verbose=0) as writer,
+    ):
+        for key, folder in items:
+            sample: dict[str, Any] = {"__key__": key, "json": {"key": key, "labels": []}}
+            for group in GROUPS:
+                bands = []
+                for band in group.bands:
+                    with rasterio.open(f"{folder}/{key}_{band}.tif") as source:
+                        bands.append(source.read(1))
+                content = io.BytesIO()
+                np.save(content, np.stack(bands))
+                sample[f"{group.name}.npy"] = content.getvalue()
+            writer.write(sample)
+
+
+def _environment(config: BuildConfig, work: Path | None) -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "source": [str(path) for path in config.sources],
+        "source_file_system": _file_system(config.sources[0]),
+        "store_file_system": _file_system(work or Path(tempfile.gettempdir())),
+        "codec": config.codec,
+        "format": config.format,
+        "patches_per_shard": config.patches_per_shard,
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, such as `tmpfs`."""
+    resolved = str(path.resolve())
+    kind, longest = "unknown", -1
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, point, name = line.split()[:3]
+        if (resolved == point or resolved.startswith(point.rstrip("/") + "/")) and len(point) > longest:
+            kind, longest = name, len(point)
+    return kind

@@ -1,0 +1,37 @@
+"""`bep synth`: write a synthetic dataset."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="New or empty directory to write to."
+)
+@click.option("--patches", default=2000, show_default=True, type=click.IntRange(min=1), help="Number of patches.")
+@click.option("--layout", default="v2", show_default=True, type=click.Choice(["v1", "v2"]), help="BigEarthNet version.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Same seed, same bytes.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, workers: int | None) -> None:
+    """Write a synthetic dataset in BigEarthNet's layout: band files, labels, splits and flags.
+
+    Its spectra depend on the land cover, so that a model can learn the labels, and it compresses as the real one does.
+    """
+    from bigearth_pipeline.cli.errors import reported
+
+    with reported(f"interrupted: {out} is incomplete; delete it before another try"):
+        from bigearth_pipeline.cli.console import PatchProgress
+        from bigearth_pipeline.synth.dataset import write_dataset
+
+        with PatchProgress("drawing") as progress:
+            progress.start(patches, 0)
+            summary = write_dataset(
+                out, patches=patches, layout=layout, seed=seed, workers=workers, progress=progress.advance
+            )
+    click.echo(
+        f"{out}: {summary.patches:,} patches in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB "
+        f"({summary.flagged} with snow or cloud, {summary.classless} without any of the 19 classes)"
+    )
+    click.echo(f"next: bep build-shards {out} --out {out.with_name(out.name + '-shards')}")

@@ -1,0 +1,157 @@
+"""Synthetic datasets in BigEarthNet's layout, to try the pipeline and the trainer without a download."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.synth.pixels import draw_patch
+from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
+from bigearth_pipeline.synth.tables import labels_json, write_tables
+from bigearth_pipeline.synth.tiff import encode_band
+from shards.bands import BAND_SLICES, BANDS, GROUP_OF
+
+ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
+"""Directory of the patch folders in each layout."""
+
+_CHUNK: Final = 16
+"""Patches of one task: a tenth of a second, which is how long an interrupt waits at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class SynthSummary:
+    """What was written.
+
+    Attributes:
+        patches: all patches.
+        flagged: those of them that are marked as snowy or cloudy and thus in no split.
+        classless: those of them without any of the 19 classes.
+        size_bytes: size of the band files.
+    """
+
+    patches: int
+    flagged: int
+    classless: int
+    size_bytes: int
+
+
+def write_dataset(
+    out: Path,
+    *,
+    patches: int,
+    layout: Layout,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> SynthSummary:
+    """Write a synthetic dataset; the same arguments give the same bytes, whatever the number of workers.
+
+    The tables come last: a directory without them is not complete.
+
+    Args:
+        out: directory, absent or empty.
+        patches: number of patches.
+        layout: version of BigEarthNet whose layout it has.
+        seed: seed of everything that is drawn by chance.
+        workers: number of processes; None takes one a core.
+        progress: called with the number of patches just written.
+
+    Raises:
+        ValueError: an argument is out of range.
+        PipelineError: the directory is not empty or cannot be written.
+    """
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}, expected 1 or more")
+    planned = plan_patches(patches, layout, seed)
+    chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
+    num_workers = min(workers or len(os.sched_getaffinity(0)), len(chunks))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise PipelineError(f"{out} is not empty; give a new or an empty directory")
+        write = partial(_write_patches, out / ROOTS[layout], layout, seed)
+        size_bytes = 0
+        with closing(_run(write, chunks, num_workers)) as results:
+            for num, written_bytes in results:
+                size_bytes += written_bytes
+                progress(num)
+        write_tables(out, planned, layout)
+    except OSError as err:
+        raise PipelineError(f"{err.filename or out} cannot be written: {err.strerror or err}") from err
+    return SynthSummary(
+        patches=len(planned),
+        flagged=sum(patch.snow or patch.cloud for patch in planned),
+        classless=sum(not patch.labels for patch in planned),
+        size_bytes=size_bytes,
+    )
+
+
+def _write_patches(root: Path, layout: Layout, seed: int, patches: Sequence[SynthPatch]) -> tuple[int, int]:
+    """Write the folders of some patches; return how many and the bytes of their band files."""
+    written_bytes = 0
+    for patch in patches:
+        folder = root / patch.name if layout == "v1" else root / patch.product.name / patch.name
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = f"{folder}/{patch.name}_"
+        record = draw_patch(patch.labels, patch.pixel_source(seed), snow=patch.snow, cloud=patch.cloud)
+        for band in BANDS:
+            side = GROUP_OF[band].size
+            pixels = record[BAND_SLICES[band]].reshape(side, side)
+            content = encode_band(pixels, layout=layout, epsg=patch.product.epsg, ulx=patch.ulx, uly=patch.uly)
+            with open(f"{prefix}{band}.tif", "wb", buffering=0) as file:
+                written_bytes += file.write(content)
+        if layout == "v1":
+            Path(f"{prefix}labels_metadata.json").write_text(labels_json(patch), encoding="utf-8")
+    return len(patches), written_bytes
+
+
+def _run(
+    write: Callable[[Sequence[SynthPatch]], tuple[int, int]], chunks: list[list[SynthPatch]], num_workers: int
+) -> Generator[tuple[int, int], None, None]:
+    """Yield the results of the chunks as they come, with no worker left whichever way it ends."""
+    if num_workers == 1:
+        yield from map(write, chunks)
+        return
+    # Spawned and not forked: a fork would copy the locks of whatever threads the caller has.
+    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    try:
+        with _no_interrupt():
+            futures = [pool.submit(write, chunk) for chunk in chunks]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as err:
+        raise PipelineError("a worker process ended before its work was done; is there enough memory?") from err
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back; processes started meanwhile never see it, so that the parent alone ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when its parent is killed, which leaves it waiting for ever otherwise."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
+
+
+def _wait_and_end(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

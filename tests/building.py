@@ -1,0 +1,41 @@
+"""Building stores in tests."""
+
+from pathlib import Path
+from typing import Any
+
+from bigearth_pipeline.build import BuildSummary, build
+from bigearth_pipeline.config import BuildConfig
+from bigearth_pipeline.select import Rules
+
+
+class Recorder:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.total = self.done = self.before = 0
+
+    def say(self, text: str) -> None:
+        """Keep a line."""
+        self.lines.append(text)
+
+    def start(self, total: int, done: int) -> None:
+        """Keep the numbers of patches."""
+        self.total, self.before = total, done
+
+    def advance(self, count: int) -> None:
+        """Count patches."""
+        self.done += count
+
+
+def build_store(
+    out: Path, *sources: Path, scheduler: str | None = None, rules: Rules | None = None, **options: Any
+) -> BuildSummary:
+    """Build a store with the library call that the command makes."""
+    config = BuildConfig(sources=sources, out=out, rules=rules or Rules(), **options)
+    return build(config, workers=2, scheduler=scheduler, watcher=Recorder())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder by their relative paths."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

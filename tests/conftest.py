@@ -1,0 +1,82 @@
+"""Fixtures that several test folders use: real data, trees made of it, and a running Dask cluster."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+from tests.building import build_store
+from tests.scene import write_scene_tree
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def real(path: str) -> Path:
+    """Return a path of the real data, or skip the test where the data is absent."""
+    if not (DATA / path).exists():
+        pytest.skip(f"real data {path} is absent")
+    return DATA / path
+
+
+@pytest.fixture(scope="session")
+def v1_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The six real v1 patches, unpacked, in a folder `BigEarthNet-S2-Example`."""
+    folder = tmp_path_factory.mktemp("v1")
+    with tarfile.open(real("v1/BigEarthNet-S2-Example.tar.bz2")) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def v1_splits() -> Path:
+    """The folder of v1's official split lists."""
+    return real("v1/train.csv.bz2").parent
+
+
+@pytest.fixture(scope="session")
+def v2_tree() -> Path:
+    """The folder with the real v2 patch and the official tables."""
+    return real("v2/metadata.parquet").parent
+
+
+@pytest.fixture(scope="session")
+def scene_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 windows of the real scene in the v2 layout, with a table beside them."""
+    folder = tmp_path_factory.mktemp("scene")
+    write_scene_tree(real("scenes/199U_1099R"), folder, patches=300)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """The address of a running Dask scheduler with two worker processes."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="session")
+def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene as a WebDataset store of five shards."""
+    out = tmp_path_factory.mktemp("stores") / "tar"
+    build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64)
+    return out
+
+
+@pytest.fixture(scope="session")
+def zarr_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene as a Zarr store of five shards."""
+    out = tmp_path_factory.mktemp("stores") / "zarr"
+    build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, format="zarr")
+    return out
+
+
+@pytest.fixture(scope="session")
+def raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene as a WebDataset store of uncompressed records."""
+    out = tmp_path_factory.mktemp("stores") / "raw"
+    build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="raw")
+    return out

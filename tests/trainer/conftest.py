@@ -1,0 +1,66 @@
+"""A small store and one finished training run, which most tests of the trainer share."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+import shards
+from shards import Store
+from tests.trainer.store import make_store
+from trainer.config import TrainConfig
+from trainer.loop import Result, train
+
+
+class Run(NamedTuple):
+    """A finished run: what it was told and what it came to."""
+
+    config: TrainConfig
+    result: Result
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="there is no NVIDIA GPU that torch can use"))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 96, 40 and 20 patches in two, one and one shards."""
+    return make_store(tmp_path_factory.mktemp("trainer") / "store", {"train": 96, "validation": 40, "test": 20})
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 24, 8 and 5 patches, for runs that need not learn."""
+    return make_store(tmp_path_factory.mktemp("trainer") / "tiny", {"train": 24, "validation": 8, "test": 5})
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    """The first store, open."""
+    with shards.open(folder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of two epochs on the first store, evaluated on its test split."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    config = TrainConfig(data=folder, out=out, epochs=2, batch_size=8, verify=True, test=True)
+    return Run(config, train(config))
+
+
+@pytest.fixture
+def no_new_threads() -> Iterator[None]:
+    """Fail if the test leaves a thread of a loader."""
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith(("loader", "decode"))]
+    assert not left, f"threads left: {left}"
