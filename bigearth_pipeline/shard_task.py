@@ -17,7 +17,7 @@ from bigearth_pipeline.select import Quarantined
 from bigearth_pipeline.tiff import Georeference, TiffReader
 from shards.arrow import table_of
 from shards.bands import PATCH_METRES
-from shards.classes import decode_labels, multi_hot
+from shards.classes import decode_labels, label_bytes
 from shards.codec import Codec, get_codec
 from shards.durable import atomic_write
 from shards.index import PARTS, index_schema, write_table
@@ -85,7 +85,7 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
         OSError: the store cannot be written to.
     """
     histograms = Histograms()
-    columns: dict[str, list[Any]] = {name: [] for name in index_schema(options.format).names}
+    rows: list[tuple[Any, ...]] = []
     bad: list[Quarantined] = []
     with TiffReader() as reader, _open_writer(plan, options) as (writer, keep):
         for done, entry in enumerate(plan.entries, 1):
@@ -96,7 +96,8 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
                 bad.append(Quarantined(entry.key, entry.folder, str(err)))
             else:
                 if not bad:
-                    _append_row(columns, plan, entry, georeference, writer.add(entry, georeference, record), options)
+                    places = writer.add(entry, georeference, record)
+                    rows.append(_index_row(plan.name, len(rows), entry, georeference, places))
                     histograms.commit()
             if done % PROGRESS_EVERY == 0:
                 progress(PROGRESS_EVERY)
@@ -106,7 +107,9 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
         writer.finish()
         keep()
     info = ShardInfo(plan.name, plan.split, len(plan.entries), writer.files())
-    write_table(table_of(columns, index_schema(options.format)), options.work / f"{plan.name}.index.parquet")
+    schema = index_schema(options.format)
+    columns = dict(zip(schema.names, zip(*rows, strict=True), strict=True))
+    write_table(table_of(columns, schema), options.work / f"{plan.name}.index.parquet")
     write_table(histogram_table(histograms.counts()), options.work / f"{plan.name}.histogram.parquet")
     # Written last: this file says that the shard is done.
     with atomic_write(options.work / f"{plan.name}.json") as file:
@@ -131,32 +134,25 @@ def finished_shard(plan: ShardPlan, options: ShardOptions) -> ShardResult | None
     return ShardResult(info, (), note["bytes_read"])
 
 
-def _append_row(
-    columns: dict[str, list[Any]],
-    plan: ShardPlan,
-    entry: PatchEntry,
-    georeference: Georeference,
-    places: list[tuple[int, int, int]],
-    options: ShardOptions,
-) -> None:
-    row = {
-        "key": entry.key,
-        "split": entry.split,
-        "shard": plan.name,
-        "position": len(columns["key"]),
-        "label_mask": entry.label_mask,
-        "country": entry.country,
-        "date": entry.date,
-        "epsg": georeference.epsg,
-        "ulx": georeference.ulx,
-        "uly": georeference.uly,
-        "seasonal_snow": entry.seasonal_snow,
-        "cloud_or_shadow": entry.cloud_or_shadow,
-    }
-    for part, place in zip(PARTS[options.format], places, strict=True):
-        row |= zip((f"{part}_offset", f"{part}_length", f"{part}_crc32c"), place, strict=True)
-    for name, column in columns.items():
-        column.append(row[name])
+def _index_row(
+    shard: str, position: int, entry: PatchEntry, georeference: Georeference, places: list[tuple[int, int, int]]
+) -> tuple[Any, ...]:
+    """Return the values of `index_schema` in its order."""
+    return (
+        entry.key,
+        entry.split,
+        shard,
+        position,
+        *(number for place in places for number in place),
+        entry.label_mask,
+        entry.country,
+        entry.date,
+        georeference.epsg,
+        georeference.ulx,
+        georeference.uly,
+        entry.seasonal_snow,
+        entry.cloud_or_shadow,
+    )
 
 
 @contextmanager
@@ -202,7 +198,7 @@ class _TarWriter:
         self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
     ) -> list[tuple[int, int, int]]:
         encoded = self._codec.encode(record)
-        labels = multi_hot(entry.label_mask).tobytes()
+        labels = label_bytes(entry.label_mask)
         offset = self._tar.add(entry.key, encoded, labels, patch_json(entry, georeference))
         return [(offset, len(encoded), crc32c(encoded))]
 

@@ -22,6 +22,9 @@ from shards.bands import BAND_SLICES, GROUP_OF, BandGroup
 _MAX_SHORT_BYTES: Final = 1 << 20  # Far more than the files that take the short way have.
 
 
+_FILES: Final = tuple((f"_{band}.tif", GROUP_OF[band], place) for band, place in BAND_SLICES.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Georeference:
     """Where a patch lies: EPSG code, and easting and northing of the upper-left corner in metres."""
@@ -48,6 +51,7 @@ class TiffReader:
         self.bytes_read = 0
         self._layouts: dict[int, Layout] = {}  # by band size
         self._head = bytearray(4096)
+        self._head_view = memoryview(self._head)
         self._epsg_of_keys: dict[bytes, int | None] = {}
         self._resources = ExitStack()
         self._has_environment = False
@@ -70,9 +74,8 @@ class TiffReader:
             BadPatch: a file is missing, damaged, or of another size or type; the message names it.
         """
         georeference: Georeference | None = None
-        for band, place in BAND_SLICES.items():
-            path = f"{folder}/{key}_{band}.tif"
-            found = self.read_band(path, GROUP_OF[band], record[place], georeferenced=georeference is None)
+        for suffix, group, place in _FILES:
+            found = self.read_band(f"{folder}/{key}{suffix}", group, record[place], georeferenced=georeference is None)
             georeference = georeference or found
         assert georeference is not None
         return georeference
@@ -100,11 +103,10 @@ class TiffReader:
         try:
             layout = self._layouts.get(group.metres)
             if layout is not None:
-                head = self._head
-                count = os.preadv(descriptor, [memoryview(head)[: layout.head_bytes], out], 0)
-                if count == layout.head_bytes + out.nbytes and layout.fits(head):
+                count = os.preadv(descriptor, (self._head_view[: layout.head_bytes], out), 0)
+                if count == layout.file_bytes and layout.fits(self._head):
                     self.bytes_read += count
-                    return self._georeference(path, layout, head, group, out) if georeferenced else None
+                    return self._georeference(path, layout, self._head, group, out) if georeferenced else None
             # Another kind of file than the last one of this size, or the first: look at it.
             content = _read_start(descriptor)
         except OSError as err:

@@ -33,9 +33,20 @@ _MODEL_TYPE_KEY, _RASTER_TYPE_KEY, _PROJECTED_CRS_KEY = 1024, 1025, 3072
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are in a file that can take the short way; `fixed` are the bytes that decide so."""
+    """Where things are in a file that can take the short way.
+
+    Attributes:
+        head_bytes: bytes before the first pixel.
+        file_bytes: bytes up to the last pixel.
+        fixed: start, end and content of the bytes that make it this layout.
+        scale_at: place of the pixel scale in the head.
+        tie_point_at: place of the tie point in the head.
+        geo_keys_at: place of the GeoKey directory in the head.
+        geo_keys_bytes: its length.
+    """
 
     head_bytes: int
+    file_bytes: int
     fixed: tuple[tuple[int, int, bytes], ...]
     scale_at: int
     tie_point_at: int
@@ -104,6 +115,7 @@ def parse_layout(path: str, content: bytes, group: BandGroup, max_head: int) -> 
         raise BadPatch(f"{path} ends after {len(content)} bytes, expected {head_bytes + data_bytes}")
     return Layout(
         head_bytes=head_bytes,
+        file_bytes=head_bytes + data_bytes,
         fixed=tuple((start, stop, content[start:stop]) for start, stop in fixed),
         scale_at=places[_PIXEL_SCALE][0],
         tie_point_at=places[_TIE_POINT][0],

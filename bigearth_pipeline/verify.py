@@ -23,7 +23,7 @@ from shards.arrow import numeric_array
 from shards.bands import BAND_SLICES, BANDS, RECORD_VALUES
 from shards.classes import CLASSES
 from shards.index import read_table
-from shards.manifest import HISTOGRAMS, FileInfo
+from shards.manifest import HISTOGRAMS, INDEX, MANIFEST, FileInfo, Manifest
 from shards.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
 
 MAX_PROBLEMS_A_SHARD: Final = 20
@@ -81,10 +81,18 @@ def verify_store(
         progress: is told of patches done; called from another thread.
 
     Raises:
-        ShardError: there is no store, or its manifest or index cannot be read.
+        ShardError: there is no store, or its manifest and its index cannot be read or do not fit together.
         PipelineError: a tree of `against` is none.
     """
     findings = Findings()
+    described = {info.path: _check_file(folder, info, findings) for info in Manifest.read(folder).files}
+    for problems in described.values():
+        findings.problems += problems
+    findings.problems += [f"{MANIFEST} lists no {name}" for name in (INDEX, HISTOGRAMS) if name not in described]
+    if described.get(INDEX):
+        # A damaged index can still be readable, and then says anything.
+        findings.problems.append(f"{folder / INDEX} is needed to check the shards, which was not done")
+        return findings
     with Store(folder) as store:
         folders = _folders_to_compare(store, against, sample, findings)
         start(len(store), 0)
@@ -98,19 +106,22 @@ def verify_store(
             for number in range(len(store.manifest.shards))
         ]
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
+        unread: set[str] = set()
         with open_cluster(workers, progress=progress) as cluster:
             for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split
                 if split in counts:
                     counts[split] += histogram_counts(histogram)
+                if found.patches < len(rows_of.get(check.number, [])):
+                    unread.add(split)
         findings.problems += _check_index(store)
-        findings.problems += _check_statistics(store, counts)
-        for info in store.manifest.files:
-            findings.problems += _check_file(folder, info, findings)
+        # Where a record could not be read, other sums are no news.
+        whole = {name: counts[name] for name in counts if name not in unread}
+        findings.problems += _check_statistics(store, whole, histograms=not described.get(HISTOGRAMS))
         if store.manifest.format == "zarr":
             findings.problems += check_zarr_tables(store)
-    findings.problems.sort()
+    findings.problems = sorted(set(findings.problems))
     return findings
 
 
@@ -152,21 +163,18 @@ def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None
         for info in shard.files:
             findings.problems += _check_file(Path(folder), info, findings)
         structure = check_tar if store.manifest.format == "webdataset" else check_zarr_shard
-        findings.problems += list(_first(structure(store, shard, rows)))
-        findings.problems += list(_first(_check_records(store, rows, check, histograms, findings, progress)))
+        findings.problems += _first(structure(store, shard, rows), shard.name)
+        findings.problems += _first(_check_records(store, rows, check, histograms, findings, progress), shard.name)
     return findings, histogram_table(histograms.counts())
 
 
-def _first(problems: Iterator[str]) -> Iterator[str]:
-    """Yield all problems up to a number that a person would read, and then how many more there are."""
-    more = 0
-    for number, problem in enumerate(problems):
-        if number < MAX_PROBLEMS_A_SHARD:
-            yield problem
-        else:
-            more += 1
-    if more:
-        yield f"… and {more} more problems of this kind in the same shard"
+def _first(problems: Iterator[str], shard: str) -> list[str]:
+    """Return the different problems up to a number that a person would read, and then how many more there are."""
+    different = list(dict.fromkeys(problems))
+    more = len(different) - MAX_PROBLEMS_A_SHARD
+    if more > 0:
+        different[MAX_PROBLEMS_A_SHARD:] = [f"{shard}: {more} more problems like these"]
+    return different
 
 
 def _check_file(folder: Path, info: FileInfo, findings: Findings) -> list[str]:
@@ -228,32 +236,37 @@ def _check_index(store: Store) -> Iterator[str]:
     keys = store.index.table["key"].to_pylist()
     for key, count in Counter(keys).items():
         if count > 1:
-            yield f"index: {key} occurs {count} times"
+            yield f"{INDEX}: {key} occurs {count} times"
     if len(keys) != sum(shard.count for shard in store.manifest.shards):
-        yield f"index: {len(keys)} rows, but the shards of the manifest hold other numbers"
+        yield f"{INDEX}: {len(keys)} rows, but the shards of the manifest hold other numbers"
     splits = store.index.table["split"].to_pylist()
     split_of_shard = {shard.name: shard.split for shard in store.manifest.shards}
     for key, split, shard in zip(keys, splits, store.index.table["shard"].to_pylist(), strict=True):
         if split_of_shard[shard] != split:
-            yield f"index: {key} of split {split} lies in shard {shard}"
+            yield f"{INDEX}: {key} of split {split} lies in shard {shard}"
+    for split in sorted(set(splits) - store.manifest.splits.keys()):
+        yield f"{MANIFEST}: split {split} is missing, the index has {splits.count(split)} patches of it"
     labels = store.index.labels()
     for name, info in store.manifest.splits.items():
         rows = store.index.rows(name)
         if len(rows) != info.count:
-            yield f"manifest: split {name} has {info.count} patches, the index {len(rows)}"
+            yield f"{MANIFEST}: split {name} has {info.count} patches, the index {len(rows)}"
         counted = dict(zip(CLASSES, labels[rows].sum(axis=0, dtype=np.int64).tolist(), strict=True))
         if counted != info.class_counts:
-            yield f"manifest: the class counts of split {name} are not those of the index"
+            yield f"{MANIFEST}: the class counts of split {name} are not those of the index"
 
 
-def _check_statistics(store: Store, counts: dict[str, NDArray[np.int64]]) -> Iterator[str]:
-    stored = read_table(store.folder / HISTOGRAMS)
-    of_row = np.asarray(stored["split"].to_pylist())
-    for split, info in store.manifest.splits.items():
-        if not np.array_equal(
-            histogram_counts(stored.filter(numeric_array(of_row == split, pa.bool_()))), counts[split]
-        ):
-            yield f"{store.folder / HISTOGRAMS}: split {split} differs from the pixels"
+def _check_statistics(store: Store, counts: dict[str, NDArray[np.int64]], *, histograms: bool) -> Iterator[str]:
+    """Compare the manifest, and the histogram file if that is to be read, with the counts of pixels by split."""
+    if histograms:
+        stored = read_table(store.folder / HISTOGRAMS)
+        of_row = np.asarray(stored["split"].to_pylist())
+        for split, counted in counts.items():
+            rows = stored.filter(numeric_array(of_row == split, pa.bool_()))
+            if not np.array_equal(histogram_counts(rows), counted):
+                yield f"{store.folder / HISTOGRAMS}: split {split} differs from the pixels"
+    for split in counts:
+        info = store.manifest.splits[split]
         for i, band in enumerate(BANDS):
             if not counts[split][i].any() or band_statistics(counts[split][i]) != info.statistics.get(band):
-                yield f"manifest: the statistics of {band} in split {split} are not those of the pixels"
+                yield f"{MANIFEST}: the statistics of {band} in split {split} are not those of the pixels"

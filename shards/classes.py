@@ -6,6 +6,7 @@ carries the names, so that a reader can tell.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -116,9 +117,16 @@ def encode_clc_labels(names: Iterable[str]) -> int:
     return mask
 
 
+@lru_cache(maxsize=4096)
 def decode_labels(mask: int) -> tuple[str, ...]:
     """Return the 19-class names of a label mask, in the order of `CLASSES`."""
     return tuple(name for i, name in enumerate(CLASSES) if mask >> i & 1)
+
+
+@lru_cache(maxsize=4096)
+def label_bytes(mask: int) -> bytes:
+    """Return the 19 bytes of a `.labels` member: byte i is 1 if the mask holds `CLASSES[i]`, else 0."""
+    return bytes(mask >> i & 1 for i in range(len(CLASSES)))
 
 
 def multi_hot(masks: NDArray[np.uint32] | int) -> NDArray[np.uint8]:

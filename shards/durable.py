@@ -10,12 +10,13 @@ TEMPORARY_SUFFIX: Final = ".part"
 
 
 @contextmanager
-def atomic_write(path: Path, buffering: int = 1 << 20) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under `path` only if the block ends without an error."""
     # The process number keeps two writers apart if a scheduler runs one task twice.
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        with open(temporary, "wb", buffering=buffering) as file:
+        # Records are longer than the buffer, so they are written from where they are.
+        with open(temporary, "wb", buffering=1 << 14) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -27,13 +27,13 @@ _PACKAGES: Final = (
 
 
 def check_unused(folder: Path) -> None:
-    """Check that a run may begin in a folder.
+    """Check that a run may begin in a folder; what a run left that ended before its first epoch did is no obstacle.
 
     Raises:
-        RunExists: it holds something.
+        RunExists: it holds something else.
         OSError: it is no folder, or not readable.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path.name != CONFIG for path in folder.iterdir()):
         raise RunExists(f"{folder} is not empty: it may hold another run; name a new folder")
 
 
