@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,18 +26,19 @@ from crc32c import crc32c
 
 from bigearth_pipeline.build import BuildSummary, Watcher, build
 from bigearth_pipeline.config import BuildConfig
-from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.plan import PatchEntry
 from bigearth_pipeline.select import unique_folders
 from bigearth_pipeline.shard_task import patch_json
 from bigearth_pipeline.sources import find_source
 from bigearth_pipeline.tiff import TiffReader
 from shards.bands import GROUPS, RECORD_VALUES
+from shards.classes import label_bytes
 from shards.codec import get_codec
 from shards.statistics import Histograms
 from shards.tar import TarShardWriter
 
-_STAGE_PATCHES: Final = 512
+_STAGE_PATCHES: Final = 1024  # for each process
 _PEER_PATCHES: Final = 512
 _PACKAGES: Final = ("numpy", "numcodecs", "rasterio", "webdataset", "dask", "distributed", "pyarrow")
 
@@ -64,9 +66,9 @@ class BuildBench:
         environment: date, machine, versions, source and where it lies.
         patches: patches of each build.
         workers: processes of each build.
-        stages: rate of each stage of the build alone, on one core.
-        gdal: rate of reading the same files with rasterio, on one core.
-        sum_of_stages: rate on all workers if they did nothing but these stages.
+        stages: rate of each stage of the build alone, in all processes at the same time.
+        gdal: rate of reading the same files with rasterio, likewise.
+        sum_of_stages: rate if the processes did nothing but these stages, one after the other.
         build: rate of the whole command, from its start to the manifest.
         build_shards: rate from the first shard task to the last, without start and end.
         peer: rate of the plain converter, without the start of its processes; None if it did not run.
@@ -119,8 +121,9 @@ def bench_build(
         raise PipelineError(f"{config.sources[0]} holds no patches")
     items = list(folders.items())
     with _scratch(work) as scratch:
-        watcher.say(f"measuring stages on {min(len(items), _STAGE_PATCHES)} patches")
-        stages, gdal = _measure_stages(items[:_STAGE_PATCHES], config.codec, scratch, repeats)
+        watcher.say("stages")
+        stages = _measure_stages(items, config.codec, scratch, workers, repeats)
+        gdal = stages.pop("gdal")
         builds: list[BuildSummary] = []
         peers: list[float] = []
         for repeat in range(repeats):
@@ -130,7 +133,7 @@ def bench_build(
             out = scratch / "store"
             builds.append(build(replace(config, out=out), workers=workers, scheduler=None, watcher=_Quiet()))
             shutil.rmtree(out)
-    per_patch = sum(1 / rate.median for rate in stages.values())
+    sum_of_stages = 1 / sum(1 / rate.median for rate in stages.values())
     whole = [summary.built / summary.seconds for summary in builds]
     return BuildBench(
         environment=_environment(config, work),
@@ -138,11 +141,11 @@ def bench_build(
         workers=workers,
         stages=stages,
         gdal=gdal,
-        sum_of_stages=workers / per_patch,
+        sum_of_stages=sum_of_stages,
         build=Rate.of(whole),
         build_shards=Rate.of([summary.built / summary.build_seconds for summary in builds]),
         peer=Rate.of(peers) if peers else None,
-        share_of_stages=median(whole) * per_patch / workers,
+        share_of_stages=median(whole) / sum_of_stages,
         times_peer=median(a / b for a, b in zip(whole, peers, strict=True)) if peers else None,
     )
 
@@ -170,9 +173,52 @@ def _scratch(work: Path | None) -> Iterator[Path]:
 
 
 def _measure_stages(
-    items: Sequence[tuple[str, str]], codec_name: str, scratch: Path, repeats: int
-) -> tuple[dict[str, Rate], Rate]:
-    """Time each stage alone in this thread, in turn, after one round of warming up."""
+    items: Sequence[tuple[str, str]], codec: str, scratch: Path, workers: int, repeats: int
+) -> dict[str, Rate]:
+    """Time each stage in all processes at the same time, each with patches of its own."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(workers)
+    results = context.SimpleQueue()
+    processes = []
+    for number in range(workers):
+        part = items[number::workers][:_STAGE_PATCHES]
+        arguments = (part, codec, scratch / f"stage{number}.tar", repeats, barrier, results)
+        processes.append(context.Process(target=_time_stages, args=arguments))
+    for process in processes:
+        process.start()
+    found = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    for result in found:
+        if isinstance(result, str):
+            raise PipelineError(result)
+    rates = {name: np.sum([result[name] for result in found], axis=0) for name in found[0]}
+    return {name: Rate.of(values.tolist()) for name, values in rates.items()}
+
+
+def _time_stages(
+    items: Sequence[tuple[str, str]], codec_name: str, path: Path, repeats: int, barrier: Any, results: Any
+) -> None:
+    """Put the rates of each stage, a list of repeats by name, into the queue; an error as text."""
+    try:
+        stages = _stages(items, codec_name, path)
+        rates: dict[str, list[float]] = {name: [] for name in stages}
+        for _ in range(repeats + 1):
+            for name, stage in stages.items():
+                barrier.wait()
+                started = time.perf_counter()
+                stage()
+                rates[name].append(len(items) / (time.perf_counter() - started))
+        # The first round warms up.
+        results.put({name: values[1:] for name, values in rates.items()})
+    except (BadPatch, OSError) as err:
+        barrier.abort()
+        results.put(str(err))
+    except threading.BrokenBarrierError:
+        results.put("another process of the benchmark failed")
+
+
+def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> dict[str, Callable[[], object]]:
     codec = get_codec(codec_name)
     records = np.empty((len(items), RECORD_VALUES), np.uint16)
     with TiffReader() as reader:
@@ -193,12 +239,12 @@ def _measure_stages(
             histograms.commit()
 
     def write() -> None:
-        with open(scratch / "stage.tar", "wb", buffering=1 << 20) as file:
+        with open(path, "wb", buffering=1 << 14) as file:
             tar = TarShardWriter(file)
             for entry, place, record in zip(entries, places, encoded, strict=True):
-                tar.add(entry.key, record, bytes(19), patch_json(entry, place))
+                tar.add(entry.key, record, label_bytes(entry.label_mask), patch_json(entry, place))
 
-    stages: dict[str, Callable[[], object]] = {
+    return {
         "read": lambda: read(False),
         "histograms": count,
         "encode": lambda: [codec.encode(record) for record in records],
@@ -206,14 +252,6 @@ def _measure_stages(
         "write + sha256": write,
         "gdal": lambda: read(True),
     }
-    rates: dict[str, list[float]] = {name: [] for name in stages}
-    for _ in range(repeats + 1):
-        for name, stage in stages.items():
-            started = time.perf_counter()
-            stage()
-            rates[name].append(len(items) / (time.perf_counter() - started))
-    measured = {name: Rate.of(values[1:]) for name, values in rates.items()}
-    return measured, measured.pop("gdal")
 
 
 def _measure_peer(items: Sequence[tuple[str, str]], folder: Path, workers: int) -> float:

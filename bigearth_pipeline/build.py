@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from bigearth_pipeline.annotations import read_v1_annotations
-from bigearth_pipeline.cluster import Cluster, open_cluster
+from bigearth_pipeline.cluster import Cluster, open_cluster, preload
 from bigearth_pipeline.config import WORK, BuildConfig, build_note, claim
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.finish import finish_store
@@ -100,6 +100,8 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
         PipelineError: the build cannot be done, or has bad patches that are not allowed for.
     """
     started = time.perf_counter()
+    if scheduler is None:
+        preload()
     sources = _find_sources(config)
     tables = _read_tables(config, sources)
     folders, bad_names = unique_folders([found for source in sources for found in source.folders()])

@@ -1,11 +1,13 @@
 """Running tasks on Dask: a local cluster of processes, or an existing scheduler."""
 
 import logging
+import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, Final, TypeVar
 
 from bigearth_pipeline.errors import PipelineError
@@ -13,23 +15,26 @@ from bigearth_pipeline.errors import PipelineError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_ENVIRONMENT: Final = {
+    # Dask makes glibc return every large block at once; here the same blocks are needed for each patch, and mapping
+    # them anew takes half of a worker's time.
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+_PRELOAD: Final = ["distributed", "bigearth_pipeline.shard_task"]
 _TOPIC: Final = "bep-progress"
 _CONNECT_SECONDS: Final = 10
 _CONFIG: Final = {
-    "distributed.logging.distributed": "critical",
     "distributed.admin.log-length": 0,
     "distributed.worker.memory.target": False,  # Workers hold no results worth spilling.
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.scheduler.allowed-failures": 2,
-    # Dask makes glibc return every large block at once; here the same blocks are needed for each patch, and mapping
-    # them anew takes half of a worker's time.
-    "distributed.nanny.pre-spawn-environ": {
-        "MALLOC_TRIM_THRESHOLD_": 256 << 20,
-        "MALLOC_MMAP_THRESHOLD_": 32 << 20,
-        "OMP_NUM_THREADS": 1,
-    },
+    "distributed.worker.multiprocessing-method": "forkserver",
+    "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
 }
 
 
@@ -56,6 +61,7 @@ class Cluster:
             Exception: what the function raised.
         """
         from distributed import as_completed
+        from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         waiting = iter(items)
@@ -77,6 +83,10 @@ class Cluster:
                 raise PipelineError(
                     f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
                     "use fewer --workers or a smaller --patches-per-shard"
+                ) from err
+            except FutureCancelledError as err:
+                raise PipelineError(
+                    "the connection to the Dask scheduler was lost; run the same command again"
                 ) from err
             for following in islice(waiting, 1):
                 submit(following)
@@ -104,21 +114,23 @@ def open_cluster(
     import dask
     from distributed import Client, LocalCluster
 
+    for name in ("distributed", "distributed.client", "distributed.gc", "asyncio", "tornado.application"):
+        # What they log of lost workers and cancelled tasks is either mended by them or raised here.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
-            address = stack.enter_context(
-                _shielded_start(
-                    lambda: LocalCluster(
-                        n_workers=workers,
-                        threads_per_worker=1,
-                        processes=True,
-                        host="127.0.0.1",
-                        dashboard_address="127.0.0.1:0",
-                        memory_limit=0,
-                        silence_logs=logging.CRITICAL,
-                    )
+            preload()
+            with _interrupts_held():
+                local = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
                 )
-            )
+            address = stack.enter_context(local)
             client = stack.enter_context(Client(address, set_as_default=False))
         else:
             try:
@@ -131,8 +143,28 @@ def open_cluster(
         yield Cluster(client, workers, progress)
 
 
-def _shielded_start(start: Callable[[], Any]) -> Any:
-    """Start workers that never see Ctrl-C: the driver does, and stops them in order.
+def preload() -> None:
+    """Start the process that local workers are forked from, so that its imports run beside those of the caller.
+
+    To call it is of use before other preparations; without it `open_cluster` calls it.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        with _interrupts_held():
+            forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back; processes started meanwhile never see it, so that the driver alone stops them, in order.
 
     A blocked signal is inherited by threads and child processes, and one that comes meanwhile waits for this thread.
     """
@@ -140,6 +172,6 @@ def _shielded_start(start: Callable[[], Any]) -> Any:
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return start()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

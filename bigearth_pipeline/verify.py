@@ -214,22 +214,25 @@ def _check_records(
             histograms.commit()
             findings.patches += 1
             if row in check.folders:
-                findings.compared += 1
-                yield from _compare(patch, check.folders[row], reader)
+                yield from _compare(patch, check.folders[row], reader, findings)
 
 
-def _compare(patch: Patch, folder: str, reader: TiffReader) -> Iterator[str]:
+def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings) -> Iterator[str]:
     record = np.empty(RECORD_VALUES, np.uint16)
     try:
         place = reader.read_patch(folder, patch.key, record)
     except BadPatch as err:
         yield f"source of {patch.key}: {err}"
         return
+    findings.compared += 1
     if not np.array_equal(record, patch.s2):
         bands = [band for band, values in BAND_SLICES.items() if not np.array_equal(record[values], patch.s2[values])]
         yield f"{patch.key} differs from its GeoTIFFs in {', '.join(bands)}"
     if (place.epsg, place.ulx, place.uly) != (patch.epsg, patch.ulx, patch.uly):
-        yield f"{patch.key} lies at {patch.epsg} {patch.ulx} {patch.uly} in the index, its GeoTIFF at {place}"
+        yield (
+            f"{patch.key} lies at EPSG:{patch.epsg} {patch.ulx} {patch.uly} in the index, "
+            f"its GeoTIFF at EPSG:{place.epsg} {place.ulx} {place.uly}"
+        )
 
 
 def _check_index(store: Store) -> Iterator[str]:

@@ -86,9 +86,9 @@ def _print(found: "BuildBench") -> None:
         table.add_row(name, str(processes), *(f"{number:,.0f}" for number in numbers), style=style)
 
     for name, rate in found.stages.items():
-        row(name, 1, rate)
-    row("(read with rasterio)", 1, found.gdal, "dim")
-    table.add_row("stages together", str(found.workers), f"{found.sum_of_stages:,.0f}", "", "", end_section=True)
+        row(name, found.workers, rate)
+    row("(read with rasterio)", found.workers, found.gdal, "dim")
+    table.add_row("stages one by one", str(found.workers), f"{found.sum_of_stages:,.0f}", "", "", end_section=True)
     row("bep build-shards, whole command", found.workers, found.build, "bold")
     row("  without start and end", found.workers, found.build_shards)
     if found.peer:

@@ -1,5 +1,6 @@
 """`bep build-shards`."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,13 @@ def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None)
     if train + validation + test != 100:
         raise click.BadParameter(f"the shares of {value!r} add up to {train + validation + test}, expected 100")
     return train, validation, test
+
+
+def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no address, which Dask would only do after a while."""
+    if value is not None and not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://)?[^\s/]+:\d{1,5}", value):
+        raise click.BadParameter(f"{value!r} is not of the form tcp://HOST:PORT")
+    return value
 
 
 @click.command("build-shards")
@@ -59,7 +67,10 @@ def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffle.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
 @click.option(
-    "--scheduler", metavar="ADDRESS", help="Use an existing Dask scheduler, whose workers see the same paths."
+    "--scheduler",
+    metavar="ADDRESS",
+    callback=_scheduler_address,
+    help="Use an existing Dask scheduler, whose workers see the same paths.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Store at most so many patches, a sample over all splits.")
 @click.option(
@@ -155,7 +166,9 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     manifest = summary.manifest
     if summary.finished_before:
         click.echo(f"{out} is finished already: nothing to do")
-    table = Table(title=f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
+    # Not the title of the table, which would break a long path into lines.
+    click.echo(f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
+    table = Table()
     table.add_column("")
     table.add_column("patches", justify="right")
     table.add_column("shards", justify="right")

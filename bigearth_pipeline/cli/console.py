@@ -36,7 +36,8 @@ class PatchProgress:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._console = Console(stderr=True, highlight=False)
+        # Without markup, since paths can hold brackets.
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bar: Progress | None = None
         self._task: Any = None
         self._lock = threading.Lock()
@@ -99,9 +100,8 @@ class PatchProgress:
 
 def print_table(table: Table) -> None:
     """Print a table to stdout; without a terminal it is as wide as it needs to be."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 160))
+    width = None if (console := Console()).is_terminal else max(console.width, 160)
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     console.print(table)
 
 

@@ -122,7 +122,7 @@ def test_lists_in_every_packing(tmp_path: Path) -> None:
     (tmp_path / "test.csv.bz2").write_bytes(b"BZh9 not really")
     with pytest.raises(PipelineError, match=r"test\.csv\.bz2 cannot be read"):
         read_split_lists(tmp_path)
-    with pytest.raises(PipelineError, match="holds none of train.csv"):
+    with pytest.raises(PipelineError, match=r"holds none of train\.csv"):
         read_split_lists(tmp_path / "..")
 
 
