@@ -6,17 +6,15 @@ makes neither statistics nor checksums. Both run in turn, several times, on the 
 
 import io
 import multiprocessing
-import os
-import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -26,6 +24,7 @@ from crc32c import crc32c
 
 from bigearth_pipeline.build import BuildSummary, Watcher, build
 from bigearth_pipeline.config import BuildConfig
+from bigearth_pipeline.environment import describe_environment
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.plan import PatchEntry
 from bigearth_pipeline.select import unique_folders
@@ -40,7 +39,6 @@ from shards.tar import TarShardWriter
 
 _STAGE_PATCHES: Final = 1024  # for each process
 _PEER_PATCHES: Final = 512
-_PACKAGES: Final = ("numpy", "numcodecs", "rasterio", "webdataset", "dask", "distributed", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,8 @@ class BuildBench:
         sum_of_stages: rate if the processes did nothing but these stages, one after the other.
         build: rate of the whole command, from its start to the manifest.
         build_shards: rate from the first shard task to the last, without start and end.
+        help_seconds: what `bep build-shards --help` takes.
+        first_patch_seconds: from the start of the command to the first report of patches done.
         peer: rate of the plain converter, without the start of its processes; None if it did not run.
         share_of_stages: median of `build` ÷ `sum_of_stages`.
         times_peer: median over the repeats of `build` ÷ `peer`.
@@ -84,6 +84,8 @@ class BuildBench:
     sum_of_stages: float
     build: Rate
     build_shards: Rate
+    help_seconds: float
+    first_patch_seconds: float
     peer: Rate | None
     share_of_stages: float
     times_peer: float | None
@@ -125,18 +127,24 @@ def bench_build(
         stages = _measure_stages(items, config.codec, scratch, workers, repeats)
         gdal = stages.pop("gdal")
         builds: list[BuildSummary] = []
+        first: list[float] = []
+        import_seconds = _seconds_of("import bigearth_pipeline.build", repeats)
+        help_seconds = _seconds_of("from bigearth_pipeline.cli import main; main(['build-shards', '--help'])", repeats)
         peers: list[float] = []
         for repeat in range(repeats):
             watcher.say(f"repeat {repeat + 1} of {repeats}")
             if with_peer:
                 peers.append(_measure_peer(items[:_PEER_PATCHES], scratch / "peer", workers))
             out = scratch / "store"
-            builds.append(build(replace(config, out=out), workers=workers, scheduler=None, watcher=_Quiet()))
+            quiet = _Quiet()
+            builds.append(build(replace(config, out=out), workers=workers, scheduler=None, watcher=quiet))
+            first.append(import_seconds + quiet.first_patch_seconds)
             shutil.rmtree(out)
     sum_of_stages = 1 / sum(1 / rate.median for rate in stages.values())
     whole = [summary.built / summary.seconds for summary in builds]
     return BuildBench(
-        environment=_environment(config, work),
+        environment=describe_environment({"source": config.sources[0], "store": work or Path(tempfile.gettempdir())})
+        | {"format": config.format, "codec": config.codec, "patches_per_shard": config.patches_per_shard},
         patches=builds[0].built,
         workers=workers,
         stages=stages,
@@ -144,6 +152,8 @@ def bench_build(
         sum_of_stages=sum_of_stages,
         build=Rate.of(whole),
         build_shards=Rate.of([summary.built / summary.build_seconds for summary in builds]),
+        help_seconds=help_seconds,
+        first_patch_seconds=median(first),
         peer=Rate.of(peers) if peers else None,
         share_of_stages=median(whole) / sum_of_stages,
         times_peer=median(a / b for a, b in zip(whole, peers, strict=True)) if peers else None,
@@ -151,7 +161,11 @@ def bench_build(
 
 
 class _Quiet:
-    """A watcher that says nothing."""
+    """A watcher that only notes when the first patches are done."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self.first_patch_seconds = float("inf")
 
     def say(self, text: str) -> None:
         pass
@@ -160,7 +174,17 @@ class _Quiet:
         pass
 
     def advance(self, count: int) -> None:
-        pass
+        self.first_patch_seconds = min(self.first_patch_seconds, time.perf_counter() - self._started)
+
+
+def _seconds_of(code: str, repeats: int) -> float:
+    """Return the median time of a fresh interpreter that runs some code."""
+    seconds = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - started)
+    return median(seconds[1:])
 
 
 @contextmanager
@@ -286,37 +310,3 @@ def _convert_plainly(items: Sequence[tuple[str, str]], prefix: Path) -> None:
                 np.save(content, np.stack(bands))
                 sample[f"{group.name}.npy"] = content.getvalue()
             writer.write(sample)
-
-
-def _environment(config: BuildConfig, work: Path | None) -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-        "source": [str(path) for path in config.sources],
-        "source_file_system": _file_system(config.sources[0]),
-        "store_file_system": _file_system(work or Path(tempfile.gettempdir())),
-        "codec": config.codec,
-        "format": config.format,
-        "patches_per_shard": config.patches_per_shard,
-    }
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def _file_system(path: Path) -> str:
-    """Return the type of the file system that holds a path, such as `tmpfs`."""
-    resolved = str(path.resolve())
-    kind, longest = "unknown", -1
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, point, name = line.split()[:3]
-        if (resolved == point or resolved.startswith(point.rstrip("/") + "/")) and len(point) > longest:
-            kind, longest = name, len(point)
-    return kind

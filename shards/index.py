@@ -5,6 +5,7 @@ store. The stored parts of a patch (one record in a tar, one inner chunk in each
 range and a CRC-32C each, in the columns `<part>_offset`, `<part>_length` and `<part>_crc32c`.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from shards.bands import B10, B20, B60, RECORD_VALUES
 from shards.classes import multi_hot
 from shards.durable import atomic_write
 from shards.errors import CorruptShard
+from shards.manifest import INDEX, MANIFEST, Manifest
 
 PARTS: Final[dict[str, dict[str, slice]]] = {
     "webdataset": {"s2": slice(0, RECORD_VALUES)},
@@ -57,14 +59,14 @@ def write_table(table: pa.Table, path: Path) -> None:
         pq.write_table(table, file, compression="zstd", row_group_size=1 << 16)
 
 
-def read_table(path: Path) -> pa.Table:
-    """Read a Parquet file of a store.
+def read_table(path: Path, content: bytes | None = None) -> pa.Table:
+    """Read a Parquet file of a store, or its content where that is at hand.
 
     Raises:
         CorruptShard: it is absent or no Parquet file.
     """
     try:
-        return pq.ParquetFile(path, memory_map=False).read()
+        return pq.ParquetFile(path if content is None else pa.BufferReader(content)).read()
     except FileNotFoundError:
         raise CorruptShard(f"{path} is absent") from None
     except (pa.ArrowException, OSError) as err:
@@ -82,17 +84,28 @@ class Index:
         self.table = table
 
     @classmethod
-    def read(cls, path: Path, store_format: str) -> "Index":
+    def read(cls, folder: Path, manifest: Manifest) -> "Index":
         """Read the index of a store.
 
         Raises:
-            CorruptShard: the file is absent, unreadable or lacks a column.
+            CorruptShard: the file is absent or differs from its checksum in the manifest, or lacks a column or rows.
         """
-        table = read_table(path)
-        wanted = index_schema(store_format)
+        path = folder / INDEX
+        expected = next((info.sha256 for info in manifest.files if info.path == INDEX), None)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise CorruptShard(f"{path} is absent") from None
+        # A flipped bit in here could name another place, or other labels, without any other check to find it.
+        if (found := hashlib.sha256(content).hexdigest()) != expected:
+            raise CorruptShard(f"{path} has SHA-256 {found}, expected {expected} as in {MANIFEST}")
+        table = read_table(path, content)
+        wanted = index_schema(manifest.format)
         missing = [name for name in wanted.names if name not in table.column_names]
         if missing:
             raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
+        if table.num_rows != manifest.count:
+            raise CorruptShard(f"{path} has {table.num_rows} rows, expected {manifest.count} as in {MANIFEST}")
         return cls(table.select(wanted.names).cast(wanted).unify_dictionaries().combine_chunks())
 
     def __len__(self) -> int:

@@ -44,11 +44,7 @@ class Store:
         """
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
-        self.index = Index.read(self.folder / INDEX, self.manifest.format)
-        if len(self.index) != self.manifest.count:
-            raise CorruptShard(
-                f"{self.folder / INDEX} has {len(self.index)} rows, expected {self.manifest.count} as in the manifest"
-            )
+        self.index = Index.read(self.folder, self.manifest)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
         self._codec = get_codec(self.manifest.codec)
         self._parts = list(PARTS[self.manifest.format].items())

@@ -60,7 +60,7 @@ def scheduler() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scene as a WebDataset store of five shards."""
+    """The scene as a WebDataset store of seven shards."""
     out = tmp_path_factory.mktemp("stores") / "tar"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64)
     return out
@@ -68,7 +68,7 @@ def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def zarr_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scene as a Zarr store of five shards."""
+    """The scene as a Zarr store of seven shards."""
     out = tmp_path_factory.mktemp("stores") / "zarr"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, format="zarr")
     return out

@@ -94,5 +94,9 @@ def _print(found: "BuildBench") -> None:
     if found.peer:
         row("rasterio + ShardWriter", found.workers, found.peer)
     print_table(table)
+    click.echo(
+        f"bep build-shards --help takes {found.help_seconds:.2f} s; "
+        f"the first patches are done {found.first_patch_seconds:.1f} s after the start"
+    )
     times = f"; {found.times_peer:.1f} times rasterio + ShardWriter" if found.times_peer else ""
     click.echo(f"the whole command reaches {found.share_of_stages:.0%} of its stages{times}")

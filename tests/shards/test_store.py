@@ -183,3 +183,15 @@ def test_closing_frees_files_and_threads(store: Path) -> None:
     for _ in range(3):
         read_all(store)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_any_flipped_bit_in_the_index_is_found(store: Path, tmp_path: Path) -> None:
+    """A damaged index gives other labels or places, or a traceback of a parser."""
+    damaged = faults.copy(store, tmp_path / "damaged")
+    size = (damaged / "index.parquet").stat().st_size
+    for offset in np.random.default_rng(2).integers(0, size, 25).tolist():
+        faults.flip_bit(damaged / "index.parquet", offset)
+        with pytest.raises(shards.CorruptShard, match=r"index\.parquet has SHA-256"):
+            shards.open(damaged)
+        faults.flip_bit(damaged / "index.parquet", offset)
+    shards.open(damaged).close()

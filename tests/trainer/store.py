@@ -1,5 +1,6 @@
 """A small store of synthetic patches whose labels follow from their pixels, so that a network can learn them."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,16 @@ def make_store(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
         count=len(rows),
         splits=splits,
         shards=tuple(shards),
-        files=tuple(FileInfo(name, (folder / name).stat().st_size, "") for name in (INDEX, HISTOGRAMS)),
+        files=tuple(_describe(folder, name) for name in (INDEX, HISTOGRAMS)),
         seed=seed,
         patches_per_shard=PATCHES_PER_SHARD,
     ).write(folder)
     return folder
+
+
+def _describe(folder: Path, name: str) -> FileInfo:
+    content = (folder / name).read_bytes()
+    return FileInfo(name, len(content), hashlib.sha256(content).hexdigest())
 
 
 def _write_shard(
