@@ -20,6 +20,7 @@ import shards
 from bigearth_pipeline.build import QUARANTINE, UNMATCHED
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.select import BAD, NO_FOLDER, SNOW, Rules
+from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify import verify_store
 from shards.statistics import histogram_counts
 from tests import faults
@@ -228,6 +229,26 @@ def test_a_lost_scheduler_is_one_clear_error(scene_tree: Path, tmp_path: Path) -
         "Error: the connection to the Dask scheduler was lost; run the same command again"
     )
     assert "Traceback" not in errors
+
+
+def test_workers_stay_small(tmp_path: Path) -> None:
+    """A worker holds a whole shard in memory, and many of them exhaust the machine."""
+    write_dataset(tmp_path / "tree", patches=2100, layout="v1", seed=3)
+    for table in (tmp_path / "tree").glob("*.csv"):
+        table.unlink()
+    command = [sys.executable, "-m", "bigearth_pipeline", "build-shards", str(tmp_path / "tree")]
+    options = ["--out", str(tmp_path / "s"), "--workers", "1", "--split-by", "hash:100/0/0"]
+    build = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while build.poll() is None:
+        with suppress(psutil.Error):
+            family = [psutil.Process(build.pid), *psutil.Process(build.pid).children(recursive=True)]
+            peak = max(peak, *(process.memory_info().rss for process in family))
+        time.sleep(0.01)
+    assert build.returncode == 0
+    with shards.open(tmp_path / "s") as store:
+        assert store.manifest.shards[0].count == 2048
+    assert 50 << 20 < peak < 1 << 30
 
 
 @pytest.mark.parametrize(
