@@ -100,9 +100,9 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
         PipelineError: the build cannot be done, or has bad patches that are not allowed for.
     """
     started = time.perf_counter()
+    sources = _find_sources(config)
     if scheduler is None:
         preload()
-    sources = _find_sources(config)
     tables = _read_tables(config, sources)
     folders, bad_names = unique_folders([found for source in sources for found in source.folders()])
     watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_pipeline.cluster import open_cluster
+from bigearth_pipeline.cluster import open_cluster, preload
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.plan import shuffle_rank
 from bigearth_pipeline.select import unique_folders
@@ -85,7 +85,9 @@ def verify_store(
         PipelineError: a tree of `against` is none.
     """
     findings = Findings()
-    described = {info.path: _check_file(folder, info, findings) for info in Manifest.read(folder).files}
+    manifest = Manifest.read(folder)
+    preload()
+    described = {info.path: _check_file(folder, info, findings) for info in manifest.files}
     for problems in described.values():
         findings.problems += problems
     findings.problems += [f"{MANIFEST} lists no {name}" for name in (INDEX, HISTOGRAMS) if name not in described]

@@ -49,7 +49,8 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     "--metadata",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="BigEarthNet v2 table (Parquet); repeat it to add the snow/cloud table. Default: those in or beside SOURCE.",
+    help="BigEarthNet v2 table (Parquet); repeat it to add the snow/cloud table. Default: those in or beside SOURCE. "
+    "For v1 it only tells countries.",
 )
 @click.option(
     "--splits",
@@ -187,8 +188,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         f"(ratio {ratio:.2f})"
     )
     if summary.built:
-        click.echo(
-            f"{summary.built:,} patches in {summary.seconds:.1f} s: {summary.built / summary.seconds:,.0f} patches/s "
-            f"({summary.built / summary.build_seconds:,.0f} without start and end)"
-        )
+        patches = "1 patch" if summary.built == 1 else f"{summary.built:,} patches"
+        rate, steady = summary.built / summary.seconds, summary.built / summary.build_seconds
+        click.echo(f"{patches} in {summary.seconds:.1f} s: {rate:,.0f} patches/s ({steady:,.0f} without start and end)")
     click.echo(f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first")
