@@ -8,7 +8,8 @@ import click
 from bigearth_pipeline.cli.build_shards import CODECS
 
 if TYPE_CHECKING:
-    from bigearth_pipeline.bench import BuildBench, Rate
+    from bigearth_pipeline.bench.build import BuildBench
+    from bigearth_pipeline.bench.rate import Rate
 
 
 @click.group()
@@ -48,7 +49,7 @@ def bench_build(
     with reported():
         import json
 
-        from bigearth_pipeline import bench as benchmarks
+        from bigearth_pipeline.bench import build as benchmarks
         from bigearth_pipeline.cli.console import PatchProgress
         from bigearth_pipeline.config import BuildConfig, default_workers
 

@@ -1,0 +1,1 @@
+"""`bep bench`: how fast it is here."""
