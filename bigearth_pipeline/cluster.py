@@ -25,6 +25,7 @@ _ENVIRONMENT: Final = {
 }
 _PRELOAD: Final = ["distributed", "bigearth_pipeline.shard_task"]
 _TOPIC: Final = "bep-progress"
+_SILENT: Final = logging.CRITICAL + 1
 _CONNECT_SECONDS: Final = 10
 _CONFIG: Final = {
     "distributed.admin.log-length": 0,
@@ -116,7 +117,7 @@ def open_cluster(
 
     for name in ("distributed", "distributed.client", "distributed.gc", "asyncio", "tornado.application"):
         # What they log of lost workers and cancelled tasks is either mended by them or raised here.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(_SILENT)
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
             preload()
@@ -129,7 +130,7 @@ def open_cluster(
                         host="127.0.0.1",
                         dashboard_address="127.0.0.1:0",
                         memory_limit=0,
-                        silence_logs=logging.CRITICAL,
+                        silence_logs=_SILENT,
                     )
                 )
             client = stack.enter_context(Client(address, set_as_default=False))

@@ -45,4 +45,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bigearth-pipeline", prog_name="bep")
 def main() -> None:
-    """BigEarthNet from GeoTIFFs to shards, and CNNs trained on them at the speed of the GPU."""
+    """BigEarthNet from GeoTIFFs to shards, and CNNs trained on them."""

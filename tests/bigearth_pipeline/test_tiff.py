@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -121,9 +122,8 @@ def test_a_file_of_another_kind_is_an_error(tmp_path: Path, pixels: np.ndarray, 
 def test_two_bands_in_a_file_are_an_error(tmp_path: Path) -> None:
     """The first of two bands is taken without a word."""
     path = tmp_path / "two.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", width=60, height=60, count=2, dtype="uint16", crs="EPSG:32633"
-    ) as out:
+    profile = {"driver": "GTiff", "width": 60, "height": 60, "count": 2, "dtype": "uint16", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", transform=Affine(20, 0, 0, 0, -20, 0), **profile) as out:
         out.write(np.ones((2, 60, 60), np.uint16))
     with pytest.raises(BadPatch, match="2 bands of 60 × 60 uint16"):
         read(TiffReader(), path, GROUPS[1])
