@@ -121,7 +121,7 @@ def open_cluster(
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
             preload()
-            with _interrupts_held():
+            with _environment_of_workers(), _interrupts_held():
                 address = stack.enter_context(
                     LocalCluster(
                         n_workers=workers,
@@ -151,15 +151,24 @@ def preload() -> None:
     To call it is of use before other preparations; without it `open_cluster` calls it.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
+    with _environment_of_workers(), _interrupts_held():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _environment_of_workers() -> Iterator[None]:
+    """Set the variables that workers inherit, and set them back: one thread a library is not for the caller.
+
+    Dask sets those of `pre-spawn-environ` in the caller too when it starts workers, and leaves them there.
+    """
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:
-        with _interrupts_held():
-            forkserver.ensure_running()
+        yield
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 

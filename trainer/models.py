@@ -20,9 +20,10 @@ def create(name: str = MODEL) -> nn.Module:
 def logits(model: Any, images: Tensor) -> Tensor:
     """Return the (N, 19) float32 logits that a timm model gives for (N, 12, 120, 120) images of any float type.
 
-    The features are computed in bfloat16. The classifier is not: eight bits of mantissa would put many patches of a
-    large split at the same score, and average precision is a matter of ranks.
+    On a GPU the features are computed in bfloat16; CPUs without matrix units for it are faster in float32. The
+    classifier is always float32: eight bits of mantissa would put many patches of a large split at the same score, and
+    average precision is a matter of ranks.
     """
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
         features = model.forward_features(images)
     return model.forward_head(features.float())

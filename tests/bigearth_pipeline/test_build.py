@@ -231,6 +231,13 @@ def test_a_lost_scheduler_is_one_clear_error(scene_tree: Path, tmp_path: Path) -
     assert "Traceback" not in errors
 
 
+def test_a_build_leaves_the_environment_alone(scene_tree: Path, tmp_path: Path) -> None:
+    """What runs after a build in the same process, such as training, is left with one thread."""
+    before = dict(os.environ)
+    build_store(tmp_path / "s", scene_tree, rules=Rules(limit=20))
+    assert dict(os.environ) == before
+
+
 def test_workers_stay_small(tmp_path: Path) -> None:
     """A worker holds a whole shard in memory, and many of them exhaust the machine."""
     write_dataset(tmp_path / "tree", patches=2100, layout="v1", seed=3)
