@@ -20,7 +20,7 @@ import click
 def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None:
     """Try it all: synthetic patches → shards → a trained CNN → its metrics on the test split.
 
-    Takes about two minutes on two CPU cores; with an NVIDIA GPU the CNN is trained there.
+    Takes about a minute on two CPU cores; with an NVIDIA GPU the CNN is trained there.
     """
     data, store, run = out / "data", out / "shards", out / "run"
     if out.exists() and any(out.iterdir()):
