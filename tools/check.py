@@ -14,19 +14,18 @@ CHECKS = (
 )
 
 
+def run(command: list[str]) -> int:
+    """Run a tool of this interpreter's environment, whether or not that is on the PATH; return its exit status."""
+    print("$", *command, flush=True)
+    return subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], cwd=ROOT).returncode
+
+
 def main() -> int:
     """Return 0 if all checks pass; the tests come last."""
-    failed = []
-    for command in CHECKS:
-        print("$", *command, flush=True)
-        # The tools of this interpreter's environment, whether or not it is on the PATH.
-        tool = Path(sys.executable).parent / command[0]
-        if subprocess.run([tool, *command[1:]], cwd=ROOT).returncode:
-            failed.append(command[0])
+    failed = [command[0] for command in CHECKS if run(command)]
     if failed:
         print("failed:", *failed, flush=True)
-    tests = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT)
-    return tests.returncode or bool(failed)
+    return run(["pytest", *sys.argv[1:]]) or bool(failed)
 
 
 if __name__ == "__main__":
