@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from typing import Any, Final, TypeVar
@@ -67,38 +67,58 @@ class Cluster:
 
         waiting = iter(items)
         item_of: dict[str, Item] = {}
+        futures: set[Any] = set()
         running = as_completed(loop=self._client.loop)
 
         def submit(item: Item) -> None:
             future = self._client.submit(_run, function, item, *args, pure=False, retries=0)
             item_of[future.key] = item
+            futures.add(future)
             running.add(future)
 
-        for item in islice(waiting, 2 * self.num_workers):
-            submit(item)
-        for future in running:
-            item = item_of.pop(future.key)
-            try:
-                result = future.result()
-            except KilledWorker as err:
-                raise PipelineError(
-                    f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
-                    "use fewer --workers or a smaller --patches-per-shard"
-                ) from err
-            except FutureCancelledError as err:
-                raise PipelineError(
-                    "the connection to the Dask scheduler was lost; run the same command again"
-                ) from err
-            for following in islice(waiting, 1):
-                submit(following)
-            yield item, result
+        try:
+            for item in islice(waiting, 2 * self.num_workers):
+                submit(item)
+            for future in running:
+                item = item_of.pop(future.key)
+                futures.discard(future)
+                try:
+                    result = future.result()
+                except KilledWorker as err:
+                    raise PipelineError(
+                        f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
+                        "use fewer --workers or a smaller --patches-per-shard"
+                    ) from err
+                except FutureCancelledError as err:
+                    raise PipelineError(
+                        "the connection to the Dask scheduler was lost; run the same command again"
+                    ) from err
+                for following in islice(waiting, 1):
+                    submit(following)
+                yield item, result
+        finally:
+            if futures:
+                self._client.cancel(list(futures), force=True)
+
+
+class _Cancelled(Exception):
+    """Ends a task whose result nobody waits for any more, so that it cleans up after itself."""
 
 
 def _run(function: Callable[..., Result], *args: Any) -> Result:
     from distributed import get_worker
 
     worker = get_worker()
-    return function(*args, lambda count: worker.log_event(_TOPIC, count))
+    key = worker.get_current_task()
+
+    def progress(count: int) -> None:
+        # Dask does not interrupt a running task; it only marks it.
+        task = worker.state.tasks.get(key)
+        if task is None or task.state == "cancelled":
+            raise _Cancelled
+        worker.log_event(_TOPIC, count)
+
+    return function(*args, progress)
 
 
 @contextmanager
@@ -121,8 +141,10 @@ def open_cluster(
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
             preload()
+            processes: list[Any] = []
+            stack.callback(lambda: _end(processes))
             with _environment_of_workers(), _interrupts_held():
-                address = stack.enter_context(
+                local = stack.enter_context(
                     LocalCluster(
                         n_workers=workers,
                         threads_per_worker=1,
@@ -133,7 +155,8 @@ def open_cluster(
                         silence_logs=_SILENT,
                     )
                 )
-            client = stack.enter_context(Client(address, set_as_default=False))
+            stack.callback(lambda: processes.extend(_worker_processes(local)))
+            client = stack.enter_context(Client(local, set_as_default=False))
         else:
             try:
                 client = stack.enter_context(Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False))
@@ -143,6 +166,26 @@ def open_cluster(
             if not workers:
                 raise PipelineError(f"scheduler {scheduler} has no workers")
         yield Cluster(client, workers, progress)
+
+
+def _worker_processes(cluster: Any) -> list[Any]:
+    import psutil
+
+    found = []
+    for nanny in cluster.workers.values():
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(nanny.pid))
+    return found
+
+
+def _end(processes: list[Any]) -> None:
+    """Wait until worker processes are gone: a closed cluster's may still be in the middle of a task, and write."""
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=30)
 
 
 def preload() -> None:

@@ -212,6 +212,23 @@ def test_a_lost_worker_is_replaced(scene_tree: Path, scheduler: str, tmp_path: P
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_tasks_end_with_the_build_on_an_external_scheduler(scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
+    """After Ctrl-C the workers of a shared scheduler go on writing a large shard."""
+    out = tmp_path / "s"
+    command = [sys.executable, "-m", "bigearth_pipeline", "build-shards", str(scene_tree), "--out", str(out)]
+    build = subprocess.Popen([*command, "--scheduler", scheduler], stderr=subprocess.PIPE, text=True)
+    while build.poll() is None and not list(out.rglob("*.part")):
+        time.sleep(0.001)
+    build.send_signal(signal.SIGINT)
+    _, errors = build.communicate(timeout=60)
+    assert build.returncode == 130, errors
+    assert "the same command resumes" in errors
+    deadline = time.monotonic() + 20
+    while list(out.rglob("*.part")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not list(out.rglob("*.part"))
+
+
 def test_a_lost_scheduler_is_one_clear_error(scene_tree: Path, tmp_path: Path) -> None:
     """A scheduler that goes away ends in a traceback or in waiting for ever."""
     out = tmp_path / "s"
@@ -457,6 +474,10 @@ def test_a_full_disk_is_one_clear_error_and_resumes(
         with pytest.raises(PipelineError, match=r"no space left on the disk of .*/s.* again to resume"):
             build_store(disk / "s", small_tree, scheduler=scheduler, patches_per_shard=2, format=store_format)
         assert not (disk / "s" / "manifest.json").exists()
+        # The other worker of this scheduler may be in the middle of a shard; it ends and cleans up by itself.
+        deadline = time.monotonic() + 20
+        while list((disk / "s").rglob("*.part")) and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert not list((disk / "s").rglob("*.part"))
         subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
         summary = build_store(disk / "s", small_tree, scheduler=scheduler, patches_per_shard=2, format=store_format)
