@@ -24,7 +24,6 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 _PRELOAD: Final = ["distributed", "bigearth_pipeline.shard_task"]
-_TOPIC: Final = "bep-progress"
 _SILENT: Final = logging.CRITICAL + 1
 _CONNECT_SECONDS: Final = 10
 _CONFIG: Final = {
@@ -49,7 +48,9 @@ class Cluster:
     def __init__(self, client: Any, num_workers: int, progress: Callable[[int], None]) -> None:
         self._client = client
         self.num_workers = num_workers
-        client.subscribe_topic(_TOPIC, lambda event: progress(event[1]))
+        # A topic of this client's own: others may use the same scheduler.
+        self._topic = f"bep-progress-{client.id}"
+        client.subscribe_topic(self._topic, lambda event: progress(event[1]))
 
     def map(self, function: Callable[..., Result], items: Iterable[Item], *args: Any) -> Iterator[tuple[Item, Result]]:
         """Run `function(item, *args, progress)` on the workers and yield (item, result) as they finish.
@@ -71,7 +72,7 @@ class Cluster:
         running = as_completed(loop=self._client.loop)
 
         def submit(item: Item) -> None:
-            future = self._client.submit(_run, function, item, *args, pure=False, retries=0)
+            future = self._client.submit(_run, self._topic, function, item, *args, pure=False, retries=0)
             item_of[future.key] = item
             futures.add(future)
             running.add(future)
@@ -105,7 +106,7 @@ class _Cancelled(Exception):
     """Ends a task whose result nobody waits for any more, so that it cleans up after itself."""
 
 
-def _run(function: Callable[..., Result], *args: Any) -> Result:
+def _run(topic: str, function: Callable[..., Result], *args: Any) -> Result:
     from distributed import get_worker
 
     worker = get_worker()
@@ -116,7 +117,7 @@ def _run(function: Callable[..., Result], *args: Any) -> Result:
         task = worker.state.tasks.get(key)
         if task is None or task.state == "cancelled":
             raise _Cancelled
-        worker.log_event(_TOPIC, count)
+        worker.log_event(topic, count)
 
     return function(*args, progress)
 

@@ -16,9 +16,8 @@ from bigearth_pipeline.select import Rules
 from bigearth_pipeline.sources import Source
 from bigearth_pipeline.tables import sha256_of
 from shards.durable import atomic_write, remove_temporaries
-from shards.manifest import FORMAT_VERSION, MANIFEST, StoreFormat
+from shards.manifest import BUILD_NOTE, FORMAT_VERSION, MANIFEST, StoreFormat
 
-BUILD_NOTE: Final = "build.json"
 WORK: Final = ".build"
 _LOCK: Final = "lock"
 

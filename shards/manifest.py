@@ -12,6 +12,8 @@ from shards.errors import CorruptShard, ShardError, UnfinishedStore
 from shards.statistics import BandStatistics
 
 MANIFEST: Final = "manifest.json"
+BUILD_NOTE: Final = "build.json"
+"""What a store was built from; it is there before the manifest is."""
 INDEX: Final = "index.parquet"
 HISTOGRAMS: Final = "histograms.parquet"
 FORMAT_VERSION: Final = 1
@@ -113,7 +115,7 @@ class Manifest:
         try:
             text = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            what = "its build has not finished" if (folder / "build.json").exists() else "it is not a shard store"
+            what = "its build has not finished" if (folder / BUILD_NOTE).exists() else "it is not a shard store"
             raise UnfinishedStore(f"{folder} holds no {MANIFEST}: {what}") from None
         try:
             raw = json.loads(text)
