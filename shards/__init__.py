@@ -12,7 +12,7 @@ import os
 from shards.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
 from shards.classes import CLASSES
 from shards.codec import CODECS, record_decoder
-from shards.errors import CorruptShard, ShardError, UnfinishedStore
+from shards.errors import CorruptShard, NotEnoughMemory, ShardError, UnfinishedStore
 from shards.index import Index
 from shards.manifest import SPLITS, Manifest
 from shards.patch import Patch
@@ -29,6 +29,7 @@ __all__ = [
     "CorruptShard",
     "Index",
     "Manifest",
+    "NotEnoughMemory",
     "Patch",
     "ShardError",
     "Store",

@@ -19,7 +19,8 @@ from shards.errors import CorruptShard
 # Blosc's own thread pool serialises concurrent callers; with it off each calling thread works for itself.
 blosc.use_threads = False
 
-_BLOSC_HEADER: Final = struct.Struct("<BBBBIII")  # version, lz version, flags, typesize, nbytes, blocksize, cbytes
+# Of a Blosc header (version, lz version, flags, typesize, nbytes, blocksize, cbytes): nbytes and cbytes.
+_BLOSC_SIZES: Final = struct.Struct("<4xI4xI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Codec:
     name: str
     cname: str | None
     clevel: int = 0
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether stored bytes are the values themselves."""
+        return self.cname is None
 
     def encode(self, values: NDArray[np.uint16]) -> bytes:
         """Return the stored bytes of a contiguous array of little-endian uint16."""
@@ -52,12 +58,12 @@ class Codec:
         if self.cname is None:
             if len(data) != out.nbytes:
                 raise CorruptShard(f"holds {len(data)} bytes, expected {out.nbytes}")
-            out.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+            np.copyto(out.reshape(-1), np.frombuffer(data, np.uint16))
             return
         # The library trusts these two sizes, so they are checked before it reads by them.
-        if len(data) < _BLOSC_HEADER.size:
+        if len(data) < _BLOSC_SIZES.size:
             raise CorruptShard(f"holds {len(data)} bytes, fewer than a Blosc header")
-        _, _, _, _, nbytes, _, cbytes = _BLOSC_HEADER.unpack_from(data)
+        nbytes, cbytes = _BLOSC_SIZES.unpack_from(data)
         if nbytes != out.nbytes or cbytes != len(data):
             raise CorruptShard(
                 f"its Blosc header says {cbytes} bytes for {nbytes}, expected {len(data)} for {out.nbytes}"

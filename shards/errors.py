@@ -11,3 +11,7 @@ class UnfinishedStore(ShardError):
 
 class CorruptShard(ShardError):
     """A file or a record of a finished store differs from what its manifest or its index says."""
+
+
+class NotEnoughMemory(ShardError):
+    """Records cannot be kept in memory, for there is too little of it."""

@@ -1,25 +1,29 @@
 """Reading a finished store, the same way for tars and Zarr: byte ranges → decode → rows of one array."""
 
 import os
-import resource
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from crc32c import crc32c
 from numpy.typing import ArrayLike, NDArray
 
 from shards.bands import RECORD_VALUES
 from shards.classes import decode_labels
-from shards.codec import get_codec
-from shards.errors import CorruptShard
-from shards.index import PARTS, Index
-from shards.manifest import INDEX, FileInfo, Manifest
+from shards.errors import NotEnoughMemory
+from shards.index import Index
+from shards.kept import FOREIGN
+from shards.manifest import Manifest
+from shards.memory import available_bytes
 from shards.patch import Patch
+from shards.pieces import Piece, Pieces
+from shards.threads import Threads
+
+_COPY_ROWS: Final = 16
+"""Uncompressed records that a thread copies out of shared memory at a time."""
 
 
 class Store:
@@ -29,6 +33,7 @@ class Store:
         folder: where it lies.
         manifest: what it holds.
         index: one row a patch; row i is patch i of every method here.
+        num_threads: decode threads.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
@@ -46,23 +51,8 @@ class Store:
         self.manifest = Manifest.read(self.folder)
         self.index = Index.read(self.folder, self.manifest)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
-        self._codec = get_codec(self.manifest.codec)
-        self._parts = list(PARTS[self.manifest.format].items())
-        self._ranges = [
-            tuple(self.index.column(f"{part}_{what}") for what in ("offset", "length", "crc32c"))
-            for part, _ in self._parts
-        ]
-        codes, names = self.index.codes("shard")
-        shard_of_name = {shard.name: i for i, shard in enumerate(self.manifest.shards)}
-        unknown = [name for name in names if name not in shard_of_name]
-        if unknown:
-            raise CorruptShard(f"{self.folder / INDEX} names shard {unknown[0]}, which the manifest does not list")
-        self._shard = np.asarray([shard_of_name[name] for name in names], np.int32)[codes]
-        self._descriptors: dict[tuple[int, int], int] = {}
-        self._lock = threading.Lock()
-        self._scratch = threading.local()
-        self._pool: ThreadPoolExecutor | None = None
-        _allow_open_files(len(self.manifest.shards) * len(self._parts))
+        self._pieces = Pieces(self.folder, self.manifest, self.index)
+        self._threads = Threads(self.num_threads, "decode")
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -76,16 +66,9 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Stop the decode threads and close all files; closing twice is harmless."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True)
-        with self._lock:
-            descriptors = list(self._descriptors.values())
-            self._descriptors.clear()
-        for descriptor in descriptors:
-            os.close(descriptor)
+        """Stop the decode threads, close all files and let go of shared memory; closing twice is harmless."""
+        self._threads.close()
+        self._pieces.close()
 
     def read(self, i: int, *, verify: bool = False) -> Patch:
         """Return patch i with its pixels and what is known of it.
@@ -102,7 +85,7 @@ class Store:
             raise IndexError(f"patch {i} of a store of {len(self)}")
         i %= len(self)
         record = np.empty(RECORD_VALUES, np.uint16)
-        self._read_record(i, record, verify)
+        self._pieces.decode(iter(self._pieces.plan(np.array([i]))), record, verify)
         row: dict[str, Any] = {name: self.index.table[name][i].as_py() for name in _PATCH_COLUMNS}
         date: datetime = row["date"]
         return Patch(
@@ -130,79 +113,142 @@ class Store:
         Raises:
             ValueError: `out` has another shape, type or layout.
             IndexError: an index is out of range.
-            CorruptShard: a record is damaged.
+            CorruptShard: a record is damaged; no thread writes to `out` any more.
         """
-        rows = np.asarray(indices, np.int64)
+        rows = self._rows(indices)
         if out.shape != (len(rows), RECORD_VALUES) or out.dtype != np.uint16 or not out.flags.c_contiguous:
             raise ValueError(
                 f"out is {out.dtype} of shape {out.shape}, "
                 f"expected C-contiguous uint16 of shape ({len(rows)}, {RECORD_VALUES})"
             )
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")
-        places = np.array_split(np.arange(len(rows)), min(self.num_threads, max(1, len(rows))))
-        if len(places) == 1:
-            self._read_rows(rows, out, places[0], verify)
-            return out
-        pool = self._decode_pool()
-        for future in [pool.submit(self._read_rows, rows, out, place, verify) for place in places]:
-            future.result()
+        kept = None if verify else self._pieces.kept_records(rows)
+        if kept is None:
+            self._threads.run(partial(self._pieces.decode, out=out, verify=verify), self._pieces.plan(rows))
+        else:
+            self._threads.run(partial(_copy, kept, rows, out), range(0, len(rows), _COPY_ROWS))
         return out
 
-    def verify(self, i: int) -> None:
-        """Check the stored bytes of patch i against their CRC-32C and decode them.
+    def read_encoded(self, indices: ArrayLike, *, verify: bool = False) -> list[bytes]:
+        """Return the stored bytes of records: of each patch one piece in a tar store, three in a Zarr store.
+
+        Args:
+            indices: (n,) rows of the index.
+            verify: compare them with their CRC-32C.
 
         Raises:
-            CorruptShard: the record is damaged.
+            IndexError: an index is out of range.
+            CorruptShard: a record is cut off or, with `verify`, damaged.
         """
-        self._read_record(i, np.empty(RECORD_VALUES, np.uint16), True)
+        plan, scratch = self._pieces.plan(self._rows(indices)), self._pieces.scratch()
+        return [bytes(self._pieces.encoded(piece, scratch, verify)) for piece in plan]
 
-    def _decode_pool(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.num_threads, "decode")
-            return self._pool
+    def fetch(self, indices: ArrayLike, *, verify: bool = False) -> None:
+        """Read the stored bytes of records with the decode threads, and decode nothing.
 
-    def _read_rows(
-        self, rows: NDArray[np.int64], out: NDArray[np.uint16], places: NDArray[np.int64], verify: bool
-    ) -> None:
-        for place in places.tolist():
-            self._read_record(int(rows[place]), out[place], verify)
+        Rows that are to be kept in memory are there afterwards; of others, the files are in the page cache.
 
-    def _read_record(self, row: int, out: NDArray[np.uint16], verify: bool) -> None:
-        shard = int(self._shard[row])
-        for part, (_, values) in enumerate(self._parts):
-            offsets, lengths, checksums = self._ranges[part]
-            offset, length = int(offsets[row]), int(lengths[row])
-            data = self._buffer(length)
-            count = os.preadv(self._descriptor(shard, part), [data], offset)
-            try:
-                if count != length:
-                    raise CorruptShard(f"ends after {count} bytes, expected {length} at offset {offset}")
-                if verify and crc32c(data) != (expected := int(checksums[row])):
-                    raise CorruptShard(f"has CRC-32C {crc32c(data):08x}, expected {expected:08x}")
-                self._codec.decode_into(data, out[values])
-            except CorruptShard as err:
-                path = self.folder / self.manifest.shards[shard].files[part].path
-                raise CorruptShard(f"{path}: the record of {self.index.key(row)} {err}") from err
+        Args:
+            indices: (n,) rows of the index.
+            verify: compare them with their CRC-32C.
 
-    def _buffer(self, length: int) -> memoryview:
-        """Return this thread's scratch memory, so that a read allocates nothing."""
-        buffer: memoryview | None = getattr(self._scratch, "buffer", None)
-        if buffer is None or len(buffer) < length:
-            buffer = memoryview(bytearray(max(length, 2 * RECORD_VALUES + 64)))
-            self._scratch.buffer = buffer
-        return buffer[:length]
+        Raises:
+            IndexError: an index is out of range.
+            CorruptShard: a record is cut off or, with `verify`, damaged.
+        """
 
-    def _descriptor(self, shard: int, part: int) -> int:
-        descriptor = self._descriptors.get((shard, part))
-        if descriptor is None:
-            with self._lock:
-                descriptor = self._descriptors.get((shard, part))
-                if descriptor is None:
-                    descriptor = _open_checked(self.folder, self.manifest.shards[shard].files[part])
-                    self._descriptors[shard, part] = descriptor
-        return descriptor
+        def fetch(plan: Iterator[Piece]) -> None:
+            scratch = self._pieces.scratch()
+            for piece in plan:
+                self._pieces.encoded(piece, scratch, verify)
+
+        self._threads.run(fetch, self._pieces.plan(self._rows(indices)))
+
+    def will_need(self, indices: ArrayLike) -> None:
+        """Let the kernel read the files of these rows' shards into the page cache, in sequence, and return at once.
+
+        Rows that are in shared memory need none.
+
+        Raises:
+            IndexError: an index is out of range.
+            CorruptShard: a file is absent, or of another size than the manifest says.
+        """
+        rows = self._rows(indices)
+        self._pieces.files.will_need(self._pieces.shard[rows[~self._pieces.are_kept(rows)]])
+
+    def shard_of(self, indices: ArrayLike) -> NDArray[np.int32]:
+        """Return the shards of rows as their numbers in the manifest, (n,) int32.
+
+        Raises:
+            IndexError: an index is out of range.
+        """
+        return self._pieces.shard[self._rows(indices)]
+
+    def encoded_bytes(self, indices: ArrayLike) -> int:
+        """Return the stored bytes of rows, which is what keeping them in memory takes.
+
+        Raises:
+            IndexError: an index is out of range.
+        """
+        return int(self._pieces.lengths[self._pieces.of(self._rows(indices))].sum(dtype=np.int64))
+
+    def keep_in_memory(self, indices: ArrayLike) -> None:
+        """Keep the stored bytes of these rows in memory from when they are first read, by whichever method.
+
+        Reads of them touch no file from then on. Memory is taken as they are read; `close` frees it. To keep one copy
+        for several processes, see `memory_handle`.
+
+        Args:
+            indices: (n,) rows of the index; they add to those of earlier calls.
+
+        Raises:
+            IndexError: an index is out of range.
+            NotEnoughMemory: the rows need more than is available; no row is added.
+        """
+        rows = np.unique(self._rows(indices))
+        pieces = self._pieces.of(rows)
+        if (kept := self._pieces.kept) is not None:
+            pieces = pieces[kept.state[pieces] == FOREIGN]
+        needed, available = int(self._pieces.lengths[pieces].sum(dtype=np.int64)), available_bytes()
+        if needed > available:
+            raise NotEnoughMemory(
+                f"{self.folder}: keeping {len(rows):,} records takes {needed:,} bytes of memory, "
+                f"but {available:,} are available"
+            )
+        self._pieces.make_kept().want(pieces)
+
+    def memory_handle(self) -> str:
+        """Return what other processes of this user pass to `attach_memory`, to use one memory with this one.
+
+        It holds as long as this store is open.
+        """
+        return self._pieces.make_kept().handle
+
+    def attach_memory(self, handle: str) -> None:
+        """Use the memory of another process: what one of them has read is there for all, and rows to be kept likewise.
+
+        It stays until the last of them closes it or ends, in whatever way.
+
+        Args:
+            handle: from `memory_handle` in a process that has the same store open.
+
+        Raises:
+            ShardError: the handle is not that of this store's records in a living process of this user.
+            ValueError: this store has memory of its own already.
+        """
+        self._pieces.make_kept(handle)
+
+    def _rows(self, indices: ArrayLike) -> NDArray[np.int64]:
+        rows = np.asarray(indices, np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")
+        return rows
+
+
+def _copy(records: NDArray[np.uint16], rows: NDArray[np.int64], out: NDArray[np.uint16], starts: Iterator[int]) -> None:
+    for start in starts:
+        part = slice(start, start + _COPY_ROWS)
+        # NumPy writes straight into `out` only if it need not raise for a wrong row.
+        np.take(records, rows[part], axis=0, out=out[part], mode="clip")
 
 
 _PATCH_COLUMNS = (
@@ -217,25 +263,3 @@ _PATCH_COLUMNS = (
     "seasonal_snow",
     "cloud_or_shadow",
 )
-
-
-def _open_checked(folder: Path, info: FileInfo) -> int:
-    path = folder / info.path
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise CorruptShard(f"{path} is absent, expected {info.size_bytes} bytes") from None
-    size = os.fstat(descriptor).st_size
-    if size != info.size_bytes:
-        os.close(descriptor)
-        raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes}")
-    return descriptor
-
-
-def _allow_open_files(count: int) -> None:
-    """Raise the soft limit of open files where a store has more of them than the usual 1,024 allow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + 512
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -1,5 +1,44 @@
-"""Training on shards: sample order, loader (decode threads → DALI), model, loop, metrics, checkpoints.
+"""Training on shards: subset → order → decode → prepare (DALI) → network → metrics, checkpoints.
 
-`trainer.cli:train` is the command `bep train`; `trainer.loop.train` does the same for a program. This file imports
-nothing, so that the command line can ask for its help without torch or DALI.
+`trainer.cli.train:train` is the command `bep train`; `trainer.training.loop.train` does the same for a program. What
+training code of others needs is here by name; it is imported when it is asked for, so that the command line can show
+its help without torch or DALI.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from trainer.data.augment import RECIPES, Augmentation
+    from trainer.data.bands import BandSelection
+    from trainer.data.loader import Loader, LoaderConfig
+    from trainer.data.normalisation import Normalisation
+    from trainer.data.subset import Subset, select
+
+__all__ = [
+    "RECIPES",
+    "Augmentation",
+    "BandSelection",
+    "Loader",
+    "LoaderConfig",
+    "Normalisation",
+    "Subset",
+    "select",
+]
+
+_PLACES: Final = {
+    "RECIPES": "trainer.data.augment",
+    "Augmentation": "trainer.data.augment",
+    "BandSelection": "trainer.data.bands",
+    "Loader": "trainer.data.loader",
+    "LoaderConfig": "trainer.data.loader",
+    "Normalisation": "trainer.data.normalisation",
+    "Subset": "trainer.data.subset",
+    "select": "trainer.data.subset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'trainer' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)

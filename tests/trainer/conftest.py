@@ -11,8 +11,9 @@ import torch
 import shards
 from shards import Store
 from tests.trainer.store import make_store
-from trainer.config import TrainConfig
-from trainer.loop import Result, train
+from trainer.training.config import TrainConfig
+from trainer.training.loop import train
+from trainer.training.run import Result
 
 
 class Run(NamedTuple):
@@ -52,9 +53,9 @@ def store(folder: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of two epochs on the first store, evaluated on its test split."""
+    """A run of four epochs on the first store, evaluated on its test split."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    config = TrainConfig(data=folder, out=out, epochs=2, batch_size=8, verify=True, test=True)
+    config = TrainConfig(data=folder, out=out, epochs=4, batch_size=8, verify=True, test=True)
     return Run(config, train(config))
 
 

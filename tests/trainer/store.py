@@ -1,6 +1,7 @@
 """A small store of synthetic patches whose labels follow from their pixels, so that a network can learn them."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,24 @@ NUM_CLASSES = 6
 PATCHES_PER_SHARD = 64
 
 
-def make_store(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
+def make_store(
+    folder: Path,
+    counts: dict[str, int],
+    seed: int = 0,
+    *,
+    source_version: str = "v2",
+    countries: Sequence[str | None] = ("Ireland",),
+    dates: Sequence[datetime] = (datetime(2017, 6, 13),),
+) -> Path:
     """Write a WebDataset store of synthetic patches and return its folder.
 
     Args:
         folder: where to write; made here.
         counts: patches by split; a split that is not named, or has 0, is absent.
         seed: seed of labels and pixels.
+        source_version: version of BigEarthNet that the manifest names.
+        countries: patch i of the index is from country i, again and again from the first one.
+        dates: likewise when a patch was taken.
     """
     rng = np.random.default_rng(seed)
     # What each class adds to each band.
@@ -48,6 +60,8 @@ def make_store(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
         for start in range(0, count, PATCHES_PER_SHARD):
             name, labels = f"{split}-{start // PATCHES_PER_SHARD:06d}", present[start : start + PATCHES_PER_SHARD]
             new_rows, files = _write_shard(folder, split, name, labels, labels @ spectra, histograms, rng)
+            for i, row in enumerate(new_rows, len(rows)):
+                row |= {"country": countries[i % len(countries)], "date": dates[i % len(dates)]}
             rows += new_rows
             shards.append(ShardInfo(name, split, len(labels), files))
         total += histograms.counts()
@@ -61,7 +75,7 @@ def make_store(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
     Manifest(
         format="webdataset",
         codec=DEFAULT_CODEC,
-        source_version="v2",
+        source_version=source_version,
         source_bytes=0,
         count=len(rows),
         splits=splits,
@@ -109,8 +123,6 @@ def _write_shard(
                     "s2_length": len(encoded),
                     "s2_crc32c": crc32c(encoded),
                     "label_mask": mask,
-                    "country": "Ireland",
-                    "date": datetime(2017, 6, 13),
                     "epsg": 32629,
                     "ulx": 600_000.0,
                     "uly": 5_900_000.0,

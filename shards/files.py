@@ -1,0 +1,120 @@
+"""The open files of a store: checked when they are opened, announced to the kernel before they are read."""
+
+import os
+import resource
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.errors import CorruptShard
+from shards.manifest import FileInfo, ShardInfo
+
+_ADVICE_BYTES: Final = 1 << 17
+"""Bytes of one call of `posix_fadvise`. Linux reads no more a call than the larger of the device's read-ahead, of which
+this is the default, and its largest request (`force_page_cache_ra` in mm/readahead.c): one call for a whole file of
+237 MB read 8 MB of it."""
+
+
+class ShardFiles:
+    """The files that hold the parts of patches, each opened when it is first read; safe to share between threads."""
+
+    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int) -> None:
+        """Say which files there are.
+
+        Args:
+            folder: directory of the store.
+            shards: as the manifest lists them; the first files of each hold one part each.
+            num_parts: stored parts of a patch.
+        """
+        self._folder = folder
+        self._files = [shard.files[:num_parts] for shard in shards]
+        self._descriptors = np.full((len(shards), num_parts), -1, np.int64)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._adviser: ThreadPoolExecutor | None = None
+        _allow_open_files(self._descriptors.size)
+
+    def path(self, shard: int, part: int) -> Path:
+        """Return the path of the file of a part."""
+        return self._folder / self._files[shard][part].path
+
+    def descriptors(self, shards: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return descriptors of the files of some shards, (n, parts) int64.
+
+        Raises:
+            CorruptShard: a file is absent, or of another size than the manifest says.
+        """
+        found = self._descriptors[shards]
+        if found.size and found.min() < 0:
+            with self._lock:
+                for shard in np.unique(shards).tolist():
+                    for part, info in enumerate(self._files[shard]):
+                        if self._descriptors[shard, part] < 0:
+                            self._descriptors[shard, part] = _open_checked(self._folder, info)
+            found = self._descriptors[shards]
+        return found
+
+    def will_need(self, shards: NDArray[np.int32]) -> None:
+        """Let the kernel read the files of some shards in sequence; this returns at once.
+
+        Raises:
+            CorruptShard: a file is absent, or of another size than the manifest says.
+        """
+        numbers = np.unique(shards)
+        files = zip(
+            self.descriptors(numbers).ravel().tolist(),
+            [info.size_bytes for shard in numbers.tolist() for info in self._files[shard]],
+            strict=True,
+        )
+        with self._lock:
+            if self._adviser is None:
+                self._adviser = ThreadPoolExecutor(1, "advise")
+            for descriptor, size in files:
+                self._adviser.submit(self._advise, descriptor, size)
+
+    def _advise(self, descriptor: int, size: int) -> None:
+        # A call blocks while the queue of the device is full, hence a thread of its own.
+        for offset in range(0, size, _ADVICE_BYTES):
+            if self._closing.is_set():
+                return
+            os.posix_fadvise(descriptor, offset, _ADVICE_BYTES, os.POSIX_FADV_WILLNEED)
+
+    def close(self) -> None:
+        """Close all files; closing twice is harmless."""
+        self._closing.set()
+        with self._lock:
+            adviser, self._adviser = self._adviser, None
+        if adviser is not None:
+            adviser.shutdown(wait=True)
+        with self._lock:
+            opened = self._descriptors[self._descriptors >= 0].tolist()
+            self._descriptors[:] = -1
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _open_checked(folder: Path, info: FileInfo) -> int:
+    path = folder / info.path
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise CorruptShard(f"{path} is absent, expected {info.size_bytes} bytes") from None
+    size = os.fstat(descriptor).st_size
+    if size != info.size_bytes:
+        os.close(descriptor)
+        raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes}")
+    return descriptor
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the soft limit of open files where a store has more of them than the usual 1,024 allow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 512
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -1,0 +1,219 @@
+"""From rows of the index to pixels: the stored parts of patches, from files or shared memory, read and decoded.
+
+A part of a patch is called a piece: one record in a tar, one inner chunk of each of three Zarr arrays. Pieces are
+numbered through the index: piece = row · parts + part.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from crc32c import crc32c
+from numpy.typing import NDArray
+
+from shards.bands import RECORD_VALUES
+from shards.codec import get_codec
+from shards.errors import CorruptShard
+from shards.files import ShardFiles
+from shards.index import PARTS, Index
+from shards.kept import FOREIGN, KEPT, KeptRecords
+from shards.manifest import INDEX, Manifest
+
+Piece: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""Number; first and last value + 1 in the output; descriptor of the file, -1 if it is in shared memory; offset and
+length in the file; place in shared memory, -1 if it is not to be kept."""
+
+
+class Pieces:
+    """The pieces of a store; safe to share between threads.
+
+    Attributes:
+        files: the files that hold them.
+        shard: (patches,) int32, the shard of each patch by its number in the manifest.
+        lengths: (pieces,) int32, encoded bytes.
+        kept: shared memory that some of them are kept in.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, index: Index) -> None:
+        """Take byte ranges and checksums from the index.
+
+        Raises:
+            CorruptShard: the index does not fit the manifest.
+        """
+        self.kept: KeptRecords | None = None
+        self._index = index
+        self._codec = get_codec(manifest.codec)
+        parts = PARTS[manifest.format]
+        self._num_parts = len(parts)
+        self._begin = np.array([values.start for values in parts.values()])
+        self._end = np.array([values.stop for values in parts.values()])
+        self._offsets, self.lengths, self._checksums = (
+            np.stack([index.column(f"{part}_{what}") for part in parts], axis=1).ravel()
+            for what in ("offset", "length", "crc32c")
+        )
+        self._places = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+        self._check_raw_lengths(folder)
+        self._lock = threading.Lock()
+        self._scratch = threading.local()
+        codes, names = index.codes("shard")
+        shard_of_name = {shard.name: i for i, shard in enumerate(manifest.shards)}
+        unknown = [name for name in names if name not in shard_of_name]
+        if unknown:
+            raise CorruptShard(f"{folder / INDEX} names shard {unknown[0]}, which the manifest does not list")
+        self.shard: NDArray[np.int32] = np.asarray([shard_of_name[name] for name in names], np.int32)[codes]
+        self.files = ShardFiles(folder, manifest.shards, self._num_parts)
+        # The index holds checksums of all records.
+        self._identity = hashlib.sha256(str(manifest.files).encode()).digest()
+
+    def _check_raw_lengths(self, folder: Path) -> None:
+        """Compare lengths of uncompressed pieces, which are read straight into the output, with their sizes."""
+        if self._codec.is_raw:
+            sizes = np.tile(2 * (self._end - self._begin), len(self._index))
+            for piece in np.flatnonzero(self.lengths != sizes)[:1].tolist():
+                raise CorruptShard(
+                    f"{folder / INDEX}: the uncompressed record of {self._index.key(piece // self._num_parts)} holds "
+                    f"{self.lengths[piece]} bytes, expected {sizes[piece]}"
+                )
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of the pieces of rows, (n · parts,) int64, patch by patch."""
+        return (rows[:, None] * self._num_parts + np.arange(self._num_parts)).ravel()
+
+    def plan(self, rows: NDArray[np.int64]) -> list[Piece]:
+        """Return what there is to do for rows, patch by patch, and open the files that it takes.
+
+        Raises:
+            CorruptShard: a file is absent, or of another size than the manifest says.
+        """
+        pieces = self.of(rows)
+        out = np.arange(len(rows))[:, None] * RECORD_VALUES
+        begin, end = (out + self._begin).ravel(), (out + self._end).ravel()
+        if (kept := self.kept) is None:
+            descriptors = self.files.descriptors(self.shard[rows])
+            places = np.full(len(pieces), -1)
+        else:
+            states = kept.state[pieces]
+            places = np.where(states == FOREIGN, -1, self._places[pieces])
+            descriptors = np.full((len(rows), self._num_parts), -1)
+            unread = (states != KEPT).reshape(-1, self._num_parts).any(axis=1)
+            descriptors[unread] = self.files.descriptors(self.shard[rows[unread]])
+        columns = (pieces, begin, end, descriptors.ravel(), self._offsets[pieces], self.lengths[pieces], places)
+        # Python's integers, made here at once, spare the loop over the pieces NumPy's.
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def decode(self, plan: Iterator[Piece], out: NDArray[np.uint16], verify: bool) -> None:
+        """Read pieces and decode them into an array of shape (n, 80000).
+
+        Raises:
+            CorruptShard: a record is damaged; the message names file and key.
+        """
+        values = out.reshape(-1)
+        raw = memoryview(values).cast("B") if self._codec.is_raw else None
+        scratch = self.scratch()
+        decode_into = self._codec.decode_into
+        for piece in plan:
+            _, begin, end, descriptor, _, _, _ = piece
+            if raw is not None and descriptor >= 0:
+                self._read(piece, raw[2 * begin : 2 * end], verify)
+                continue
+            data = self.encoded(piece, scratch, verify)
+            try:
+                decode_into(data, values[begin:end])
+            except CorruptShard as err:
+                raise self._damaged(piece, err) from err
+
+    def scratch(self) -> memoryview:
+        """Return this thread's memory for any one piece, so that a read allocates nothing."""
+        buffer: memoryview | None = getattr(self._scratch, "buffer", None)
+        if buffer is None:
+            buffer = self._scratch.buffer = memoryview(bytearray(self.lengths.max(initial=0)))
+        return buffer
+
+    def encoded(self, piece: Piece, scratch: memoryview, verify: bool) -> memoryview:
+        """Return a view of the encoded bytes of a piece, in shared memory or else in `scratch`.
+
+        Raises:
+            CorruptShard: they are not all there, or differ from their CRC-32C; the message names file and key.
+        """
+        _, _, _, descriptor, _, length, place = piece
+        if descriptor >= 0:
+            data = scratch[:length]
+            self._read(piece, data, verify)
+        else:
+            data = self._open_memory().data[place : place + length]
+            if verify:
+                self._check(piece, data)
+        return data
+
+    def are_kept(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows are wholly in shared memory, (n,) bool."""
+        if (kept := self.kept) is None:
+            return np.zeros(len(rows), np.bool_)
+        whole: NDArray[np.bool_] = (kept.state[self.of(rows)] == KEPT).reshape(-1, self._num_parts).all(axis=1)
+        return whole
+
+    def kept_records(self, rows: NDArray[np.int64]) -> NDArray[np.uint16] | None:
+        """Return a view of all records in shared memory, (patches, 80000), where these rows need no decoding.
+
+        It is None unless the records are uncompressed and all of these are there.
+        """
+        if (kept := self.kept) is None or not self._codec.is_raw or not self.are_kept(rows).all():
+            return None
+        return np.frombuffer(kept.data, np.uint16).reshape(-1, RECORD_VALUES)
+
+    def make_kept(self, handle: str | None = None) -> KeptRecords:
+        """Return the shared memory, made here if there is none yet, or that of another process.
+
+        Raises:
+            ShardError: the handle is not that of this store's records in a living process of this user.
+            ValueError: there is a handle, but records are kept already.
+        """
+        what = self._identity, len(self.lengths), int(self.lengths.sum(dtype=np.int64))
+        with self._lock:
+            if handle is not None:
+                if self.kept is not None:
+                    raise ValueError("the store keeps records in memory already, expected none before that of others")
+                self.kept = KeptRecords.attach(handle, *what)
+            elif self.kept is None:
+                self.kept = KeptRecords.create(*what)
+            return self.kept
+
+    def close(self) -> None:
+        """Close all files and let go of shared memory; closing twice is harmless."""
+        self.files.close()
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            kept.close()
+
+    def _read(self, piece: Piece, data: memoryview, verify: bool) -> None:
+        """Fill `data` with the encoded bytes of a piece from its file, and keep them if they are to be kept."""
+        number, _, _, descriptor, offset, length, place = piece
+        try:
+            count = os.preadv(descriptor, [data], offset)
+        except OSError as err:
+            raise self._damaged(piece, f"cannot be read at offset {offset} ({err.strerror})") from err
+        if count != length:
+            raise self._damaged(piece, f"ends after {count} bytes, expected {length} at offset {offset}")
+        # What is kept is used for long, so it is checked in any case.
+        if verify or place >= 0:
+            self._check(piece, data)
+        if place >= 0:
+            self._open_memory().put(number, place, data)
+
+    def _check(self, piece: Piece, data: memoryview) -> None:
+        if (found := crc32c(data)) != (expected := int(self._checksums[piece[0]])):
+            raise self._damaged(piece, f"has CRC-32C {found:08x}, expected {expected:08x}")
+
+    def _open_memory(self) -> KeptRecords:
+        if self.kept is None:
+            raise ValueError("the store is closed, expected it open")
+        return self.kept
+
+    def _damaged(self, piece: Piece, what: object) -> CorruptShard:
+        row, part = divmod(piece[0], self._num_parts)
+        path = self.files.path(int(self.shard[row]), part)
+        return CorruptShard(f"{path}: the record of {self._index.key(row)} {what}")

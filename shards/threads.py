@@ -1,0 +1,61 @@
+"""Work that the threads of a pool take from one another, item by item."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Threads:
+    """Threads that start with the first work; safe to use from several threads.
+
+    Attributes:
+        count: how many there are.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        """Say how many threads there are to be.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        if count < 1:
+            raise ValueError(f"{count} threads, expected at least 1")
+        self.count = count
+        self._name = name
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, work: Callable[[Iterator[T]], object], items: Sequence[T]) -> None:
+        """Call `work` in every thread with one iterator that all of them take items from; return when all have ended.
+
+        Items are taken and not dealt out beforehand, so no thread waits for another that was held up. The first error
+        is raised only when no thread works any more.
+        """
+        rest = iter(items)
+        if self.count == 1 or len(items) < 2:
+            work(rest)
+            return
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.count, self._name)
+            futures = [self._pool.submit(work, rest) for _ in range(min(self.count, len(items)))]
+        wait(futures)
+        error = next((error for future in futures if (error := future.exception()) is not None), None)
+        del futures
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # An error whose traceback leads back to itself would keep all that its frames hold, such as memory of
+                # a closed store, until the next garbage collection.
+                del error
+
+    def close(self) -> None:
+        """Wait for work under way and stop the threads; closing twice is harmless."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True)

@@ -1,0 +1,53 @@
+"""Stores in every format, and what the kernel holds of files."""
+
+import ctypes
+import mmap
+import os
+from pathlib import Path
+
+import pytest
+
+from shards.manifest import Manifest
+from tests.building import build_store
+
+
+@pytest.fixture(scope="session")
+def zarr_raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene as a Zarr store of uncompressed records."""
+    out = tmp_path_factory.mktemp("stores") / "zarr-raw"
+    build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, format="zarr", codec="raw")
+    return out
+
+
+@pytest.fixture(params=["tar_store", "zarr_store", "raw_store", "zarr_raw_store"])
+def any_store(request: pytest.FixtureRequest) -> Path:
+    """Each format with compressed and with uncompressed records."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def shard_files(folder: Path) -> list[list[Path]]:
+    """Return the files that hold records, by shard."""
+    shards = Manifest.read(folder).shards
+    return [[folder / info.path for info in shard.files if not info.path.endswith(".idx")] for shard in shards]
+
+
+def share_in_cache(path: Path) -> float:
+    """Return which share of a file the page cache holds (mincore(2)); asking reads nothing of it."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE) as mapping:
+        start = (ctypes.c_char * len(mapping)).from_buffer(mapping)
+        pages = (ctypes.c_ubyte * -(-len(mapping) // mmap.PAGESIZE))()
+        assert ctypes.CDLL(None).mincore(start, ctypes.c_size_t(len(mapping)), pages) == 0
+        del start
+        return sum(page & 1 for page in pages) / len(pages)
+
+
+def opened_files() -> dict[int, str]:
+    """Return what the descriptors of this process stand for."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # The one that lists them.
+            continue
+    return found

@@ -1,0 +1,21 @@
+"""The examples of the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+EXAMPLES = [
+    code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "LoaderConfig(" in code
+]
+
+
+@pytest.mark.parametrize("number", range(2))
+@pytest.mark.filterwarnings("ignore")
+def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """A newcomer copies code that does not run."""
+    assert len(EXAMPLES) == 2
+    (tmp_path / "shards").symlink_to(tiny)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(EXAMPLES[number], f"{README} example {number}", "exec"), {"__name__": "example"})

@@ -1,0 +1,320 @@
+"""Training from end to end."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import shards
+from shards import BANDS, CLASSES, ShardError
+from tests.trainer.conftest import Run
+from tests.trainer.store import NUM_CLASSES, make_store
+from trainer.data.augment import RECIPES
+from trainer.errors import BadCheckpoint, NonFiniteLoss, RunExists, TrainError
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.config import REBEN, TrainConfig
+from trainer.training.loop import resume, train
+from trainer.training.stop import Request
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics."""
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a run's metrics without what depends on the machine's mood."""
+    return {name: value for name, value in line.items() if name not in ("patches_per_second", "wait_share")}
+
+
+def weights(out: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    """Return the weights of a run's checkpoint."""
+    return Checkpoint.read(out / f"checkpoints/{name}.pt").state
+
+
+def assert_same_weights(out: Path, other: Path) -> None:
+    """Compare the last and the best weights of two runs bit by bit."""
+    for name in ("last", "best"):
+        first, second = weights(out, name), weights(other, name)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+
+
+def test_training_learns(run: Run) -> None:
+    """The model sees wrong labels or wrong pixels, or no gradient reaches it."""
+    validation, test = run.result.validation, run.result.test
+    assert validation is not None
+    assert validation.ap_macro > validation.label_frequency + 0.3
+    assert test is not None
+    assert test.ap_macro > test.label_frequency + 0.3
+    train_losses = [line["train_loss"] for line in lines(run.config.out)]
+    assert train_losses[-1] < train_losses[0]
+
+
+def test_the_folder_of_a_run_is_complete(run: Run) -> None:
+    """A result cannot be traced to what it was made of."""
+    out = run.config.out
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    events = {name for name in names if name.startswith("events.out.tfevents")}
+    assert len(events) == 1
+    assert names - events == {
+        "config.json",
+        "statistics.json",
+        "metrics.jsonl",
+        "metrics-test.json",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+    }
+    config = json.loads((out / "config.json").read_text())
+    assert config["options"] == json.loads(json.dumps(run.config.to_json()))
+    assert config["bands"] == list(BANDS)
+    assert config["classes"] == list(CLASSES)
+    assert config["patches"] == {"train": 96, "validation": 40, "test": 20}
+    assert {"python", "torch", "timm", "torchmetrics", "numpy"} <= config["versions"].keys()
+    assert any(name.startswith("nvidia-dali") for name in config["versions"])
+    assert json.loads((out / "metrics-test.json").read_text())["count"] == 20
+    with shards.open(run.config.data) as store:
+        expected = store.manifest.splits["train"].statistics["B02"].mean
+    assert json.loads((out / "statistics.json").read_text())["B02"]["mean"] == expected
+
+
+def test_the_configuration_repeats_the_run(run: Run) -> None:
+    """What config.json says is not what the run did."""
+    assert TrainConfig.read(run.config.out) == run.config
+
+
+def test_metrics_have_a_line_an_epoch(run: Run) -> None:
+    """A learning curve has gaps, or claims a figure for a class that does not occur."""
+    found = lines(run.config.out)
+    assert [line["epoch"] for line in found] == list(range(1, run.config.epochs + 1))
+    for line in found:
+        classes = line["validation"]["classes"]
+        assert [name for name, values in classes.items() if values["ap"] is None] == list(CLASSES[NUM_CLASSES:])
+        assert 0 <= line["wait_share"] <= 1
+        assert line["patches_per_second"] > 0
+    best = max(found, key=lambda line: line["validation"]["ap_macro"])
+    assert run.result.validation is not None
+    assert best["validation"] == json.loads(json.dumps(run.result.validation.to_json()))
+
+
+def test_tensorboard_shows_the_run(run: Run) -> None:
+    """TensorBoard is empty, or shows other numbers than the run's."""
+    events = EventAccumulator(str(run.config.out)).Reload()
+    tags = events.Tags()["scalars"]
+    assert {"train/loss", "train/lr", "speed/patches_per_second", "validation/ap_macro"} <= set(tags)
+    shown = [event.value for event in events.Scalars("validation/ap_macro")]
+    assert shown == pytest.approx([line["validation"]["ap_macro"] for line in lines(run.config.out)])
+
+
+def test_a_run_can_be_repeated(tiny: Path, tmp_path: Path) -> None:
+    """The same seed gives another result, or another seed the same, or decode threads change it."""
+    for name, seed, threads in (("a", 1, 1), ("b", 1, 3), ("c", 2, 1)):
+        config = TrainConfig(data=tiny, out=tmp_path / name, epochs=1, batch_size=16, drop_rate=0.2)
+        train(replace(config, seed=seed, threads=threads))
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    first, other = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "everything": {
+        "model": "test_resnet",
+        "bands": ("B04", "B03", "B02"),
+        "augmentation": RECIPES["strong"],
+        "drop_rate": 0.3,
+        "drop_path_rate": 0.2,
+        "ema": 0.9,
+        "clip": 1.0,
+        "accumulate": 2,
+        "optimizer": "sgd",
+        "loss": "asymmetric",
+        "label_smoothing": 0.0,
+        "schedule": "step",
+        "step_epochs": 1,
+        "order": "block",
+        "normalise": "percentile",
+        "interpolation": "bilinear",
+    },
+}
+
+
+@pytest.fixture(scope="module", params=OPTIONS.values(), ids=OPTIONS.keys())
+def whole(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """A run that was not interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    config = TrainConfig(data=tiny, out=out, epochs=2, batch_size=7, threads=1, **request.param)
+    train(config)
+    return config
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 6, 8])
+def test_a_stopped_run_ends_as_if_it_had_not_been(
+    whole: TrainConfig, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed run trains on other batches, other draws or other optimizer states than an uninterrupted one."""
+    # The time is up after a number of steps.
+    steps = 0
+
+    def request(self: object) -> Request:
+        nonlocal steps
+        steps += 1
+        return Request.TIME_UP if steps == stop_after else Request.NONE
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.training.stop.Stop.request", request)
+        stopped = train(replace(whole, out=tmp_path / "stopped"))
+    # 24 patches in batches of 7 are 4 steps an epoch.
+    assert stopped.stopped_by is Request.TIME_UP
+    assert resume(tmp_path / "stopped", threads=2).stopped_by is None
+    assert_same_weights(whole.out, tmp_path / "stopped")
+    expected, found = (list(map(without_times, lines(out))) for out in (whole.out, tmp_path / "stopped"))
+    assert found == expected
+
+
+def test_a_finished_run_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
+    """Resuming a finished run trains on, or spoils it."""
+    copy = shutil.copytree(run.config.out, tmp_path / "run")
+    result = resume(copy)
+    assert result.stopped_by is None
+    assert result.validation == run.result.validation
+    assert_same_weights(copy, run.config.out)
+    assert lines(copy) == lines(run.config.out)
+
+
+def test_only_harmless_options_change_on_resume(run: Run) -> None:
+    """A resumed run silently is another one."""
+    with pytest.raises(ValueError, match="lr cannot change when a run is resumed"):
+        resume(run.config.out, lr=0.1)
+
+
+def test_a_run_goes_on_with_the_same_shards_only(run: Run, tiny: Path, tmp_path: Path) -> None:
+    """A run goes on with other patches, or is evaluated with other statistics."""
+    with pytest.raises(BadCheckpoint, match="a run goes on with the same shards only"):
+        resume(run.config.out, data=tiny)
+    moved = shutil.copytree(run.config.data, tmp_path / "moved")
+    assert resume(shutil.copytree(run.config.out, tmp_path / "run"), data=moved).stopped_by is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "absent", "config"])
+def test_a_damaged_run_is_named(run: Run, tmp_path: Path, damage: str) -> None:
+    """A damaged checkpoint ends in a traceback, or is trained on."""
+    copy = shutil.copytree(run.config.out, tmp_path / "run")
+    last = copy / "checkpoints/last.pt"
+    content = bytearray(last.read_bytes())
+    if damage == "cut":
+        last.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        content[len(content) // 2] ^= 4
+        last.write_bytes(content)
+    elif damage == "absent":
+        last.unlink()
+    else:
+        (copy / "config.json").write_text("{}")
+    with pytest.raises(TrainError, match=str(copy)):
+        resume(copy)
+
+
+def test_early_stopping(tiny: Path, tmp_path: Path) -> None:
+    """A run goes on long after it has stopped to learn, or ends while it still learns."""
+    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=30, batch_size=24, lr=1e-12, patience=2)
+    result = train(config)
+    scores = [line["validation"]["ap_macro"] for line in lines(config.out)]
+    best = scores.index(max(scores)) + 1
+    assert result.best_epoch == best
+    assert len(scores) == best + 2
+
+
+def test_max_steps_ends_the_run(tiny: Path, tmp_path: Path) -> None:
+    """A run of a number of steps makes more, or ends without a result."""
+    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=30, batch_size=7, max_steps=6)
+    result = train(config)
+    assert result.stopped_by is None
+    assert [line["step"] for line in lines(config.out)] == [4, 6]
+    assert resume(config.out).validation == result.validation
+
+
+def test_max_minutes_stops_the_run(tiny: Path, tmp_path: Path) -> None:
+    """A job is killed by its scheduler before it has saved anything."""
+    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=1000, batch_size=7, max_minutes=0.02)
+    assert train(config).stopped_by is Request.TIME_UP
+    checkpoint = Checkpoint.read(config.out / "checkpoints/last.pt")
+    assert (checkpoint.epoch, checkpoint.step) > (0, 0)
+
+
+@pytest.mark.parametrize("used", ["a run", "something else"])
+def test_a_folder_in_use_is_refused(run: Run, tmp_path: Path, used: str) -> None:
+    """A second run overwrites the first, or somebody's files."""
+    out = run.config.out if used == "a run" else tmp_path
+    (tmp_path / "file").write_text("precious")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    message = "holds a run; go on with it by --resume" if used == "a run" else "is not empty"
+    with pytest.raises(RunExists, match=message):
+        train(replace(run.config, out=out))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("counts", "missing"),
+    [({"validation": 2}, "train"), ({"train": 2}, "validation"), ({"train": 2, "validation": 2}, "test")],
+)
+def test_missing_splits_are_named(tmp_path: Path, counts: dict[str, int], missing: str) -> None:
+    """Shards without a split that is needed end in an error from deep within, perhaps after hours of training."""
+    data = make_store(tmp_path / "store", counts)
+    with pytest.raises(TrainError, match=missing):
+        train(TrainConfig(data=data, out=tmp_path / "run", test=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_store_is_named(tmp_path: Path) -> None:
+    """A wrong path leaves an empty run behind, or is not named."""
+    with pytest.raises(ShardError, match="it is not a shard store"):
+        train(TrainConfig(data=tmp_path, out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tiny: Path, tmp_path: Path, no_new_threads: None) -> None:
+    """A run goes on for days with a model of NaN."""
+    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=1, batch_size=8, lr=1e30, warmup_steps=0)
+    with pytest.raises(NonFiniteLoss, match=r"the loss of step [23] of epoch 1 is not finite; its batch holds train-"):
+        train(config)
+    found = json.loads((config.out / "checkpoints/non-finite.json").read_text())
+    assert len(found["keys"]) == 8
+    saved = Checkpoint.read(config.out / "checkpoints/non-finite.pt")
+    assert saved.step == found["step"]
+    assert Checkpoint.read(config.out / "checkpoints/last.pt").step == 0
+    assert not (config.out / "checkpoints/best.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"threads": 0},
+        {"lr": float("nan")},
+        {"lr": 0.0},
+        {"clip": 0.0},
+        {"ema": 1.0},
+        {"seed": -1},
+    ],
+)
+def test_wrong_options_are_named(run: Run, wrong: dict[str, float]) -> None:
+    """A wrong option is found out late, or never."""
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is {next(iter(wrong.values()))}, expected"):
+        replace(run.config, **wrong)
+
+
+def test_the_published_recipe_is_that_of_the_paper(tmp_path: Path) -> None:
+    """Results of the recipe are compared with the paper's, but it is another one."""
+    config = TrainConfig(data=tmp_path, out=tmp_path, **REBEN)
+    assert config.bands == ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+    assert (config.model, config.drop_rate, config.drop_path_rate) == ("resnet50", 0.15, 0.15)
+    assert (config.optimizer, config.lr, config.weight_decay, config.loss) == ("adamw", 1e-3, 0.01, "bce")
+    assert (config.batch_size, config.epochs, config.warmup_steps, config.patience) == (512, 100, 1000, 5)
+    assert config.augmentation == RECIPES["flips"]

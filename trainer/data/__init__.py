@@ -1,0 +1,1 @@
+"""From a store to batches on the device: subset → order → decode → prepare (DALI, or plain torch)."""

@@ -1,0 +1,320 @@
+"""Batches of some rows of a store, made ahead of the training thread by two threads of their own.
+
+order ─▶ store: read, decode ─▶ host buffers ─▶ DALI or torch: prepare ─▶ device batches ─▶ the consumer
+"""
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shards import Store
+from trainer.data import augment
+from trainer.data.augment import RECIPES, Augmentation
+from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.buffers import Buffers
+from trainer.data.cache import CachedPreparation, DeviceRecords, Tier
+from trainer.data.channel import Channel, Finished
+from trainer.data.normalisation import Normalisation
+from trainer.data.order import Kind, SampleOrder
+from trainer.data.records import RecordPreparation
+from trainer.data.reference import TorchPreparation
+from trainer.errors import TrainError
+
+READ_AHEAD: Final = 2
+"""Batches that are ready in host memory before the preparation takes them."""
+READY: Final = 2
+"""Batches that are ready on the device."""
+
+Backend = Literal["dali", "torch", "auto"]
+BACKENDS: Final[tuple[Backend, ...]] = ("dali", "torch", "auto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderConfig:
+    """How to load.
+
+    Attributes:
+        batch_size: patches of a global batch, over all ranks; the last one of an epoch holds what is left.
+        device: where the batches go.
+        kind: order of the patches: `global` (an exact permutation in every epoch), `block` (windows of whole shards,
+            read in sequence and mixed), `sequential` (ascending rows).
+        seed: seed of order and augmentation.
+        layout: what a batch holds: see `trainer.data.batch.Batch`.
+        interpolation: how bands are brought to another size.
+        augmentation: what is random; by default nothing.
+        backend: `dali`, `torch`, or `auto` for DALI where it is installed.
+        cache: where records are kept after they were read once: `none`, `ram` or `gpu`.
+        rank: number of this process among `num_ranks`, from 0.
+        num_ranks: processes that share each global batch.
+        verify: compare every record that is read with its checksum.
+    """
+
+    batch_size: int
+    device: torch.device
+    kind: Kind = "global"
+    seed: int = 0
+    layout: Layout = "stacked"
+    interpolation: Interpolation = "nearest"
+    augmentation: Augmentation = RECIPES["none"]
+    backend: Backend = "auto"
+    cache: Tier = "none"
+    rank: int = 0
+    num_ranks: int = 1
+    verify: bool = False
+
+
+class Preparation(Protocol):
+    """Makes device batches of host batches."""
+
+    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch | None, Batch], None, None]:
+        """Prepare batches in their order; the host batch that comes out with one may be overwritten from then on."""
+
+
+class Loader:
+    """The batches of some rows of a store, epoch by epoch: `for batch in loader` is one epoch.
+
+    Every iteration is the next epoch, with another order and other draws, unless `set_epoch` says otherwise. It follows
+    the stateful protocol of torchdata: `state_dict` says where an iteration is, and after `load_state_dict` the next
+    one goes on there, in the middle of an epoch, with the batches that the interrupted one would have given.
+
+    Use it as a context manager, or `close` it: that stops the threads of an iteration that was broken off.
+
+    Attributes:
+        config: how it loads.
+        order: which patches each batch holds.
+        wait_seconds: how long consumers have waited for batches so far.
+    """
+
+    def __init__(
+        self, store: Store, rows: NDArray[np.int64], normalisation: Normalisation, config: LoaderConfig
+    ) -> None:
+        """Build the preparation. Threads start, and memory is taken, when an iteration begins.
+
+        Args:
+            store: where the records are read, with the decode threads that it was opened with.
+            rows: (n,) distinct rows of the store's index, ascending.
+            normalisation: by which pixels are normalised; it also says which bands a batch holds.
+            config: how to load.
+
+        Raises:
+            ValueError: there are no rows, or fewer than ranks, or the batch size is below 1.
+            TrainError: the backend is not installed.
+        """
+        if not len(rows):
+            raise ValueError("there are no patches to load")
+        self.config = config
+        self.wait_seconds = 0.0
+        self._store = store
+        self._num_bands = len(normalisation.bands)
+        self._labels = store.index.labels()
+        shards = store.shard_of(rows) if config.kind == "block" else None
+        self.order = SampleOrder(
+            rows=rows, batch_size=config.batch_size, kind=config.kind, seed=config.seed, shards=shards
+        )
+        largest = self.order.largest_part(config.num_ranks)
+        if config.layout == "record" and config.augmentation.fields:
+            raise ValueError("records are handed over as they are: layout record allows for no augmentation")
+        self._device_records = DeviceRecords(rows, config.device) if config.cache == "gpu" else None
+        if config.cache == "ram":
+            store.keep_in_memory(rows)
+        self._buffers = Buffers(largest, pin=config.device.type == "cuda")
+        self._preparation = self._create_preparation(normalisation, largest)
+        self._running: _Iteration | None = None
+        self._epoch = self._step = 0
+        """Place of the next batch."""
+        self._under_way = False
+
+    def __len__(self) -> int:
+        """Return the batches of an epoch."""
+        return len(self.order)
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of an epoch, over all ranks."""
+        return len(self.order.rows)
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads of an iteration that is under way; another one can begin afterwards."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch, from 0, the next iteration is."""
+        self.move_to(epoch, 0)
+
+    def move_to(self, epoch: int, step: int) -> None:
+        """Say at which epoch and batch, from 0, the next iteration begins. An iteration under way is broken off.
+
+        Raises:
+            ValueError: there is no such place.
+        """
+        if not (epoch >= 0 and 0 <= step < len(self)):
+            raise ValueError(f"there is no batch {step} of epoch {epoch}: an epoch has {len(self)} batches")
+        self.close()
+        self._epoch, self._step, self._under_way = epoch, step, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place of the next batch, and what the loader must be like to go on there."""
+        epoch, step = (self._epoch, self._step) if self._step < len(self) else (self._epoch + 1, 0)
+        return {"epoch": epoch, "step": step, **self._identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration go on where a loader was when it gave this state.
+
+        Raises:
+            ValueError: that loader had another order, so its place means nothing here.
+        """
+        for name, expected in self._identity().items():
+            if state.get(name) != expected:
+                raise ValueError(f"the state is of a loader with {name} {state.get(name)}, this one has {expected}")
+        self.move_to(state["epoch"], state["step"])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Iterate over the batches of the next epoch, each patch exactly once. An iteration under way is broken off.
+
+        Raises:
+            CorruptShard: a record is damaged; the batches before it have been returned.
+        """
+        self.close()
+        if self._under_way:
+            self._epoch, self._step = self._epoch + 1, 0
+        self._under_way = True
+        batches = self._host_batches(self._epoch, self._step)
+        running = self._running = _Iteration(self._preparation, batches, self._buffers)
+        try:
+            while True:
+                start = time.perf_counter()
+                try:
+                    batch = running.ready.get()
+                except Finished:
+                    break
+                finally:
+                    self.wait_seconds += time.perf_counter() - start
+                if self.config.device.type == "cuda":
+                    # The memory was taken on the loader's stream: torch must not reuse it before this one is done.
+                    for tensor in batch.values():
+                        tensor.record_stream(torch.cuda.current_stream(self.config.device))
+                self._step += 1
+                yield batch
+        finally:
+            running.close()
+        if running is self._running:
+            self.move_to(self._epoch + 1, 0)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what the order of the batches depends on."""
+        order = self.order
+        return {
+            "seed": order.seed,
+            "kind": order.kind,
+            "batch_size": order.batch_size,
+            "num_patches": len(order.rows),
+        }
+
+    def _host_batches(self, epoch: int, first_step: int) -> Generator[HostBatch, None, None]:
+        """Read the batches of an epoch."""
+        config = self.config
+        order = self.order.epoch(epoch)
+        for step in range(first_step, len(order)):
+            rows, mask = order.part(step, config.rank, config.num_ranks)
+            buffer = self._buffers.take()
+            self._read(rows, buffer)
+            yield HostBatch(
+                buffer=buffer,
+                labels=self._labels[rows].astype(np.float32),
+                rows=rows,
+                mask=mask,
+                draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
+            )
+
+    def _read(self, rows: NDArray[np.int64], buffer: NDArray[np.uint16]) -> None:
+        """Read records into the first rows of a buffer: all, or those that the device lacks, packed."""
+        if self._device_records is not None:
+            rows = rows[self._device_records.missing(rows)]
+        if len(rows):
+            self._store.read_into(rows, buffer[: len(rows)], verify=self.config.verify)
+
+    def _create_preparation(self, normalisation: Normalisation, largest: int) -> Preparation:
+        config = self.config
+        if config.layout == "record":
+            return RecordPreparation(self._buffers, config.device)
+        common: dict[str, Any] = {
+            "normalisation": normalisation,
+            "batch_size": largest,
+            "device": config.device,
+            "num_threads": self._store.num_threads,
+            "layout": config.layout,
+            "interpolation": config.interpolation,
+            "augmentation": config.augmentation,
+        }
+        if self._device_records is not None:
+            return CachedPreparation(self._device_records, TorchPreparation(**common), config.device)
+        if config.backend != "torch":
+            try:
+                from trainer.data.dali import DaliPreparation
+            except ImportError as err:
+                if config.backend == "dali":
+                    raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
+            else:
+                return DaliPreparation(**common)
+        return TorchPreparation(**common)
+
+
+class _Iteration:
+    """The two threads of one iteration and the channels between them.
+
+    A host buffer goes round: free → being filled → read by the preparation → free, once its batch is on the device.
+    """
+
+    def __init__(self, preparation: Preparation, batches: Generator[HostBatch, None, None], buffers: Buffers) -> None:
+        self.ready: Channel[Batch] = Channel(READY)
+        self._filled: Channel[HostBatch] = Channel(READ_AHEAD)
+        self._threads = [
+            threading.Thread(target=self._read, args=(batches,), name="loader-read", daemon=True),
+            threading.Thread(target=self._prepare, args=(preparation, buffers), name="loader-prepare", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop both threads and wait for them; closing twice is harmless."""
+        for channel in (self.ready, self._filled):
+            channel.cancel()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self, batches: Generator[HostBatch, None, None]) -> None:
+        try:
+            for batch in batches:
+                self._filled.put(batch)
+            self._filled.finish()
+        except BaseException as err:
+            self._filled.finish(err)
+
+    def _prepare(self, preparation: Preparation, buffers: Buffers) -> None:
+        try:
+            with closing(preparation.run(self._filled)) as prepared:
+                for host, batch in prepared:
+                    if host is not None:
+                        buffers.give(host.buffer)
+                    self.ready.put(batch)
+            self.ready.finish()
+        except BaseException as err:
+            self.ready.finish(err)

@@ -1,0 +1,88 @@
+"""Quality of decisions: which classes were predicted, against which are there."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from torch import Tensor
+from torchmetrics.functional.classification import multilabel_exact_match, multilabel_stat_scores
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of the decisions about one class, or of several; 0 to 1, None where no patch has the class.
+
+    Attributes:
+        f1: harmonic mean of precision and recall.
+        f2: as above, with recall twice as important (F-beta with beta = 2).
+        precision: share of the predicted that are there; 0 where nothing is predicted.
+        recall: share of those that are there that are predicted.
+        accuracy: share of right decisions.
+    """
+
+    f1: float | None
+    f2: float | None
+    precision: float | None
+    recall: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Scores of all decisions at some thresholds.
+
+    Attributes:
+        macro: means over the classes that occur.
+        micro: of all patches and classes at once.
+        hamming_loss: share of wrong decisions.
+        subset_accuracy: share of patches without a wrong decision.
+    """
+
+    macro: Scores
+    micro: Scores
+    hamming_loss: float
+    subset_accuracy: float
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Decisions":
+        """Return the scores that `asdict` described."""
+        return cls(**{**values, "macro": Scores(**values["macro"]), "micro": Scores(**values["micro"])})
+
+
+def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
+    """Return the scores of decisions, of all and by class.
+
+    Args:
+        predicted: (N, C) bool, N at least 1.
+        targets: (N, C) int64 of 0 and 1.
+    """
+    # As whole numbers, which torchmetrics takes for decisions, not scores.
+    decisions, num_classes = predicted.long(), targets.shape[1]
+    counts = multilabel_stat_scores(decisions, targets, num_classes, average=None, validate_args=False)
+    by_class = [_scores(*row) for row in counts[:, :4].tolist()]
+    tp, fp, tn, fn = counts[:, :4].sum(0).tolist()
+    present = [asdict(scores) for scores in by_class if scores.f1 is not None]
+    return Decisions(
+        macro=Scores(**{field.name: mean([scores[field.name] for scores in present]) for field in fields(Scores)}),
+        micro=_scores(tp, fp, tn, fn),
+        hamming_loss=(fp + fn) / (tp + fp + tn + fn),
+        subset_accuracy=float(multilabel_exact_match(decisions, targets, num_classes, validate_args=False)),
+    ), by_class
+
+
+def _scores(tp: int, fp: int, tn: int, fn: int) -> Scores:
+    """Return the scores of a number of true and false positives, and true and false negatives."""
+    if not tp + fn:
+        return Scores(None, None, None, None, None)
+    return Scores(
+        f1=2 * tp / (2 * tp + fn + fp),
+        f2=5 * tp / (5 * tp + 4 * fn + fp),
+        precision=tp / (tp + fp) if tp + fp else 0.0,
+        recall=tp / (tp + fn),
+        accuracy=(tp + tn) / (tp + fp + tn + fn),
+    )
+
+
+def mean(values: list[float]) -> float | None:
+    """Return the mean; None if there is nothing."""
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,166 @@
+"""Quality of multi-label predictions over a split, by class, macro and micro."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from torch import Tensor
+from torchmetrics.functional.classification import binary_average_precision
+
+from shards import CLASSES
+from trainer.errors import NonFiniteLoss
+from trainer.metrics.calibration import calibration_error
+from trainer.metrics.decisions import Decisions, Scores, mean, score
+from trainer.metrics.ranking import Ranking, rank
+from trainer.metrics.thresholds import predict, probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """Metrics of one class; None where no patch of the split has the class, since there is nothing to find.
+
+    Attributes:
+        positives: patches that have the class.
+        ap: average precision, 0 to 1.
+        calibration_error: expected calibration error, 0 to 1.
+        fixed: scores at a threshold of 0.5.
+        tuned: scores at the class's own threshold; None as a whole if there was none.
+    """
+
+    positives: int
+    ap: float | None
+    calibration_error: float | None
+    fixed: Scores
+    tuned: Scores | None
+
+    @property
+    def f1(self) -> float | None:
+        """F1 at a threshold of 0.5."""
+        return self.fixed.f1
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ClassMetrics":
+        """Return the metrics that `asdict` described."""
+        scores = {name: values[name] and Scores(**values[name]) for name in ("fixed", "tuned")}
+        return cls(**{**values, **scores})
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Metrics of a split. Macro: mean over the classes that occur in it; micro: over all patches and classes at once.
+
+    Attributes:
+        count: patches.
+        loss: mean loss.
+        ap_macro: average precision; None if no class occurs.
+        ap_micro: as above.
+        label_frequency: mean over the occurring classes of the share of patches that have it, which is the macro
+            average precision of guessing; None if no class occurs.
+        calibration_error: expected calibration error, micro; None if no class occurs.
+        ranking: how the classes of each patch are ranked.
+        fixed: decisions at a threshold of 0.5.
+        tuned: decisions at `thresholds`; None without them.
+        thresholds: probability by class name; None if there were none.
+        classes: by class name.
+    """
+
+    count: int
+    loss: float
+    ap_macro: float | None
+    ap_micro: float | None
+    label_frequency: float | None
+    calibration_error: float | None
+    ranking: Ranking
+    fixed: Decisions
+    tuned: Decisions | None
+    thresholds: dict[str, float] | None
+    classes: dict[str, ClassMetrics]
+
+    @property
+    def f1_macro(self) -> float | None:
+        """F1 at a threshold of 0.5; None if no class occurs."""
+        return self.fixed.macro.f1
+
+    @property
+    def f1_micro(self) -> float | None:
+        """F1 at a threshold of 0.5; None if no class occurs."""
+        return self.fixed.micro.f1
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Metrics":
+        """Return the metrics that `to_json` described."""
+        rest = {field.name: values[field.name] for field in fields(cls)}
+        return cls(
+            **rest
+            | {
+                "ranking": Ranking(**values["ranking"]),
+                "fixed": Decisions.from_json(values["fixed"]),
+                "tuned": values["tuned"] and Decisions.from_json(values["tuned"]),
+                "classes": {name: ClassMetrics.from_json(found) for name, found in values["classes"].items()},
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, and `f1_macro` and `f1_micro` beside the average precisions, as JSON values."""
+        return asdict(self) | {"f1_macro": self.f1_macro, "f1_micro": self.f1_micro}
+
+
+def compute(logits: Tensor, labels: Tensor, loss: float, *, thresholds: dict[str, float] | None = None) -> Metrics:
+    """Return the metrics of a split, computed where the logits are.
+
+    Args:
+        logits: (N, 19) float32, N at least 1.
+        labels: (N, 19) of 0 and 1.
+        loss: mean loss.
+        thresholds: probability by class name, tuned on other patches than these.
+
+    Raises:
+        ValueError: the shapes differ or are no such, a label is neither 0 nor 1, or thresholds are missing.
+        NonFiniteLoss: the loss or a logit is infinite or not a number.
+    """
+    if logits.shape != labels.shape or logits.shape[1:] != (len(CLASSES),) or not len(logits):
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}: expected (N, {len(CLASSES)}), N at least 1"
+        )
+    if not ((labels == 0) | (labels == 1)).all():
+        raise ValueError("labels hold other numbers than 0 and 1")
+    num_bad = int((~logits.isfinite()).any(1).sum())
+    if num_bad or not math.isfinite(loss):
+        raise NonFiniteLoss(f"the loss of {len(logits)} patches is {loss}; {num_bad} of them have non-finite logits")
+    scores, targets = probabilities(logits), labels.long()
+    positives = targets.sum(0).tolist()
+    calibration, class_calibrations = calibration_error(scores, targets)
+    fixed, class_fixed = score(predict(logits), targets)
+    tuned, class_tuned = (None, None) if thresholds is None else score(predict(logits, thresholds), targets)
+    classes = {
+        name: ClassMetrics(
+            positives=positives[i],
+            ap=_average_precision(scores[:, i], targets[:, i]) if positives[i] else None,
+            calibration_error=class_calibrations[i] if positives[i] else None,
+            fixed=class_fixed[i],
+            tuned=class_tuned[i] if class_tuned else None,
+        )
+        for i, name in enumerate(CLASSES)
+    }
+    return Metrics(
+        count=len(labels),
+        loss=loss,
+        ap_macro=mean([values.ap for values in classes.values() if values.ap is not None]),
+        ap_micro=_average_precision(scores, targets) if any(positives) else None,
+        label_frequency=mean([count / len(labels) for count in positives if count]),
+        calibration_error=calibration if any(positives) else None,
+        ranking=rank(logits, targets),
+        fixed=fixed,
+        tuned=tuned,
+        thresholds=thresholds,
+        classes=classes,
+    )
+
+
+def _average_precision(scores: Tensor, targets: Tensor) -> float:
+    """Return the average precision of all decisions at once: sum of precision times gain in recall, ties together.
+
+    `scores` are probabilities: of other numbers torchmetrics would take the sigmoid, in their precision.
+    """
+    return float(binary_average_precision(scores.flatten(), targets.flatten(), validate_args=False))

@@ -1,0 +1,61 @@
+"""Metrics as tables for people."""
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from trainer.metrics.decisions import Scores
+from trainer.metrics.metrics import Metrics
+
+
+def metrics_table(title: str, metrics: Metrics) -> Group:
+    """Return the metrics of a split: a row for each class, then macro and micro, then what is about whole patches.
+
+    Percentages, except for coverage and loss. Long class names wrap; 80 columns are enough.
+    """
+    return Group(_class_table(title, metrics), _patch_table(metrics))
+
+
+def _class_table(title: str, metrics: Metrics) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("class")  # The only one that may wrap.
+    tuned = ["F1 tuned"] if metrics.tuned else []
+    for column in ("patches", "AP", "F1", *tuned, "precision", "recall"):
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def row(name: str, count: int, ap: float | None, fixed: Scores, tuned: Scores | None) -> None:
+        f1 = [fixed.f1] if tuned is None else [fixed.f1, tuned.f1]
+        table.add_row(name, f"{count:,}", *map(_percent, (ap, *f1, fixed.precision, fixed.recall)))
+
+    for name, values in metrics.classes.items():
+        row(name, values.positives, values.ap, values.fixed, values.tuned)
+    table.add_section()
+    present = sum(values.positives > 0 for values in metrics.classes.values())
+    macro, micro = (metrics.tuned.macro, metrics.tuned.micro) if metrics.tuned else (None, None)
+    row(f"macro, {present} classes", metrics.count, metrics.ap_macro, metrics.fixed.macro, macro)
+    row("micro", metrics.count, metrics.ap_micro, metrics.fixed.micro, micro)
+    table.add_row("guessing (mean label frequency)", "", _percent(metrics.label_frequency))
+    return table
+
+
+def _patch_table(metrics: Metrics) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("over patches", no_wrap=True)
+    decisions = [metrics.fixed, metrics.tuned] if metrics.tuned else [metrics.fixed]
+    for column in ("at 0.5", "tuned")[: len(decisions)]:
+        table.add_column(column, justify="right", no_wrap=True)
+    ranking = metrics.ranking
+    table.add_row("all labels right", *(_percent(scores.subset_accuracy) for scores in decisions))
+    table.add_row("wrong decisions (Hamming loss)", *(_percent(scores.hamming_loss) for scores in decisions))
+    table.add_section()
+    table.add_row("label ranking AP", _percent(ranking.average_precision))
+    table.add_row("highest class is wrong (one-error)", _percent(ranking.one_error))
+    coverage = "absent" if ranking.coverage is None else f"{ranking.coverage:.2f}"
+    table.add_row("classes down to the last label (coverage)", coverage)
+    table.add_row("expected calibration error", _percent(metrics.calibration_error))
+    table.add_row("loss", f"{metrics.loss:.4f}")
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.1f}"

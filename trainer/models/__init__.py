@@ -1,0 +1,1 @@
+"""The networks: ours (`bepnet`) and those of timm."""

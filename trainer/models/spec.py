@@ -1,0 +1,47 @@
+"""What a model is made from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainer.data.bands import BandSelection
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """All that is needed to build a model again.
+
+    Attributes:
+        name: one of ours (`bepnet-s`, `bepnet-m`, `bepnet-l`) or one of timm's.
+        bands: names of the bands it sees, in channel order.
+        drop_rate: share of the pooled features that dropout sets to 0 before the classifier, from 0 up to 1.
+        drop_path_rate: chance that the last residual block is skipped for a sample (stochastic depth), from 0 up to 1;
+            that of earlier blocks is lower in proportion to their place.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    drop_rate: float = 0.0
+    drop_path_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        BandSelection(self.bands)  # Refuses unknown and repeated bands.
+        for what, rate in (("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)):
+            if not 0 <= rate < 1:
+                raise ValueError(f"{what} is {rate}, expected at least 0 and below 1")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """Return the spec that `to_json` described.
+
+        Raises:
+            ValueError: a field is missing, unknown or out of range.
+        """
+        try:
+            return cls(**{**values, "bands": tuple(values["bands"])})
+        except (KeyError, TypeError) as err:
+            raise ValueError(f"{dict(values)!r} does not describe a model: {err}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        return asdict(self) | {"bands": list(self.bands)}

@@ -1,0 +1,202 @@
+"""What a training run is told; built once, never changed."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from trainer.data.augment import RECIPES, Augmentation
+from trainer.data.bands import BandSelection
+from trainer.data.batch import INTERPOLATIONS, Interpolation
+from trainer.data.normalisation import METHODS, Method
+from trainer.errors import TrainError
+from trainer.training.run_folder import CONFIG
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "bf16", "fp16", "fp32")
+COMPILE_MODES: Final = ("default", "reduce-overhead", "max-autotune")
+"""Modes of torch.compile; the last two record CUDA graphs."""
+DEFAULT_MODEL: Final = "bepnet-s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train: enough, with the shards, to repeat a run.
+
+    Attributes:
+        data: folder of the shards.
+        out: folder of the run.
+        model: `bepnet-s`, `bepnet-m`, `bepnet-l`, or a network of timm by name.
+        pretrained: begin with timm's published weights.
+        weights: begin with the weights of a file.
+        drop_rate: dropout before the classifier.
+        drop_path_rate: stochastic depth.
+        bands: band names in channel order.
+        normalise: `standard` for mean and standard deviation, `percentile` for the 2nd and 98th percentile.
+        interpolation: how bands are brought to 10 m, where a network wants them stacked.
+        where: SQL expression over the columns of the index; None for all patches.
+        fraction: share of the train split that is used; None for all of it.
+        patches: file with the names of the patches to use; None for all.
+        augmentation: what is random about the training images.
+        order: `global`, `block`, or `auto` for one or the other by where the shards lie.
+        loader: `dali`, `torch`, or `auto`.
+        cache: `none`, `ram`, `gpu`, or `auto`.
+        epochs: passes over the train split.
+        batch_size: patches of a step, over all processes; the last one of an epoch holds what is left.
+        accumulate: parts that a process cuts its share of a step in, to save memory.
+        optimizer: `adamw`, `sgd` or `lamb`.
+        lr: highest learning rate.
+        weight_decay: weight decay.
+        decay: `weights`, or `all` for norms and biases too.
+        momentum: momentum of SGD.
+        clip: highest norm of the gradients; None for no limit.
+        schedule: `cosine`, `constant` or `step`.
+        warmup_steps: steps from a tenth of the learning rate to all of it; None for 1,000, or a tenth of a shorter run.
+        step_epochs: epochs between two steps of the schedule `step`.
+        step_gamma: factor of each of them.
+        loss: `bce`, `asymmetric` or `focal`.
+        label_smoothing: 0 to 1.
+        positive_weights: weight positive labels by their rarity in the train split.
+        max_positive_weight: highest of these weights.
+        precision: `bf16`, `fp16`, `fp32`, or `auto` for bf16 on a GPU and fp32 on a CPU.
+        compile: mode of torch.compile; None for none.
+        ema: decay of the moving average of the weights, which is then what is evaluated; None for none.
+        seed: seed of weights, order and augmentation.
+        patience: epochs without a better validation score after which the run ends; None for no such end.
+        max_steps: steps after which the run ends, whatever the epochs; None for no such end.
+        max_minutes: minutes after which the run stops, to be resumed; None for no such end.
+        save_minutes: minutes between two saved states within an epoch.
+        save_steps: steps between two saved states within an epoch; None to go by minutes only.
+        device: `cpu`, `cuda` or `auto`.
+        threads: decode threads of a process; None shares the cores out.
+        verify: compare every record that is read with its checksum.
+        test: evaluate the best checkpoint on the test split at the end.
+        allow_mixed_version: take weights that were trained on the other version of BigEarthNet.
+    """
+
+    data: Path
+    out: Path
+    model: str = DEFAULT_MODEL
+    pretrained: bool = False
+    weights: Path | None = None
+    drop_rate: float = 0.0
+    drop_path_rate: float = 0.0
+    bands: tuple[str, ...] = BandSelection().names
+    normalise: Method = "standard"
+    interpolation: Interpolation = "nearest"
+    where: str | None = None
+    fraction: float | None = None
+    patches: Path | None = None
+    augmentation: Augmentation = RECIPES["standard"]
+    order: Literal["auto", "global", "block"] = "auto"
+    loader: Literal["dali", "torch", "auto"] = "auto"
+    cache: Literal["none", "ram", "gpu", "auto"] = "none"
+    epochs: int = 10
+    batch_size: int = 256
+    accumulate: int = 1
+    optimizer: Literal["adamw", "sgd", "lamb"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    decay: Literal["weights", "all"] = "weights"
+    momentum: float = 0.9
+    clip: float | None = None
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    warmup_steps: int | None = None
+    step_epochs: int = 30
+    step_gamma: float = 0.1
+    loss: Literal["bce", "asymmetric", "focal"] = "bce"
+    label_smoothing: float = 0.0
+    positive_weights: bool = False
+    max_positive_weight: float = 10.0
+    precision: Precision = "auto"
+    compile: str | None = None
+    ema: float | None = None
+    seed: int = 0
+    patience: int | None = None
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    save_minutes: float = 10.0
+    save_steps: int | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    verify: bool = False
+    test: bool = False
+    allow_mixed_version: bool = False
+
+    def __post_init__(self) -> None:
+        BandSelection(self.bands)
+        _choice("normalise", self.normalise, METHODS)
+        _choice("interpolation", self.interpolation, INTERPOLATIONS)
+        _choice("precision", self.precision, PRECISIONS)
+        if self.compile is not None:
+            _choice("compile", self.compile, COMPILE_MODES)
+        for name in ("epochs", "batch_size", "accumulate", "threads", "patience", "max_steps", "save_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, expected at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}, expected 0 to 2**63 - 1")
+        # Not `<= 0`: a comparison with NaN is false, and NaN must not pass.
+        for name in ("lr", "clip", "max_minutes", "save_minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} is {value}, expected a number above 0")
+        for name in ("drop_rate", "drop_path_rate", "ema"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name} is {value}, expected at least 0 and less than 1")
+        if self.pretrained and self.weights:
+            raise ValueError("pretrained and weights are two places to take weights from; name one")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def read(cls, folder: Path) -> "TrainConfig":
+        """Read the configuration of a run from its `config.json`.
+
+        Raises:
+            TrainError: there is no run, or the file is not what a run has written.
+        """
+        path = folder / CONFIG
+        try:
+            values = json.loads(path.read_bytes())["options"]
+            paths = {k: values[k] and Path(values[k]) for k in ("data", "out", "weights", "patches")}
+            drawn: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values["augmentation"].items()
+            }
+            lists = {"bands": tuple(values["bands"]), "augmentation": Augmentation(**drawn)}
+            return cls(**values | paths | lists)
+        except (FileNotFoundError, NotADirectoryError):
+            raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise TrainError(f"{path} is not the configuration of a run: {err!r}") from err
+
+
+def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+
+
+REBEN: Final[dict[str, Any]] = {
+    "model": "resnet50",
+    "drop_rate": 0.15,
+    "drop_path_rate": 0.15,
+    "bands": ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"),
+    "normalise": "standard",
+    "interpolation": "nearest",
+    "augmentation": RECIPES["flips"],
+    "loss": "bce",
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "weight_decay": 0.01,
+    "decay": "all",
+    "schedule": "cosine",
+    "warmup_steps": 1000,
+    "epochs": 100,
+    "batch_size": 512,
+    "patience": 5,
+}
+"""The recipe behind the published results of BigEarthNet v2 (Clasen et al., "reBEN", 2024), as options of a run."""
+RUN_RECIPES: Final = {"reben": REBEN}

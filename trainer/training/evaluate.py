@@ -1,0 +1,69 @@
+"""Evaluation of a model on a split."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from trainer.data.loader import Loader
+from trainer.metrics.metrics import Metrics, compute
+from trainer.metrics.thresholds import tune
+from trainer.training.progress import Phase, Progress, Silent, Stopwatch
+from trainer.training.ranks import Ranks
+
+ALONE: Final = Phase("evaluation")
+"""The phase of an evaluation outside of a run."""
+
+
+def predict(
+    model: nn.Module,
+    loader: Loader,
+    ranks: Ranks | None = None,
+    *,
+    phase: Phase = ALONE,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the logits of a model, in evaluation mode, and the labels of all patches of a loader.
+
+    Every patch counts once, whatever the number of ranks: what stands in for a patch is left out.
+
+    Args:
+        model: takes batches as the loader gives them.
+        loader: of a split.
+        ranks: this process among those that share the loader's batches; every one gets all results.
+        phase: what to report as.
+        progress: who is told.
+
+    Returns:
+        (N, 19) float32 logits and (N, 19) float32 labels, in the order of the rows.
+    """
+    model.eval()
+    ranks = ranks or Ranks(loader.config.device)
+    stopwatch = Stopwatch(phase, loader, progress or Silent())
+    logits, labels, rows = [], [], []
+    with torch.inference_mode():
+        for batch in loader:
+            there = batch["mask"]
+            logits.append(model(batch)[there])
+            labels.append(batch["label"][there])
+            rows.append(batch["row"][there])
+            if stopwatch.count():
+                stopwatch.report()
+        order = ranks.gather(torch.cat(rows)).argsort()
+        return ranks.gather(torch.cat(logits))[order], ranks.gather(torch.cat(labels))[order]
+
+
+def measure(
+    logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None
+) -> tuple[Metrics, dict[str, float]]:
+    """Return the metrics of predictions, and the thresholds that they were measured with beside 0.5.
+
+    Args:
+        logits: (N, 19) float32.
+        labels: (N, 19) of 0 and 1.
+        thresholds: by class name; None tunes them on these predictions, which is for validation splits only.
+    """
+    chosen = tune(logits, labels) if thresholds is None else thresholds
+    loss = float(binary_cross_entropy_with_logits(logits, labels))
+    return compute(logits, labels, loss, thresholds=chosen), chosen

@@ -1,0 +1,149 @@
+"""Losses of multi-label classification, each as one number for every patch.
+
+A label between 0 and 1, as MixUp and smoothing make them, counts in part: the loss is y times that of a class that is
+there plus 1 − y times that of one that is not. All are computed in float32 and finite for all finite logits.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from shards import CLASSES
+
+LossName = Literal["bce", "asymmetric", "focal"]
+LOSSES: Final[tuple[LossName, ...]] = ("bce", "asymmetric", "focal")
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From logits (n, C) of any float type and labels (n, C) float of 0 to 1 to losses (n,) float32: means over classes."""
+
+ASYMMETRIC_GAMMA_NEGATIVE: Final = 4.0
+ASYMMETRIC_GAMMA_POSITIVE: Final = 1.0
+ASYMMETRIC_MARGIN: Final = 0.05
+"""Defaults of the authors' code (Alibaba-MIIL/ASL). The paper's own runs on MS-COCO have a positive gamma of 0; with 1,
+classes that are there and found still count less than those that are missed, as in the focal loss."""
+
+FOCAL_GAMMA: Final = 2.0
+FOCAL_ALPHA: Final = 0.25
+"""The best values of the paper's table 1b, and the defaults of torchvision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Which loss.
+
+    Attributes:
+        name: `bce`, binary cross-entropy; `asymmetric`; or `focal`.
+        label_smoothing: how far labels are moved towards 0.5, as a share of the way: 0.1 makes 0 and 1 0.05 and 0.95.
+        positive_weights: whether a class counts for more where it is there, the more the rarer it is; `bce` only, since
+            the other losses have their own balance.
+        max_positive_weight: the largest such weight.
+    """
+
+    name: LossName = "bce"
+    label_smoothing: float = 0.0
+    positive_weights: bool = False
+    max_positive_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.name not in LOSSES:
+            raise ValueError(f"no loss {self.name!r}; there are {', '.join(LOSSES)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing is {self.label_smoothing}, expected 0 to less than 1")
+        if not 1 <= self.max_positive_weight < math.inf:
+            raise ValueError(f"max_positive_weight is {self.max_positive_weight}, expected at least 1")
+        if self.positive_weights and self.name != "bce":
+            raise ValueError(f"positive_weights go with the loss bce, not with {self.name}")
+
+
+def create(config: LossConfig, class_counts: Mapping[str, int], count: int, device: torch.device | str = "cpu") -> Loss:
+    """Return a loss.
+
+    Args:
+        config: which one.
+        class_counts: patches of the train split by class name.
+        count: patches of the train split.
+        device: where the logits will be.
+
+    Raises:
+        ValueError: the counts do not fit together.
+    """
+    weights: Tensor | None = None
+    if config.positive_weights:
+        # On the device from the start: a copy in every step would make the host wait.
+        weights = positive_weights(class_counts, count, config.max_positive_weight).to(device)
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        smooth = labels * (1 - config.label_smoothing) + config.label_smoothing / 2
+        if config.name == "asymmetric":
+            return asymmetric(logits, smooth)
+        if config.name == "focal":
+            return focal(logits, smooth)
+        return bce(logits, smooth, weights)
+
+    return loss
+
+
+def positive_weights(class_counts: Mapping[str, int], count: int, cap: float) -> Tensor:
+    """Return how much each class counts where it is there, (C,) float32: negatives / positives, 1 to `cap`.
+
+    Where neither end cuts it off, both sides of a class weigh the same. A class without positives gets 1.
+
+    Raises:
+        ValueError: a class has more patches than there are, or fewer than none.
+    """
+    weights = []
+    for name in CLASSES:
+        positives = class_counts[name]
+        if not 0 <= positives <= count:
+            raise ValueError(f"{name} is in {positives} patches, expected 0 to {count}, which is all of them")
+        ratio = (count - positives) / positives if positives else 1.0
+        # A class that most patches have needs no help, and must not lose its positives if all have it.
+        weights.append(min(max(ratio, 1.0), cap))
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def bce(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the binary cross-entropy, (n,) float32.
+
+    Args:
+        logits: (n, C).
+        labels: (n, C) of 0 to 1.
+        weights: (C,), factors of the loss of positives.
+    """
+    return binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none", pos_weight=weights).mean(
+        1
+    )
+
+
+def asymmetric(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the asymmetric loss, (n,) float32, of logits (n, C) and labels (n, C) of 0 to 1.
+
+    Source: Ridnik et al., "Asymmetric loss for multi-label classification" (ICCV 2021). The gradient goes through the
+    focusing factor too, as in the paper's analysis of it and by default in the authors' code.
+    """
+    logits, labels = logits.float(), labels.float()
+    probabilities = logits.sigmoid()
+    # `logsigmoid` where the authors take the logarithm of at least 1e-8, which leaves a class that is missed by more
+    # than a logit of 18 without any gradient.
+    positive = -logsigmoid(logits) * (1 - probabilities) ** ASYMMETRIC_GAMMA_POSITIVE
+    # The margin keeps the logarithm away from 0 by itself.
+    shifted = (probabilities - ASYMMETRIC_MARGIN).clamp(min=0)
+    negative = -torch.log(1 - shifted) * shifted**ASYMMETRIC_GAMMA_NEGATIVE
+    return (labels * positive + (1 - labels) * negative).mean(1)
+
+
+def focal(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the focal loss, (n,) float32, of logits (n, C) and labels (n, C) of 0 to 1.
+
+    Source: Lin et al., "Focal loss for dense object detection" (ICCV 2017), equation 5.
+    """
+    logits, labels = logits.float(), labels.float()
+    probabilities = logits.sigmoid()
+    positive = -FOCAL_ALPHA * (1 - probabilities) ** FOCAL_GAMMA * logsigmoid(logits)
+    negative = -(1 - FOCAL_ALPHA) * probabilities**FOCAL_GAMMA * logsigmoid(-logits)
+    return (labels * positive + (1 - labels) * negative).mean(1)

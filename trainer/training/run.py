@@ -1,0 +1,369 @@
+"""A run: epochs, the best and the last checkpoint, and what ends it."""
+
+import math
+import sys
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NoReturn
+
+import torch
+
+from trainer.data import draws
+from trainer.errors import NonFiniteLoss
+from trainer.metrics.metrics import Metrics
+from trainer.training import losses, run_folder
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.evaluate import measure, predict
+from trainer.training.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
+from trainer.training.ranks import Ranks
+from trainer.training.running_loss import RunningLoss
+from trainer.training.schedule import ScheduleConfig, lr_factor
+from trainer.training.setup import Session
+from trainer.training.step import Stepper, autocast
+from trainer.training.stop import Request, Stop
+from trainer.training.tensorboard import Board
+
+STEPS_AHEAD: Final = 2
+"""Steps that the host may be ahead of a GPU: enough to keep it busy, few enough that waiting for the loader shows."""
+AGREE_STEPS: Final = 10
+"""Steps after which several ranks agree on what to do; one process alone looks after every step."""
+_STEP_DRAWS: Final = 0x53544550
+"""Purpose, in the key of the random numbers, of those that torch draws in a step (dropout, stochastic depth)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run has come to.
+
+    Attributes:
+        stopped_by: `SIGNAL` or `TIME_UP` if that stopped the run before its end, so that it can be resumed; None if it
+            has reached its end.
+        best_epoch: epoch, from 1, of the best checkpoint; None if no epoch has ended.
+        validation: its metrics on the validation split.
+        test: its metrics on the test split; None unless asked for.
+    """
+
+    stopped_by: Request | None
+    best_epoch: int | None
+    validation: Metrics | None
+    test: Metrics | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run is. What is neither here nor in weights and optimizer follows from the configuration.
+
+    Attributes:
+        epoch: epochs done.
+        step: steps done in the epoch under way.
+        loss: state of the epoch's running loss.
+        best_score: highest macro average precision on the validation split so far.
+        best_epoch: epoch, from 1, that reached it; 0 before the first.
+        ended: the run has reached its end.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: dict[str, float] = field(default_factory=dict)
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    ended: bool = False
+
+
+class Run:
+    """A run of training, new or resumed; a context manager that stops its loaders.
+
+    Attributes:
+        stepper: the model in training.
+        loader: of the train split.
+    """
+
+    def __init__(self, session: Session, stepper: type[Stepper] = Stepper) -> None:
+        """Prepare a new run with what it works with."""
+        config, ranks = session.config, session.ranks
+        self._session, self._config, self._ranks = session, config, ranks
+        self._folder = config.out
+        counts = session.class_counts()
+        self.stepper = stepper(
+            session.model,
+            losses.create(
+                losses.LossConfig(
+                    name=config.loss,
+                    label_smoothing=config.label_smoothing,
+                    positive_weights=config.positive_weights,
+                    max_positive_weight=config.max_positive_weight,
+                ),
+                counts,
+                len(session.rows["train"]),
+                ranks.device,
+            ),
+            config,
+            ranks,
+        )
+        self._state = State()
+        self._stop = Stop(config.max_minutes, config.save_minutes)
+        self._exit = ExitStack()
+        self.loader = self._exit.enter_context(session.loader("train"))
+        self._validation_loader = self._exit.enter_context(session.loader("validation"))
+        self._progress = session.progress
+        self._schedule = ScheduleConfig(
+            name=config.schedule,
+            warmup_steps=config.warmup_steps,
+            step_epochs=config.step_epochs,
+            gamma=config.step_gamma,
+        )
+        self._num_steps = min(config.epochs * len(self.loader), config.max_steps or sys.maxsize)
+        self._loss = RunningLoss(ranks.device)
+        self._last_report: StepReport | None = None
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def load(self, last: Checkpoint) -> None:
+        """Go on where a run was when it saved a checkpoint."""
+        assert last.progress is not None
+        self._session.model.load_state_dict(last.state)
+        self.stepper.load_state_dict(last.progress["stepper"], last.ema)
+        self._state = State(**last.progress["state"])
+        # The saved loss is that of all ranks: one of them goes on with it.
+        self._loss.load_state_dict(self._state.loss, share=float(self._ranks.is_first))
+        if self._ranks.is_first:
+            run_folder.keep_epochs(self._folder / run_folder.METRICS, self._state.epoch)
+
+    def go(self) -> Result:
+        """Train to the end, or until something stops the run; the state is saved then."""
+        with self, self._stop.listen(), Board(self._folder, self._first_step, self._ranks.is_first) as board:
+            self._progress = Tee(self._progress, board, _Breaker(self._stop, self._ranks))
+            if self._first_step == 0:
+                # From here on a kill at any moment can be resumed.
+                self._save()
+            try:
+                while not self._state.ended:
+                    request = self.train_epoch()
+                    if request is not None:
+                        self._save()
+                        return self._result(stopped_by=request)
+                    self._end_epoch()
+                    self._save()
+                self._ranks.wait()
+                return self._result()
+            except _BrokenOff:
+                self._save()
+                return self._result(stopped_by=Request.SIGNAL)
+
+    @property
+    def _first_step(self) -> int:
+        return self._state.epoch * len(self.loader) + self._state.step
+
+    def train_epoch(self) -> Request | None:
+        """Train to the end of the epoch under way, or to the last step; return what stops the run before."""
+        state, config = self._state, self._config
+        loader, stepper = self.loader, self.stepper
+        phase = Phase("train", state.epoch + 1, config.epochs)
+        stopwatch = Stopwatch(phase, loader, self._progress, state.step)
+        host = _HostAhead(self._ranks.device)
+        if self._at_end():
+            # The run was stopped when the epoch was validated.
+            return None
+        loader.move_to(state.epoch, state.step)
+        self._session.model.train()
+        for batch in loader:
+            step = self._first_step
+            # What dropout draws in a step is the same whether or not the run was resumed before it.
+            torch.manual_seed(draws.key(config.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
+            lr = config.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
+            num_patches = loader.order.batch_count(state.step)
+            loss = stepper.step(batch, num_patches, lr)
+            state.step += 1
+            self._loss.add(loss, num_patches, state.step)
+            bad_step = None
+            # On a CPU there is nothing to wait for.
+            if (due := stopwatch.count()) or loss.is_cpu:
+                mean, bad_step = self._loss.mean()
+                if due:
+                    # Each rank knows its share of the loss, which is a sum over the ranks.
+                    self._last_report = stopwatch.report(mean * self._ranks.num_ranks, lr)
+            host.wait()
+            match self._agreed_request(step + 1, bad_step):
+                case Request.FAILED:
+                    self._fail(bad_step)
+                case Request.SAVE:
+                    self._save()
+                case (Request.TIME_UP | Request.SIGNAL) as request:
+                    return request
+            if self._at_end():
+                break
+        return None
+
+    def _at_end(self) -> bool:
+        """Whether the last step of the epoch, or of the run, is done."""
+        return self._state.step == len(self.loader) or self._first_step >= self._num_steps
+
+    def _agreed_request(self, steps: int, bad_step: int | None) -> Request:
+        """Return what all ranks do after a number of steps since the run began."""
+        save_steps = self._config.save_steps
+        save_now = save_steps is not None and steps % save_steps == 0
+        request = Request.FAILED if bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
+        if self._ranks.num_ranks == 1:
+            return request
+        if save_now or steps % AGREE_STEPS == 0 or self._at_end():
+            return Request(self._ranks.agree(request))
+        return Request.NONE
+
+    def _end_epoch(self) -> None:
+        """Evaluate on the validation split, and keep the checkpoint if it is the best."""
+        state, config, phase = self._state, self._config, Phase("train", self._state.epoch + 1, self._config.epochs)
+        steps = self._first_step
+        train_loss = float(self._ranks.sum(self._loss.total())) / self._loss.num_patches
+        if not math.isfinite(train_loss):
+            self._fail(self._loss.mean()[1])
+        with autocast(config.precision, self._ranks.device):
+            predictions = predict(
+                self.stepper.evaluated(),
+                self._validation_loader,
+                self._ranks,
+                phase=replace(phase, split="validation"),
+                progress=self._progress,
+            )
+        metrics, thresholds = measure(*predictions)
+        self.next_epoch()
+        score = -math.inf if metrics.ap_macro is None else metrics.ap_macro
+        is_best = state.best_epoch == 0 or score > state.best_score
+        if is_best:
+            state.best_score, state.best_epoch = score, state.epoch
+        patience = config.patience
+        ended = (
+            state.epoch == config.epochs
+            or steps >= self._num_steps
+            or (patience is not None and state.epoch - state.best_epoch >= patience)
+        )
+        # Decided by all, as metrics that differ in the last digit must not part the ranks.
+        state.ended = bool(self._ranks.agree(int(ended)))
+        report = EpochReport(
+            phase=phase,
+            step=steps,
+            train_loss=train_loss,
+            validation=metrics,
+            speed=self._last_report,
+            is_best=is_best,
+        )
+        if self._ranks.is_first:
+            if is_best:
+                checkpoint = self._checkpoint(metrics=metrics.to_json(), thresholds=thresholds)
+                checkpoint.write(self._folder / run_folder.BEST)
+            run_folder.append_line(self._folder / run_folder.METRICS, report.to_json())
+        self._last_report = None
+        self._progress.epoch(report)
+
+    def next_epoch(self) -> None:
+        """Move to the beginning of the next epoch."""
+        self._state.epoch, self._state.step = self._state.epoch + 1, 0
+        self._loss = RunningLoss(self._ranks.device)
+
+    def _fail(self, bad_step: int | None) -> NoReturn:
+        """Save what there is and say which patches the loss was not finite of."""
+        state, loader = self._state, self.loader
+        step = bad_step or state.step
+        rows = loader.order.epoch(state.epoch).batch(step - 1)
+        keys = [self._session.store.index.key(int(row)) for row in rows]
+        path = self._folder / run_folder.NON_FINITE
+        self._save(run_folder.NON_FINITE)
+        if self._ranks.is_first:
+            run_folder.write_json(path.with_suffix(".json"), {"epoch": state.epoch + 1, "step": step, "keys": keys})
+        more = f" and {len(keys) - 3} more (all in {path.with_suffix('.json')})" if len(keys) > 3 else ""
+        raise NonFiniteLoss(
+            f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
+            f"{more}; the state is in {path}; try a lower --lr, --clip 1, --precision fp32, or --verify if the shards "
+            "may be damaged"
+        )
+
+    def _save(self, path: Path = run_folder.LAST) -> None:
+        """Save where the run is. All ranks call it after the same step."""
+        total = float(self._ranks.sum(self._loss.total()))
+        self._state.loss = {"total": total, "num_patches": self._loss.num_patches}
+        if self._ranks.is_first:
+            progress = {"state": asdict(self._state), "stepper": self.stepper.state_dict()}
+            self._checkpoint(progress=progress).write(self._folder / path)
+        self._stop.saved()
+
+    def _checkpoint(self, **more: Any) -> Checkpoint:
+        session, ema = self._session, self.stepper.ema
+        return Checkpoint(
+            model=session.model.spec,
+            state=session.model.state_dict(),
+            ema=None if ema is None else ema.model.state_dict(),
+            normalisation=session.normalisation,
+            epoch=self._state.epoch,
+            step=self._state.step,
+            source_version=session.store.manifest.source_version,
+            manifest_sha256=session.manifest_sha256,
+            config=self._config.to_json(),
+            **{"metrics": None, "thresholds": None, **more},
+        )
+
+    def _result(self, stopped_by: Request | None = None) -> Result:
+        state, session = self._state, self._session
+        if not state.best_epoch:
+            return Result(stopped_by, None, None)
+        best = Checkpoint.read(self._folder / run_folder.BEST)
+        assert best.metrics is not None
+        validation = Metrics.from_json(best.metrics)
+        if stopped_by is not None or not self._config.test:
+            return Result(stopped_by, best.epoch, validation)
+        with session.loader("test") as loader, autocast(self._config.precision, self._ranks.device):
+            model = best.create_model().to(self._ranks.device)
+            predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
+        test, _ = measure(*predictions, thresholds=best.thresholds)
+        if self._ranks.is_first:
+            run_folder.write_json(
+                self._folder / run_folder.split_metrics("test"), {"epoch": best.epoch} | test.to_json()
+            )
+        return Result(None, best.epoch, validation, test)
+
+
+class _BrokenOff(Exception):
+    """An evaluation was broken off by a signal."""
+
+
+class _Breaker:
+    """Breaks an evaluation off when a signal has come; training stops between steps of its own accord."""
+
+    def __init__(self, stop: Stop, ranks: Ranks) -> None:
+        # Several ranks finish it together: each would wait for the results of the others.
+        self._stop = stop if ranks.num_ranks == 1 else None
+
+    def step(self, report: StepReport) -> None:
+        """Raise if a signal has come."""
+        if self._stop is not None and self._stop.signalled and report.phase.split != "train":
+            raise _BrokenOff
+
+    def epoch(self, report: EpochReport) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+
+class _HostAhead:
+    """Keeps the host at most `STEPS_AHEAD` steps ahead of a GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._events: deque[torch.cuda.Event] | None = deque() if device.type == "cuda" else None
+
+    def wait(self) -> None:
+        """Call it after each step."""
+        if self._events is None:
+            return
+        event = torch.cuda.Event()
+        event.record()
+        self._events.append(event)
+        if len(self._events) > STEPS_AHEAD:
+            self._events.popleft().synchronize()

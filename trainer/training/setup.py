@@ -1,0 +1,177 @@
+"""From a configuration to all that a run needs: the data, its loaders and the network."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import shards
+from shards import CLASSES, Store
+from shards.manifest import MANIFEST
+from trainer.data import cache
+from trainer.data.augment import Augmentation
+from trainer.data.bands import BandSelection
+from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.mounts import choose_kind
+from trainer.data.normalisation import Normalisation
+from trainer.data.order import Kind
+from trainer.data.subset import Subset, select
+from trainer.errors import TrainError
+from trainer.models.create import Classifier, ModelSpec, create
+from trainer.training import run_folder
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.config import TrainConfig
+from trainer.training.progress import Progress
+from trainer.training.ranks import Ranks
+from trainer.training.step import resolve
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a run works with.
+
+    Attributes:
+        config: what it was told.
+        ranks: this process among those of the run.
+        store: the shards, open.
+        manifest_sha256: of the manifest of the shards.
+        rows: rows of the index by split, after subsets were taken.
+        normalisation: by the train split.
+        model: the network on its device, with the weights to begin with.
+        kind: order of the training patches.
+        progress: who is told.
+    """
+
+    config: TrainConfig
+    ranks: Ranks
+    store: Store
+    manifest_sha256: str
+    rows: dict[str, Rows]
+    normalisation: Normalisation
+    model: Classifier
+    kind: Kind
+    progress: Progress
+
+    def class_counts(self) -> dict[str, int]:
+        """Return how many of the training patches have each class."""
+        counts = self.store.index.labels()[self.rows["train"]].sum(0, dtype=np.int64)
+        return dict(zip(CLASSES, counts.tolist(), strict=True))
+
+    def loader(self, split: str) -> Loader:
+        """Return the loader of a split: `train` is shuffled and augmented, the others keep the order of the index."""
+        config, training = self.config, split == "train"
+        rows, device = self.rows[split], self.ranks.device
+        tier = config.cache
+        if tier == "auto":
+            tier, why = cache.choose(self.store, rows, device)
+            self.progress.note(f"cache {tier} for {split}: {why}")
+        if tier == "gpu" and device.type != "cuda":
+            raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
+        return Loader(
+            self.store,
+            rows,
+            self.normalisation,
+            LoaderConfig(
+                batch_size=config.batch_size,
+                device=device,
+                kind=self.kind if training else "sequential",
+                seed=config.seed,
+                layout=self.model.layout,
+                interpolation=config.interpolation,
+                augmentation=config.augmentation if training else Augmentation(),
+                backend=config.loader,
+                cache=tier,
+                rank=self.ranks.rank,
+                num_ranks=self.ranks.num_ranks,
+                verify=config.verify,
+            ),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `config.json` holds: all that the result depends on."""
+        return {
+            "options": self.config.to_json(),
+            "model": self.model.spec.to_json(),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "device": torch.cuda.get_device_name(self.ranks.device) if self.ranks.device.type == "cuda" else "cpu",
+            "precision": resolve(self.config.precision, self.ranks.device),
+            "order": self.kind,
+            "ranks": self.ranks.num_ranks,
+            "threads": self.store.num_threads,
+            "manifest_sha256": self.manifest_sha256,
+            "source_version": self.store.manifest.source_version,
+            "patches": {split: len(rows) for split, rows in self.rows.items()},
+            "bands": self.config.bands,
+            "classes": CLASSES,
+            "normalisation": asdict(self.normalisation),
+            "versions": run_folder.versions(),
+        }
+
+
+@contextmanager
+def open_session(config: TrainConfig, ranks: Ranks, progress: Progress) -> Iterator[Session]:
+    """Open the shards and make the network; `progress` is told what was chosen, and why.
+
+    Raises:
+        ShardError: the shards are damaged, or are none.
+        TrainError: a split is missing, weights do not fit, or the like.
+        ValueError: a name or a number is not allowed.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = config.threads or max(1, cores // ranks.num_local)
+    with shards.open(config.data, num_threads=threads) as store:
+        needed = ("train", "validation", "test") if config.test else ("train", "validation")
+        subset = Subset(where=config.where, fraction=config.fraction, patches=config.patches)
+        rows = select(subset, store.index, config.seed, needed=needed)
+        for split in needed:
+            if len(rows[split]) < ranks.num_ranks:
+                raise TrainError(f"{ranks.num_ranks} ranks share the {len(rows[split])} patches of the {split} split")
+        normalisation = Normalisation.of_train_split(store.manifest, BandSelection(config.bands), config.normalise)
+        kind, why = choose_kind(store.folder) if config.order == "auto" else (config.order, "")
+        if config.order == "auto" and kind == "block":
+            progress.note(f"order block: {why}")
+        model = _create_model(config, store)
+        if model.loaded is not None:
+            progress.note(str(model.loaded))
+        if config.cache in ("ram", "auto"):
+            _share_memory(store, ranks)
+        yield Session(
+            config=config,
+            ranks=ranks,
+            store=store,
+            manifest_sha256=hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest(),
+            rows=rows,
+            normalisation=normalisation,
+            model=model.to(ranks.device),
+            kind=kind,
+            progress=progress,
+        )
+
+
+def _share_memory(store: Store, ranks: Ranks) -> None:
+    """Let all processes on a machine keep records in one memory."""
+    if ranks.num_local > 1:
+        handles = ranks.all(store.memory_handle() if ranks.local_rank == 0 else None)
+        handle = handles[ranks.rank - ranks.local_rank]
+        if ranks.local_rank:
+            assert handle is not None
+            store.attach_memory(handle)
+
+
+def _create_model(config: TrainConfig, store: Store) -> Classifier:
+    """Return the network with the weights to begin with."""
+    spec = ModelSpec(
+        name=config.model, bands=config.bands, drop_rate=config.drop_rate, drop_path_rate=config.drop_path_rate
+    )
+    if config.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.weights)) is not None:
+        checkpoint.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
+    torch.manual_seed(config.seed)
+    return create(spec, pretrained=config.pretrained, weights=config.weights)

@@ -1,0 +1,154 @@
+"""One step of training: forward, loss, backward, update."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainer.data.batch import Batch
+from trainer.models.create import Classifier
+from trainer.training import optimizer as optimizers
+from trainer.training.config import Precision, TrainConfig
+from trainer.training.ema import Ema
+from trainer.training.ranks import Ranks, synchronise_batch_norm
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def resolve(precision: Precision, device: torch.device) -> Precision:
+    """Return the precision of the features: what was asked for; `auto` is bf16 on a GPU and fp32 on a CPU.
+
+    CPUs without matrix units for bfloat16 are faster in float32.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" else "fp32"
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """Return the context in which a model is to be called."""
+    dtype = _DTYPES[resolve(precision, device)]
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
+
+
+class Stepper:
+    """A model in training with its optimizer.
+
+    Attributes:
+        model: the network, without what torch wraps around it.
+        ema: moving average of its weights; None where there is none.
+    """
+
+    def __init__(
+        self, model: Classifier, loss: Callable[[Tensor, Tensor], Tensor], config: TrainConfig, ranks: Ranks
+    ) -> None:
+        """Prepare a model for training.
+
+        Args:
+            model: on the device of `ranks`.
+            loss: (n, 19) logits, (n, 19) labels → (n,) loss of each patch.
+            config: of the run.
+            ranks: this process among those of the run.
+        """
+        self.model = model
+        self._loss, self._config, self._ranks = loss, config, ranks
+        self._optimizer = optimizers.create(
+            optimizers.OptimizerConfig(
+                name=config.optimizer,
+                lr=config.lr,
+                weight_decay=config.weight_decay,
+                momentum=config.momentum,
+                decay=config.decay,
+            ),
+            model,
+        )
+        self._scaler = torch.amp.GradScaler(
+            ranks.device.type, enabled=resolve(config.precision, ranks.device) == "fp16"
+        )
+        self.ema = Ema(model, config.ema) if config.ema else None
+        self._forward: nn.Module = model
+        self._share = torch.ones((), device=ranks.device)
+        if ranks.num_ranks > 1:
+            synchronise_batch_norm(model, self._share)
+            devices = [ranks.device] if ranks.device.type == "cuda" else None
+            self._forward = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        if config.compile is not None:
+            self._forward = torch.compile(self._forward, mode=config.compile)  # type: ignore[assignment]
+
+    def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
+        """Train on this rank's part of a global batch.
+
+        Args:
+            batch: the part.
+            num_patches: patches of the global batch.
+            lr: learning rate.
+
+        Returns:
+            This rank's share of the mean loss of the global batch, a tensor on the device: the sum over the ranks is
+            the loss. Nothing waits for it. On a CPU, a loss that is not finite leaves the weights as they are.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        total = torch.zeros((), device=self._ranks.device)
+        # A rank without a patch of its own must not have a say in the statistics of BatchNorm.
+        self._share.copy_(batch["mask"].any())
+        parts = list(_cut(batch, self._config.accumulate))
+        for number, part in enumerate(parts, 1):
+            # Gradients go over the wire once, with the last part.
+            with self._no_sync() if number < len(parts) else nullcontext():
+                with autocast(self._config.precision, self._ranks.device):
+                    logits = self._forward(part)
+                loss = (self._loss(logits, part["label"]) * part["mask"]).sum() / num_patches
+                total += loss.detach()
+                # DistributedDataParallel takes the mean over the ranks, and the loss is a sum over them.
+                self._scaler.scale(loss * self._ranks.num_ranks).backward()
+        if total.is_cpu and not total.isfinite():
+            self._optimizer.zero_grad(set_to_none=True)
+            return total
+        if self._config.clip is not None:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return total
+
+    def _no_sync(self) -> AbstractContextManager[None]:
+        ddp = getattr(self._forward, "_orig_mod", self._forward)
+        return ddp.no_sync() if isinstance(ddp, DistributedDataParallel) else nullcontext()
+
+    def evaluated(self) -> nn.Module:
+        """Return the network that is to be evaluated: the moving average where there is one."""
+        return self.model if self.ema is None else self.ema.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a step changes beside the weights and their average."""
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "ema_updates": 0 if self.ema is None else self.ema.num_updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], average: dict[str, Tensor] | None) -> None:
+        """Take what `state_dict` returned, and the average of the weights where there is one."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict({"model": average, "num_updates": state["ema_updates"]})
+
+
+def _cut(batch: Batch, num_parts: int) -> Iterator[Batch]:
+    """Cut a batch into parts of about the same size, none of them empty."""
+    if num_parts == 1:
+        yield batch
+        return
+    count = len(batch["label"])
+    num_parts = min(num_parts, count)
+    for i in range(num_parts):
+        part = slice(i * count // num_parts, (i + 1) * count // num_parts)
+        yield {name: values[part] for name, values in batch.items()}
