@@ -1,13 +1,17 @@
 """Stores in every format, and what the kernel holds of files."""
 
 import ctypes
+import hashlib
+import json
 import mmap
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from shards.manifest import Manifest
+from shards.index import read_table, write_table
+from shards.manifest import INDEX, MANIFEST, Manifest
 from tests.building import build_store
 
 
@@ -40,6 +44,20 @@ def share_in_cache(path: Path) -> float:
         assert ctypes.CDLL(None).mincore(start, ctypes.c_size_t(len(mapping)), pages) == 0
         del start
         return sum(page & 1 for page in pages) / len(pages)
+
+
+def replace_index(folder: Path, **columns: pa.Array) -> None:
+    """Write other columns into the index of a store, with a checksum in the manifest that fits."""
+    path = folder / INDEX
+    table = read_table(path)
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, values)
+    write_table(table, path)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for info in manifest["files"]:
+        if info["path"] == INDEX:
+            info["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def opened_files() -> dict[int, str]:

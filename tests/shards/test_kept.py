@@ -1,7 +1,6 @@
 """Records in shared memory: equal by every path, safe among threads and processes, and gone afterwards."""
 
 import hashlib
-import json
 import multiprocessing
 import os
 import resource
@@ -18,9 +17,9 @@ import pytest
 
 import shards
 from shards.bands import RECORD_VALUES
-from shards.index import PARTS, write_table
+from shards.index import PARTS
 from tests import faults
-from tests.shards.conftest import opened_files
+from tests.shards.conftest import opened_files, replace_index
 
 
 def read_rows(store: shards.Store, rows: object, **options: bool) -> np.ndarray:
@@ -167,15 +166,7 @@ def test_memory_is_taken_only_for_what_is_read(any_store: Path) -> None:
 def test_too_little_memory_is_an_error_beforehand(tar_store: Path, tmp_path: Path) -> None:
     """The kernel ends the training when the memory is full, hours after its start."""
     folder = faults.copy(tar_store, tmp_path / "large")
-    with shards.open(folder) as store:
-        table = store.index.table
-    lengths = pa.array(np.full(len(table), 2**31 - 1, np.int32))
-    write_table(table.set_column(table.column_names.index("s2_length"), "s2_length", lengths), folder / "index.parquet")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for info in manifest["files"]:
-        if info["path"] == "index.parquet":
-            info["sha256"] = hashlib.sha256((folder / "index.parquet").read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    replace_index(folder, s2_length=pa.array(np.full(300, 2**31 - 1, np.int32)))
     with shards.open(folder) as store:
         assert store.encoded_bytes(range(300)) == 300 * (2**31 - 1)
         with pytest.raises(shards.NotEnoughMemory, match=r"keeping 300 records takes 644,245,094,100 bytes of memory"):

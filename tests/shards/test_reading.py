@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import shards
@@ -16,7 +17,7 @@ from shards.codec import CODECS
 from shards.index import PARTS
 from shards.manifest import Manifest
 from tests import faults
-from tests.shards.conftest import opened_files, shard_files, share_in_cache
+from tests.shards.conftest import opened_files, replace_index, shard_files, share_in_cache
 
 
 def test_encoded_bytes_decode_to_what_is_read(any_store: Path) -> None:
@@ -76,6 +77,18 @@ def test_files_that_are_not_those_of_the_manifest(any_store: Path, tmp_path: Pat
         for read in (store.fetch, store.read_encoded, store.will_need):
             with pytest.raises(shards.CorruptShard, match=rf"{path.name} .*expected \d+"):
                 read([0])
+
+
+def test_uncompressed_records_of_another_size_are_refused(raw_store: Path, tmp_path: Path) -> None:
+    """A record that is longer or shorter than a patch shifts all pixels behind it."""
+    folder = faults.copy(raw_store, tmp_path / "damaged")
+    lengths = np.full(300, shards.RECORD_BYTES, np.int32)
+    lengths[17] -= 2
+    replace_index(folder, s2_length=pa.array(lengths))
+    with shards.open(raw_store) as store:
+        key = store.index.key(17)
+    with pytest.raises(shards.CorruptShard, match=f"the uncompressed record of {key} holds 159998 bytes, expected 160"):
+        shards.open(folder)
 
 
 def test_a_disk_error_names_shard_and_key(any_store: Path, tmp_path: Path) -> None:

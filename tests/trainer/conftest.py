@@ -15,6 +15,9 @@ from trainer.training.config import TrainConfig
 from trainer.training.loop import train
 from trainer.training.run import Result
 
+# Networks here are tiny: threads that wait for each other would take most of the time.
+torch.set_num_threads(1)
+
 
 class Run(NamedTuple):
     """A finished run: what it was told and what it came to."""

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from bigearth_pipeline.cli import main
 from tests.trainer.conftest import Run
 from trainer.training.checkpoint import Checkpoint
 
@@ -23,7 +25,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "2"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -69,7 +71,7 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
         (["train", "{store}", "--out", "{store}/manifest.json"], "Not a directory"),
         (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "lr is nan, expected a number above 0"),
         (["train", "{store}", "--out", "{tmp}/run", "--bands", "B03,B10"], "no band 'B10'; there are B01, B02"),
-        (["train", "{store}", "--out", "{tmp}/run", "--model", "resnet81"], "resnet18"),
+        (["train", "{store}", "--out", "{tmp}/run", "--model", "resnet81"], "no model 'resnet81', perhaps resnet18"),
         (["train", "{store}", "--out", "{tmp}/run", "--where", "contry = 'Ireland'"], "country"),
         (["train", "{store}", "--out", "{tmp}/run", "--where", "country = 'Mordor'"], "train"),
         (["train", "{store}", "--out", "{tmp}/run", "--weights", "{store}/manifest.json"], "manifest.json"),
@@ -85,11 +87,11 @@ def test_errors_are_one_line(run: Run, tmp_path: Path, arguments: list[str], mes
     """A user's mistake ends in a traceback, or leaves a folder behind."""
     names = {"tmp": tmp_path, "store": run.config.data, "run": run.config.out}
     before = sorted(run.config.out.rglob("*"))
-    code, out, err = call(*(argument.format(**names) for argument in arguments))
-    assert (code, out) == (1, ""), err
-    assert err.startswith("Error: ")
-    assert message in err
-    assert err.count("\n") == 1
+    result = CliRunner().invoke(main, [argument.format(**names) for argument in arguments])
+    assert (result.exit_code, result.stdout) == (1, ""), result.output
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
     assert sorted(run.config.out.rglob("*")) == before
 
@@ -121,15 +123,24 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     assert err.splitlines()[-1].startswith("The time is up: the state is saved")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3, 0.9])
-def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, delay: float) -> None:
-    """After kill -9 a run is lost, or ends with other weights."""
-    options = ["--epochs", 12, "--batch-size", 7, "--save-steps", 3, "--threads", 2, "--model", "test_resnet"]
-    options += ["--ema", 0.9, "--drop-rate", 0.2]
-    code, _, err = call("train", tiny, "--out", tmp_path / "whole", *options)
+OPTIONS = ["--epochs", 6, "--batch-size", 7, "--save-steps", 3, "--threads", 2, "--model", "test_resnet"]
+OPTIONS += ["--ema", 0.9, "--drop-rate", 0.2]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody killed."""
+    out = tmp_path_factory.mktemp("killed") / "whole"
+    code, _, err = call("train", tiny, "--out", out, *OPTIONS)
     assert code == 0, err
+    return out
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2, 0.7])
+def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, whole: Path, delay: float) -> None:
+    """After kill -9 a run is lost, or ends with other weights."""
     killed = tmp_path / "killed"
-    process = start("train", tiny, "--out", killed, *options)
+    process = start("train", tiny, "--out", killed, *OPTIONS)
     deadline = time.monotonic() + 120
     while not (killed / "checkpoints/last.pt").exists():
         assert time.monotonic() < deadline
@@ -140,13 +151,13 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, del
     code, _, err = call("train", "--resume", killed, "--threads", 1)
     assert code == 0, err
     for name in ("last", "best"):
-        expected, found = (Checkpoint.read(run / f"checkpoints/{name}.pt") for run in (tmp_path / "whole", killed))
+        expected, found = (Checkpoint.read(run / f"checkpoints/{name}.pt") for run in (whole, killed))
         assert found.ema is not None
         assert expected.ema is not None
         for key, values in (expected.state | expected.ema).items():
             assert torch.equal((found.state | found.ema)[key], values), (name, key)
     epochs = [json.loads(line)["epoch"] for line in (killed / "metrics.jsonl").read_text().splitlines()]
-    assert epochs == list(range(1, 13))
+    assert epochs == list(range(1, 7))
 
 
 def test_evaluate_repeats_the_test(run: Run) -> None:
@@ -168,7 +179,7 @@ def test_the_other_version_needs_a_word(run: Run, tmp_path: Path) -> None:
     """A model is tested on patches that it was trained on."""
     from tests.trainer.store import make_store
 
-    other = make_store(tmp_path / "store", {"train": 2, "test": 4}, source_version="v1")
+    other = make_store(tmp_path / "store", {"train": 2, "validation": 2, "test": 4}, source_version="v1")
     code, _, err = call("evaluate", run.config.out, "--shards", other)
     assert code == 1
     assert "trained on BigEarthNet v2, the shards are v1" in err

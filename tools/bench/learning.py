@@ -49,6 +49,7 @@ class Options:
     validation_patches: int
     lr: float
     weight_decay: float
+    threads: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +121,7 @@ def learn(name: str, seed: int, train: Patches, validation: Patches, options: Op
 def train_step(model: Classifier, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
     """Train on one batch and return its loss."""
     loss = binary_cross_entropy_with_logits(model(batch), batch["label"])
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.item()
@@ -184,10 +185,10 @@ def describe(store: Store) -> dict[str, Any]:
 
 def main() -> None:
     """Run the comparison and write its result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the result")
-    parser.add_argument("--models", nargs="+", default=["resnet18", "bepnet-m"])
+    parser.add_argument("--models", nargs="+", default=["resnet18", "bepnet-s", "bepnet-m"])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--batch-size", type=int, default=32)
@@ -195,9 +196,11 @@ def main() -> None:
     parser.add_argument("--validation-patches", type=int, default=600)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=0.01)
-    arguments = vars(parser.parse_args())
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments: dict[str, Any] = vars(parser.parse_args())
     store_path, out = arguments.pop("store"), arguments.pop("out")
-    options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+    options = Options(**arguments | {name: tuple(arguments[name]) for name in ("models", "seeds")})
+    torch.set_num_threads(options.threads)
     with shards.open(store_path) as store:
         train = Patches.read(store, "train", options.train_patches)
         validation = Patches.read(store, "validation", options.validation_patches)
@@ -212,7 +215,7 @@ def main() -> None:
                 epochs.append(epoch)
                 print(f"{name} seed {seed} epoch {len(epochs)}: {epoch}", flush=True)
             result["curves"][name].append({"seed": seed, "epochs": epochs})
-            out.write_text(json.dumps(result | {"ap_macro": summary(result["curves"])}, indent=1) + "\n")
+            out.write_text(json.dumps(result | {"ap_macro": summary(result["curves"])}) + "\n")
 
 
 def summary(curves: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, float]]]:

@@ -41,6 +41,7 @@ class TimmClassifier(Classifier):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         _check_tag(spec.name)
+        self.net: Any  # Typed in part only, as all of timm.
         self.net, self.size = _build_fitting(spec)
 
     def features(self, inputs: Mapping[str, Tensor]) -> Features:
@@ -97,7 +98,7 @@ class TimmClassifier(Classifier):
         channels = self._channels(state)
         heads = [name for name in _heads(self.net) if name in state]
         # Without a classifier under its usual name the file may have none, or timm may rename it.
-        published = get_pretrained_cfg(self.spec.name)
+        published = _published(self.spec.name)
         numbers = [len(state[heads[-1]])] if heads else [0, published.num_classes]
         for number in numbers:
             overlay = {
@@ -124,7 +125,7 @@ class TimmClassifier(Classifier):
                 return max(1, weight.shape[1] * len(self.spec.bands) // own.shape[1])
         return len(RGB)
 
-    def _load_by_timm(self, overlay: dict[str, Any], **arguments: Any) -> nn.Module:
+    def _load_by_timm(self, overlay: dict[str, Any], **arguments: Any) -> Any:
         """Return the network with its own channels and classes, loaded by timm."""
         with torch.random.fork_rng(devices=[]):  # So that loading changes none of the caller's random numbers.
             return timm.create_model(
@@ -135,7 +136,7 @@ class TimmClassifier(Classifier):
                 **arguments,
             )
 
-    def _take(self, net: nn.Module, source: str, channels: int) -> Loaded:
+    def _take(self, net: Any, source: str, channels: int) -> Loaded:
         """Take over the weights of a network that differs in its first convolutions and its classifier at most."""
         bands: tuple[str | None, ...] = (None,) * channels
         if channels == len(RGB):
@@ -164,7 +165,7 @@ def _check_tag(name: str) -> None:
         raise ValueError(f"timm has no weights {tag!r} of {architecture}; it has {', '.join(tags) or 'none'}")
 
 
-def _build_fitting(spec: ModelSpec) -> tuple[nn.Module, int]:
+def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
     """Return a network with random weights, and the side of the images that it takes without losing pixels."""
     reason = ""
     for size in _SIZES:
@@ -177,48 +178,53 @@ def _build_fitting(spec: ModelSpec) -> tuple[nn.Module, int]:
         except TypeError as err:
             raise ValueError(f"timm's {spec.name} cannot be built for {spec}: {_shorten(err)}") from err
         except (RuntimeError, AssertionError, IndexError, ValueError) as err:
-            reason = _shorten(err) or "it refuses its size"
+            reason = _shorten(err)
     raise ValueError(
         f"{spec.name} does not take images of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, nor with a frame up to "
         f"{_SIZES[-1]}×{_SIZES[-1]} ({reason}); take a network for any size, such as resnet50 or convnextv2_base"
     )
 
 
-def _build(spec: ModelSpec, size: int) -> nn.Module:
+def _build(spec: ModelSpec, size: int) -> Any:
     # Not every network knows every kind of dropout: only one that is asked for is passed on.
-    rates = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(spec, name))}
+    rates: dict[str, Any] = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(spec, name))}
     return timm.create_model(
         spec.name, in_chans=len(spec.bands), num_classes=len(CLASSES), **rates, **_size_argument(spec.name, size)
     )
 
 
-def _size_argument(name: str, size: int) -> dict[str, int]:
-    return {"img_size": size} if get_pretrained_cfg(name).fixed_input_size else {}
+def _size_argument(name: str, size: int) -> dict[str, Any]:
+    return {"img_size": size} if _published(name).fixed_input_size else {}
 
 
-def _loses_pixels(net: nn.Module, size: int) -> bool:
+def _published(name: str) -> Any:
+    """Return what timm says about the weights it publishes under a name, and about the network they are for."""
+    return get_pretrained_cfg(name)
+
+
+def _loses_pixels(net: Any, size: int) -> bool:
     """Tell whether the image is cut into patches that do not divide it, in each branch that looks at it."""
     convs = [conv for name in _first_convs(net) if isinstance(conv := net.get_submodule(name), nn.Conv2d)]
     lossy = [conv.kernel_size == conv.stride and size % conv.stride[0] > 0 for conv in convs]
     return bool(lossy) and all(lossy)
 
 
-def _try(net: nn.Module, channels: int, size: int) -> None:
+def _try(net: Any, channels: int, size: int) -> None:
     """Run a network once, so that one that does not take these images fails here and not in a run."""
     net.eval()  # Neither statistics nor random numbers change.
-    with torch.inference_mode():
+    with torch.no_grad():
         shape = tuple(net.forward_head(net.forward_features(torch.zeros(1, channels, size, size))).shape)
     net.train()
     if shape != (1, len(CLASSES)):
         raise ValueError(f"it returns {shape} for one image, expected (1, {len(CLASSES)})")
 
 
-def _first_convs(net: nn.Module) -> tuple[str, ...]:
+def _first_convs(net: Any) -> tuple[str, ...]:
     names = net.pretrained_cfg["first_conv"]
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
-def _heads(net: nn.Module) -> list[str]:
+def _heads(net: Any) -> list[str]:
     """Return the names of the classifier's entries in a network's state dict."""
     found = net.get_classifier()
     modules = list(found) if isinstance(found, tuple | list | nn.ModuleList) else [found]

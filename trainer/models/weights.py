@@ -104,9 +104,7 @@ def inflate(weight: Tensor, filters: InputFilters) -> Tensor:
         return weight
     num_source, num_bands = len(filters.source), len(filters.bands)
     if weight.ndim != 4 or weight.shape[1] % num_source:
-        raise ValueError(
-            f"filters of shape {tuple(weight.shape)} are not for images of {num_source} channels"
-        )
+        raise ValueError(f"filters of shape {tuple(weight.shape)} are not for images of {num_source} channels")
     out, _, height, width = weight.shape
     by_channel = weight.float().reshape(out, -1, num_source, height, width)
     mean = by_channel.mean(2)
