@@ -23,7 +23,7 @@ from trainer.data.buffers import Buffers
 from trainer.data.cache import CachedPreparation, DeviceRecords, Tier
 from trainer.data.channel import Channel, Finished
 from trainer.data.normalisation import Normalisation
-from trainer.data.order import Kind, SampleOrder
+from trainer.data.order import Epoch, Kind, SampleOrder
 from trainer.data.records import RecordPreparation
 from trainer.data.reference import TorchPreparation
 from trainer.errors import TrainError
@@ -32,6 +32,9 @@ READ_AHEAD: Final = 2
 """Batches that are ready in host memory before the preparation takes them."""
 READY: Final = 2
 """Batches that are ready on the device."""
+
+AHEAD_PATCHES: Final = 16_384
+"""Order `block` has the shards of so many patches ahead read into the page cache: eight full ones, a window."""
 
 Backend = Literal["dali", "torch", "auto"]
 BACKENDS: Final[tuple[Backend, ...]] = ("dali", "torch", "auto")
@@ -232,8 +235,11 @@ class Loader:
         """Read the batches of an epoch."""
         config = self.config
         order = self.order.epoch(epoch)
+        announced = np.zeros(0, np.int32)
         for step in range(first_step, len(order)):
             rows, mask = order.part(step, config.rank, config.num_ranks)
+            if config.kind == "block":
+                announced = self._announce(order, step, announced)
             buffer = self._buffers.take()
             self._read(rows, buffer)
             yield HostBatch(
@@ -243,6 +249,16 @@ class Loader:
                 mask=mask,
                 draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
             )
+
+    def _announce(self, order: Epoch, step: int, announced: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Let the kernel read shards in sequence whose records come soon; return those that it knows of."""
+        start = step * self.config.batch_size
+        ahead = order.rows[start : start + AHEAD_PATCHES + self.config.batch_size]
+        shards, first = np.unique(self._store.shard_of(ahead), return_index=True)
+        new = ~np.isin(shards, announced)
+        if new.any():
+            self._store.will_need(ahead[first[new]])
+        return shards
 
     def _read(self, rows: NDArray[np.int64], buffer: NDArray[np.uint16]) -> None:
         """Read records into the first rows of a buffer: all, or those that the device lacks, packed."""

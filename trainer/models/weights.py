@@ -79,7 +79,9 @@ def read(path: Path) -> Any:
     except OSError as err:
         raise BadCheckpoint(f"weights {path} cannot be read: {err.strerror or err}") from err
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as err:
-        reason = str(err).partition("\n")[0] or type(err).__name__
+        # What torch says of a pickle that holds more goes on to tell how to run it.
+        is_pickle = isinstance(err, pickle.UnpicklingError)
+        reason = "expected tensors alone" if is_pickle else str(err).partition("\n")[0] or type(err).__name__
         raise BadCheckpoint(f"weights {path} are not a file of tensors: {reason}") from err
 
 
