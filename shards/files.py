@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shards.errors import CorruptShard
 from shards.manifest import FileInfo, ShardInfo
+from shards.mapped import MappedFile, map_in_memory
 
 _ADVICE_BYTES: Final = 1 << 17
 """Bytes of one call of `posix_fadvise`. Linux reads no more a call than the larger of the device's read-ahead, of which
@@ -21,23 +22,31 @@ this is the default, and its largest request (`force_page_cache_ra` in mm/readah
 
 
 class ShardFiles:
-    """The files that hold the parts of patches, each opened when it is first read; safe to share between threads."""
+    """The files that hold the parts of patches, each opened when it is first read; safe to share between threads.
 
-    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int) -> None:
+    Attributes:
+        mapped: the opened files that are mapped, by descriptor.
+    """
+
+    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int, *, map_memory: bool) -> None:
         """Say which files there are.
 
         Args:
             folder: directory of the store.
             shards: as the manifest lists them; the first files of each hold one part each.
             num_parts: stored parts of a patch.
+            map_memory: whether to map files that lie in memory file systems.
         """
+        self.mapped: dict[int, MappedFile] = {}
+        self._map_memory = map_memory
         self._folder = folder
         self._files = [shard.files[:num_parts] for shard in shards]
         self._descriptors = np.full((len(shards), num_parts), -1, np.int64)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._adviser: ThreadPoolExecutor | None = None
-        _allow_open_files(self._descriptors.size)
+        # A mapping has a descriptor of its own.
+        _allow_open_files(self._descriptors.size * (2 if map_memory else 1))
 
     def path(self, shard: int, part: int) -> Path:
         """Return the path of the file of a part."""
@@ -55,9 +64,26 @@ class ShardFiles:
                 for shard in np.unique(shards).tolist():
                     for part, info in enumerate(self._files[shard]):
                         if self._descriptors[shard, part] < 0:
-                            self._descriptors[shard, part] = _open_checked(self._folder, info)
+                            self._descriptors[shard, part] = self._open(info)
             found = self._descriptors[shards]
         return found
+
+    def _open(self, info: FileInfo) -> int:
+        descriptor = _open_checked(self._folder, info)
+        if self._map_memory and (mapped := map_in_memory(descriptor)) is not None:
+            self.mapped[descriptor] = mapped
+        return descriptor
+
+    def unmap_cut_off(self, descriptors: NDArray[np.int64]) -> None:
+        """Unmap those of some opened files that were cut off since, so that reads of them end in an error.
+
+        Call it before the files of a batch are read from their mappings. Who cuts off a file while a batch is read
+        still ends the process (SIGBUS); to ask before each piece would close no more than most of that gap, and take
+        as long as the mapping saves.
+        """
+        for descriptor in np.unique(descriptors).tolist() if self.mapped else ():
+            if (mapped := self.mapped.get(descriptor)) is not None and mapped.is_cut_off():
+                self.mapped.pop(descriptor, None)
 
     def will_need(self, shards: NDArray[np.int32]) -> None:
         """Let the kernel read the files of some shards in sequence; this returns at once.
@@ -94,6 +120,7 @@ class ShardFiles:
         with self._lock:
             opened = self._descriptors[self._descriptors >= 0].tolist()
             self._descriptors[:] = -1
+            self.mapped.clear()
         for descriptor in opened:
             os.close(descriptor)
 

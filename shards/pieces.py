@@ -65,7 +65,7 @@ class Pieces:
         if unknown:
             raise CorruptShard(f"{folder / INDEX} names shard {unknown[0]}, which the manifest does not list")
         self.shard: NDArray[np.int32] = np.asarray([shard_of_name[name] for name in names], np.int32)[codes]
-        self.files = ShardFiles(folder, manifest.shards, self._num_parts)
+        self.files = ShardFiles(folder, manifest.shards, self._num_parts, map_memory=self._codec.is_raw)
         # The index holds checksums of all records.
         self._identity = hashlib.sha256(str(manifest.files).encode()).digest()
 
@@ -101,6 +101,7 @@ class Pieces:
             descriptors = np.full((len(rows), self._num_parts), -1)
             unread = (states != KEPT).reshape(-1, self._num_parts).any(axis=1)
             descriptors[unread] = self.files.descriptors(self.shard[rows[unread]])
+        self.files.unmap_cut_off(descriptors)
         columns = (pieces, begin, end, descriptors.ravel(), self._offsets[pieces], self.lengths[pieces], places)
         # Python's integers, made here at once, spare the loop over the pieces NumPy's.
         return list(zip(*(column.tolist() for column in columns), strict=True))
@@ -112,13 +113,13 @@ class Pieces:
             CorruptShard: a record is damaged; the message names file and key.
         """
         values = out.reshape(-1)
-        raw = memoryview(values).cast("B") if self._codec.is_raw else None
+        raw = values.view(np.uint8) if self._codec.is_raw else None
         scratch = self.scratch()
         decode_into = self._codec.decode_into
         for piece in plan:
             _, begin, end, descriptor, _, _, _ = piece
             if raw is not None and descriptor >= 0:
-                self._read(piece, raw[2 * begin : 2 * end], verify)
+                self._read_raw(piece, raw[2 * begin : 2 * end], verify)
                 continue
             data = self.encoded(piece, scratch, verify)
             try:
@@ -188,6 +189,16 @@ class Pieces:
         kept, self.kept = self.kept, None
         if kept is not None:
             kept.close()
+
+    def _read_raw(self, piece: Piece, data: NDArray[np.uint8], verify: bool) -> None:
+        """Fill `data` with the bytes of an uncompressed piece from the mapping of its file, or as `_read` does."""
+        _, _, _, descriptor, offset, _, place = piece
+        mapped = self.files.mapped.get(descriptor)
+        # What a file never held is left to `_read`, which says what is wrong.
+        if mapped is None or place >= 0 or not mapped.copy(offset, data):
+            self._read(piece, memoryview(data), verify)
+        elif verify:
+            self._check(piece, data.data)
 
     def _read(self, piece: Piece, data: memoryview, verify: bool) -> None:
         """Fill `data` with the encoded bytes of a piece from its file, and keep them if they are to be kept."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.trainer.store import make_store
 from trainer.errors import TrainError
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.ranks import open_ranks
@@ -85,11 +86,12 @@ def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -
     assert lines == list(range(1, after.epoch + 1))
 
 
-def test_more_processes_than_patches_are_refused(tiny: Path, tmp_path: Path) -> None:
+def test_more_processes_than_patches_are_refused(tmp_path: Path) -> None:
     """Processes without patches hang the others."""
-    done = torchrun(6, tiny, "--out", tmp_path / "run", "--test", *OPTIONS)
+    store = make_store(tmp_path / "store", {"train": 4, "validation": 2, "test": 1})
+    done = torchrun(2, store, "--out", tmp_path / "run", "--test", *OPTIONS)
     assert done.returncode != 0
-    assert "6 ranks" in done.stderr
+    assert "2 ranks share the 1 patches of the test split" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
