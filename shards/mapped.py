@@ -1,7 +1,8 @@
 """Files in memory file systems, mapped, for reads of them copy page by page.
 
-`preadv(2)` takes a third longer there than copying the same bytes from memory; see "copy" and "read_into" of
-`bep bench-read`. Files on disks are not mapped: an error of the disk would end the process with SIGBUS.
+`preadv(2)` takes a third longer there than copying the same bytes from memory. Files on disks are not mapped, for an
+error of the disk would end the process (SIGBUS) instead of in an error that names the file; so does here an error of
+the swap space, or a file that is cut off while a batch is copied from it.
 """
 
 import ctypes

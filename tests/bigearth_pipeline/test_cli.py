@@ -28,7 +28,7 @@ from shards.manifest import Manifest
 from tests.building import build_store, contents
 from tests.scene import PRODUCT, write_table
 
-COMMANDS = ["quickstart", "build-shards", "train", "inspect", "stats", "verify", "synth", "bench"]
+COMMANDS = ["quickstart", "build-shards", "train", "evaluate", "inspect", "stats", "verify", "synth", "bench"]
 BEP = [sys.executable, "-m", "bigearth_pipeline"]
 # What makes rich write colours without a terminal.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
@@ -66,7 +66,7 @@ def test_help_lists_the_commands() -> None:
     assert call("--version").stdout.startswith("bep, version ")
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "bench build"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "bench build", "bench loader", "bench train"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     """Asking for help takes seconds, or fails where a library is broken that the command needs only later."""
     code = (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from shards import CLASSES, Index
 from shards.arrow import numpy_values, table_of
 from shards.index import index_schema
+from trainer.data.where_names import unknown_name
 
 _NAMES: Final = "[{}]".format(", ".join(f"'{name}'" for name in CLASSES))
 
@@ -79,8 +80,8 @@ def check_condition(where: str) -> frozenset[str]:
     """Return which of `COLUMNS` a condition uses.
 
     Raises:
-        ValueError: it is not a single SQL expression, holds a query, names an unknown column, depends on time or
-            chance, or is not boolean.
+        ValueError: it is not a single SQL expression, holds a query, names an unknown column or class, depends on time
+            or chance, or is not boolean.
     """
     schema = index_schema("webdataset")
     with locked_database() as connection:
@@ -114,6 +115,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     called |= references - COLUMNS.keys()
     if unstable := called & {name for (name,) in connection.execute(_UNSTABLE).fetchall()}:
         raise ValueError(f"{named(where)} depends on time or chance by {min(unstable)}, expected columns alone")
+    if fact := unknown_name(nodes):
+        raise ValueError(f"{named(where)}: {fact}")
     connection.register("stored", table.select(_SOURCES))
     columns = ", ".join(f"{definition} AS {name}" for name, definition in COLUMNS.items())
     connection.execute(f"CREATE VIEW patches AS SELECT {columns} FROM stored")

@@ -108,7 +108,7 @@ class Session:
             "threads": self.store.num_threads,
             "manifest_sha256": self.manifest_sha256,
             "source_version": self.store.manifest.source_version,
-            "patches": {split: len(rows) for split, rows in self.rows.items()},
+            "patches": {split: len(rows) for split, rows in self.rows.items() if len(rows)},
             "bands": self.config.bands,
             "classes": CLASSES,
             "normalisation": asdict(self.normalisation),

@@ -1,5 +1,6 @@
 """SQL conditions on the index."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -235,3 +236,32 @@ def test_long_conditions_are_short_in_messages(varied: Store) -> None:
     with pytest.raises(ValueError, match=r"is of type VARCHAR") as caught:
         check_condition(f"case when {where} then country end")
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("list_contains(labels, 'Pasture')", "no patch can have 'Pasture' in labels, perhaps 'Pastures'"),
+        ("'pastures' IN labels", "no patch can have 'pastures' in labels, perhaps 'Pastures'"),
+        ("country = 'Ireland' OR list_has_any(labels, ['Arable land', 'Glacier'])", "no patch can have 'Glacier'"),
+        ("season IN ('summer', 'fall')", "no patch can have 'fall' in season"),
+        ("NOT split = 'val'", "no patch can have 'val' in split"),
+    ],
+)
+def test_unknown_names_are_refused(where: str, message: str) -> None:
+    """A mistyped class selects nothing, or everything else, without a word."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_condition(where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "list_contains(labels, 'Urban fabric') AND season <> 'winter'",
+        "len(list_filter(labels, lambda name: name LIKE '%forest%')) > 1",
+        "country = 'Mordor'",
+    ],
+)
+def test_other_texts_are_left_alone(where: str) -> None:
+    """A pattern, or a country that another store may have, passes for a mistyped name."""
+    check_condition(where)

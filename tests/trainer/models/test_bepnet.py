@@ -147,9 +147,11 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match=r"checkpoint.pt are of bepnet-m, expected bepnet-s"):
         create(spec, weights=other)
     state = seeded(spec).state_dict()
+    surplus = state | {"grids.3.norm.weight": torch.zeros(3)}
     del state["grids.20.norm.weight"]
     for content, message in (
         ({"model": spec.to_json(), "state": state}, r"1 missing: grids\.20\.norm\.weight"),
+        ({"model": spec.to_json(), "state": surplus}, r"1 unexpected: grids\.3\.norm\.weight"),
         ({"model": spec.to_json(), "state": {}}, "no `state`"),
         ({"model": {"name": "bepnet-s", "bands": ["B10"]}, "state": state}, "no band 'B10'"),
         ({"model": {"name": "bepnet-s", "bands": ["B02"], "depth": 3}, "state": state}, "depth"),

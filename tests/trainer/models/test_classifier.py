@@ -20,20 +20,20 @@ NAMES = ("bepnet-s", "resnet18", "test_vit", "convnextv2_atto", "mobilenetv3_sma
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_are_float32_under_autocast(name: str) -> None:
-    """Scores are rounded to bfloat16, so that many patches tie, or the features are not computed in it."""
+    """Scores are rounded to bfloat16, so that many patches tie, or the features are not computed in it at once."""
     torch.manual_seed(0)
     model = create(ModelSpec(name, BANDS)).eval()
     nn.init.normal_(dict(model.named_parameters())[model.heads[0]])  # Those of some networks start as 0.
     batch = random_batch(model, n=4)
-    seen: list[torch.dtype] = []
+    seen: list[tuple[torch.dtype, torch.dtype]] = []
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    convs[0].register_forward_hook(lambda module, inputs, out: seen.append(out.dtype))
-    for inputs in (batch, {name: image.half() for name, image in batch.items()}):
+    convs[0].register_forward_hook(lambda module, inputs, out: seen.append((inputs[0].dtype, out.dtype)))
+    for inputs, dtype in ((batch, torch.float32), ({k: image.half() for k, image in batch.items()}, torch.float16)):
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(inputs)
         assert logits.dtype == torch.float32
         assert not torch.equal(logits, logits.bfloat16().float())
-        assert seen.pop() == torch.bfloat16
+        assert seen.pop() == (dtype, torch.bfloat16)
     assert torch.equal(model(batch), model({name: image.double() for name, image in batch.items()}))
 
 
