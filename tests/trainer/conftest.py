@@ -13,7 +13,7 @@ from shards import Store
 from tests.trainer.store import make_store
 from trainer.training.config import TrainConfig
 from trainer.training.loop import train
-from trainer.training.run import Result
+from trainer.training.state import Result
 
 # Networks here are tiny: threads that wait for each other would take most of the time.
 torch.set_num_threads(1)

@@ -3,40 +3,23 @@
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from trainer.data.mounts import MOUNTS, file_system
-
-_PACKAGES: Final = (
-    "bigearth-pipeline",
-    "numpy",
-    "numcodecs",
-    "torch",
-    "timm",
-    "nvidia-dali-cuda130",
-    "nvidia-dali-cuda120",
-)
+from trainer.training.run_folder import versions
 
 
 def describe_environment(store: Path, device: torch.device) -> dict[str, Any]:
     """Return date, machine and versions, and the type of the file system that a store lies on."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "python": platform.python_version(),
-        "versions": versions,
+        "versions": versions(),
         "store_file_system": file_system(store.resolve(), MOUNTS.read_bytes()),
     }
 

@@ -1,14 +1,6 @@
-"""How fast records come from a store into memory, in stages, each beside the least that it could take.
+"""The stages in which records come from a store into memory, and the least that each could take, to be timed."""
 
-All stages visit the same rows in the same order with as many threads, and take turns, so that what else the machine
-does falls on all of them alike.
-"""
-
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -31,114 +23,8 @@ TAKE: Final = "take"
 READ_INTO: Final = "read_into"
 """`Store.read_into`: both."""
 
-_BUFFERS: Final = 4
-"""Outputs that take turns, as in a loader: a single one would stay in the processor's cache."""
-
 Stage: TypeAlias = Callable[[NDArray[np.int64], int], object]
 """Takes rows of the index and the number of the output."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageConfig:
-    """What to measure.
-
-    Attributes:
-        batch_size: patches of a batch.
-        repeats: timed passes of each stage over the rows.
-        warm_up: passes before these.
-        verify: whether `read_into` and `read` compare records with their checksums.
-        seed: seed of the order, which is another one in every pass.
-    """
-
-    batch_size: int = 256
-    repeats: int = 10
-    warm_up: int = 2
-    verify: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("repeats", 1), ("warm_up", 0)):
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} is {value}, expected at least {least}")
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Patches per second of one stage, by pass."""
-
-    stage: str
-    patches_per_second: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """Median of the passes."""
-        return statistics.median(self.patches_per_second)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Slowest and fastest pass."""
-        return min(self.patches_per_second), max(self.patches_per_second)
-
-
-@dataclass(frozen=True)
-class StageRates:
-    """Rates of all stages of one store.
-
-    Attributes:
-        store_format: `webdataset` or `zarr`.
-        codec: name of the record codec.
-        num_threads: threads of every stage.
-        num_patches: patches of one pass.
-        rates: by stage.
-    """
-
-    store_format: str
-    codec: str
-    num_threads: int
-    num_patches: int
-    rates: dict[str, Rates]
-
-    def share(self, stage: str, of: str) -> float:
-        """Return the rate of one stage as a share of another's: the median over the passes, for they took turns."""
-        pairs = zip(self.rates[stage].patches_per_second, self.rates[of].patches_per_second, strict=True)
-        return statistics.median(rate / other for rate, other in pairs)
-
-
-def measure_stages(store: Store, rows: NDArray[np.int64], config: StageConfig) -> StageRates:
-    """Time all stages over rows of a store; it takes the host memory of their stored bytes meanwhile.
-
-    Args:
-        store: open, with the threads that are to be measured. Rows that it keeps in memory are read there.
-        rows: (n,) rows of the index, at least a batch; what is beyond the last whole batch is left out in each pass.
-        config: what to measure.
-
-    Raises:
-        ValueError: there are fewer rows than a batch holds.
-    """
-    if len(rows) < config.batch_size:
-        raise ValueError(f"{len(rows)} rows, expected at least one batch of {config.batch_size}")
-    rng = np.random.default_rng(config.seed)
-    outputs = [np.zeros((config.batch_size, RECORD_VALUES), np.uint16) for _ in range(_BUFFERS)]
-    num_batches = len(rows) // config.batch_size
-    with closing(Threads(store.num_threads, "stages")) as threads:
-        stages = build_stages(store, rows, outputs, verify=config.verify, threads=threads)
-        rates: dict[str, list[float]] = {name: [] for name in stages}
-        for number in range(config.warm_up + config.repeats):
-            plan = rng.permutation(rows)[: num_batches * config.batch_size].reshape(num_batches, -1)
-            for name in rng.permutation(list(stages)).tolist():
-                start = time.perf_counter()
-                for i, batch in enumerate(plan):
-                    stages[name](batch, i % _BUFFERS)
-                seconds = time.perf_counter() - start
-                if number >= config.warm_up:
-                    rates[name].append(plan.size / seconds)
-    return StageRates(
-        store_format=store.manifest.format,
-        codec=store.manifest.codec,
-        num_threads=store.num_threads,
-        num_patches=num_batches * config.batch_size,
-        rates={name: Rates(name, tuple(values)) for name, values in rates.items()},
-    )
 
 
 def build_stages(

@@ -12,7 +12,7 @@ from trainer.cli.sections import SectionedCommand, section
 
 if TYPE_CHECKING:
     from trainer.training.config import TrainConfig
-    from trainer.training.run import Result
+    from trainer.training.state import Result
 
 _data, _augment, _model = section("Data"), section("Augmentation"), section("Model")
 _optimisation, _run, _machine = section("Optimisation"), section("Run"), section("Machine")

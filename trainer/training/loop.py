@@ -11,8 +11,9 @@ from trainer.training.config import TrainConfig
 from trainer.training.memory import out_of_memory_reported
 from trainer.training.progress import Progress, Silent
 from trainer.training.ranks import open_ranks
-from trainer.training.run import Result, Run
+from trainer.training.run import Run
 from trainer.training.setup import Session, open_session
+from trainer.training.state import Result
 
 RESUMABLE: Final = frozenset(
     {

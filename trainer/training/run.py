@@ -2,9 +2,8 @@
 
 import math
 import sys
-from collections import deque
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn
@@ -17,60 +16,20 @@ from trainer.metrics.metrics import Metrics
 from trainer.training import losses, run_folder
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.evaluate import measure, predict
+from trainer.training.pace import Breaker, BrokenOff, HostAhead
 from trainer.training.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
-from trainer.training.ranks import Ranks
 from trainer.training.running_loss import RunningLoss
 from trainer.training.schedule import ScheduleConfig, lr_factor
 from trainer.training.setup import Session
+from trainer.training.state import Result, State
 from trainer.training.step import Stepper, autocast
 from trainer.training.stop import Request, Stop
 from trainer.training.tensorboard import Board
 
-STEPS_AHEAD: Final = 2
-"""Steps that the host may be ahead of a GPU: enough to keep it busy, few enough that waiting for the loader shows."""
 AGREE_STEPS: Final = 10
 """Steps after which several ranks agree on what to do; one process alone looks after every step."""
 _STEP_DRAWS: Final = 0x53544550
 """Purpose, in the key of the random numbers, of those that torch draws in a step (dropout, stochastic depth)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a run has come to.
-
-    Attributes:
-        stopped_by: `SIGNAL` or `TIME_UP` if that stopped the run before its end, so that it can be resumed; None if it
-            has reached its end.
-        best_epoch: epoch, from 1, of the best checkpoint; None if no epoch has ended.
-        validation: its metrics on the validation split.
-        test: its metrics on the test split; None unless asked for.
-    """
-
-    stopped_by: Request | None
-    best_epoch: int | None
-    validation: Metrics | None
-    test: Metrics | None = None
-
-
-@dataclass(slots=True)
-class State:
-    """Where a run is. What is neither here nor in weights and optimizer follows from the configuration.
-
-    Attributes:
-        epoch: epochs done.
-        step: steps done in the epoch under way.
-        loss: state of the epoch's running loss.
-        best_score: highest macro average precision on the validation split so far.
-        best_epoch: epoch, from 1, that reached it; 0 before the first.
-        ended: the run has reached its end.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    loss: dict[str, float] = field(default_factory=dict)
-    best_score: float = -math.inf
-    best_epoch: int = 0
-    ended: bool = False
 
 
 class Run:
@@ -141,7 +100,7 @@ class Run:
     def go(self) -> Result:
         """Train to the end, or until something stops the run; the state is saved then."""
         with self, self._stop.listen(), Board(self._folder, self._first_step, self._ranks.is_first) as board:
-            self._progress = Tee(self._progress, board, _Breaker(self._stop, self._ranks))
+            self._progress = Tee(self._progress, board, Breaker(self._stop, self._ranks))
             if self._first_step == 0:
                 # From here on a kill at any moment can be resumed.
                 self._save()
@@ -155,7 +114,7 @@ class Run:
                     self._save()
                 self._ranks.wait()
                 return self._result()
-            except _BrokenOff:
+            except BrokenOff:
                 self._save()
                 return self._result(stopped_by=Request.SIGNAL)
 
@@ -169,7 +128,7 @@ class Run:
         loader, stepper = self.loader, self.stepper
         phase = Phase("train", state.epoch + 1, config.epochs)
         stopwatch = Stopwatch(phase, loader, self._progress, state.step)
-        host = _HostAhead(self._ranks.device)
+        host = HostAhead(self._ranks.device)
         if self._at_end():
             # The run was stopped when the epoch was validated.
             return None
@@ -327,43 +286,3 @@ class Run:
                 self._folder / run_folder.split_metrics("test"), {"epoch": best.epoch} | test.to_json()
             )
         return Result(None, best.epoch, validation, test)
-
-
-class _BrokenOff(Exception):
-    """An evaluation was broken off by a signal."""
-
-
-class _Breaker:
-    """Breaks an evaluation off when a signal has come; training stops between steps of its own accord."""
-
-    def __init__(self, stop: Stop, ranks: Ranks) -> None:
-        # Several ranks finish it together: each would wait for the results of the others.
-        self._stop = stop if ranks.num_ranks == 1 else None
-
-    def step(self, report: StepReport) -> None:
-        """Raise if a signal has come."""
-        if self._stop is not None and self._stop.signalled and report.phase.split != "train":
-            raise _BrokenOff
-
-    def epoch(self, report: EpochReport) -> None:
-        """Do nothing."""
-
-    def note(self, text: str) -> None:
-        """Do nothing."""
-
-
-class _HostAhead:
-    """Keeps the host at most `STEPS_AHEAD` steps ahead of a GPU."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._events: deque[torch.cuda.Event] | None = deque() if device.type == "cuda" else None
-
-    def wait(self) -> None:
-        """Call it after each step."""
-        if self._events is None:
-            return
-        event = torch.cuda.Event()
-        event.record()
-        self._events.append(event)
-        if len(self._events) > STEPS_AHEAD:
-            self._events.popleft().synchronize()

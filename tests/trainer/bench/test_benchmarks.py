@@ -10,7 +10,7 @@ import pytest
 
 from trainer.bench.passes import Rate, take_turns
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def call(*arguments: object) -> dict[str, object]:
