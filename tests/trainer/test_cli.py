@@ -72,7 +72,7 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
         (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "lr is nan, expected a number above 0"),
         (["train", "{store}", "--out", "{tmp}/run", "--bands", "B03,B10"], "no band 'B10'; there are B01, B02"),
         (["train", "{store}", "--out", "{tmp}/run", "--model", "resnet81"], "no model 'resnet81', perhaps resnet18"),
-        (["train", "{store}", "--out", "{tmp}/run", "--where", "contry = 'Ireland'"], "country"),
+        (["train", "{store}", "--out", "{tmp}/run", "--where", "nation = 'Ireland'"], "country"),
         (["train", "{store}", "--out", "{tmp}/run", "--where", "country = 'Mordor'"], "train"),
         (["train", "{store}", "--out", "{tmp}/run", "--weights", "{store}/manifest.json"], "manifest.json"),
         (["train", "{store}", "--out", "{tmp}/run", "--patches", "{tmp}/none"], "No such file"),
