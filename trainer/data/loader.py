@@ -5,9 +5,7 @@ order ─▶ store: read, decode ─▶ host buffers ─▶ DALI or torch: prepa
 
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -32,8 +30,6 @@ from trainer.errors import TrainError
 
 READ_AHEAD: Final = 2
 """Batches that are ready in host memory before the preparation takes them."""
-FILLING: Final = 2
-"""Batches that are read at a time, so that decode threads find work while one of them is handed over."""
 READY: Final = 2
 """Batches that are ready on the device."""
 
@@ -237,32 +233,22 @@ class Loader:
 
     def _host_batches(self, epoch: int, first_step: int) -> Generator[HostBatch, None, None]:
         """Read the batches of an epoch."""
+        config = self.config
         order = self.order.epoch(epoch)
         announced = np.zeros(0, np.int32)
-        with ThreadPoolExecutor(FILLING, "loader-fill") as pool:
-            filling: deque[Future[HostBatch]] = deque()
-            for step in range(first_step, len(order)):
-                if self.config.kind == "block":
-                    announced = self._announce(order, step, announced)
-                filling.append(pool.submit(self._host_batch, order, epoch, step))
-                if len(filling) == FILLING:
-                    yield filling.popleft().result()
-            while filling:
-                yield filling.popleft().result()
-
-    def _host_batch(self, order: Epoch, epoch: int, step: int) -> HostBatch:
-        """Read a batch."""
-        config = self.config
-        rows, mask = order.part(step, config.rank, config.num_ranks)
-        buffer = self._buffers.take()
-        self._read(rows, buffer)
-        return HostBatch(
-            buffer=buffer,
-            labels=self._labels[rows].astype(np.float32),
-            rows=rows,
-            mask=mask,
-            draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
-        )
+        for step in range(first_step, len(order)):
+            rows, mask = order.part(step, config.rank, config.num_ranks)
+            if config.kind == "block":
+                announced = self._announce(order, step, announced)
+            buffer = self._buffers.take()
+            self._read(rows, buffer)
+            yield HostBatch(
+                buffer=buffer,
+                labels=self._labels[rows].astype(np.float32),
+                rows=rows,
+                mask=mask,
+                draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
+            )
 
     def _announce(self, order: Epoch, step: int, announced: NDArray[np.int32]) -> NDArray[np.int32]:
         """Let the kernel read shards in sequence whose records come soon; return those that it knows of."""
