@@ -76,6 +76,7 @@ class Run:
         )
         self._num_steps = min(config.epochs * len(self.loader), config.max_steps or sys.maxsize)
         self._loss = RunningLoss(ranks.device)
+        self._bad_step: int | None = None
         self._last_report: StepReport | None = None
 
     def __enter__(self) -> "Run":
@@ -143,17 +144,16 @@ class Run:
             loss = stepper.step(batch, num_patches, lr)
             state.step += 1
             self._loss.add(loss, num_patches, state.step)
-            bad_step = None
             # On a CPU there is nothing to wait for.
             if (due := stopwatch.count()) or loss.is_cpu:
-                mean, bad_step = self._loss.mean()
+                mean, self._bad_step = self._loss.mean()
                 if due:
                     # Each rank knows its share of the loss, which is a sum over the ranks.
                     self._last_report = stopwatch.report(mean * self._ranks.num_ranks, lr)
             host.wait()
-            match self._agreed_request(step + 1, bad_step):
+            match self._agreed_request(step + 1):
                 case Request.FAILED:
-                    self._fail(bad_step)
+                    self._fail()
                 case Request.SAVE:
                     self._save()
                 case (Request.TIME_UP | Request.SIGNAL) as request:
@@ -166,11 +166,13 @@ class Run:
         """Whether the last step of the epoch, or of the run, is done."""
         return self._state.step == len(self.loader) or self._first_step >= self._num_steps
 
-    def _agreed_request(self, steps: int, bad_step: int | None) -> Request:
+    def _agreed_request(self, steps: int) -> Request:
         """Return what all ranks do after a number of steps since the run began."""
         save_steps = self._config.save_steps
         save_now = save_steps is not None and steps % save_steps == 0
-        request = Request.FAILED if bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
+        request = (
+            Request.FAILED if self._bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
+        )
         if self._ranks.num_ranks == 1:
             return request
         if save_now or steps % AGREE_STEPS == 0 or self._at_end():
@@ -183,7 +185,8 @@ class Run:
         steps = self._first_step
         train_loss = float(self._ranks.sum(self._loss.total())) / self._loss.num_patches
         if not math.isfinite(train_loss):
-            self._fail(self._loss.mean()[1])
+            self._bad_step = self._loss.mean()[1]
+            self._fail()
         with autocast(config.precision, self._ranks.device):
             predictions = predict(
                 self.stepper.evaluated(),
@@ -227,10 +230,11 @@ class Run:
         self._state.epoch, self._state.step = self._state.epoch + 1, 0
         self._loss = RunningLoss(self._ranks.device)
 
-    def _fail(self, bad_step: int | None) -> NoReturn:
+    def _fail(self) -> NoReturn:
         """Save what there is and say which patches the loss was not finite of."""
         state, loader = self._state, self.loader
-        step = bad_step or state.step
+        # Another rank may have found it, and know the step better.
+        step = self._bad_step or state.step
         rows = loader.order.epoch(state.epoch).batch(step - 1)
         keys = [self._session.store.index.key(int(row)) for row in rows]
         path = self._folder / run_folder.NON_FINITE
