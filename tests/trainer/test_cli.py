@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
 from tests.trainer.conftest import Run
+from tests.trainer.store import make_store
 from trainer.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -160,30 +162,30 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, who
     assert epochs == list(range(1, 7))
 
 
-def test_evaluate_repeats_the_test(run: Run) -> None:
+def test_evaluate_repeats_the_test(run: Run, tmp_path: Path) -> None:
     """`bep evaluate` gives other numbers than the training run did, or writes nothing."""
-    path = run.config.out / "metrics-test.json"
+    copy = shutil.copytree(run.config.out, tmp_path / "run")
+    path = copy / "metrics-test.json"
     before = json.loads(path.read_text())
-    code, out, err = call("evaluate", run.config.out, "--json")
+    code, out, err = call("evaluate", copy, "--json")
     assert code == 0, err
     found = json.loads(out)
     assert json.loads(path.read_text()) == found
     assert {name: found[name] for name in before} == before
-    code, out, err = call("evaluate", run.config.out, "--split", "validation", "--batch-size", 8)
+    code, out, err = call("evaluate", copy, "--split", "validation", "--batch-size", 8)
     assert code == 0, err
     assert "validation, epoch" in out
-    assert (run.config.out / "metrics-validation.json").exists()
+    assert (copy / "metrics-validation.json").exists()
 
 
 def test_the_other_version_needs_a_word(run: Run, tmp_path: Path) -> None:
     """A model is tested on patches that it was trained on."""
-    from tests.trainer.store import make_store
-
+    copy = shutil.copytree(run.config.out, tmp_path / "copy")
     other = make_store(tmp_path / "store", {"train": 2, "validation": 2, "test": 4}, source_version="v1")
-    code, _, err = call("evaluate", run.config.out, "--shards", other)
+    code, _, err = call("evaluate", copy, "--shards", other)
     assert code == 1
     assert "trained on BigEarthNet v2, the shards are v1" in err
-    code, _, err = call("evaluate", run.config.out, "--shards", other, "--allow-mixed-version", "--json")
+    code, _, err = call("evaluate", copy, "--shards", other, "--allow-mixed-version", "--json")
     assert code == 0, err
     code, _, err = call("train", other, "--out", tmp_path / "run", "--weights", run.config.out / "checkpoints/best.pt")
     assert code == 1

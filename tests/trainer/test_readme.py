@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,4 +19,6 @@ def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(EXAMPLES) == 2
     (tmp_path / "shards").symlink_to(tiny)
     monkeypatch.chdir(tmp_path)
-    exec(compile(EXAMPLES[number], f"{README} example {number}", "exec"), {"__name__": "example"})
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(EXAMPLES[number], f"{README} example {number}", "exec"), names)
+    names["store"].close()
