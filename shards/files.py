@@ -28,17 +28,15 @@ class ShardFiles:
         mapped: the opened files that are mapped, by descriptor.
     """
 
-    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int, *, map_memory: bool) -> None:
+    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int) -> None:
         """Say which files there are.
 
         Args:
             folder: directory of the store.
             shards: as the manifest lists them; the first files of each hold one part each.
             num_parts: stored parts of a patch.
-            map_memory: whether to map files that lie in memory file systems.
         """
         self.mapped: dict[int, MappedFile] = {}
-        self._map_memory = map_memory
         self._folder = folder
         self._files = [shard.files[:num_parts] for shard in shards]
         self._descriptors = np.full((len(shards), num_parts), -1, np.int64)
@@ -46,7 +44,7 @@ class ShardFiles:
         self._closing = threading.Event()
         self._adviser: ThreadPoolExecutor | None = None
         # A mapping has a descriptor of its own.
-        _allow_open_files(self._descriptors.size * (2 if map_memory else 1))
+        _allow_open_files(2 * self._descriptors.size)
 
     def path(self, shard: int, part: int) -> Path:
         """Return the path of the file of a part."""
@@ -70,7 +68,7 @@ class ShardFiles:
 
     def _open(self, info: FileInfo) -> int:
         descriptor = _open_checked(self._folder, info)
-        if self._map_memory and (mapped := map_in_memory(descriptor)) is not None:
+        if (mapped := map_in_memory(descriptor)) is not None:
             self.mapped[descriptor] = mapped
         return descriptor
 
@@ -84,6 +82,12 @@ class ShardFiles:
         for descriptor in np.unique(descriptors).tolist() if self.mapped else ():
             if (mapped := self.mapped.get(descriptor)) is not None and mapped.is_cut_off():
                 self.mapped.pop(descriptor, None)
+
+    def mapped_bytes(self, descriptors: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+        """Return the bytes of some opened files, one view for each descriptor; nothing unless all are mapped."""
+        files = [self.mapped.get(descriptor) for descriptor in descriptors.ravel().tolist()]
+        mapped = [file.bytes for file in files if file is not None]
+        return mapped if len(mapped) == len(files) else []
 
     def will_need(self, shards: NDArray[np.int32]) -> None:
         """Let the kernel read the files of some shards in sequence; this returns at once.

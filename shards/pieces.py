@@ -22,6 +22,7 @@ from shards.files import ShardFiles
 from shards.index import PARTS, Index
 from shards.kept import FOREIGN, KEPT, KeptRecords
 from shards.manifest import INDEX, Manifest
+from shards.raw import RawRecords
 
 Piece: TypeAlias = tuple[int, int, int, int, int, int, int]
 """Number; first and last value + 1 in the output; descriptor of the file, -1 if it is in shared memory; offset and
@@ -65,7 +66,7 @@ class Pieces:
         if unknown:
             raise CorruptShard(f"{folder / INDEX} names shard {unknown[0]}, which the manifest does not list")
         self.shard: NDArray[np.int32] = np.asarray([shard_of_name[name] for name in names], np.int32)[codes]
-        self.files = ShardFiles(folder, manifest.shards, self._num_parts, map_memory=self._codec.is_raw)
+        self.files = ShardFiles(folder, manifest.shards, self._num_parts)
         # The index holds checksums of all records.
         self._identity = hashlib.sha256(str(manifest.files).encode()).digest()
 
@@ -118,10 +119,16 @@ class Pieces:
         decode_into = self._codec.decode_into
         for piece in plan:
             _, begin, end, descriptor, _, _, _ = piece
+            data: NDArray[np.uint8] | memoryview | None = self._mapped(piece, verify)
             if raw is not None and descriptor >= 0:
-                self._read_raw(piece, raw[2 * begin : 2 * end], verify)
+                target = raw[2 * begin : 2 * end]
+                if data is None:
+                    self._read(piece, memoryview(target), verify)
+                else:
+                    np.copyto(target, data)
                 continue
-            data = self.encoded(piece, scratch, verify)
+            if data is None:
+                data = self.encoded(piece, scratch, verify)
             try:
                 decode_into(data, values[begin:end])
             except CorruptShard as err:
@@ -157,14 +164,28 @@ class Pieces:
         whole: NDArray[np.bool_] = (kept.state[self.of(rows)] == KEPT).reshape(-1, self._num_parts).all(axis=1)
         return whole
 
-    def kept_records(self, rows: NDArray[np.int64]) -> NDArray[np.uint16] | None:
-        """Return a view of all records in shared memory, (patches, 80000), where these rows need no decoding.
+    def raw_in_memory(self, rows: NDArray[np.int64]) -> RawRecords | None:
+        """Return where uncompressed rows lie: all in shared memory, or all in mapped files. Else it is None.
 
-        It is None unless the records are uncompressed and all of these are there.
+        Raises:
+            CorruptShard: a file is absent, or of another size than the manifest says.
         """
-        if (kept := self.kept) is None or not self._codec.is_raw or not self.are_kept(rows).all():
+        if not self._codec.is_raw:
             return None
-        return np.frombuffer(kept.data, np.uint16).reshape(-1, RECORD_VALUES)
+        pieces = self.of(rows)
+        if (kept := self.kept) is not None:
+            if not self.are_kept(rows).all():
+                return None
+            memories, begin = [np.frombuffer(kept.data, np.uint8)] * len(pieces), self._places[pieces]
+        else:
+            descriptors = self.files.descriptors(self.shard[rows])
+            self.files.unmap_cut_off(descriptors)
+            memories, begin = self.files.mapped_bytes(descriptors), self._offsets[pieces]
+        end = begin + self.lengths[pieces]
+        # What a file never held is left to `decode`, which says what is wrong.
+        if not memories or (begin < 0).any() or (end > [len(memory) for memory in memories]).any():
+            return None
+        return RawRecords(memories, begin.tolist(), end.tolist())
 
     def make_kept(self, handle: str | None = None) -> KeptRecords:
         """Return the shared memory, made here if there is none yet, or that of another process.
@@ -190,15 +211,17 @@ class Pieces:
         if kept is not None:
             kept.close()
 
-    def _read_raw(self, piece: Piece, data: NDArray[np.uint8], verify: bool) -> None:
-        """Fill `data` with the bytes of an uncompressed piece from the mapping of its file, or as `_read` does."""
-        _, _, _, descriptor, offset, _, place = piece
+    def _mapped(self, piece: Piece, verify: bool) -> NDArray[np.uint8] | None:
+        """Return a view of the encoded bytes of a piece in the mapping of its file, if they are to be taken there."""
+        _, _, _, descriptor, offset, length, place = piece
         mapped = self.files.mapped.get(descriptor)
         # What a file never held is left to `_read`, which says what is wrong.
-        if mapped is None or place >= 0 or not mapped.copy(offset, data):
-            self._read(piece, memoryview(data), verify)
-        elif verify:
+        if mapped is None or place >= 0 or not 0 <= offset <= len(mapped.bytes) - length:
+            return None
+        data = mapped.bytes[offset : offset + length]
+        if verify:
             self._check(piece, data.data)
+        return data
 
     def _read(self, piece: Piece, data: memoryview, verify: bool) -> None:
         """Fill `data` with the encoded bytes of a piece from its file, and keep them if they are to be kept."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,10 +20,8 @@ from shards.manifest import Manifest
 from shards.memory import available_bytes
 from shards.patch import Patch
 from shards.pieces import Piece, Pieces
+from shards.raw import ROWS
 from shards.threads import Threads
-
-_COPY_ROWS: Final = 16
-"""Uncompressed records that a thread copies out of shared memory at a time."""
 
 
 class Store:
@@ -121,11 +119,11 @@ class Store:
                 f"out is {out.dtype} of shape {out.shape}, "
                 f"expected C-contiguous uint16 of shape ({len(rows)}, {RECORD_VALUES})"
             )
-        kept = None if verify else self._pieces.kept_records(rows)
-        if kept is None:
+        raw = None if verify else self._pieces.raw_in_memory(rows)
+        if raw is None:
             self._threads.run(partial(self._pieces.decode, out=out, verify=verify), self._pieces.plan(rows))
         else:
-            self._threads.run(partial(_copy, kept, rows, out), range(0, len(rows), _COPY_ROWS))
+            self._threads.run(partial(raw.copy, out), range(0, len(rows), ROWS))
         return out
 
     def read_encoded(self, indices: ArrayLike, *, verify: bool = False) -> list[bytes]:
@@ -242,13 +240,6 @@ class Store:
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")
         return rows
-
-
-def _copy(records: NDArray[np.uint16], rows: NDArray[np.int64], out: NDArray[np.uint16], starts: Iterator[int]) -> None:
-    for start in starts:
-        part = slice(start, start + _COPY_ROWS)
-        # NumPy writes straight into `out` only if it need not raise for a wrong row.
-        np.take(records, rows[part], axis=0, out=out[part], mode="clip")
 
 
 _PATCH_COLUMNS = (

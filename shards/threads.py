@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,7 +13,7 @@ class Threads:
     """Threads that start with the first work; safe to use from several threads.
 
     Attributes:
-        count: how many there are.
+        count: how many work at a time, the calling one included.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -31,19 +32,20 @@ class Threads:
     def run(self, work: Callable[[Iterator[T]], object], items: Sequence[T]) -> None:
         """Call `work` in every thread with one iterator that all of them take items from; return when all have ended.
 
-        Items are taken and not dealt out beforehand, so no thread waits for another that was held up. The first error
-        is raised only when no thread works any more.
+        The calling thread is one of them: it begins at once, while the others wake up. Items are taken and not dealt
+        out beforehand, so no thread waits for another that was held up. The first error is raised only when no thread
+        works any more.
         """
         rest = iter(items)
-        if self.count == 1 or len(items) < 2:
+        futures = self._start(partial(work, rest), min(self.count, len(items)) - 1)
+        error: BaseException | None = None
+        try:
             work(rest)
-            return
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.count, self._name)
-            futures = [self._pool.submit(work, rest) for _ in range(min(self.count, len(items)))]
+        except BaseException as err:
+            error = err
         wait(futures)
-        error = next((error for future in futures if (error := future.exception()) is not None), None)
+        if error is None:
+            error = next((error for future in futures if (error := future.exception()) is not None), None)
         del futures
         if error is not None:
             try:
@@ -52,6 +54,14 @@ class Threads:
                 # An error whose traceback leads back to itself would keep all that its frames hold, such as memory of
                 # a closed store, until the next garbage collection.
                 del error
+
+    def _start(self, work: Callable[[], object], count: int) -> list[Future[object]]:
+        if count < 1:
+            return []
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.count - 1, self._name)
+            return [self._pool.submit(work) for _ in range(count)]
 
     def close(self) -> None:
         """Wait for work under way and stop the threads; closing twice is harmless."""

@@ -138,6 +138,14 @@ def _processes_of(folder: Path) -> list[int]:
     return found
 
 
+def _descendants(process: int) -> list[psutil.Process]:
+    """Return the processes that one has started, and those that these have started."""
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
 @FORMATS
 def test_killed_at_random_and_resumed_gives_the_same_bytes(
     scene_tree: Path, scheduler: str, tmp_path: Path, store_format: str
@@ -156,12 +164,11 @@ def test_killed_at_random_and_resumed_gives_the_same_bytes(
         while build.poll() is None and len(list(out.glob(".build/*.json"))) == before:
             time.sleep(0.002)
         time.sleep(rng.random() * 0.06)
+        workers = _descendants(build.pid)
         build.send_signal(signal.SIGKILL)
         kills += build.wait() == -signal.SIGKILL
-        deadline = time.monotonic() + 60  # A dying worker may sit in an fsync of a busy disk.
-        while _processes_of(out) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert _processes_of(out) == []
+        # A dying worker may sit in an fsync of a busy disk.
+        assert psutil.wait_procs(workers, timeout=60)[1] == []
         if not (out / "manifest.json").exists():
             with pytest.raises(shards.UnfinishedStore):
                 shards.open(out)

@@ -144,6 +144,9 @@ def draw(augmentation: Augmentation, rows: NDArray[np.int64], num_bands: int, se
         seed: seed of the run.
         epoch: number of the epoch, from 0.
     """
+    used = augmentation.fields
+    if not used:
+        return Draws()
     state, steps = key(seed, epoch, _AUGMENTATION), rows.astype(np.uint64) * np.uint64(_LANES)
 
     def bits(lane: _Lane, count: int) -> NDArray[np.uint64]:
@@ -154,7 +157,6 @@ def draw(augmentation: Augmentation, rows: NDArray[np.int64], num_bands: int, se
         """Return (count, n) numbers from 0 (included) to 1 (excluded)."""
         return (bits(lane, count) >> np.uint64(11)) * np.float64(2.0**-53)
 
-    used = augmentation.fields
     turn = crop = gain = offset = erase = share = paste = None
     if "turn" in used:
         turn = (bits(_Lane.TURN, 1) >> np.array([[63], [62], [61]], np.uint64) & np.uint64(1)).T.astype(np.uint8)

@@ -33,7 +33,10 @@ class Buffers:
         with self._lock:
             if self._free:
                 return self._free.pop()
-        return torch.empty((self._num_patches, RECORD_VALUES), dtype=torch.uint16, pin_memory=self._pin).numpy()
+        shape = (self._num_patches, RECORD_VALUES)
+        if self._pin:
+            return torch.empty(shape, dtype=torch.uint16, pin_memory=True).numpy()
+        return np.empty(shape, np.uint16)  # In huge pages, where the system allows it: torch does not ask for them.
 
     def give(self, buffer: NDArray[np.uint16]) -> None:
         """Take a buffer back."""
