@@ -77,6 +77,7 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
         (["train", "{store}", "--out", "{tmp}/run", "--where", "nation = 'Ireland'"], "country"),
         (["train", "{store}", "--out", "{tmp}/run", "--where", "country = 'Mordor'"], "train"),
         (["train", "{store}", "--out", "{tmp}/run", "--weights", "{store}/manifest.json"], "manifest.json"),
+        (["train", "{store}", "--out", "{tmp}/run", "--precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         (["train", "{store}", "--out", "{tmp}/run", "--patches", "{tmp}/none"], "No such file"),
         (["train", "--resume", "{tmp}"], "holds no run: there is no config.json"),
         (["train", "--resume", "{run}", "--lr", "1"], "lr cannot change when a run is resumed"),

@@ -50,7 +50,7 @@ def select(
         needed: splits that must have a patch.
 
     Raises:
-        EmptySubset: one of them has none; the message says which condition took them.
+        EmptySubset: one of them has none; the message says which condition left them out.
         BadPatchList: the list cannot be read, or names patches that the store lacks.
         ValueError: a value cannot be converted as `where` says.
     """
@@ -68,7 +68,7 @@ def select(
         for name, met in conditions.items():
             before, left = left, np.intersect1d(left, met, assume_unique=True)
             if len(left) < len(before):
-                taken.append(f"{name} takes {len(before) - len(left):,}")
+                taken.append(f"{name} leaves out {len(before) - len(left):,}")
         if split in needed and not len(left):
             raise EmptySubset(_reason(subset, index, split, taken))
         rows[split] = left

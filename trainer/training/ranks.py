@@ -11,7 +11,6 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from trainer.errors import TrainError
 
@@ -156,18 +155,39 @@ def _forward_with(share: Tensor, drop: Any, act: Any) -> Callable[[nn.modules.ba
     return forward
 
 
+class _Total(torch.autograd.Function):
+    """The sum over all ranks; the gradient of each rank's part is the sum of all ranks' gradients of the total."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _total(values: Tensor) -> Tensor:
+    total: Tensor = _Total.apply(values)
+    return total
+
+
 def _batch_norm(module: nn.modules.batchnorm._BatchNorm, x: Tensor, share: Tensor) -> Tensor:
     """Normalise by mean and variance over all ranks; gradients flow through both (Ioffe and Szegedy, 2015)."""
     dims = [0, *range(2, x.dim())]
     shape = [1, -1] + [1] * (x.dim() - 2)
     values = x.float()
     local = torch.cat((values.sum(dims), torch.full((1,), float(x.numel() // x.shape[1]), device=x.device))) * share
-    total = all_reduce(local)
+    total = _total(local)
     count = total[-1:].detach()
     mean = total[:-1] / count
     centred = values - mean.view(shape)
     # The second pass over centred values is exact where the mean is large; so are the variances of one process.
-    variance = all_reduce(centred.square().sum(dims) * share) / count
+    variance = _total(centred.square().sum(dims) * share) / count
     if module.track_running_stats and module.running_mean is not None and module.running_var is not None:
         with torch.no_grad():
             assert module.momentum is not None

@@ -1,5 +1,6 @@
 """One step of training: forward, loss, backward, update."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.data.batch import Batch
+from trainer.errors import TrainError
 from trainer.models.create import Classifier
 from trainer.training import optimizer as optimizers
 from trainer.training.config import Precision, TrainConfig
@@ -22,7 +24,13 @@ def resolve(precision: Precision, device: torch.device) -> Precision:
     """Return the precision of the features: what was asked for; `auto` is bf16 on a GPU and fp32 on a CPU.
 
     CPUs without matrix units for bfloat16 are faster in float32.
+
+    Raises:
+        TrainError: the device cannot compute in it in any reasonable time.
     """
+    if precision == "fp16" and device.type == "cpu":
+        # torch emulates convolutions in float16 there: a step takes minutes, in which not even Ctrl-C is heard.
+        raise TrainError("precision fp16 needs a GPU, expected bf16 or fp32 on a CPU")
     if precision != "auto":
         return precision
     return "bf16" if device.type == "cuda" else "fp32"
@@ -74,7 +82,11 @@ class Stepper:
         if ranks.num_ranks > 1:
             synchronise_batch_norm(model, self._share)
             devices = [ranks.device] if ranks.device.type == "cuda" else None
-            self._forward = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+            # BatchNorm's buffers are equal on all ranks without being sent. The option's name has changed.
+            names = inspect.signature(DistributedDataParallel).parameters
+            name = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+            unsent: dict[str, Any] = {name: False}
+            self._forward = DistributedDataParallel(model, device_ids=devices, **unsent)
         if config.compile is not None:
             self._forward = torch.compile(self._forward, mode=config.compile)  # type: ignore[assignment]
 

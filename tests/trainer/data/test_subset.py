@@ -119,7 +119,7 @@ def test_patches_of_another_store_are_refused(varied: Store, tmp_path: Path) -> 
 def test_empty_splits_say_what_took_their_patches(varied: Store, tmp_path: Path) -> None:
     """A run starts without patches to learn from or to validate on, or ends in an error that does not say why."""
     subset = Subset(where="country = 'Norway'")
-    expected = "the subset has no patch of the train split: of 100, the condition \"country = 'Norway'\" takes 100"
+    expected = "the subset has no patch of the train split: of 100, the condition \"country = 'Norway'\" leaves out 100"
     with pytest.raises(EmptySubset, match=f"^{re.escape(expected)}$"):
         select(subset, varied.index, 0)
     with pytest.raises(EmptySubset, match="no patch of the test split: of 20, "):
@@ -129,8 +129,8 @@ def test_empty_splits_say_what_took_their_patches(varied: Store, tmp_path: Path)
     # Rows 100 and 102 are of the validation split and Irish, which the condition leaves nothing of.
     path = write_list(tmp_path, varied, [0, 1, 2, 100, 102])
     both = Subset(where="country = 'Austria'", patches=path)
-    expected = f"no patch of the validation split: of 30, the list {path} takes 28 and the condition "
-    with pytest.raises(EmptySubset, match=f"{re.escape(expected)}.* takes 2$"):
+    expected = f"no patch of the validation split: of 30, the list {path} leaves out 28 and the condition "
+    with pytest.raises(EmptySubset, match=f"{re.escape(expected)}.* leaves out 2$"):
         select(both, varied.index, 0)
     assert select(both, varied.index, 0, needed=["train"])["train"].tolist() == [1]
 
@@ -146,8 +146,8 @@ def test_absent_splits_are_named(tmp_path: Path) -> None:
 def test_empty_columns_are_named(tmp_path: Path) -> None:
     """A user seeks the error in a condition that no patch of the store can fulfil, for its column was never filled."""
     with shards.open(make_store(tmp_path / "store", {"train": 5, "validation": 2}, countries=[None])) as store:
-        with pytest.raises(EmptySubset, match=r"takes 5; in this store the column country is empty$"):
+        with pytest.raises(EmptySubset, match=r"leaves out 5; in this store the column country is empty$"):
             select(Subset(where="country in ('Ireland') and month = 6"), store.index, 0)
-        with pytest.raises(EmptySubset, match=r"takes 5$"):
+        with pytest.raises(EmptySubset, match=r"leaves out 5$"):
             select(Subset(where="month = 7"), store.index, 0)
         assert len(select(Subset(where="country is null"), store.index, 0)["train"]) == 5

@@ -36,6 +36,7 @@ def train(num_ranks: int, *arguments: object) -> dict[str, Any]:
     """Run `bep train --json` in several processes and return what it prints."""
     done = torchrun(num_ranks, *arguments, "--json")
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
