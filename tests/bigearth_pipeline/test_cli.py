@@ -72,6 +72,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import runpy, sys\n"
         "heavy = {'numpy', 'torch', 'dask', 'distributed', 'rasterio', 'pyarrow', 'zarr', 'rich', 'shards'}\n"
+        "heavy |= {'matplotlib', 'numba'}\n"
         "try: runpy.run_module('bigearth_pipeline', run_name='__main__')\n"
         "except SystemExit as end: print(end.code, sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )

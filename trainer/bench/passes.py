@@ -41,7 +41,7 @@ class Rate:
 
     def to_json(self) -> dict[str, Any]:
         """Return the rate as JSON values."""
-        return asdict(self) | {"median": self.median}
+        return asdict(self) | {"median": self.median, "lowest": self.lowest, "highest": self.highest}
 
 
 def take_turns(
@@ -51,6 +51,7 @@ def take_turns(
     warm_up: int,
     seed: int = 0,
     watch: Callable[[str], None] = lambda name: None,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, Rate]:
     """Time passes, each `repeats` times after `warm_up` untimed ones, in an order drawn anew in every round.
 
@@ -60,12 +61,14 @@ def take_turns(
         warm_up: rounds before these.
         seed: of the order.
         watch: is told what begins.
+        before: is called before every pass, untimed.
     """
     rng = np.random.default_rng(seed)
     rates: dict[str, list[float]] = {name: [] for name in passes}
     for number in range(warm_up + repeats):
         for name in rng.permutation(list(passes)).tolist():
             watch(f"round {number + 1} of {warm_up + repeats}: {name}")
+            before()
             start = time.perf_counter()
             count = passes[name](number)
             seconds = time.perf_counter() - start

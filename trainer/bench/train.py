@@ -1,107 +1,38 @@
 """Whether the device is kept busy: steps fed from shards against steps on one batch that is already there."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
+from trainer.bench.cold import RecordPages, measure_cold
 from trainer.bench.environment import describe_environment
-from trainer.bench.passes import Rate, take_turns
-from trainer.data.batch import Batch
+from trainer.bench.passes import take_turns
+from trainer.bench.predict import Memory
+from trainer.bench.timed_stepper import StepEvents, TimedStepper
+from trainer.bench.train_result import COLD, FED, LOADER, RESIDENT, TrainBench
 from trainer.training.config import TrainConfig
 from trainer.training.memory import out_of_memory_reported
 from trainer.training.progress import Silent
 from trainer.training.ranks import open_ranks
 from trainer.training.run import Run
 from trainer.training.setup import open_session
-from trainer.training.step import Stepper, resolve
-
-RESIDENT = "resident"
-"""Steps on one batch that lies on the device."""
-FED = "fed"
-"""Steps fed from shards, in the training loop itself."""
-LOADER = "loader"
-"""The loader without any step."""
-
-
-class TimedStepper(Stepper):
-    """A stepper that knows how long the training thread was in it.
-
-    Attributes:
-        seconds: so far. On a GPU this is the time that it took to ask for the work, not the work.
-    """
-
-    seconds = 0.0
-
-    def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
-        """Do a step."""
-        start = time.perf_counter()
-        loss = super().step(batch, num_patches, lr)
-        self.seconds += time.perf_counter() - start
-        return loss
-
-
-@dataclass(frozen=True)
-class TrainBench:
-    """What was measured.
-
-    Attributes:
-        config: model, batch size, precision and the like.
-        rates: by pass.
-        wait_share: share of the fed steps' time in which the training thread waited for the loader, 0 to 1.
-        other_share: share in which it neither waited nor was in a step: what the loop itself costs.
-        memory_bytes: most memory of the device that torch had in use; None on a CPU.
-        environment: what it was measured on.
-    """
-
-    config: dict[str, Any]
-    rates: dict[str, Rate]
-    wait_share: float
-    other_share: float
-    memory_bytes: int | None
-    environment: dict[str, Any]
-
-    @property
-    def saturation(self) -> float:
-        """Rate of the fed steps as a share of that of the resident ones."""
-        return self.rates[FED].share_of(self.rates[RESIDENT])
-
-    @property
-    def advice(self) -> str:
-        """What limits the training, in a sentence."""
-        headroom = self.rates[LOADER].share_of(self.rates[RESIDENT])
-        if headroom >= 1.2:
-            return f"the device is the limit: the loader alone is {headroom:.1f} times as fast"
-        if headroom >= 1:
-            return (
-                f"the loader is only {headroom:.2f} times as fast as the device: give it more threads, or --cache, "
-                "before the device gets faster"
-            )
-        return (
-            f"the loader is the limit, at {headroom:.0%} of the device's rate: give it more threads, --cache, a store "
-            "on a faster disk, or an augmentation that costs less"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
-        return {
-            "config": self.config,
-            "rates": {name: rate.to_json() for name, rate in self.rates.items()},
-            "saturation": self.saturation,
-            "wait_share": self.wait_share,
-            "other_share": self.other_share,
-            "memory_bytes": self.memory_bytes,
-            "advice": self.advice,
-            "environment": self.environment,
-        }
+from trainer.training.step import resolve
 
 
 def bench_train(
-    config: TrainConfig, *, steps: int, repeats: int, warm_up: int, watch: Callable[[str], None]
+    config: TrainConfig,
+    *,
+    steps: int,
+    repeats: int,
+    warm_up: int,
+    watch: Callable[[str], None],
+    trace: Path | None = None,
 ) -> TrainBench:
     """Measure training steps.
 
@@ -111,6 +42,7 @@ def bench_train(
         repeats: timed passes.
         warm_up: passes before these.
         watch: is told what is going on.
+        trace: where to write a trace of one more pass of fed steps, for chrome://tracing or Perfetto; None for none.
 
     Raises:
         ShardError: the store is damaged, or is none.
@@ -120,8 +52,9 @@ def bench_train(
     with ExitStack() as stack:
         stack.enter_context(out_of_memory_reported(config.batch_size, config.accumulate))
         ranks = stack.enter_context(open_ranks(config.device))
-        session = stack.enter_context(open_session(config, ranks, Silent()))
         device = ranks.device
+        memory = Memory.now(device)
+        session = stack.enter_context(open_session(config, ranks, Silent()))
         batch_size = min(config.batch_size, len(session.rows["train"]))
         count = min(steps * batch_size, len(session.rows["train"]) // batch_size * batch_size)
         session = replace(session, rows=session.rows | {"train": session.rows["train"][:count]})
@@ -130,7 +63,7 @@ def bench_train(
         assert isinstance(stepper, TimedStepper)
         loader = stack.enter_context(session.loader("train"))
         resident = {name: values.clone() for name, values in next(iter(loader)).items()}
-        waited = stepped = total = 0.0
+        waited = stepped = total = idle = marked = 0.0
 
         def finish() -> int:
             if device.type == "cuda":
@@ -144,7 +77,8 @@ def bench_train(
             return finish()
 
         def step_fed(number: int) -> int:
-            nonlocal waited, stepped, total
+            nonlocal waited, stepped, total, idle, marked
+            stepper.events = StepEvents() if device.type == "cuda" else None
             start, before_wait, before_step = time.perf_counter(), run.loader.wait_seconds, stepper.seconds
             run.train_epoch()
             finish()
@@ -152,6 +86,10 @@ def bench_train(
                 total += time.perf_counter() - start
                 waited += run.loader.wait_seconds - before_wait
                 stepped += stepper.seconds - before_step
+                if stepper.events is not None:
+                    pass_idle, pass_total = stepper.events.idle_and_total()
+                    idle, marked = idle + pass_idle, marked + pass_total
+            stepper.events = None
             run.next_epoch()
             return count
 
@@ -162,6 +100,17 @@ def bench_train(
 
         passes = {RESIDENT: step_resident, FED: step_fed, LOADER: load}
         rates = take_turns(passes, repeats=repeats, warm_up=warm_up, watch=watch)
+        missing = {}
+        if run.loader.config.cache == "none":
+            pages = RecordPages.of(session.store, session.rows["train"])
+            found = measure_cold({COLD: load}, pages, repeats, watch)
+            if isinstance(found, str):
+                missing[COLD] = found
+            else:
+                rates |= found
+        if trace is not None:
+            watch("trace")
+            _write_trace(trace, step_fed, device)
         return TrainBench(
             config={
                 "model": config.model,
@@ -169,15 +118,28 @@ def bench_train(
                 "batch_size": batch_size,
                 "precision": resolve(config.precision, device),
                 "compile": config.compile,
-                "cache": config.cache,
+                "cache": run.loader.config.cache,
                 "threads": session.store.num_threads,
                 "codec": session.store.manifest.codec,
                 "steps": count // batch_size,
                 "repeats": repeats,
             },
             rates=rates,
+            missing=missing,
             wait_share=waited / total,
             other_share=max(0.0, total - waited - stepped) / total,
+            idle_share=idle / marked if marked else None,
             memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+            bytes_per_patch=session.store.encoded_bytes(session.rows["train"]) / count,
+            memory=memory,
             environment=describe_environment(config.data, device),
         )
+
+
+def _write_trace(path: Path, run: Callable[[int], int], device: torch.device) -> None:
+    # Kineto tells stderr of everything that it does.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities) as profiler:
+        run(-1)  # Before the first round that counts.
+    profiler.export_chrome_trace(str(path))

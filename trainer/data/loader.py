@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards import Store
+from shards import RECORD_VALUES, Store
 from trainer.data import augment
 from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
@@ -36,8 +36,8 @@ READY: Final = 2
 AHEAD_PATCHES: Final = 16_384
 """Order `block` has the shards of so many patches ahead read into the page cache: eight full ones, a window."""
 
-Backend = Literal["dali", "torch", "auto"]
-BACKENDS: Final[tuple[Backend, ...]] = ("dali", "torch", "auto")
+Backend = Literal["dali", "numba", "torch", "auto"]
+BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,8 @@ class LoaderConfig:
         layout: what a batch holds: see `trainer.data.batch.Batch`.
         interpolation: how bands are brought to another size.
         augmentation: what is random; by default nothing.
-        backend: `dali`, `torch`, or `auto` for DALI where it is installed.
+        backend: what prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels only;
+            `torch`; or `auto` for `numba` where it can, else DALI where it is installed.
         cache: where records are kept after they were read once: `none`, `ram` or `gpu`.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
@@ -109,7 +110,7 @@ class Loader:
 
         Raises:
             ValueError: there are no rows, or fewer than ranks, or the batch size is below 1.
-            TrainError: the backend is not installed.
+            TrainError: the backend is not installed, or cannot do what is asked for.
         """
         if not len(rows):
             raise ValueError("there are no patches to load")
@@ -128,7 +129,7 @@ class Loader:
         self._device_records = DeviceRecords(rows, config.device) if config.cache == "gpu" else None
         if config.cache == "ram":
             store.keep_in_memory(rows)
-        self._buffers = Buffers(largest, pin=config.device.type == "cuda")
+        self._buffers = Buffers((largest, RECORD_VALUES), np.uint16, pin=config.device.type == "cuda")
         self._preparation = self._create_preparation(normalisation, largest)
         self._running: _Iteration | None = None
         self._epoch = self._step = 0
@@ -274,14 +275,23 @@ class Loader:
         common: dict[str, Any] = {
             "normalisation": normalisation,
             "batch_size": largest,
-            "device": config.device,
             "num_threads": self._store.num_threads,
             "layout": config.layout,
-            "interpolation": config.interpolation,
             "augmentation": config.augmentation,
         }
+        elsewhere = common | {"device": config.device, "interpolation": config.interpolation}
         if self._device_records is not None:
-            return CachedPreparation(self._device_records, TorchPreparation(**common), config.device)
+            return CachedPreparation(self._device_records, TorchPreparation(**elsewhere), config.device)
+        fits = config.device.type == "cpu" and config.interpolation == "nearest"
+        if config.backend == "numba" and not fits:
+            raise TrainError(
+                f"loader numba is for the CPU and nearest pixels, not for {config.device} and "
+                f"{config.interpolation} ones; use --loader auto"
+            )
+        if config.backend == "numba" or (config.backend == "auto" and fits):
+            from trainer.data.fused import FusedPreparation
+
+            return FusedPreparation(**common)
         if config.backend != "torch":
             try:
                 from trainer.data.dali import DaliPreparation
@@ -289,8 +299,8 @@ class Loader:
                 if config.backend == "dali":
                     raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
             else:
-                return DaliPreparation(**common)
-        return TorchPreparation(**common)
+                return DaliPreparation(**elsewhere)
+        return TorchPreparation(**elsewhere)
 
 
 class _Iteration:

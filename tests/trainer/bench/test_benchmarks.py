@@ -1,25 +1,34 @@
 """Benchmarks: their figures are of what they say."""
 
 import json
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from bigearth_pipeline.cli import main
 from trainer.bench.passes import Rate, take_turns
+from trainer.bench.timed_stepper import STEP
+from trainer.bench.titles import TITLES
 
 ROOT = Path(__file__).parents[3]
 
 
-def call(*arguments: object) -> dict[str, object]:
-    """Run `bep bench … --json` and return what it prints."""
-    command = [sys.executable, "-m", "bigearth_pipeline", "bench", *map(str, arguments), "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
+def invoke(*arguments: object) -> Result:
+    """Run `bep bench` in this process."""
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+def invoke_well(*arguments: object) -> str:
+    """Run `bep bench` in this process and return what it prints."""
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_passes_take_turns() -> None:
@@ -39,27 +48,149 @@ def test_passes_take_turns() -> None:
     assert rates["fast"].share_of(rates["slow"]) > 1
 
 
+def test_what_comes_before_a_pass_is_not_timed() -> None:
+    """A cold pass is slow because pages are dropped, not because they are read."""
+    log: list[str] = []
+
+    def run(number: int) -> int:
+        log.append("pass")
+        return 1
+
+    def before() -> None:
+        log.append("before")
+        time.sleep(0.05)
+
+    rates = take_turns({"a": run, "b": run}, repeats=2, warm_up=1, before=before)
+    assert log == ["before", "pass"] * 6
+    assert min(rate.lowest for rate in rates.values()) > 100
+
+
 def test_shares_are_taken_pass_by_pass() -> None:
     """A share is distorted by the machine getting slower in between."""
     assert Rate((10.0, 1.0, 5.0)).share_of(Rate((20.0, 2.0, 10.0))) == 0.5
 
 
-def test_the_loader_is_measured(folder: Path) -> None:
-    """`bep bench loader` fails, or leaves out a stage."""
-    found = call("loader", folder, "--batch-size", 32, "--repeats", 2)[str(folder)]
-    assert isinstance(found, dict)
-    assert set(found["rates"]) == {"read", "decode", "read_into", "record", "stacked", "native"}
-    assert all(len(rate["patches_per_second"]) == 2 for rate in found["rates"].values())
-    assert found["config"]["patches"] == 96
-    assert 0 < found["share_of_bound"] < 2
+def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
+    """`bep bench loader` leaves out a stage without a word, prints more than JSON, or draws nothing."""
+    plot = tmp_path / "loader.png"
+    options = [
+        "--batch-size",
+        "32",
+        "--repeats",
+        "2",
+        "--patches",
+        "70",
+        "--device",
+        "cpu",
+        "--plot",
+        str(plot),
+        "--json",
+    ]
+    command = [sys.executable, "-m", "bigearth_pipeline", "bench", "loader", str(folder), "--order", "block", *options]
+    done = subprocess.run(
+        [*command, "--order", "sequential"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found.keys() == {str(folder)}
+    assert list(found[str(folder)]) == ["block", "sequential"]
+    for order, bench in found[str(folder)].items():
+        assert bench["rates"].keys() | bench["missing"].keys() == TITLES.keys() - {"copy", "take"}
+        assert not bench["rates"].keys() & bench["missing"].keys()
+        assert all(len(rate["patches_per_second"]) == 2 for rate in bench["rates"].values())
+        assert all(rate["lowest"] <= rate["median"] <= rate["highest"] for rate in bench["rates"].values())
+        assert (bench["config"]["order"], bench["config"]["patches"]) == (order, 64)
+        assert bench["missing"]["to_device"] == "none: the CPU is the device"
+        assert 0 < bench["share_of_bound"] < 2
+        assert 0 < bench["warm_share"] <= 1
+        cold = {name for name in TITLES if name.startswith("cold_")}
+        if not cold <= bench["rates"].keys():
+            assert all(bench["missing"][name].startswith("not possible: ") for name in cold)
+        assert all(epoch["seconds"] or epoch["why_not"] for epoch in bench["epochs"])
+    content = plot.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", content[16:24])
+    assert width > 1000
+    # A panel for each order.
+    assert height > 2 * 15 * 30
 
 
-@pytest.mark.parametrize("options", [[], ["--model", "test_resnet", "--cache", "ram", "--loader", "torch"]])
-def test_training_is_measured(folder: Path, options: list[str]) -> None:
-    """`bep bench train` fails, or its shares do not add up."""
-    found = call("train", folder, "--batch-size", 32, "--repeats", 1, "--steps", 2, *options)
-    assert set(found["rates"]) == {"resident", "fed", "loader"}
+def test_figures_of_the_loader_are_shown(raw_store: Path) -> None:
+    """A user is not shown a stage, why a figure is absent, or what to do."""
+    printed = invoke_well(
+        "loader", raw_store, "--batch-size", 32, "--repeats", 1, "--loader", "torch", "--device", "cpu"
+    )
+    for name, title in TITLES.items():
+        assert (title.text in printed) == (name != "decode"), name
+    for text in (
+        "order global",
+        "none: the CPU is the device",
+        "there is no GPU",
+        "records reach",
+        "237,871",
+        "590,326",
+    ):
+        assert text in printed
+    # In memory that is too small for a dataset nothing is predicted.
+    assert "(best)" in printed or "not possible: " in printed
+
+
+def test_training_is_measured(folder: Path, tmp_path: Path) -> None:
+    """`bep bench train` fails, its shares do not add up, or its trace lacks the steps."""
+    trace = tmp_path / "trace.json"
+    options = ["--batch-size", 8, "--repeats", 2, "--steps", 2, "--device", "cpu", "--trace", trace]
+    found = json.loads(invoke_well("train", folder, *options, "--json"))
+    assert found["rates"].keys() | found["missing"].keys() == {"resident", "fed", "loader", "cold_loader"}
     assert found["config"]["steps"] == 2
+    assert found["saturation"] > 0
     assert 0 <= found["wait_share"] <= 1
     assert 0 <= found["other_share"] <= 1
-    assert found["memory_bytes"] is None
+    assert (found["memory_bytes"], found["idle_share"]) == (None, None)
+    assert found["limit"] in ("device", "loader", "host")
+    for epoch in found["epochs"]:
+        assert epoch["why_not"] or epoch["seconds"]["steps"] >= epoch["patches"] / found["rates"]["fed"]["median"]
+    names = [event["name"] for event in json.loads(trace.read_text())["traceEvents"]]
+    assert names.count(STEP) == 2
+    assert any("conv" in name for name in names)
+
+
+def test_training_with_other_options_is_shown(folder: Path) -> None:
+    """A network of timm, or records in memory, cannot be measured; or a user is not told what limits them."""
+    options = ["--model", "test_resnet", "--cache", "ram", "--loader", "torch"]
+    printed = invoke_well("train", folder, "--batch-size", 8, "--repeats", 1, "--steps", 2, *options)
+    for text in ("steps on one batch", "steps from shards", "loader alone", "saturation", " is the limit", "cache ram"):
+        assert text in printed
+
+
+@pytest.mark.gpu
+def test_idle_time_is_measured(folder: Path) -> None:
+    """Nobody sees that a GPU has nothing to do."""
+    options = ["--batch-size", 32, "--repeats", 2, "--steps", 3, "--json"]
+    found = json.loads(invoke_well("train", folder, *options))
+    assert 0 <= found["idle_share"] < 1
+    assert found["memory_bytes"] > 0
+    bench = json.loads(invoke_well("loader", folder, "--batch-size", 32, "--repeats", 1, "--json"))[str(folder)][
+        "global"
+    ]
+    assert {"to_device", "gpu_stacked", "gpu_native"} <= bench["rates"].keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["loader", "{tmp}"], "holds no manifest.json: it is not a shard store"),
+        (["loader", "{store}", "--plot", "{tmp}/a.jpg"], "a.jpg ends in .jpg, expected .png"),
+        (["loader", "{store}", "--plot", "{tmp}/none/a.png"], "none is no folder, expected one for a.png"),
+        (["loader", "{store}", "--batch-size", "97"], "expected at least 97, a batch"),
+        (["train", "{store}", "--trace", "{tmp}/none/a.json"], "none is no folder, expected one for a.json"),
+        (["train", "{store}", "--trace", "{tmp}/trace"], "trace ends in nothing, expected .json"),
+        (["train", "{store}", "--model", "resnet81"], "no model 'resnet81'"),
+    ],
+)
+def test_errors_are_one_line(folder: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    """A user learns after minutes of measuring that there is nowhere to write, or from a traceback."""
+    result = invoke(*(argument.format(tmp=tmp_path, store=folder) for argument in arguments))
+    assert (result.exit_code, result.stdout) == (1, ""), result.output
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

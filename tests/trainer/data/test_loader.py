@@ -70,7 +70,7 @@ def batches_of(loader: Loader) -> list[Batch]:
     return list(loader)
 
 
-@pytest.mark.parametrize("backend", ["dali", "torch"])
+@pytest.mark.parametrize("backend", ["dali", "numba", "torch"])
 @pytest.mark.parametrize("layout", ["stacked", "native"])
 @pytest.mark.parametrize("recipe", ["none", "standard", "strong"])
 def test_batches_are_what_the_reference_makes(store: Store, backend: str, layout: str, recipe: str) -> None:
@@ -231,7 +231,7 @@ def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_thre
         assert seen == [40, 40]
 
 
-@pytest.mark.parametrize("backend", ["dali", "torch"])
+@pytest.mark.parametrize("backend", ["dali", "numba", "torch"])
 @pytest.mark.parametrize("taken", [1, 2])
 def test_breaking_off_leaves_no_threads(folder: Path, taken: int, backend: str, no_new_threads: None) -> None:
     """Each interrupted epoch leaks threads and memory, or spoils the next."""

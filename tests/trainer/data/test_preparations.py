@@ -1,8 +1,8 @@
-"""DALI's preparation against the reference in torch, and how batches pass through it."""
+"""Preparation by DALI and by numba against the reference in torch, and how batches pass through them."""
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,27 +23,41 @@ from tests.trainer.data.records import (
 )
 from trainer.data.augment import RECIPES, Augmentation, draw
 from trainer.data.bands import BAND_SETS
-from trainer.data.batch import CELLS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import CELLS, INTERPOLATIONS, Batch, Draws, Interpolation, Layout
 from trainer.data.dali import DaliPreparation
+from trainer.data.fused import FusedPreparation
+from trainer.data.loader import Preparation
 from trainer.data.normalisation import Normalisation
 from trainer.data.reference import TorchPreparation
 
 CPU = torch.device("cpu")
 LAYOUTS: tuple[Layout, ...] = ("stacked", "native")
-INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear")
 D4 = Augmentation(turn="d4")
 # Values differ by up to 25 between neighbours. DALI multiplies by a reciprocal, and knows a place between two of 120
 # pixels only in float32: to about 1e-5 along either axis.
 TOLERANCE = {"nearest": 1e-5, "bilinear": 1e-3}
 
 
-def run_both(draws: Draws, norm: Normalisation, device: torch.device = CPU, **options: Any) -> tuple[Batch, Batch]:
-    """Prepare as many records as there are draws by DALI on a device, and by torch on the CPU."""
+Kind = Literal["dali", "numba"]
+KINDS: tuple[Kind, ...] = ("dali", "numba")
+WAYS: tuple[tuple[Kind, Interpolation], ...] = (("dali", "nearest"), ("dali", "bilinear"), ("numba", "nearest"))
+
+
+def create(kind: Kind, norm: Normalisation, **options: Any) -> Preparation:
+    """Return a preparation on the CPU, unless the options say otherwise, by two threads."""
+    if kind == "numba":
+        return FusedPreparation(norm, num_threads=2, **options)
+    return DaliPreparation(norm, **{"device": CPU, "num_threads": 2, **options})
+
+
+def run_both(kind: Kind, draws: Draws, norm: Normalisation, **options: Any) -> tuple[Batch, Batch]:
+    """Prepare as many records as there are draws in one way, and by torch on the CPU."""
     n = next((len(v) for v in (getattr(draws, name) for name in Draws.__slots__) if v is not None), 3)
     host = host_batch(random_records(n), draws)
     # A larger batch is expected than the one that comes, as at the end of an epoch.
-    ((_, ours),) = DaliPreparation(norm, batch_size=n + 1, device=device, num_threads=2, **options).run([host])
-    ((_, expected),) = TorchPreparation(norm, batch_size=n + 1, device=CPU, num_threads=2, **options).run([host])
+    ((_, ours),) = create(kind, norm, batch_size=n + 1, **options).run([host])
+    options["device"] = CPU
+    ((_, expected),) = TorchPreparation(norm, batch_size=n + 1, num_threads=2, **options).run([host])
     return ours, expected
 
 
@@ -65,54 +79,62 @@ def assert_same(ours: Batch, expected: Batch, rtol: float, atol: float) -> None:
 @given(
     bands=selections,
     layout=st.sampled_from(LAYOUTS),
-    how=st.sampled_from(INTERPOLATIONS),
+    way=st.sampled_from(WAYS),
     augmentation=augmentations(),
     clamp=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_dali_equals_the_reference(
-    bands: tuple[str, ...], layout: Layout, how: Interpolation, augmentation: Augmentation, clamp: bool, seed: int
+def test_all_equal_the_reference(
+    bands: tuple[str, ...],
+    layout: Layout,
+    way: tuple[Kind, Interpolation],
+    augmentation: Augmentation,
+    clamp: bool,
+    seed: int,
 ) -> None:
     """What is trained on differs from what the reference says, for some bands, layout or augmentation."""
     draws = draw(augmentation, np.arange(5), len(bands), seed, 0)
-    ours, expected = run_both(
-        draws,
-        percentile(bands) if clamp else standard(bands),
-        layout=layout,
-        interpolation=how,
-        augmentation=augmentation,
-    )
+    kind, how = way
+    norm = percentile(bands) if clamp else standard(bands)
+    ours, expected = run_both(kind, draws, norm, layout=layout, augmentation=augmentation, **_named(how))
     assert_same(ours, expected, rtol=1e-6, atol=TOLERANCE[how])
 
 
+def _named(how: Interpolation) -> dict[str, Any]:
+    return {} if how == "nearest" else {"interpolation": how}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("how", INTERPOLATIONS)
-def test_all_turns_of_boxes_at_the_edge(layout: Layout, how: Interpolation) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_all_turns_of_boxes_at_the_edge(layout: Layout, way: tuple[Kind, Interpolation]) -> None:
     """A turn of a box that is no square, or lies in part or altogether outside of the patch, shows other pixels."""
     boxes = [(-3, 2, 11, 7), (5, 14, 3, 19), (15, -10, 20, 13), (0, 0, 20, 20), (-20, 3, 5, 5), (19, 19, 1, 1)]
     crop = np.array([box for box in boxes for _ in ALL_TURNS], np.int32)
     draws = Draws(turn=np.tile(ALL_TURNS, (len(boxes), 1)), crop=crop)
     augmentation = Augmentation(turn="d4", crop="resized")
-    ours, expected = run_both(draws, standard(), layout=layout, interpolation=how, augmentation=augmentation)
+    kind, how = way
+    ours, expected = run_both(kind, draws, standard(), layout=layout, augmentation=augmentation, **_named(how))
     assert_same(ours, expected, rtol=1e-6, atol=TOLERANCE[how])
 
 
-def test_pixels_are_exact() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_are_exact(kind: Kind) -> None:
     """Pixels are rounded or cut off on their way, or wrap above 32,767."""
     host = host_batch(random_records(8, high=65_536), Draws(turn=ALL_TURNS))
-    options: dict[str, Any] = {"batch_size": 8, "device": CPU, "num_threads": 2, "augmentation": D4}
-    ((_, ours),) = DaliPreparation(identity(), **options).run([host])
-    ((_, expected),) = TorchPreparation(identity(), **options).run([host])
+    ((_, ours),) = create(kind, identity(), batch_size=8, augmentation=D4).run([host])
+    reference = TorchPreparation(identity(), batch_size=8, device=CPU, num_threads=1, augmentation=D4)
+    ((_, expected),) = reference.run([host])
     assert torch.equal(ours["image"], expected["image"])
     assert ours["image"].max() > 65_000
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_dropped_band_is_exactly_zero(layout: Layout) -> None:
+def test_a_dropped_band_is_exactly_zero(layout: Layout, kind: Kind) -> None:
     """A band that the model must not see shines through."""
     augmentation = Augmentation(band_dropout=0.5, offset=0.5)
     draws = draw(augmentation, np.arange(16), 12, 0, 0)
-    ours, _ = run_both(draws, standard(), layout=layout, augmentation=augmentation)
+    ours, _ = run_both(kind, draws, standard(), layout=layout, augmentation=augmentation)
     assert draws.gain is not None
     images = [ours["image"]] if layout == "stacked" else [ours["b10"], ours["b20"], ours["b60"]]
     empty = torch.cat([(image == 0).flatten(2).all(2) for image in images], 1)
@@ -135,7 +157,7 @@ def test_gpu_equals_cpu(layout: Layout, how: Interpolation, recipe: str) -> None
         for norm in (standard(bands), percentile(bands)):
             draws = draw(augmentation, np.arange(9), len(bands), 0, 0)
             options: dict[str, Any] = {"layout": layout, "interpolation": how, "augmentation": augmentation}
-            ours, expected = run_both(draws, norm, device, **options)
+            ours, expected = run_both("dali", draws, norm, device=device, **options)
             # float16 has 11 bits, values are up to 20, and mixing rounds patches, shares and results.
             assert_same(ours, expected, rtol=2e-3, atol=2e-2)
             host = host_batch(random_records(9), draws)
@@ -144,9 +166,10 @@ def test_gpu_equals_cpu(layout: Layout, how: Interpolation, recipe: str) -> None
             assert_same(theirs, expected, rtol=2e-3, atol=2e-2)
 
 
-def test_draws_of_another_augmentation_are_refused() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_of_another_augmentation_are_refused(kind: Kind) -> None:
     """Draws that the pipeline has no operators for are left out in silence."""
-    preparation = DaliPreparation(standard(), batch_size=2, device=CPU, num_threads=1, augmentation=D4)
+    preparation = create(kind, standard(), batch_size=2, augmentation=D4)
     crop = np.full((2, 4), CELLS, np.int32)
     with pytest.raises(ValueError, match="draws of crop, turn, expected turn"):
         list(preparation.run([host_batch(random_records(2), Draws(turn=ALL_TURNS[:2], crop=crop))]))
@@ -155,21 +178,22 @@ def test_draws_of_another_augmentation_are_refused() -> None:
     assert len(list(preparation.run(good))) == 1
 
 
-def test_records_need_no_preparation() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_records_need_no_preparation(kind: Kind) -> None:
     """A loader of records is given images, or an obscure error."""
     with pytest.raises(ValueError, match="layout record"):
-        DaliPreparation(standard(), batch_size=2, device=CPU, num_threads=1, layout="record")
+        create(kind, standard(), batch_size=2, layout="record")
 
 
-@pytest.fixture(scope="module")
-def preparation() -> DaliPreparation:
+@pytest.fixture(scope="module", params=KINDS)
+def preparation(request: pytest.FixtureRequest) -> Preparation:
     """A pipeline for batches of up to three patches, which several tests use one after the other."""
-    return DaliPreparation(identity(), batch_size=3, device=CPU, num_threads=2)
+    return create(request.param, identity(), batch_size=3)
 
 
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(1, 3), max_size=6), taken=st.integers(0, 7))
-def test_batches_keep_order_and_size(preparation: DaliPreparation, sizes: list[int], taken: int) -> None:
+def test_batches_keep_order_and_size(preparation: Preparation, sizes: list[int], taken: int) -> None:
     """Batches are swapped, or what an iteration that was broken off has left comes out in the next one."""
     made = [host_batch(np.zeros((n, 80_000), np.uint16), NOTHING, 10 * i) for i, n in enumerate(sizes)]
     seen = 0
@@ -187,16 +211,17 @@ def test_batches_keep_order_and_size(preparation: DaliPreparation, sizes: list[i
     assert seen == min(len(sizes), max(1, taken))
 
 
-def test_images_stay_as_they_are(preparation: DaliPreparation) -> None:
-    """DALI writes a later batch into the memory of one that the model still uses."""
+def test_images_stay_as_they_are(preparation: Preparation) -> None:
+    """A later batch is written into the memory of one that the model still uses."""
     kept = [batch for _, batch in preparation.run(host_batch(np.full((3, 80_000), i, np.uint16)) for i in range(8))]
     assert [batch["image"].unique().tolist() for batch in kept] == [[i] for i in range(8)]
 
 
-def test_buffers_may_be_reused_once_a_batch_is_out() -> None:
-    """DALI still reads a host buffer or draws that the loader fills again, or a batch is a view of host memory."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_buffers_may_be_reused_once_a_batch_is_out(kind: Kind) -> None:
+    """A host buffer or draws are read when the loader fills them again, or a batch is a view of host memory."""
     augmentation = Augmentation(turn="d4", crop="pad", gain=0.5, erase=1.0, mixup=1.0)
-    preparation = DaliPreparation(standard(), batch_size=3, device=CPU, num_threads=2, augmentation=augmentation)
+    preparation = create(kind, standard(), batch_size=3, augmentation=augmentation)
     sources = [random_records(3, seed=i) for i in range(20)]
     draws = [draw(augmentation, np.arange(3 * i, 3 * i + 3), 12, 0, 0) for i in range(20)]
     reference = TorchPreparation(standard(), batch_size=3, device=CPU, num_threads=1, augmentation=augmentation)
@@ -223,7 +248,7 @@ def test_buffers_may_be_reused_once_a_batch_is_out() -> None:
         assert_same(ours, wanted, rtol=1e-6, atol=1e-5)
 
 
-def test_an_error_comes_behind_the_batches_before_it(preparation: DaliPreparation) -> None:
+def test_an_error_comes_behind_the_batches_before_it(preparation: Preparation) -> None:
     """A damaged record loses good batches before it, or leaves the pipeline unusable."""
 
     def failing() -> Iterator[Any]:
