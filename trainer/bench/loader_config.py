@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from shards import Store
-from trainer.data.loader import Backend
 from trainer.data.order import Kind
+from trainer.data.preparation import Backend
 
 
 @dataclass(frozen=True, kw_only=True)

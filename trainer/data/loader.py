@@ -1,15 +1,13 @@
 """Batches of some rows of a store, made ahead of the training thread by two threads of their own.
 
-order ─▶ store: read, decode ─▶ host buffers ─▶ DALI or torch: prepare ─▶ device batches ─▶ the consumer
+order ─▶ store: read, decode ─▶ host buffers ─▶ DALI, numba or torch: prepare ─▶ device batches ─▶ the consumer
 """
 
-import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,23 +19,15 @@ from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.cache import CachedPreparation, DeviceRecords, Tier
-from trainer.data.channel import Channel, Finished
+from trainer.data.channel import Finished
+from trainer.data.iteration import Iteration
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Epoch, Kind, SampleOrder
+from trainer.data.preparation import Backend, Images, Preparation
 from trainer.data.records import RecordPreparation
-from trainer.data.reference import TorchPreparation
-from trainer.errors import TrainError
-
-READ_AHEAD: Final = 2
-"""Batches that are ready in host memory before the preparation takes them."""
-READY: Final = 2
-"""Batches that are ready on the device."""
 
 AHEAD_PATCHES: Final = 16_384
 """Order `block` has the shards of so many patches ahead read into the page cache: eight full ones, a window."""
-
-Backend = Literal["dali", "numba", "torch", "auto"]
-BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +63,6 @@ class LoaderConfig:
     rank: int = 0
     num_ranks: int = 1
     verify: bool = False
-
-
-class Preparation(Protocol):
-    """Makes device batches of host batches."""
-
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch | None, Batch], None, None]:
-        """Prepare batches in their order; the host batch that comes out with one may be overwritten from then on."""
 
 
 class Loader:
@@ -131,7 +114,7 @@ class Loader:
             store.keep_in_memory(rows)
         self._buffers = Buffers((largest, RECORD_VALUES), np.uint16, pin=config.device.type == "cuda")
         self._preparation = self._create_preparation(normalisation, largest)
-        self._running: _Iteration | None = None
+        self._running: Iteration | None = None
         self._epoch = self._step = 0
         """Place of the next batch."""
         self._under_way = False
@@ -201,7 +184,7 @@ class Loader:
             self._epoch, self._step = self._epoch + 1, 0
         self._under_way = True
         batches = self._host_batches(self._epoch, self._step)
-        running = self._running = _Iteration(self._preparation, batches, self._buffers)
+        running = self._running = Iteration(self._preparation, batches, self._buffers)
         try:
             while True:
                 start = time.perf_counter()
@@ -272,75 +255,15 @@ class Loader:
         config = self.config
         if config.layout == "record":
             return RecordPreparation(self._buffers, config.device)
-        common: dict[str, Any] = {
-            "normalisation": normalisation,
-            "batch_size": largest,
-            "num_threads": self._store.num_threads,
-            "layout": config.layout,
-            "augmentation": config.augmentation,
-        }
-        elsewhere = common | {"device": config.device, "interpolation": config.interpolation}
+        how = Images(
+            normalisation=normalisation,
+            batch_size=largest,
+            device=config.device,
+            num_threads=self._store.num_threads,
+            layout=config.layout,
+            interpolation=config.interpolation,
+            augmentation=config.augmentation,
+        )
         if self._device_records is not None:
-            return CachedPreparation(self._device_records, TorchPreparation(**elsewhere), config.device)
-        fits = config.device.type == "cpu" and config.interpolation == "nearest"
-        if config.backend == "numba" and not fits:
-            raise TrainError(
-                f"loader numba is for the CPU and nearest pixels, not for {config.device} and "
-                f"{config.interpolation} ones; use --loader auto"
-            )
-        if config.backend == "numba" or (config.backend == "auto" and fits):
-            from trainer.data.fused import FusedPreparation
-
-            return FusedPreparation(**common)
-        if config.backend != "torch":
-            try:
-                from trainer.data.dali import DaliPreparation
-            except ImportError as err:
-                if config.backend == "dali":
-                    raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
-            else:
-                return DaliPreparation(**elsewhere)
-        return TorchPreparation(**elsewhere)
-
-
-class _Iteration:
-    """The two threads of one iteration and the channels between them.
-
-    A host buffer goes round: free → being filled → read by the preparation → free, once its batch is on the device.
-    """
-
-    def __init__(self, preparation: Preparation, batches: Generator[HostBatch, None, None], buffers: Buffers) -> None:
-        self.ready: Channel[Batch] = Channel(READY)
-        self._filled: Channel[HostBatch] = Channel(READ_AHEAD)
-        self._threads = [
-            threading.Thread(target=self._read, args=(batches,), name="loader-read", daemon=True),
-            threading.Thread(target=self._prepare, args=(preparation, buffers), name="loader-prepare", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def close(self) -> None:
-        """Stop both threads and wait for them; closing twice is harmless."""
-        for channel in (self.ready, self._filled):
-            channel.cancel()
-        for thread in self._threads:
-            thread.join()
-
-    def _read(self, batches: Generator[HostBatch, None, None]) -> None:
-        try:
-            for batch in batches:
-                self._filled.put(batch)
-            self._filled.finish()
-        except BaseException as err:
-            self._filled.finish(err)
-
-    def _prepare(self, preparation: Preparation, buffers: Buffers) -> None:
-        try:
-            with closing(preparation.run(self._filled)) as prepared:
-                for host, batch in prepared:
-                    if host is not None:
-                        buffers.give(host.buffer)
-                    self.ready.put(batch)
-            self.ready.finish()
-        except BaseException as err:
-            self.ready.finish(err)
+            return CachedPreparation(self._device_records, how.by_torch(), config.device)
+        return how.by(config.backend)

@@ -9,6 +9,7 @@ from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.bands import BandSelection
 from trainer.data.batch import INTERPOLATIONS, Interpolation
 from trainer.data.normalisation import METHODS, Method
+from trainer.data.preparation import Backend
 from trainer.errors import TrainError
 from trainer.training.run_folder import CONFIG
 
@@ -39,7 +40,7 @@ class TrainConfig:
         patches: file with the names of the patches to use; None for all.
         augmentation: what is random about the training images.
         order: `global`, `block`, or `auto` for one or the other by where the shards lie.
-        loader: `dali`, `torch`, or `auto`.
+        loader: what prepares the batches, see `trainer.data.preparation`.
         cache: `none`, `ram`, `gpu`, or `auto`.
         epochs: passes over the train split.
         batch_size: patches of a step, over all processes; the last one of an epoch holds what is left.
@@ -89,7 +90,7 @@ class TrainConfig:
     patches: Path | None = None
     augmentation: Augmentation = RECIPES["standard"]
     order: Literal["auto", "global", "block"] = "auto"
-    loader: Literal["dali", "torch", "auto"] = "auto"
+    loader: Backend = "auto"
     cache: Literal["none", "ram", "gpu", "auto"] = "none"
     epochs: int = 10
     batch_size: int = 256

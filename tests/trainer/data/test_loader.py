@@ -25,6 +25,7 @@ from trainer.data.mix import mix
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import SampleOrder
 from trainer.data.reference import prepare
+from trainer.errors import TrainError
 
 CPU = torch.device("cpu")
 CONFIG = LoaderConfig(batch_size=40, device=CPU, seed=5, augmentation=RECIPES["standard"])
@@ -229,6 +230,20 @@ def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_thre
         with pytest.raises(CorruptShard, match=f"{shard.name}.*{store.index.key(row)}.*CRC-32C"):
             seen.extend(len(batch["label"]) for batch in loader)
         assert seen == [40, 40]
+
+
+def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
+    """Bilinear pixels are nearest ones in truth, or cannot be had without naming a backend."""
+    with pytest.raises(TrainError, match="numba is for the CPU and nearest pixels, not for cpu and bilinear ones"):
+        make_loader(store, backend="numba", interpolation="bilinear")
+    with pytest.raises(ValueError, match="no backend 'cupy'; there are dali, numba, torch, auto"):
+        make_loader(store, backend="cupy")
+    images = [
+        next(iter(loader))["image"]
+        for backend in ("auto", "torch")
+        for loader in [make_loader(store, backend=backend, interpolation="bilinear")]
+    ]
+    torch.testing.assert_close(*images, rtol=1e-6, atol=1e-3)
 
 
 @pytest.mark.parametrize("backend", ["dali", "numba", "torch"])

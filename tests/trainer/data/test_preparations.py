@@ -26,8 +26,8 @@ from trainer.data.bands import BAND_SETS
 from trainer.data.batch import CELLS, INTERPOLATIONS, Batch, Draws, Interpolation, Layout
 from trainer.data.dali import DaliPreparation
 from trainer.data.fused import FusedPreparation
-from trainer.data.loader import Preparation
 from trainer.data.normalisation import Normalisation
+from trainer.data.preparation import Preparation
 from trainer.data.reference import TorchPreparation
 
 CPU = torch.device("cpu")

@@ -1,0 +1,92 @@
+"""What prepares the images of batches: DALI, numba or torch, whichever is asked for, or fits best."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import torch
+
+from trainer.data.augment import Augmentation
+from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.normalisation import Normalisation
+from trainer.data.reference import TorchPreparation
+from trainer.errors import TrainError
+
+Backend = Literal["dali", "numba", "torch", "auto"]
+BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "auto")
+
+
+class Preparation(Protocol):
+    """Makes device batches of host batches."""
+
+    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch | None, Batch], None, None]:
+        """Prepare batches in their order; the host batch that comes out with one may be overwritten from then on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """How the images of a batch are to be made.
+
+    Attributes:
+        normalisation: of the selected bands, in channel order.
+        batch_size: the most patches of a batch.
+        device: where they are to be.
+        num_threads: threads that prepare, where the host does.
+        layout: `stacked` or `native`.
+        interpolation: how bands are brought to another size.
+        augmentation: what the draws of the batches are of.
+    """
+
+    normalisation: Normalisation
+    batch_size: int
+    device: torch.device
+    num_threads: int
+    layout: Layout
+    interpolation: Interpolation
+    augmentation: Augmentation
+
+    def by(self, backend: Backend) -> Preparation:
+        """Return what makes them.
+
+        Raises:
+            TrainError: the backend is not installed, or cannot do it.
+            ValueError: there is none of that name.
+        """
+        if backend not in BACKENDS:
+            raise ValueError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+        fused = self.device.type == "cpu" and self.interpolation == "nearest"
+        if backend == "numba" and not fused:
+            raise TrainError(
+                f"loader numba is for the CPU and nearest pixels, not for {self.device} and {self.interpolation} ones; "
+                "use --loader auto"
+            )
+        if backend == "numba" or (backend == "auto" and fused):
+            return self._by_numba()
+        return self.by_torch() if backend == "torch" else self._by_dali(needed=backend == "dali")
+
+    def by_torch(self) -> TorchPreparation:
+        """Return what makes them with plain torch."""
+        return TorchPreparation(device=self.device, interpolation=self.interpolation, **self._common())
+
+    def _by_numba(self) -> Preparation:
+        from trainer.data.fused import FusedPreparation
+
+        return FusedPreparation(**self._common())
+
+    def _by_dali(self, *, needed: bool) -> Preparation:
+        try:
+            from trainer.data.dali import DaliPreparation
+        except ImportError as err:
+            if needed:
+                raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
+            return self.by_torch()
+        return DaliPreparation(device=self.device, interpolation=self.interpolation, **self._common())
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "normalisation": self.normalisation,
+            "batch_size": self.batch_size,
+            "num_threads": self.num_threads,
+            "layout": self.layout,
+            "augmentation": self.augmentation,
+        }
