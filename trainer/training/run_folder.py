@@ -28,6 +28,7 @@ NON_FINITE: Final = Path("checkpoints/non-finite.pt")
 _PACKAGES: Final = (
     "bigearth-pipeline",
     "numpy",
+    "numba",
     "numcodecs",
     "torch",
     "timm",

@@ -79,6 +79,9 @@ class Stepper:
         self.ema = Ema(model, config.ema) if config.ema else None
         self._forward: nn.Module = model
         self._share = torch.ones((), device=ranks.device)
+        if ranks.device.type == "cuda":
+            # Shapes are the same in nearly every step, so it pays to look for the fastest convolutions.
+            torch.backends.cudnn.benchmark = True
         if ranks.num_ranks > 1:
             synchronise_batch_norm(model, self._share)
             devices = [ranks.device] if ranks.device.type == "cuda" else None

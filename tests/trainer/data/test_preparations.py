@@ -1,5 +1,8 @@
 """Preparation by DALI and by numba against the reference in torch, and how batches pass through them."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Literal
@@ -261,3 +264,13 @@ def test_an_error_comes_behind_the_batches_before_it(preparation: Preparation) -
         with pytest.raises(OSError, match="disk gone"):
             seen.extend(int(batch["row"][0]) for _, batch in preparation.run(failing()))
         assert seen == [0, 1, 2]
+
+
+def test_compiled_code_need_not_be_kept() -> None:
+    """Where no folder can be written, as in a container of another user, nothing can be loaded on a CPU."""
+    code = "import numba, trainer.data.fused\n@numba.njit(cache=True)\ndef f(): pass"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": "/proc/none"}, capture_output=True, text=True
+    )
+    # It is numba's own complaint about `f` that ends the process, behind ours.
+    assert "cannot cache function 'f'" in done.stderr

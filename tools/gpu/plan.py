@@ -1,0 +1,154 @@
+"""What is done, as data, and how much time each part of it gets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Action = Literal["synth", "store", "tests", "resume", "train", "loader", "timm"]
+
+CODECS: Final = ("blosc-lz4", "raw")
+"""Of the stores; training is measured with the first."""
+LEAST_SHARE: Final = 0.5
+"""A step is not begun if it cannot have this part of its own share of the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is measured, and with what.
+
+    Attributes:
+        device: `cuda` or `cpu`.
+        patches: synthetic patches.
+        batch_size: patches of a step.
+        precision: of the features.
+        networks: a network of timm, which timm's own loop is compared by, and one of ours.
+        tiers: where records are kept.
+        steps: steps of a pass over training.
+        repeats: timed passes over training.
+        loader_repeats: timed passes over the loader.
+        resumed: network of the run that is killed.
+        resumed_batch: its batch size: small, so that an epoch has steps enough to be killed between.
+        save_steps: steps between two of its saved states.
+    """
+
+    device: Literal["cuda", "cpu"]
+    patches: int
+    batch_size: int
+    precision: str
+    networks: tuple[str, str]
+    tiers: tuple[str, str]
+    steps: int
+    repeats: int
+    loader_repeats: int
+    resumed: str
+    resumed_batch: int
+    save_steps: int
+
+
+GPU: Final = Size(
+    device="cuda",
+    patches=20_000,
+    batch_size=512,
+    precision="bf16",
+    networks=("resnet50", "bepnet-s"),
+    tiers=("none", "gpu"),
+    steps=30,
+    repeats=5,
+    loader_repeats=3,
+    resumed="bepnet-s",
+    resumed_batch=64,
+    save_steps=25,
+)
+REHEARSAL: Final = Size(
+    device="cpu",
+    patches=300,
+    batch_size=16,
+    precision="fp32",
+    networks=("test_resnet", "bepnet-s"),
+    tiers=("none", "ram"),
+    steps=2,
+    repeats=1,
+    loader_repeats=1,
+    resumed="test_resnet",
+    resumed_batch=8,
+    save_steps=3,
+)
+SIZES: Final = {size.device: size for size in (GPU, REHEARSAL)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step.
+
+    Attributes:
+        action: what kind of thing it does.
+        about: what it does that to: a codec, a network, a network and a tier.
+        share: of the time, 0 to 1.
+        needs: names of the steps whose results it works on.
+    """
+
+    action: Action
+    about: tuple[str, ...]
+    share: float
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For people, and what other steps need it by."""
+        return " ".join((self.action, *self.about))
+
+
+def plan_steps(size: Size) -> tuple[Step, ...]:
+    """Return all steps in their order: what the most hangs on comes first.
+
+    The shares leave a little for the start of this program and for tidying up.
+    """
+    synth = Step("synth", (), 0.14)
+    stores = [Step("store", (codec,), 0.06, (synth.name,)) for codec in CODECS]
+    trainings = [
+        Step("train", (network, tier), 0.08, (stores[0].name,)) for network in size.networks for tier in size.tiers
+    ]
+    loaders = [Step("loader", (store.about[0],), 0.08, (store.name,)) for store in stores]
+    return (
+        synth,
+        *stores,
+        Step("tests", (), 0.12),
+        Step("resume", (), 0.07, (stores[0].name,)),
+        *trainings,
+        *loaders,
+        Step("timm", (size.networks[0],), 0.05),
+    )
+
+
+def seconds_for(steps: Sequence[Step], number: int, left: float, total: float) -> float:
+    """Return how long a step may take, in seconds: all that is left but the shares of the steps behind it.
+
+    So what one step spares is there for all later ones, and none can take what is another's.
+
+    Args:
+        steps: all of them.
+        number: which one, from 0.
+        left: seconds that are left for it and the later ones.
+        total: seconds for all.
+    """
+    return left - total * sum(step.share for step in steps[number + 1 :])
+
+
+def why_not(steps: Sequence[Step], number: int, left: float, total: float, done: frozenset[str]) -> str | None:
+    """Return why a step is not begun, or None if it is.
+
+    Args:
+        steps: all of them.
+        number: which one, from 0.
+        left: seconds that are left for it and the later ones.
+        total: seconds for all.
+        done: names of the steps that have succeeded.
+    """
+    step = steps[number]
+    seconds, least = seconds_for(steps, number, left, total), LEAST_SHARE * step.share * total
+    if seconds < least:
+        return f"the time is used up: {max(0, seconds):.0f} s are left for it, expected at least {least:.0f} s"
+    lacking = [name for name in step.needs if name not in done]
+    if lacking:
+        return f"needs {', '.join(lacking)}, which is not there"
+    return None
