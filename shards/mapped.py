@@ -1,9 +1,9 @@
 """Files in memory file systems, mapped, so that records are decoded where they lie.
 
 `preadv(2)` copies there page by page, which takes a third longer than copying the same bytes from memory, and an eighth
-of the time that it takes to read and decode records of `blosc-lz4`. Files on disks are not mapped, for an
-error of the disk would end the process (SIGBUS) instead of in an error that names the file; so does here an error of
-the swap space, or a file that is cut off while a batch is copied from it.
+of the time that it takes to read and decode records of `blosc-lz4`. Files on disks are not mapped, for an error of the
+disk would end the process (SIGBUS) instead of in an error that names the file; so does here an error of the swap space,
+or a file that is cut off while a batch is read from it.
 """
 
 import ctypes

@@ -64,8 +64,9 @@ def _time_stages(
         # The first round warms up.
         results.put({name: values[1:] for name, values in rates.items()})
     except (BadPatch, OSError) as err:
-        barrier.abort()
+        # First, so that the reason comes before the complaints of those that wait.
         results.put(str(err))
+        barrier.abort()
     except threading.BrokenBarrierError:
         results.put("another process of the benchmark failed")
 

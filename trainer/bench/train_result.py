@@ -72,7 +72,7 @@ class TrainBench:
     @property
     def advice(self) -> str:
         """The limit and what to change, in a sentence."""
-        times = f"the loader alone is {self.headroom:.{0 if self.headroom >= 10 else 1}f} times as fast"
+        times = f"the loader alone is {self.headroom:{'.0f' if self.headroom >= 10 else '.2g'}} times as fast"
         match self.limit:
             case "device" if self.headroom >= _ENOUGH:
                 return f"the device is the limit: {times}"
