@@ -80,7 +80,7 @@ def test_steps_are_skipped_when_the_time_is_used_up() -> None:
 
 
 def test_a_failure_stops_only_what_needs_it() -> None:
-    """One failure costs the whole session, or work is done on a store that is not there."""
+    """One failure ends the whole check, or work is done on a store that is not there."""
     outcomes = Acts(part=0.1, failing=("store raw", "tests")).carry_out(600)
     status = {name: outcome.status for name, outcome in outcomes.items()}
     assert [name for name in status if status[name] == "failed"] == ["store raw", "tests"]
@@ -175,7 +175,7 @@ def test_a_rehearsal_measures_nothing() -> None:
 
 
 def test_a_command_ends_in_time_with_its_children(tmp_path: Path) -> None:
-    """A command that hangs takes the session's time, or its children go on and disturb what is measured next."""
+    """A command that hangs takes all the time, or its children go on and disturb what is measured next."""
     script = "import os, sys, time; print(os.fork(), file=sys.stderr, flush=True); time.sleep(60)"
     with pytest.raises(StepFailed, match=r"not done within 1 s, see log"):
         call(("-c", script), tmp_path / "log", Deadline.within(1.0))
