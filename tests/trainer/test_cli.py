@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from bigearth_pipeline.cli import main
 from tests.trainer.conftest import Run
 from tests.trainer.store import make_store
+from trainer.cli.errors import reported
 from trainer.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +126,18 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     code, _, err = call("train", "--resume", run, "--max-minutes", 0.02)
     assert code == 0, err
     assert err.splitlines()[-1].startswith("The time is up: the state is saved")
+
+
+def test_ctrl_c_is_no_failure() -> None:
+    """A script that is stopped takes an interrupted benchmark or evaluation for one that failed."""
+
+    @click.command()
+    def command() -> None:
+        with reported():
+            signal.raise_signal(signal.SIGINT)
+
+    result = CliRunner().invoke(command)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "\ninterrupted\n")
 
 
 OPTIONS = ["--epochs", 6, "--batch-size", 7, "--save-steps", 3, "--threads", 2, "--model", "test_resnet"]

@@ -9,7 +9,7 @@ import click
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn errors of data, arguments and environment into one line and exit status 1."""
+    """Turn errors of data, arguments and environment into one line and exit status 1, and Ctrl-C into one and 130."""
     from shards import ShardError
     from trainer.errors import TrainError
 
@@ -24,3 +24,6 @@ def reported() -> Iterator[None]:
         if err.filename is None:
             raise
         raise click.ClickException(f"{prefix}{err.filename}: {err.strerror}") from err
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted", err=True)
+        raise click.exceptions.Exit(130) from None
