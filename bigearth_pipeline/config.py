@@ -15,6 +15,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.select import Rules
 from bigearth_pipeline.sources import Source
 from bigearth_pipeline.tables import sha256_of
+from shards.codec import ZARR_CODECS
 from shards.durable import atomic_write, remove_temporaries
 from shards.manifest import BUILD_NOTE, FORMAT_VERSION, MANIFEST, StoreFormat
 
@@ -54,6 +55,9 @@ class BuildConfig:
         allow_bad: bad patches to put up with.
         require_all: table rows without folders, and folders without rows, are an error.
         overwrite: replace an earlier build.
+
+    Raises:
+        PipelineError: the format does not take the codec.
     """
 
     sources: tuple[Path, ...]
@@ -67,6 +71,13 @@ class BuildConfig:
     allow_bad: int = 0
     require_all: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format == "zarr" and self.codec not in ZARR_CODECS:
+            raise PipelineError(
+                f"--codec {self.codec} goes with --format webdataset only; a Zarr store holds what any reader of Zarr "
+                f"decodes, expected one of {', '.join(ZARR_CODECS)}"
+            )
 
 
 def build_note(

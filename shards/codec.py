@@ -1,4 +1,4 @@
-"""Encoding of records and their parts: Blosc (LZ4 or Zstandard behind bitshuffle, typesize 2) or raw bytes.
+"""Encoding of records and their parts: Blosc (LZ4 or Zstandard behind bitshuffle, typesize 2), `bitpack`, or raw bytes.
 
 Every call works in the calling thread and releases the interpreter lock while it compresses or decompresses, so that
 one thread a core scales.
@@ -7,7 +7,7 @@ one thread a core scales.
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numcodecs import blosc
@@ -23,31 +23,15 @@ blosc.use_threads = False
 _BLOSC_SIZES: Final = struct.Struct("<4xI4xI")
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """A way to store an array of uint16.
-
-    Attributes:
-        name: name in manifests and on the command line.
-        cname: Blosc compressor; None for raw bytes.
-        clevel: Blosc compression level.
-    """
-
-    name: str
-    cname: str | None
-    clevel: int = 0
+class Codec(Protocol):
+    """A way to store an array of uint16."""
 
     @property
-    def is_raw(self) -> bool:
-        """Whether stored bytes are the values themselves."""
-        return self.cname is None
+    def name(self) -> str:
+        """Name in manifests and on the command line."""
 
     def encode(self, values: NDArray[np.uint16]) -> bytes:
         """Return the stored bytes of a contiguous array of little-endian uint16."""
-        if self.cname is None:
-            return values.tobytes()
-        encoded: bytes = blosc.compress(values, self.cname.encode(), self.clevel, blosc.BITSHUFFLE)
-        return encoded
 
     def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
         """Decode stored bytes into `out`, a contiguous array of uint16.
@@ -55,11 +39,29 @@ class Codec:
         Raises:
             CorruptShard: the bytes are not an encoding of as many values as `out` holds.
         """
-        if self.cname is None:
-            if len(data) != out.nbytes:
-                raise CorruptShard(f"holds {len(data)} bytes, expected {out.nbytes}")
-            np.copyto(out.reshape(-1), np.frombuffer(data, np.uint16))
-            return
+
+
+@dataclass(frozen=True, slots=True)
+class Blosc:
+    """Blosc 1 frames with bitshuffle.
+
+    Attributes:
+        name: see `Codec`.
+        cname: Blosc's name of the compressor.
+        clevel: its compression level.
+    """
+
+    name: str
+    cname: str
+    clevel: int
+
+    def encode(self, values: NDArray[np.uint16]) -> bytes:
+        """See `Codec`."""
+        encoded: bytes = blosc.compress(values, self.cname.encode(), self.clevel, blosc.BITSHUFFLE)
+        return encoded
+
+    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
+        """See `Codec`."""
         # The library trusts these two sizes, so they are checked before it reads by them.
         if len(data) < _BLOSC_SIZES.size:
             raise CorruptShard(f"holds {len(data)} bytes, fewer than a Blosc header")
@@ -74,10 +76,63 @@ class Codec:
             raise CorruptShard(f"does not decompress with Blosc ({err})") from err
 
 
+@dataclass(frozen=True, slots=True)
+class Bitpack:
+    """Predicted pixels and the bits by which they differ, for whole records (`shards.bitpack`).
+
+    The module is imported where it is used: numba, which compiles it, takes half a second.
+    """
+
+    name: str = "bitpack"
+
+    def encode(self, values: NDArray[np.uint16]) -> bytes:
+        """See `Codec`.
+
+        Raises:
+            ValueError: the array is not a whole record.
+        """
+        from shards.bitpack_encoder import encode
+
+        if values.shape != (RECORD_VALUES,):
+            raise ValueError(f"bitpack encodes records, expected shape ({RECORD_VALUES},), got {values.shape}")
+        return encode(values)
+
+    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
+        """See `Codec`."""
+        from shards.bitpack import decode
+
+        if out.size != RECORD_VALUES or not decode(np.frombuffer(data, np.uint8), out.reshape(-1)):
+            raise badly_packed(len(data))
+
+
+def badly_packed(size_bytes: int) -> CorruptShard:
+    """Return the error for a record of `bitpack` that has this length, but by its header another."""
+    return CorruptShard(f"holds {size_bytes} bytes, expected as many as its header says for {RECORD_VALUES} values")
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The values themselves."""
+
+    name: str = "raw"
+
+    def encode(self, values: NDArray[np.uint16]) -> bytes:
+        """See `Codec`."""
+        return values.tobytes()
+
+    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
+        """See `Codec`."""
+        if len(data) != out.nbytes:
+            raise CorruptShard(f"holds {len(data)} bytes, expected {out.nbytes}")
+        np.copyto(out.reshape(-1), np.frombuffer(data, np.uint16))
+
+
 CODECS: Final[dict[str, Codec]] = {
-    codec.name: codec for codec in (Codec("blosc-lz4", "lz4", 5), Codec("blosc-zstd", "zstd", 1), Codec("raw", None))
+    codec.name: codec for codec in (Blosc("blosc-lz4", "lz4", 5), Blosc("blosc-zstd", "zstd", 1), Bitpack(), Raw())
 }
 DEFAULT_CODEC: Final = "blosc-lz4"
+ZARR_CODECS: Final = tuple(name for name, codec in CODECS.items() if not isinstance(codec, Bitpack))
+"""Codecs of Zarr stores: those that are in the core of Zarr, so that whatever reads Zarr reads them."""
 
 
 def get_codec(name: str) -> Codec:

@@ -83,10 +83,10 @@ class ShardFiles:
             if (mapped := self.mapped.get(descriptor)) is not None and mapped.is_cut_off():
                 self.mapped.pop(descriptor, None)
 
-    def mapped_bytes(self, descriptors: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """Return the bytes of some opened files, one view for each descriptor; nothing unless all are mapped."""
+    def mapped_files(self, descriptors: NDArray[np.int64]) -> list[MappedFile]:
+        """Return some opened files, one for each descriptor; nothing unless all are mapped."""
         files = [self.mapped.get(descriptor) for descriptor in descriptors.ravel().tolist()]
-        mapped = [file.bytes for file in files if file is not None]
+        mapped = [file for file in files if file is not None]
         return mapped if len(mapped) == len(files) else []
 
     def will_need(self, shards: NDArray[np.int32]) -> None:

@@ -39,6 +39,8 @@ class KeptRecords:
         handle: path by which other processes of the user find it while this one lives.
         state: (pieces,) uint8, `FOREIGN`, `WANTED` or `KEPT`; shared and writable.
         data: bytes of all pieces, shared and read-only; those of a piece whose state is not `KEPT` mean nothing.
+        bytes: the same as uint8.
+        address: of the first of them.
     """
 
     def __init__(self, descriptor: int, num_pieces: int, size_bytes: int) -> None:
@@ -49,6 +51,8 @@ class KeptRecords:
         memory = memoryview(mmap.mmap(descriptor, start + size_bytes))
         self.state: NDArray[np.uint8] = np.frombuffer(memory, np.uint8, num_pieces, _HEADER.size)
         self.data = memory[start:].toreadonly()
+        self.bytes: NDArray[np.uint8] = np.frombuffer(self.data, np.uint8)
+        self.address: int = self.bytes.ctypes.data
 
     @classmethod
     def create(cls, identity: bytes, num_pieces: int, size_bytes: int) -> "KeptRecords":

@@ -27,6 +27,7 @@ class MappedFile:
 
     Attributes:
         bytes: of the whole file, uint8, read-only.
+        address: of the first of them.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -37,6 +38,7 @@ class MappedFile:
         """
         self._mapping = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
         self.bytes: NDArray[np.uint8] = np.frombuffer(self._mapping, np.uint8)
+        self.address: int = self.bytes.ctypes.data
 
     def is_cut_off(self) -> bool:
         """Return whether the file is shorter than when it was mapped: a copy from behind its end raises SIGBUS."""

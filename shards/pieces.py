@@ -7,7 +7,8 @@ numbered through the index: piece = row · parts + part.
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,13 +17,14 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 
 from shards.bands import RECORD_VALUES
-from shards.codec import get_codec
+from shards.codec import Blosc, Raw, badly_packed, get_codec
 from shards.errors import CorruptShard
 from shards.files import ShardFiles
+from shards.in_memory import PackedRecords, RawRecords, RecordsInMemory
 from shards.index import PARTS, Index
 from shards.kept import FOREIGN, KEPT, KeptRecords
 from shards.manifest import INDEX, Manifest
-from shards.raw import RawRecords
+from shards.mapped import MappedFile
 
 Piece: TypeAlias = tuple[int, int, int, int, int, int, int]
 """Number; first and last value + 1 in the output; descriptor of the file, -1 if it is in shared memory; offset and
@@ -72,7 +74,7 @@ class Pieces:
 
     def _check_raw_lengths(self, folder: Path) -> None:
         """Compare lengths of uncompressed pieces, which are read straight into the output, with their sizes."""
-        if self._codec.is_raw:
+        if isinstance(self._codec, Raw):
             sizes = np.tile(2 * (self._end - self._begin), len(self._index))
             for piece in np.flatnonzero(self.lengths != sizes)[:1].tolist():
                 raise CorruptShard(
@@ -114,7 +116,7 @@ class Pieces:
             CorruptShard: a record is damaged; the message names file and key.
         """
         values = out.reshape(-1)
-        raw = values.view(np.uint8) if self._codec.is_raw else None
+        raw = values.view(np.uint8) if isinstance(self._codec, Raw) else None
         scratch = self.scratch()
         decode_into = self._codec.decode_into
         for piece in plan:
@@ -132,7 +134,7 @@ class Pieces:
             try:
                 decode_into(data, values[begin:end])
             except CorruptShard as err:
-                raise self._damaged(piece, err) from err
+                raise self._damaged(piece[0], err) from err
 
     def scratch(self) -> memoryview:
         """Return this thread's memory for any one piece, so that a read allocates nothing."""
@@ -164,28 +166,35 @@ class Pieces:
         whole: NDArray[np.bool_] = (kept.state[self.of(rows)] == KEPT).reshape(-1, self._num_parts).all(axis=1)
         return whole
 
-    def raw_in_memory(self, rows: NDArray[np.int64]) -> RawRecords | None:
-        """Return where uncompressed rows lie: all in shared memory, or all in mapped files. Else it is None.
+    def in_memory(self, rows: NDArray[np.int64]) -> RecordsInMemory | None:
+        """Return where records lie that can be decoded several in a call; None if they cannot.
+
+        They can if the codec knows how, and if all of them are in shared memory, or all in mapped files.
 
         Raises:
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
-        if not self._codec.is_raw:
+        if isinstance(self._codec, Blosc):
             return None
         pieces = self.of(rows)
+        owners: Sequence[KeptRecords | MappedFile]
         if (kept := self.kept) is not None:
             if not self.are_kept(rows).all():
                 return None
-            memories, begin = [np.frombuffer(kept.data, np.uint8)] * len(pieces), self._places[pieces]
+            owners, begin = [kept] * len(pieces), self._places[pieces]
         else:
             descriptors = self.files.descriptors(self.shard[rows])
             self.files.unmap_cut_off(descriptors)
-            memories, begin = self.files.mapped_bytes(descriptors), self._offsets[pieces]
-        end = begin + self.lengths[pieces]
+            owners, begin = self.files.mapped_files(descriptors), self._offsets[pieces]
+        lengths = self.lengths[pieces].astype(np.int64)
+        end = begin + lengths
         # What a file never held is left to `decode`, which says what is wrong.
-        if not memories or (begin < 0).any() or (end > [len(memory) for memory in memories]).any():
+        if not owners or (begin < 0).any() or (end > [len(owner.bytes) for owner in owners]).any():
             return None
-        return RawRecords(memories, begin.tolist(), end.tolist())
+        if isinstance(self._codec, Raw):
+            return RawRecords([owner.bytes for owner in owners], begin.tolist(), end.tolist())
+        addresses = np.array([owner.address for owner in owners], np.uint64) + begin.astype(np.uint64)
+        return PackedRecords(list(owners), addresses, lengths, partial(self._badly_packed, pieces))
 
     def make_kept(self, handle: str | None = None) -> KeptRecords:
         """Return the shared memory, made here if there is none yet, or that of another process.
@@ -229,9 +238,9 @@ class Pieces:
         try:
             count = os.preadv(descriptor, [data], offset)
         except OSError as err:
-            raise self._damaged(piece, f"cannot be read at offset {offset} ({err.strerror})") from err
+            raise self._damaged(piece[0], f"cannot be read at offset {offset} ({err.strerror})") from err
         if count != length:
-            raise self._damaged(piece, f"ends after {count} bytes, expected {length} at offset {offset}")
+            raise self._damaged(piece[0], f"ends after {count} bytes, expected {length} at offset {offset}")
         # What is kept is used for long, so it is checked in any case.
         if verify or place >= 0:
             self._check(piece, data)
@@ -240,14 +249,18 @@ class Pieces:
 
     def _check(self, piece: Piece, data: memoryview) -> None:
         if (found := crc32c(data)) != (expected := int(self._checksums[piece[0]])):
-            raise self._damaged(piece, f"has CRC-32C {found:08x}, expected {expected:08x}")
+            raise self._damaged(piece[0], f"has CRC-32C {found:08x}, expected {expected:08x}")
 
     def _open_memory(self) -> KeptRecords:
         if self.kept is None:
             raise ValueError("the store is closed, expected it open")
         return self.kept
 
-    def _damaged(self, piece: Piece, what: object) -> CorruptShard:
-        row, part = divmod(piece[0], self._num_parts)
+    def _badly_packed(self, pieces: NDArray[np.int64], i: int) -> CorruptShard:
+        number = int(pieces[i])
+        return self._damaged(number, badly_packed(int(self.lengths[number])))
+
+    def _damaged(self, piece: int, what: object) -> CorruptShard:
+        row, part = divmod(piece, self._num_parts)
         path = self.files.path(int(self.shard[row]), part)
         return CorruptShard(f"{path}: the record of {self._index.key(row)} {what}")

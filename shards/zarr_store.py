@@ -19,7 +19,7 @@ from zarr.codecs import BloscCname, BloscCodec, BytesCodec
 
 from shards.bands import GROUPS, BandGroup
 from shards.classes import CLASSES
-from shards.codec import Codec
+from shards.codec import Blosc, Codec
 from shards.manifest import FileInfo
 
 _METADATA: Final = "zarr.json"
@@ -95,7 +95,7 @@ def write_split(
     for metadata in (folder / split).rglob(_METADATA):
         metadata.unlink()
     group = zarr.create_group(folder, path=split, attributes=attributes, zarr_format=3)
-    compressors = None if codec.cname is None else _blosc(codec)
+    compressors = _blosc(codec) if isinstance(codec, Blosc) else None
     for band_group in GROUPS:
         group.create_array(
             band_group.name,
@@ -126,8 +126,7 @@ def write_split(
         array[:] = data
 
 
-def _blosc(codec: Codec) -> BloscCodec:
-    assert codec.cname is not None
+def _blosc(codec: Blosc) -> BloscCodec:
     return BloscCodec(cname=BloscCname(codec.cname), clevel=codec.clevel, shuffle="bitshuffle", typesize=2, blocksize=0)
 
 

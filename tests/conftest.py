@@ -80,3 +80,11 @@ def raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPat
     out = tmp_path_factory.mktemp("stores") / "raw"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="raw")
     return out
+
+
+@pytest.fixture(scope="session")
+def packed_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene as a WebDataset store of codec `bitpack`."""
+    out = tmp_path_factory.mktemp("stores") / "packed"
+    build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="bitpack")
+    return out

@@ -9,7 +9,12 @@ import click
 if TYPE_CHECKING:
     from bigearth_pipeline.build import BuildSummary
 
-CODECS = ("blosc-lz4", "blosc-zstd", "raw")  # The names of `shards.CODECS`, whose import would slow the help.
+CODECS = (
+    "blosc-lz4",
+    "blosc-zstd",
+    "bitpack",
+    "raw",
+)  # The names of `shards.CODECS`, whose import would slow the help.
 
 
 def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:

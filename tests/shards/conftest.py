@@ -23,7 +23,7 @@ def zarr_raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.Te
     return out
 
 
-@pytest.fixture(params=["tar_store", "zarr_store", "raw_store", "zarr_raw_store"])
+@pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
 def any_store(request: pytest.FixtureRequest) -> Path:
     """Each format with compressed and with uncompressed records."""
     path: Path = request.getfixturevalue(request.param)

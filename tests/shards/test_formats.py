@@ -58,7 +58,7 @@ def test_dali_index_equals_that_of_dali(tar_store: Path, tmp_path: Path) -> None
         assert filecmp.cmp(tmp_path / "dali.idx", tar.with_suffix(".idx"), shallow=False)
 
 
-@pytest.mark.parametrize("kind", ["tar_store", "raw_store"])
+@pytest.mark.parametrize("kind", ["tar_store", "packed_store", "raw_store"])
 def test_webdataset_reads_the_tars(kind: str, request: pytest.FixtureRequest) -> None:
     """The webdataset library with our decoder sees other patches than our reader."""
     folder: Path = request.getfixturevalue(kind)

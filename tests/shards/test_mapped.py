@@ -1,5 +1,6 @@
 """Stores in a memory file system: mapped, equal to what files hold, and never read behind an end."""
 
+import functools
 import multiprocessing
 import os
 import tempfile
@@ -17,10 +18,15 @@ import shards
 from shards.bands import RECORD_VALUES
 from shards.index import PARTS
 from shards.mapped import map_in_memory
-from tests import faults
+from tests import bitpack_reference, faults
 from tests.shards.conftest import opened_files, replace_index, shard_files
 
 SHM = "/dev/shm"
+DECODERS = {
+    "blosc-lz4": lambda data: np.frombuffer(blosc.decompress(data), np.uint16),
+    "bitpack": functools.cache(bitpack_reference.decode),
+    "raw": lambda data: np.frombuffer(data, np.uint16),
+}
 FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
 
 
@@ -35,9 +41,9 @@ def memory() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(params=["tar_store", "zarr_store", "raw_store", "zarr_raw_store"])
+@pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
 def on_disk(request: pytest.FixtureRequest) -> Path:
-    """A compressed and an uncompressed store of each format, wherever pytest puts them."""
+    """A store of each format and kind of codec, wherever pytest puts them."""
     path: Path = request.getfixturevalue(request.param)
     return path
 
@@ -63,14 +69,14 @@ def from_files(folder: Path, rows: np.ndarray) -> np.ndarray:
     """Return records read with nothing but the index, Python's files and numcodecs."""
     out = np.zeros((len(rows), RECORD_VALUES), np.uint16)
     with shards.open(folder) as store:
-        files, is_raw = shard_files(folder), store.manifest.codec == "raw"
+        files, decode = shard_files(folder), DECODERS[store.manifest.codec]
         for i, (row, shard) in enumerate(zip(rows.tolist(), store.shard_of(rows).tolist(), strict=True)):
             for path, (part, values) in zip(files[shard], PARTS[store.manifest.format].items(), strict=True):
                 offset, length = (int(store.index.column(f"{part}_{what}")[row]) for what in ("offset", "length"))
                 with open(path, "rb") as file:
                     file.seek(offset)
                     data = file.read(length)
-                out[i, values] = np.frombuffer(data if is_raw else blosc.decompress(data), np.uint16)
+                out[i, values] = decode(data)
     return out
 
 

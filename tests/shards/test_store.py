@@ -14,7 +14,7 @@ from tests import faults
 from tests.scene import PRODUCT
 
 
-@pytest.fixture(params=["tar_store", "zarr_store", "raw_store"])
+@pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store"])
 def store(request: pytest.FixtureRequest) -> Path:
     """Each kind of store."""
     path: Path = request.getfixturevalue(request.param)

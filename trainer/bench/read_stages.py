@@ -9,13 +9,16 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from shards import CODECS, RECORD_VALUES, Store
+from shards.codec import Bitpack, Raw
+from shards.in_memory import ROWS
 from shards.index import PARTS
 from shards.threads import Threads
 
 READ: Final = "read"
 """The stored bytes alone, into scratch memory."""
 DECODE: Final = "decode"
-"""Nothing but `numcodecs.blosc.decompress` of stored bytes that are in memory already."""
+"""Nothing but the decoder, on stored bytes that are in memory already: a call of `numcodecs.blosc.decompress` for each
+piece, or of `shards.bitpack.decode_rows` for each patch."""
 COPY: Final = "copy"
 """Nothing but `numpy.copyto` of uncompressed records that are in memory already, one by one."""
 TAKE: Final = "take"
@@ -46,9 +49,12 @@ def build_stages(
     pieces = store.read_encoded(rows)
     place = np.zeros(len(store), np.int64)
     place[rows] = np.arange(len(rows))
-    if CODECS[store.manifest.codec].is_raw:
+    codec = CODECS[store.manifest.codec]
+    if isinstance(codec, Raw):
         records = np.frombuffer(b"".join(pieces), np.uint16).reshape(len(rows), RECORD_VALUES)
         return {**stages, **_copy_stages(records, place, outputs, threads)}
+    if isinstance(codec, Bitpack):
+        return {**stages, DECODE: _unpack_stage(pieces, place, outputs, threads)}
     parts = PARTS[store.manifest.format].values()
     return {**stages, DECODE: _decode_stage(pieces, list(parts), place, outputs, threads)}
 
@@ -70,6 +76,29 @@ def _decode_stage(
     def decode(batch: NDArray[np.int64], output: int) -> None:
         sources = place[batch][:, None] * len(parts) + np.arange(len(parts))
         threads.run(work, list(zip(sources.ravel().tolist(), targets[output], strict=True)))
+
+    return decode
+
+
+def _unpack_stage(
+    records: list[bytes], place: NDArray[np.int64], outputs: list[NDArray[np.uint16]], threads: Threads
+) -> Stage:
+    from shards.bitpack import decode_rows
+
+    owners = [np.frombuffer(record, np.uint8) for record in records]
+    addresses = np.array([owner.ctypes.data for owner in owners], np.uint64)
+    lengths = np.array([len(owner) for owner in owners])
+
+    def decode(batch: NDArray[np.int64], output: int) -> None:
+        assert owners  # They are what lies at the addresses.
+        begin, size = addresses[place[batch]], lengths[place[batch]]
+
+        def work(starts: Iterator[int]) -> None:
+            for start in starts:
+                rows = slice(start, start + ROWS)
+                decode_rows(begin[rows], size[rows], outputs[output][rows])
+
+        threads.run(work, range(0, len(batch), ROWS))
 
     return decode
 

@@ -5,17 +5,16 @@ places in the band, whatever was cropped and turned. A row of an image is collec
 pixel side by side, and leaves the processor's cache once, as float32; a row that is twice the same is collected once.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from shards.bands import BAND_SLICES, GROUP_OF
+from shards.compiled import compiled
 from shards.threads import Threads
 from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.batch import CELLS, Batch, Draws, HostBatch, Layout
@@ -137,16 +136,7 @@ def _places(source: int, target: int, draws: Draws) -> tuple[NDArray[np.int32], 
     return down, across
 
 
-def _compiled(function: Callable[..., None]) -> Any:
-    """Compile at the first call, without the interpreter lock; the result is kept on disk where that can be written."""
-    compile_ = partial(numba.njit, nogil=True, boundscheck=False)
-    try:
-        return compile_(cache=True)(function)
-    except RuntimeError:  # There is no folder to keep it in.
-        return compile_()(function)
-
-
-@_compiled
+@compiled
 def _fill(
     records: NDArray[np.uint16],
     first: NDArray[np.int64],
