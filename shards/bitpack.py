@@ -70,11 +70,7 @@ def _decode(address: Word, length: int, out: NDArray[np.uint16]) -> bool:
         return False
     begin = np.uint64(address)
     widths = np.empty(BLOCKS, np.uint8)
-    _read_widths(begin + np.uint64(COEFFICIENTS), widths)
-    size = np.int64(0)
-    for width in widths:
-        size += width
-    if size != length - HEADER - PADDING:
+    if _read_widths(begin + np.uint64(COEFFICIENTS), widths) != length - HEADER - PADDING:
         return False
     coefficients = np.empty(COEFFICIENTS + 8, np.int8)
     for k in range(0, COEFFICIENTS, 8):
@@ -97,15 +93,20 @@ def _decode(address: Word, length: int, out: NDArray[np.uint16]) -> bool:
 
 
 @compiled
-def _read_widths(address: Word, widths: NDArray[np.uint8]) -> None:
+def _read_widths(address: Word, widths: NDArray[np.uint8]) -> int:
+    """Write the width of each block; return their sum."""
     packed = np.empty(BLOCKS // 2, np.uint8)
     words = packed.view(np.uint64)
     for i in range(len(words)):
         words[i] = load_word(address + np.uint64(i) * U8)
     for i in range(len(packed)):
-        low, high = packed[i] & 15, packed[i] >> 4
-        widths[i] = low + (low == 15)
-        widths[i + len(packed)] = high + (high == 15)
+        low, high = np.uint8(packed[i] & 15), np.uint8(packed[i] >> 4)
+        widths[i] = np.uint8(low + np.uint8(low == 15))
+        widths[i + len(packed)] = np.uint8(high + np.uint8(high == 15))
+    total = 0
+    for i in range(len(widths)):
+        total += widths[i]
+    return total
 
 
 @compiled
