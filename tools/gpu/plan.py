@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 Action = Literal["synth", "store", "tests", "resume", "train", "loader", "timm"]
 
-CODECS: Final = ("blosc-lz4", "raw")
+CODECS: Final = ("blosc-lz4", "bitpack", "raw")
 """Of the stores; training is measured with the first."""
 LEAST_SHARE: Final = 0.5
 """A step is not begun if it cannot have this part of its own share of the time."""
@@ -103,12 +103,12 @@ def plan_steps(size: Size) -> tuple[Step, ...]:
 
     The shares leave a little for the start of this program and for tidying up.
     """
-    synth = Step("synth", (), 0.14)
-    stores = [Step("store", (codec,), 0.06, (synth.name,)) for codec in CODECS]
+    synth = Step("synth", (), 0.13)
+    stores = [Step("store", (codec,), 0.04, (synth.name,)) for codec in CODECS]
     trainings = [
-        Step("train", (network, tier), 0.08, (stores[0].name,)) for network in size.networks for tier in size.tiers
+        Step("train", (network, tier), 0.075, (stores[0].name,)) for network in size.networks for tier in size.tiers
     ]
-    loaders = [Step("loader", (store.about[0],), 0.08, (store.name,)) for store in stores]
+    loaders = [Step("loader", (store.about[0],), 0.06, (store.name,)) for store in stores]
     return (
         synth,
         *stores,

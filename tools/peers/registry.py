@@ -117,6 +117,9 @@ PEERS: Final[dict[str, Peer]] = {
     "bep-lz4": Peer(
         title="**bep, `blosc-lz4`**", module="bep", store="bep-lz4", option="blosc-lz4", packages=("numcodecs",)
     ),
+    "bep-bitpack": Peer(
+        title="**bep, `bitpack`**", module="bep", store="bep-bitpack", option="bitpack", packages=("numba",)
+    ),
     "bep-raw": Peer(title="**bep, `raw`**", module="bep", store="bep-raw", option="raw", packages=("numcodecs",)),
 }
 """All of them by name, in the order of the table."""

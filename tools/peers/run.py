@@ -71,8 +71,9 @@ def _as_json(plan: Plan, patches: Patches, results: Results, remark: str) -> dic
     }
     sizes = f"--patches {len(patches)} --batch-size {plan.batch_size} --workers {plan.workers}"
     times = f"--repeats {plan.repeats} --turn-seconds {plan.turn_seconds:g}"
+    which = "" if plan.peers == tuple(PEERS) else f"--peers {','.join(plan.peers)} "
     return {
-        "command": f"python -m tools.peers.run {sizes} {times} --work WORK --install --json tools/peers/results.json",
+        "command": f"python -m tools.peers.run {which}{sizes} {times} --work WORK --install --json FILE",
         "remark": remark,
         "config": config,
         "environment": describe_environment({"work": plan.work}),

@@ -16,6 +16,7 @@ from trainer.bench.read_stages import COPY, DECODE, READ, READ_INTO, TAKE, build
     [
         ("tar_store", {READ, READ_INTO, DECODE}),
         ("zarr_store", {READ, READ_INTO, DECODE}),
+        ("packed_store", {READ, READ_INTO, DECODE}),
         ("raw_store", {READ, READ_INTO, COPY, TAKE}),
     ],
 )
