@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.bands import GROUPS, RECORD_VALUES
-from shards.compiled import compiled, compiled_inline, load_word, store_word, unpack_four
+from shards.compiled import compiled, compiled_inline, load_word, pread, store_word, unpack_four
 
 Word: TypeAlias = Any
 """An address, or 64 bits of values: `numpy.uint64` in what numba compiles."""
@@ -62,6 +62,34 @@ def decode_rows(addresses: NDArray[np.uint64], lengths: NDArray[np.int64], out: 
         if not _decode(addresses[i], lengths[i], out[i]):
             return i
     return len(addresses)
+
+
+@compiled
+def read_rows(
+    descriptors: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    out: NDArray[np.uint16],
+    scratch: NDArray[np.uint8],
+) -> int:
+    """Read and decode records that lie in files.
+
+    Args:
+        descriptors: (n,) int64, of open files.
+        offsets: (n,) int64, where records begin.
+        lengths: (n,) int64 bytes.
+        out: (n, 80000) uint16, contiguous.
+        scratch: (the largest length,) uint8.
+
+    Returns:
+        The first record that cannot be read or is not as long as its own header says; n if there is none.
+    """
+    address = np.uint64(scratch.ctypes.data)
+    for i in range(len(lengths)):
+        count = pread(np.int32(descriptors[i]), address, np.uint64(lengths[i]), offsets[i])
+        if count != lengths[i] or not _decode(address, count, out[i]):
+            return i
+    return len(lengths)
 
 
 @compiled

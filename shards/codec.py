@@ -102,12 +102,9 @@ class Bitpack:
         from shards.bitpack import decode
 
         if out.size != RECORD_VALUES or not decode(np.frombuffer(data, np.uint8), out.reshape(-1)):
-            raise badly_packed(len(data))
-
-
-def badly_packed(size_bytes: int) -> CorruptShard:
-    """Return the error for a record of `bitpack` that has this length, but by its header another."""
-    return CorruptShard(f"holds {size_bytes} bytes, expected as many as its header says for {RECORD_VALUES} values")
+            raise CorruptShard(
+                f"holds {len(data)} bytes, expected as many as its header says for {RECORD_VALUES} values"
+            )
 
 
 @dataclass(frozen=True, slots=True)

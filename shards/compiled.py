@@ -83,3 +83,5 @@ bit_length: Final[Any] = intrinsic(_bit_length)
 unpack_four: Final[Any] = intrinsic(_unpack_four)
 """`unpack_four(target, source, shifts, mask)` writes four uint16 to an address: the uint64 at another, shifted to the
 right by the four uint64 at a third, each time under a mask."""
+pread: Final[Any] = types.ExternalFunction("pread", types.int64(types.int32, types.uint64, types.uint64, types.int64))
+"""`pread(descriptor, address, count, offset)` of the C library, pread(2)."""

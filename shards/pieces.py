@@ -17,10 +17,10 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 
 from shards.bands import RECORD_VALUES
-from shards.codec import Blosc, Raw, badly_packed, get_codec
+from shards.codec import Bitpack, Blosc, Raw, get_codec
 from shards.errors import CorruptShard
 from shards.files import ShardFiles
-from shards.in_memory import PackedRecords, RawRecords, RecordsInMemory
+from shards.grouped import Grouped, PackedInFiles, PackedInMemory, RawRecords
 from shards.index import PARTS, Index
 from shards.kept import FOREIGN, KEPT, KeptRecords
 from shards.manifest import INDEX, Manifest
@@ -166,10 +166,11 @@ class Pieces:
         whole: NDArray[np.bool_] = (kept.state[self.of(rows)] == KEPT).reshape(-1, self._num_parts).all(axis=1)
         return whole
 
-    def in_memory(self, rows: NDArray[np.int64]) -> RecordsInMemory | None:
-        """Return where records lie that can be decoded several in a call; None if they cannot.
+    def grouped(self, rows: NDArray[np.int64]) -> Grouped | None:
+        """Return where records are that can be decoded several in a call; None if they cannot.
 
-        They can if the codec knows how, and if all of them are in shared memory, or all in mapped files.
+        They can if the codec knows how, and if all of them are in shared memory, or all in mapped files, or, of
+        `bitpack`, all in files and none is to be kept.
 
         Raises:
             CorruptShard: a file is absent, or of another size than the manifest says.
@@ -177,24 +178,31 @@ class Pieces:
         if isinstance(self._codec, Blosc):
             return None
         pieces = self.of(rows)
+        lengths = self.lengths[pieces].astype(np.int64)
+        descriptors = None
         owners: Sequence[KeptRecords | MappedFile]
         if (kept := self.kept) is not None:
-            if not self.are_kept(rows).all():
-                return None
-            owners, begin = [kept] * len(pieces), self._places[pieces]
+            owners = [kept] * len(pieces) if self.are_kept(rows).all() else []
+            begin = self._places[pieces]
         else:
-            descriptors = self.files.descriptors(self.shard[rows])
+            descriptors = self.files.descriptors(self.shard[rows]).ravel()
             self.files.unmap_cut_off(descriptors)
             owners, begin = self.files.mapped_files(descriptors), self._offsets[pieces]
-        lengths = self.lengths[pieces].astype(np.int64)
         end = begin + lengths
         # What a file never held is left to `decode`, which says what is wrong.
-        if not owners or (begin < 0).any() or (end > [len(owner.bytes) for owner in owners]).any():
-            return None
-        if isinstance(self._codec, Raw):
+        are_there = owners and (begin >= 0).all() and (end <= [len(owner.bytes) for owner in owners]).all()
+        decode_one = partial(self._decode_one, rows)
+        if are_there and isinstance(self._codec, Raw):
             return RawRecords([owner.bytes for owner in owners], begin.tolist(), end.tolist())
-        addresses = np.array([owner.address for owner in owners], np.uint64) + begin.astype(np.uint64)
-        return PackedRecords(list(owners), addresses, lengths, partial(self._badly_packed, pieces))
+        if are_there:
+            addresses = np.array([owner.address for owner in owners], np.uint64) + begin.astype(np.uint64)
+            return PackedInMemory(list(owners), addresses, lengths, decode_one)
+        if isinstance(self._codec, Bitpack) and descriptors is not None:
+            return PackedInFiles(descriptors, begin, lengths, decode_one)
+        return None
+
+    def _decode_one(self, rows: NDArray[np.int64], i: int, out: NDArray[np.uint16]) -> None:
+        self.decode(iter(self.plan(rows[i : i + 1])), out, verify=False)
 
     def make_kept(self, handle: str | None = None) -> KeptRecords:
         """Return the shared memory, made here if there is none yet, or that of another process.
@@ -255,10 +263,6 @@ class Pieces:
         if self.kept is None:
             raise ValueError("the store is closed, expected it open")
         return self.kept
-
-    def _badly_packed(self, pieces: NDArray[np.int64], i: int) -> CorruptShard:
-        number = int(pieces[i])
-        return self._damaged(number, badly_packed(int(self.lengths[number])))
 
     def _damaged(self, piece: int, what: object) -> CorruptShard:
         row, part = divmod(piece, self._num_parts)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from shards.bands import RECORD_VALUES
 from shards.classes import decode_labels
 from shards.errors import NotEnoughMemory
-from shards.in_memory import ROWS
+from shards.grouped import ROWS
 from shards.index import Index
 from shards.kept import FOREIGN
 from shards.manifest import Manifest
@@ -119,11 +119,11 @@ class Store:
                 f"out is {out.dtype} of shape {out.shape}, "
                 f"expected C-contiguous uint16 of shape ({len(rows)}, {RECORD_VALUES})"
             )
-        records = None if verify else self._pieces.in_memory(rows)
-        if records is None:
+        grouped = None if verify else self._pieces.grouped(rows)
+        if grouped is None:
             self._threads.run(partial(self._pieces.decode, out=out, verify=verify), self._pieces.plan(rows))
         else:
-            self._threads.run(partial(records.decode, out), range(0, len(rows), ROWS))
+            self._threads.run(partial(grouped.decode, out), range(0, len(rows), ROWS))
         return out
 
     def read_encoded(self, indices: ArrayLike, *, verify: bool = False) -> list[bytes]:

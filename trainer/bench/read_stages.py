@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shards import CODECS, RECORD_VALUES, Store
 from shards.codec import Bitpack, Raw
-from shards.in_memory import ROWS
+from shards.grouped import ROWS
 from shards.index import PARTS
 from shards.threads import Threads
 
