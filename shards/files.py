@@ -20,6 +20,9 @@ _ADVICE_BYTES: Final = 1 << 17
 this is the default, and its largest request (`force_page_cache_ra` in mm/readahead.c): one call for a whole file of
 237 MB read 8 MB of it."""
 
+_SAMPLE: Final = 8
+"""Of so many places it is asked whether they are in the page cache."""
+
 
 class ShardFiles:
     """The files that hold the parts of patches, each opened when it is first read; safe to share between threads.
@@ -96,23 +99,36 @@ class ShardFiles:
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
         numbers = np.unique(shards)
-        files = zip(
-            self.descriptors(numbers).ravel().tolist(),
-            [info.size_bytes for shard in numbers.tolist() for info in self._files[shard]],
-            strict=True,
-        )
-        with self._lock:
-            if self._adviser is None:
-                self._adviser = ThreadPoolExecutor(1, "advise")
-            for descriptor, size in files:
-                self._adviser.submit(self._advise, descriptor, size)
+        sizes = [info.size_bytes for shard in numbers.tolist() for info in self._files[shard]]
+        for descriptor, size in zip(self.descriptors(numbers).ravel().tolist(), sizes, strict=True):
+            self._advise([(descriptor, 0, size)])
 
-    def _advise(self, descriptor: int, size: int) -> None:
-        # A call blocks while the queue of the device is full, hence a thread of its own.
-        for offset in range(0, size, _ADVICE_BYTES):
-            if self._closing.is_set():
-                return
-            os.posix_fadvise(descriptor, offset, _ADVICE_BYTES, os.POSIX_FADV_WILLNEED)
+    def will_read(self, descriptors: list[int], offsets: list[int], lengths: list[int]) -> None:
+        """Let the kernel read some bytes of opened files; this returns at once.
+
+        It does nothing for files in memory, nor if a sample of the bytes is all in the page cache: to say so for every
+        record would cost as much of the interpreter's time as reading some.
+        """
+        places = [place for place in zip(descriptors, offsets, lengths, strict=True) if place[0] not in self.mapped]
+        step = -(-len(places) // _SAMPLE)
+        if not all(_is_cached(descriptor, offset + length // 2) for descriptor, offset, length in places[:: step or 1]):
+            self._advise(places)
+
+    def _advise(self, places: list[tuple[int, int, int]]) -> None:
+        def advise() -> None:
+            for descriptor, start, length in places:
+                for offset in range(start, start + length, _ADVICE_BYTES):
+                    if self._closing.is_set():
+                        return
+                    size = min(_ADVICE_BYTES, start + length - offset)
+                    os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
+        if places:
+            with self._lock:
+                # A call blocks while the queue of the device is full, hence a thread of its own.
+                if self._adviser is None:
+                    self._adviser = ThreadPoolExecutor(1, "advise")
+                self._adviser.submit(advise)
 
     def close(self) -> None:
         """Close all files; closing twice is harmless."""
@@ -127,6 +143,14 @@ class ShardFiles:
             self.mapped.clear()
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _is_cached(descriptor: int, offset: int) -> bool:
+    """Return whether a byte can be read without waiting; False if the file system cannot say."""
+    try:
+        return os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except OSError:
+        return False
 
 
 def _open_checked(folder: Path, info: FileInfo) -> int:

@@ -166,6 +166,16 @@ class Pieces:
         whole: NDArray[np.bool_] = (kept.state[self.of(rows)] == KEPT).reshape(-1, self._num_parts).all(axis=1)
         return whole
 
+    def will_read(self, rows: NDArray[np.int64]) -> None:
+        """Let the kernel read the pieces of rows into the page cache.
+
+        Raises:
+            CorruptShard: a file is absent, or of another size than the manifest says.
+        """
+        pieces = self.of(rows)
+        descriptors = self.files.descriptors(self.shard[rows]).ravel()
+        self.files.will_read(descriptors.tolist(), self._offsets[pieces].tolist(), self.lengths[pieces].tolist())
+
     def grouped(self, rows: NDArray[np.int64]) -> Grouped | None:
         """Return where records are that can be decoded several in a call; None if they cannot.
 

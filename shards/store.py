@@ -173,6 +173,19 @@ class Store:
         rows = self._rows(indices)
         self._pieces.files.will_need(self._pieces.shard[rows[~self._pieces.are_kept(rows)]])
 
+    def will_read(self, indices: ArrayLike) -> None:
+        """Let the kernel read the records of these rows into the page cache, and return at once.
+
+        A disk serves many requests at a time, but threads that wait for what they read make one each. Records that are
+        in memory need none.
+
+        Raises:
+            IndexError: an index is out of range.
+            CorruptShard: a file is absent, or of another size than the manifest says.
+        """
+        rows = self._rows(indices)
+        self._pieces.will_read(rows[~self._pieces.are_kept(rows)])
+
     def shard_of(self, indices: ArrayLike) -> NDArray[np.int32]:
         """Return the shards of rows as their numbers in the manifest, (n,) int32.
 

@@ -75,7 +75,7 @@ def test_files_that_are_not_those_of_the_manifest(any_store: Path, tmp_path: Pat
     path = damaged / Manifest.read(damaged).shards[0].files[0].path
     path.unlink() if missing else faults.truncate(path, path.stat().st_size - 1)
     with shards.open(damaged) as store:
-        for read in (store.fetch, store.read_encoded, store.will_need):
+        for read in (store.fetch, store.read_encoded, store.will_need, store.will_read):
             with pytest.raises(shards.CorruptShard, match=rf"{path.name} .*expected \d+"):
                 read([0])
 
@@ -140,6 +140,24 @@ def test_the_kernel_reads_what_will_be_needed(any_store: Path, tmp_path: Path) -
         assert max(map(share_in_cache, chain(*others))) == 0
 
 
+def test_the_kernel_reads_records_that_will_be_read(any_store: Path, tmp_path: Path) -> None:
+    """Threads wait for every record of a slow disk, or bytes are read that nobody asked for."""
+    folder = faults.copy(any_store, tmp_path / "cold")
+    wanted, *others = reversed(shard_files(folder))
+    for path in [*wanted, *chain(*others)]:
+        _drop_from_cache(path)
+        if share_in_cache(path) > 0:
+            pytest.skip("this file system keeps files in memory")
+    with shards.open(folder) as store:
+        rows = np.flatnonzero(store.shard_of(range(len(store))) == len(others))
+        store.will_read(rows[:1])
+        assert _shares_reach(0.01, wanted, lambda: store.will_read(rows[:1]))
+        assert max(map(share_in_cache, wanted)) < 0.5
+        # All but the small members between records, of tars.
+        assert _shares_reach(0.9, wanted, lambda: store.will_read(rows))
+        assert max(map(share_in_cache, chain(*others))) == 0
+
+
 def _shares_reach(share: float, paths: list[Path], repeat: Callable[[], object] = lambda: None) -> bool:
     """Return whether so much of each file was in the page cache at some time in the next half minute."""
     missing = set(paths)
@@ -166,6 +184,7 @@ def test_rows_in_memory_need_no_file(any_store: Path, tmp_path: Path) -> None:
         other.attach_memory(store.memory_handle())
         shutil.rmtree(folder)
         other.will_need(range(len(store)))
+        other.will_read(range(len(store)))
 
 
 def test_advice_under_way_does_not_hold_up_the_end(any_store: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from trainer.data.batch import Layout
 from trainer.data.cache import Tier
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
+from trainer.data.read_ahead import ReadAhead
 
 Pass: TypeAlias = Callable[[int], int]
 
@@ -93,10 +94,10 @@ def _in_order(loader: Loader, stage: Stage) -> Pass:
     """Return a pass of a stage over the batches that the loader has, announced to the kernel as the loader does."""
 
     def run(number: int) -> int:
-        epoch, announced = loader.order.epoch(number), np.zeros(0, np.int32)
+        epoch = loader.order.epoch(number)
+        ahead = ReadAhead(loader._store, epoch, loader.config.kind)
         for step in range(len(epoch)):
-            if loader.config.kind == "block":
-                announced = loader._announce(epoch, step, announced)
+            ahead.before(step)
             stage(epoch.batch(step), step % BUFFERS)
         return loader.num_patches
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +22,10 @@ from trainer.data.cache import CachedPreparation, DeviceRecords, Tier
 from trainer.data.channel import Finished
 from trainer.data.iteration import Iteration
 from trainer.data.normalisation import Normalisation
-from trainer.data.order import Epoch, Kind, SampleOrder
+from trainer.data.order import Kind, SampleOrder
 from trainer.data.preparation import Backend, Images, Preparation
+from trainer.data.read_ahead import ReadAhead
 from trainer.data.records import RecordPreparation
-
-AHEAD_PATCHES: Final = 16_384
-"""Order `block` has the shards of so many patches ahead read into the page cache: eight full ones, a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,11 +217,12 @@ class Loader:
         """Read the batches of an epoch."""
         config = self.config
         order = self.order.epoch(epoch)
-        announced = np.zeros(0, np.int32)
+        ahead = ReadAhead(
+            self._store, order, config.kind, rank=config.rank, num_ranks=config.num_ranks, unread=self._unread
+        )
         for step in range(first_step, len(order)):
             rows, mask = order.part(step, config.rank, config.num_ranks)
-            if config.kind == "block":
-                announced = self._announce(order, step, announced)
+            ahead.before(step)
             buffer = self._buffers.take()
             self._read(rows, buffer)
             yield HostBatch(
@@ -234,22 +233,15 @@ class Loader:
                 draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
             )
 
-    def _announce(self, order: Epoch, step: int, announced: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Let the kernel read shards in sequence whose records come soon; return those that it knows of."""
-        start = step * self.config.batch_size
-        ahead = order.rows[start : start + AHEAD_PATCHES + self.config.batch_size]
-        shards, first = np.unique(self._store.shard_of(ahead), return_index=True)
-        new = ~np.isin(shards, announced)
-        if new.any():
-            self._store.will_need(ahead[first[new]])
-        return shards
-
     def _read(self, rows: NDArray[np.int64], buffer: NDArray[np.uint16]) -> None:
         """Read records into the first rows of a buffer: all, or those that the device lacks, packed."""
-        if self._device_records is not None:
-            rows = rows[self._device_records.missing(rows)]
+        rows = self._unread(rows)
         if len(rows):
             self._store.read_into(rows, buffer[: len(rows)], verify=self.config.verify)
+
+    def _unread(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some rows that the device lacks."""
+        return rows if self._device_records is None else rows[self._device_records.missing(rows)]
 
     def _create_preparation(self, normalisation: Normalisation, largest: int) -> Preparation:
         config = self.config

@@ -68,19 +68,20 @@ def test_stages_see_the_batches_of_the_loader(store: Store, kind: Kind) -> None:
             np.testing.assert_array_equal(batch["row"].numpy(), mine)
 
 
-def test_shards_are_announced_in_order_block(folder: Path, tmp_path: Path) -> None:
-    """Reading alone in order `block` is slower than in the loader, for the kernel does not know what comes."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_comes_is_announced(folder: Path, tmp_path: Path, kind: Kind) -> None:
+    """Reading alone is slower than in the loader, for the kernel does not know what comes."""
     with shards.open(shutil.copytree(folder, tmp_path / "store")) as store:
         rows = store.index.rows("train")
         pages = RecordPages.of(store, rows)
         if (why_not := pages.drop()) is not None:
             pytest.skip(why_not)
-        config = LoaderConfig(batch_size=32, device=CPU, kind="block", layout="record")
+        config = LoaderConfig(batch_size=32, device=CPU, kind=kind, layout="record")
         with Loader(store, rows, Normalisation.of_train_split(store.manifest), config) as loader:
             _in_order(loader, lambda batch, output: None)(0)
             deadline = time.monotonic() + 20
             while pages.share_in_cache() < 0.9:
-                assert time.monotonic() < deadline, "the shards were not read ahead"
+                assert time.monotonic() < deadline, "the records were not read ahead"
                 time.sleep(0.01)
 
 

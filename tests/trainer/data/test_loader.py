@@ -232,6 +232,22 @@ def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_thre
         assert seen == [40, 40]
 
 
+def test_a_file_is_missed_by_the_batch_that_needs_it(folder: Path, tmp_path: Path) -> None:
+    """What is said to the kernel of later batches is an error before its time: good batches are lost."""
+    damaged = faults.copy(folder, tmp_path / "store")
+    with shards.open(damaged) as store, make_loader(store, batch_size=8, kind="sequential") as loader:
+        order, of = loader.order.epoch(0), store.shard_of(range(len(store)))
+        shard = next(shard for shard in of[order.rows][::-1] if shard not in of[order.batch(0)])
+        before = next(step for step in range(len(order)) if shard in of[order.batch(step)])
+        path = damaged / store.manifest.shards[shard].files[0].path
+        path.unlink()
+        seen: list[int] = []
+        with pytest.raises(CorruptShard, match=f"{path.name} is absent"):
+            seen.extend(len(batch["label"]) for batch in loader)
+        assert seen == [8] * before
+        assert before > 0
+
+
 def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
     """Bilinear pixels are nearest ones in truth, or cannot be had without naming a backend."""
     with pytest.raises(TrainError, match="numba is for the CPU and nearest pixels, not for cpu and bilinear ones"):
