@@ -3,7 +3,7 @@
 import os
 import resource
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,8 @@ _ADVICE_BYTES: Final = 1 << 17
 this is the default, and its largest request (`force_page_cache_ra` in mm/readahead.c): one call for a whole file of
 237 MB read 8 MB of it."""
 
-_SAMPLE: Final = 8
-"""Of so many places it is asked whether they are in the page cache."""
+_SAMPLE: Final = 4
+"""Of so many places at most it is asked whether they are in the page cache."""
 
 
 class ShardFiles:
@@ -43,6 +43,7 @@ class ShardFiles:
         self._folder = folder
         self._files = [shard.files[:num_parts] for shard in shards]
         self._descriptors = np.full((len(shards), num_parts), -1, np.int64)
+        self._num_open = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._adviser: ThreadPoolExecutor | None = None
@@ -71,6 +72,7 @@ class ShardFiles:
 
     def _open(self, info: FileInfo) -> int:
         descriptor = _open_checked(self._folder, info)
+        self._num_open += 1
         if (mapped := map_in_memory(descriptor)) is not None:
             self.mapped[descriptor] = mapped
         return descriptor
@@ -103,16 +105,26 @@ class ShardFiles:
         for descriptor, size in zip(self.descriptors(numbers).ravel().tolist(), sizes, strict=True):
             self._advise([(descriptor, 0, size)])
 
-    def will_read(self, descriptors: list[int], offsets: list[int], lengths: list[int]) -> None:
+    def will_read(self, descriptors: NDArray[np.int64], offsets: NDArray[np.int64], lengths: NDArray[np.int32]) -> None:
         """Let the kernel read some bytes of opened files; this returns at once.
 
-        It does nothing for files in memory, nor if a sample of the bytes is all in the page cache: to say so for every
-        record would cost as much of the interpreter's time as reading some.
+        It does nothing if all files are in memory, nor if a sample of the bytes is all in the page cache: to say so for
+        every record would cost as much of the interpreter's time as reading some.
+
+        Args:
+            descriptors: (n,) of opened files.
+            offsets: (n,) where they begin.
+            lengths: (n,) how many they are.
         """
-        places = [place for place in zip(descriptors, offsets, lengths, strict=True) if place[0] not in self.mapped]
-        step = -(-len(places) // _SAMPLE)
-        if not all(_is_cached(descriptor, offset + length // 2) for descriptor, offset, length in places[:: step or 1]):
-            self._advise(places)
+        if len(self.mapped) == self._num_open:
+            return
+
+        def places(part: slice) -> Iterator[tuple[int, int, int]]:
+            return zip(descriptors[part].tolist(), offsets[part].tolist(), lengths[part].tolist(), strict=True)
+
+        sample = places(slice(None, None, len(lengths) // _SAMPLE + 1))
+        if not all(_is_cached(descriptor, offset + length // 2) for descriptor, offset, length in sample):
+            self._advise([place for place in places(slice(None)) if place[0] not in self.mapped])
 
     def _advise(self, places: list[tuple[int, int, int]]) -> None:
         def advise() -> None:

@@ -174,7 +174,7 @@ class Pieces:
         """
         pieces = self.of(rows)
         descriptors = self.files.descriptors(self.shard[rows]).ravel()
-        self.files.will_read(descriptors.tolist(), self._offsets[pieces].tolist(), self.lengths[pieces].tolist())
+        self.files.will_read(descriptors, self._offsets[pieces], self.lengths[pieces])
 
     def grouped(self, rows: NDArray[np.int64]) -> Grouped | None:
         """Return where records are that can be decoded several in a call; None if they cannot.
