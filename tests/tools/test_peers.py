@@ -153,7 +153,8 @@ def test_a_run_measures_some_and_tells_of_the_others(work: Path, capsys: pytest.
     assert "lmdb is not installed" in text
 
 
-def test_the_committed_table_is_that_of_the_committed_figures() -> None:
+@pytest.mark.parametrize("run", ["", "long"])
+def test_the_committed_table_is_that_of_the_committed_figures(run: str) -> None:
     """RESULTS.md was edited by hand, or is of another run than results.json."""
-    folder = ROOT / "tools" / "peers"
+    folder = ROOT / "tools" / "peers" / run
     assert (folder / "RESULTS.md").read_text() == render(json.loads((folder / "results.json").read_text()))
