@@ -1,16 +1,11 @@
 """The command line as a user meets it."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import shutil
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,11 +22,9 @@ from bigearth_pipeline.select import BAD, LIMIT, NO_FOLDER, Rules
 from shards.manifest import Manifest
 from tests.building import build_store, contents
 from tests.scene import PRODUCT, write_table
+from tests.terminal import BEP, ENVIRONMENT, Terminal
 
 COMMANDS = ["quickstart", "build-shards", "train", "evaluate", "inspect", "stats", "verify", "synth", "bench"]
-BEP = [sys.executable, "-m", "bigearth_pipeline"]
-# What makes rich write colours without a terminal.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -416,71 +409,6 @@ def test_what_is_no_store_is_one_line(command: str, place: Place, tmp_path: Path
     assert_one_error(invoke(command, unfinished).stderr, "manifest.json is not a manifest")
     (unfinished / "manifest.json").write_text('{"format_version": 9}')
     assert_one_error(invoke(command, unfinished).stderr, "is of format version 9")
-
-
-class Terminal:
-    """A command that runs on a pseudo-terminal of its own, as its controlling one."""
-
-    def __init__(self, *arguments: object) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
-
-        def take_terminal() -> None:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        self.process = subprocess.Popen(
-            [*BEP, *map(str, arguments)],
-            stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal, env=ENVIRONMENT | {"TERM": "xterm"},
-        )  # fmt: skip
-        os.close(slave)
-        self._raw = b""
-
-    def read_until(self, pattern: str, seconds: float = 60) -> None:
-        """Read until the text matches, or fail after a while."""
-        deadline = time.monotonic() + seconds
-        while not re.search(pattern, self.text):
-            assert time.monotonic() < deadline, self.text
-            assert self._read(), self.text
-
-    def type(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self._master, keys)
-
-    def finish(self) -> int:
-        """Read what else comes and return the exit status."""
-        while self._read():
-            pass
-        os.close(self._master)
-        return self.process.wait(60)
-
-    @property
-    def text(self) -> str:
-        """All text so far, without what moves the cursor or sets colours."""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._raw.decode(errors="replace"))
-
-    def processes(self) -> list[int]:
-        """Return the processes of the terminal's session that have not ended."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            except OSError:
-                continue
-            if int(session) == self.process.pid and state != "Z":
-                found.append(int(entry.name))
-        return found
-
-    def _read(self) -> bool:
-        """Read a little; return whether there may be more."""
-        if not select.select([self._master], [], [], 60)[0]:
-            return False
-        try:
-            data = os.read(self._master, 1 << 16)
-        except OSError:  # The last process that had the terminal open has ended.
-            return False
-        self._raw += data
-        return bool(data)
 
 
 BAR = r"building .*\d+/300 +[\d,]+ patches/s +(0:\d\d:\d\d|-:--:--)"

@@ -2,6 +2,9 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ _RECIPES = click.Choice(["none", "flips", "standard", "strong"])
 _MODES = click.Choice(["default", "reduce-overhead", "max-autotune"])
 _ORDERS = click.Choice(["global", "block", "sequential"])
 _FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
+_CLEAR = "\r\033[K"
+_LOG_SECONDS = 10
+"""Between two lines about what is measured, where there is no terminal."""
 
 
 @click.command("loader")
@@ -55,8 +61,8 @@ def bench_loader(
             for folder in dict.fromkeys(folders):
                 for order in dict.fromkeys(orders or ("global",)):
                     config = LoaderBenchConfig(kind=order, device=ranks.device, **options)
-                    watch = _watch(f"{folder}, order {order}")
-                    found.append((folder, benchmarks.bench_loader(folder, config, memory, watch)))
+                    with _watching(f"{folder}, order {order}") as watch:
+                        found.append((folder, benchmarks.bench_loader(folder, config, memory, watch)))
         if plot is not None:
             from trainer.bench.plot import plot_loader
 
@@ -116,7 +122,8 @@ def bench_train(
             compile=mode,
             **options,
         )
-        found = measure(config, steps=steps, repeats=repeats, warm_up=1, watch=_watch(str(data)), trace=trace)
+        with _watching(str(data)) as watch:
+            found = measure(config, steps=steps, repeats=repeats, warm_up=1, watch=watch, trace=trace)
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
@@ -133,11 +140,21 @@ def _check_name(path: Path | None, suffix: str) -> None:
         raise ValueError(f"{path.absolute().parent} is no folder, expected one for {path.name}")
 
 
-def _watch(what: str) -> Any:
-    """Return a function that shows on a terminal what is measured now."""
+@contextmanager
+def _watching(what: str) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is measured now: at once on a terminal, every ten seconds in a log."""
+    shown = time.monotonic()
 
     def watch(text: str) -> None:
+        nonlocal shown
         if sys.stderr.isatty():
-            click.echo(f"\r\033[K{what}: {text}", nl=False, err=True)
+            click.echo(f"{_CLEAR}{what}: {text}", nl=False, err=True)
+        elif time.monotonic() - shown >= _LOG_SECONDS:
+            click.echo(f"{what}: {text}", err=True)
+            shown = time.monotonic()
 
-    return watch
+    try:
+        yield watch
+    finally:
+        if sys.stderr.isatty():
+            click.echo(_CLEAR, nl=False, err=True)

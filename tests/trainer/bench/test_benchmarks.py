@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bigearth_pipeline.cli import main
+from tests.terminal import Terminal
 from trainer.bench.passes import Rate, take_turns
 from trainer.bench.timed_stepper import STEP
 from trainer.bench.titles import TITLES
@@ -113,6 +114,15 @@ def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
     assert width > 1000
     # A panel for each order.
     assert height > 2 * 15 * 30
+
+
+def test_progress_makes_way_for_the_figures(packed_store: Path) -> None:
+    """On a terminal nothing moves for minutes, or the last thing that was measured stands before the table."""
+    bench = Terminal("bench", "loader", packed_store, "--batch-size", 32, "--repeats", 1, "--device", "cpu")
+    assert bench.finish() == 0
+    assert f"{packed_store}, order global: round 1 of 2: " in bench.text
+    assert not any("round" in line for line in bench.lines)
+    assert any(line.startswith(f"{packed_store}: webdataset, bitpack, ") for line in bench.lines)
 
 
 def test_figures_of_the_loader_are_shown(raw_store: Path) -> None:
