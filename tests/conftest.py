@@ -1,5 +1,6 @@
 """Fixtures that several test folders use: real data, trees made of it, and a running Dask cluster."""
 
+import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from distributed import LocalCluster
 
 from tests.building import build_store
 from tests.scene import write_scene_tree
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
