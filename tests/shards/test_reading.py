@@ -123,15 +123,21 @@ def test_after_an_error_nothing_is_written_any_more(any_store: Path, tmp_path: P
         assert (out == 1).all()
 
 
-def test_the_kernel_reads_what_will_be_needed(any_store: Path, tmp_path: Path) -> None:
-    """Block order waits for every read of a slow disk, or one shard's advice makes all others be read."""
+@pytest.fixture
+def cold_store(any_store: Path, tmp_path: Path) -> Path:
+    """A copy of a store that is not in the page cache."""
     folder = faults.copy(any_store, tmp_path / "cold")
-    wanted, *others = reversed(shard_files(folder))
-    for path in [*wanted, *chain(*others)]:
+    for path in chain(*shard_files(folder)):
         _drop_from_cache(path)
         if share_in_cache(path) > 0:
             pytest.skip("this file system keeps files in memory")
-    with shards.open(folder) as store:
+    return folder
+
+
+def test_the_kernel_reads_what_will_be_needed(cold_store: Path) -> None:
+    """Block order waits for every read of a slow disk, or one shard's advice makes all others be read."""
+    wanted, *others = reversed(shard_files(cold_store))
+    with shards.open(cold_store) as store:
         rows = np.flatnonzero(store.shard_of(range(len(store))) == len(others))
         store.will_need(rows)
         assert _shares_reach(0.9, wanted)
@@ -140,15 +146,10 @@ def test_the_kernel_reads_what_will_be_needed(any_store: Path, tmp_path: Path) -
         assert max(map(share_in_cache, chain(*others))) == 0
 
 
-def test_the_kernel_reads_records_that_will_be_read(any_store: Path, tmp_path: Path) -> None:
+def test_the_kernel_reads_records_that_will_be_read(cold_store: Path) -> None:
     """Threads wait for every record of a slow disk, or bytes are read that nobody asked for."""
-    folder = faults.copy(any_store, tmp_path / "cold")
-    wanted, *others = reversed(shard_files(folder))
-    for path in [*wanted, *chain(*others)]:
-        _drop_from_cache(path)
-        if share_in_cache(path) > 0:
-            pytest.skip("this file system keeps files in memory")
-    with shards.open(folder) as store:
+    wanted, *others = reversed(shard_files(cold_store))
+    with shards.open(cold_store) as store:
         rows = np.flatnonzero(store.shard_of(range(len(store))) == len(others))
         store.will_read(rows[:1])
         assert _shares_reach(0.01, wanted, lambda: store.will_read(rows[:1]))
