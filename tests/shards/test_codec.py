@@ -32,6 +32,7 @@ def test_a_shortened_encoding_is_an_error(record: np.ndarray, codec: Codec, data
         codec.decode_into(encoded[:cut], np.empty(RECORD_VALUES, np.uint16))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), codecs)
 def test_garbage_is_an_error(garbage: bytes, codec: Codec) -> None:
     """Bytes that are no encoding crash the decoder."""
