@@ -79,13 +79,16 @@ def read_rows(
         offsets: (n,) int64, where records begin.
         lengths: (n,) int64 bytes.
         out: (n, 80000) uint16, contiguous.
-        scratch: (the largest length,) uint8.
+        scratch: (at least the largest length,) uint8.
 
     Returns:
         The first record that cannot be read or is not as long as its own header says; n if there is none.
     """
     address = np.uint64(scratch.ctypes.data)
     for i in range(len(lengths)):
+        # The kernel takes a negative length for a large one.
+        if not 0 <= lengths[i] <= len(scratch):
+            return i
         count = pread(np.int32(descriptors[i]), address, np.uint64(lengths[i]), offsets[i])
         if count != lengths[i] or not _decode(address, count, out[i]):
             return i

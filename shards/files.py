@@ -152,6 +152,7 @@ class ShardFiles:
         with self._lock:
             opened = self._descriptors[self._descriptors >= 0].tolist()
             self._descriptors[:] = -1
+            self._num_open = 0
             self.mapped.clear()
         for descriptor in opened:
             os.close(descriptor)

@@ -134,7 +134,7 @@ class Pieces:
             try:
                 decode_into(data, values[begin:end])
             except CorruptShard as err:
-                raise self._damaged(piece[0], err) from err
+                raise self._damaged(piece, err) from err
 
     def scratch(self) -> memoryview:
         """Return this thread's memory for any one piece, so that a read allocates nothing."""
@@ -256,9 +256,9 @@ class Pieces:
         try:
             count = os.preadv(descriptor, [data], offset)
         except OSError as err:
-            raise self._damaged(piece[0], f"cannot be read at offset {offset} ({err.strerror})") from err
+            raise self._damaged(piece, f"cannot be read at offset {offset} ({err.strerror})") from err
         if count != length:
-            raise self._damaged(piece[0], f"ends after {count} bytes, expected {length} at offset {offset}")
+            raise self._damaged(piece, f"ends after {count} bytes, expected {length} at offset {offset}")
         # What is kept is used for long, so it is checked in any case.
         if verify or place >= 0:
             self._check(piece, data)
@@ -267,14 +267,14 @@ class Pieces:
 
     def _check(self, piece: Piece, data: memoryview) -> None:
         if (found := crc32c(data)) != (expected := int(self._checksums[piece[0]])):
-            raise self._damaged(piece[0], f"has CRC-32C {found:08x}, expected {expected:08x}")
+            raise self._damaged(piece, f"has CRC-32C {found:08x}, expected {expected:08x}")
 
     def _open_memory(self) -> KeptRecords:
         if self.kept is None:
             raise ValueError("the store is closed, expected it open")
         return self.kept
 
-    def _damaged(self, piece: int, what: object) -> CorruptShard:
-        row, part = divmod(piece, self._num_parts)
+    def _damaged(self, piece: Piece, what: object) -> CorruptShard:
+        row, part = divmod(piece[0], self._num_parts)
         path = self.files.path(int(self.shard[row]), part)
         return CorruptShard(f"{path}: the record of {self._index.key(row)} {what}")

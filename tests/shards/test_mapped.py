@@ -242,3 +242,21 @@ def test_damaged_widths_in_a_mapping_name_the_patch(packed_store: Path, memory: 
                     read_rows(store, rows)
         others = np.delete(rows, 6)
         np.testing.assert_array_equal(read_rows(store, others), np.delete(expected, 6, axis=0))
+
+
+@pytest.mark.parametrize("length", [-5, 10, 200_000])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_lengths_that_are_not_those_of_records(
+    packed_store: Path, memory: Path, tmp_path: Path, mapped: bool, length: int
+) -> None:
+    """A wrong length in the index lets the kernel write behind the memory that records are read into."""
+    folder = faults.copy(packed_store, (memory if mapped else tmp_path) / "store")
+    rows = np.arange(8)
+    with shards.open(folder) as store:
+        expected, lengths = read_rows(store, rows), store.index.column("s2_length").astype(np.int32)
+    lengths[5] = length
+    replace_index(folder, s2_length=pa.array(lengths))
+    with shards.open(folder) as store:
+        with pytest.raises(shards.CorruptShard, match=rf"{store.index.key(5)} (holds|ends after) \d+ bytes"):
+            read_rows(store, rows)
+        np.testing.assert_array_equal(read_rows(store, np.delete(rows, 5)), np.delete(expected, 5, axis=0))
