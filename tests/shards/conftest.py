@@ -61,11 +61,11 @@ def replace_index(folder: Path, **columns: pa.Array) -> None:
 
 
 def opened_files() -> dict[int, str]:
-    """Return what the descriptors of this process stand for."""
+    """Return what the descriptors of this process stand for, but for what the monitor of the Dask cluster reads."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:  # The one that lists them.
             continue
-    return found
+    return {number: path for number, path in found.items() if not path.startswith("/proc/")}
