@@ -1,9 +1,11 @@
 """What the pipeline reports to people: one line that names the thing, the expectation and the fact."""
 
+from shards.errors import BepError
 
-class PipelineError(Exception):
+
+class PipelineError(BepError):
     """A command cannot go on: missing source, unreadable table, a full disk, a refused option."""
 
 
-class BadPatch(Exception):
+class BadPatch(BepError):
     """A patch of the source cannot be used; the message is the reason that goes into the quarantine list."""

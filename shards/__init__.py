@@ -12,7 +12,7 @@ import os
 from shards.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
 from shards.classes import CLASSES
 from shards.codec import CODECS, record_decoder
-from shards.errors import CorruptShard, NotEnoughMemory, ShardError, UnfinishedStore
+from shards.errors import BepError, CorruptShard, InUse, InvalidValue, NotEnoughMemory, ShardError, UnfinishedStore
 from shards.index import Index
 from shards.manifest import SPLITS, Manifest
 from shards.patch import Patch
@@ -26,8 +26,11 @@ __all__ = [
     "RECORD_BYTES",
     "RECORD_VALUES",
     "SPLITS",
+    "BepError",
     "CorruptShard",
+    "InUse",
     "Index",
+    "InvalidValue",
     "Manifest",
     "NotEnoughMemory",
     "Patch",

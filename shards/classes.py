@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.errors import InvalidValue
+
 _LAND_PRINCIPALLY: Final = "Land principally occupied by agriculture, with significant areas of natural vegetation"
 
 CLASSES: Final[tuple[str, ...]] = (
@@ -97,7 +99,7 @@ def encode_labels(names: Iterable[str]) -> int:
         try:
             mask |= _BIT[name]
         except KeyError:
-            raise ValueError(f"label {name!r} is not in the 19-class nomenclature") from None
+            raise InvalidValue(f"label {name!r} is not in the 19-class nomenclature") from None
     return mask
 
 
@@ -110,7 +112,7 @@ def encode_clc_labels(names: Iterable[str]) -> int:
     mask = 0
     for name in names:
         if name not in CLC43_TO_19:
-            raise ValueError(f"label {name!r} is not in the 43-class nomenclature")
+            raise InvalidValue(f"label {name!r} is not in the 43-class nomenclature")
         target = CLC43_TO_19[name]
         if target is not None:
             mask |= _BIT[target]

@@ -14,7 +14,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from shards.bands import RECORD_VALUES
-from shards.errors import CorruptShard
+from shards.errors import CorruptShard, InvalidValue
 
 # Blosc's own thread pool serialises concurrent callers; with it off each calling thread works for itself.
 blosc.use_threads = False
@@ -139,7 +139,7 @@ def get_codec(name: str) -> Codec:
         ValueError: there is none.
     """
     if name not in CODECS:
-        raise ValueError(f"no codec {name!r}; there are {', '.join(CODECS)}")
+        raise InvalidValue(f"no codec {name!r}; there are {', '.join(CODECS)}")
     return CODECS[name]
 
 

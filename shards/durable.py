@@ -1,22 +1,30 @@
 """Files that are either whole or absent: temporary name → fsync → rename → fsync of the folder."""
 
 import os
+import re
+import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
 TEMPORARY_SUFFIX: Final = ".part"
+_TEMPORARY: Final = re.compile(r"\.(.+)\.[A-Za-z0-9-]+\.\d+\.[0-9a-f]{8}\.part")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears under `path` only if the block ends without an error."""
-    # The process number keeps two writers apart if a scheduler runs one task twice.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    """Open a file for writing that appears under `path` only if the block ends without an error.
+
+    Until then it is named `.NAME.HOST.PROCESS.RANDOM.part`, so that writers on several hosts, or a task that runs
+    twice, never share a file.
+    """
+    temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         # Records are longer than the buffer, so they are written from where they are.
-        with open(temporary, "wb", buffering=1 << 14) as file:
+        with open(descriptor, "wb", buffering=1 << 14) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -24,6 +32,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(name: str) -> str | None:
+    """Return the name of the file that a temporary one was to become; None if `atomic_write` makes no such name."""
+    match = _TEMPORARY.fullmatch(name)
+    return match[1] if match else None
 
 
 def sync_folder(folder: Path) -> None:
@@ -36,6 +50,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_temporaries(root: Path) -> None:
-    """Remove what interrupted writers left below `root`."""
+    """Remove what interrupted writers left below `root`; call it only where no writer is at work."""
     for path in root.rglob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        if temporary_of(path.name) is not None and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """Return the name of this host with only the characters that a temporary name takes."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:64] or "host"

@@ -1,7 +1,19 @@
-"""What can be wrong with data on disk. Wrong arguments are `ValueError`, as everywhere in Python."""
+"""What is reported to people in one line: the thing, the expectation, the fact and what to try.
+
+Every error class of this program derives from `BepError`. An error of any other class is a bug, or comes from the
+operating system (`OSError`).
+"""
 
 
-class ShardError(Exception):
+class BepError(Exception):
+    """Base of all errors that are for people; the message is one line."""
+
+
+class InvalidValue(BepError, ValueError):
+    """A value from a caller, such as an option, is not allowed."""
+
+
+class ShardError(BepError):
     """The data of a store is not what it should be; the message names the thing, the expectation and the fact."""
 
 
@@ -15,3 +27,7 @@ class CorruptShard(ShardError):
 
 class NotEnoughMemory(ShardError):
     """Records cannot be kept in memory, for there is too little of it."""
+
+
+class InUse(BepError):
+    """Another process works in a folder."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.bands import B10, B20, B60, BAND_SLICES, GROUP_OF, PATCH_METRES, BandGroup
+from shards.errors import InvalidValue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ class Patch:
             ValueError: there is no such band.
         """
         if name not in GROUP_OF:
-            raise ValueError(f"no band {name!r}; there are {', '.join(BAND_SLICES)}")
+            raise InvalidValue(f"no band {name!r}; there are {', '.join(BAND_SLICES)}")
         size = GROUP_OF[name].size
         return self.s2[BAND_SLICES[name]].reshape(size, size)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shards.bands import RECORD_VALUES
 from shards.codec import Bitpack, Blosc, Raw, get_codec
-from shards.errors import CorruptShard
+from shards.errors import CorruptShard, InvalidValue
 from shards.files import ShardFiles
 from shards.grouped import Grouped, PackedInFiles, PackedInMemory, RawRecords
 from shards.index import PARTS, Index
@@ -225,7 +225,7 @@ class Pieces:
         with self._lock:
             if handle is not None:
                 if self.kept is not None:
-                    raise ValueError("the store keeps records in memory already, expected none before that of others")
+                    raise InvalidValue("the store keeps records in memory already, expected none before that of others")
                 self.kept = KeptRecords.attach(handle, *what)
             elif self.kept is None:
                 self.kept = KeptRecords.create(*what)

@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TypeVar
 
+from shards.errors import InvalidValue
+
 T = TypeVar("T")
 
 
@@ -23,7 +25,7 @@ class Threads:
             ValueError: fewer than one.
         """
         if count < 1:
-            raise ValueError(f"{count} threads, expected at least 1")
+            raise InvalidValue(f"{count} threads, expected at least 1")
         self.count = count
         self._name = name
         self._lock = threading.Lock()

@@ -1,7 +1,9 @@
-"""What can go wrong in training beside the data (`shards.ShardError`) and the arguments (`ValueError`)."""
+"""What can go wrong in training beside the data (`shards.ShardError`) and the arguments (`shards.InvalidValue`)."""
+
+from shards.errors import BepError
 
 
-class TrainError(Exception):
+class TrainError(BepError):
     """Training cannot start or go on; the message names the thing, the expectation and the fact."""
 
 

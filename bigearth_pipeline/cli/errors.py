@@ -1,4 +1,4 @@
-"""How commands end: one line for a person and an exit status, never a traceback for wrong data."""
+"""How commands end: one line for people and an exit status, a traceback for bugs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,21 +8,25 @@ import click
 
 @contextmanager
 def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
-    """Turn errors of data and environment into one line and exit status 1, and Ctrl-C into one line and 130.
+    """Turn errors for people into one line and exit status 1, and Ctrl-C into one line and 130.
+
+    Anything else is a bug: it goes on as it is, with a line on how to report it.
 
     Args:
         if_interrupted: what to say on Ctrl-C.
     """
-    from bigearth_pipeline.errors import PipelineError
-    from shards.errors import ShardError
+    from shards.reporting import bug_report, one_line
 
     try:
         yield
-    except (PipelineError, ShardError, ValueError) as err:
-        raise click.ClickException(str(err)) from err
-    except OSError as err:
-        where = f"{err.filename}: " if err.filename else ""
-        raise click.ClickException(f"{where}{err.strerror or err}") from err
     except KeyboardInterrupt:
         click.echo(f"\n{if_interrupted}", err=True)
         raise click.exceptions.Exit(130) from None
+    except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+        raise
+    except Exception as err:
+        line = one_line(err)
+        if line is None:
+            err.add_note(bug_report())
+            raise
+        raise click.ClickException(line) from err

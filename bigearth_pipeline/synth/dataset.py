@@ -20,6 +20,7 @@ from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
 from bigearth_pipeline.synth.tables import labels_json, write_tables
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.bands import BAND_SLICES, BANDS, GROUP_OF
+from shards.errors import InvalidValue
 
 ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
 """Directory of the patch folders in each layout."""
@@ -71,7 +72,7 @@ def write_dataset(
         PipelineError: the directory is not empty or cannot be written.
     """
     if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}, expected 1 or more")
+        raise InvalidValue(f"workers is {workers}, expected 1 or more")
     planned = plan_patches(patches, layout, seed)
     chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
     num_workers = min(workers or len(os.sched_getaffinity(0)), len(chunks))

@@ -10,6 +10,7 @@ import numpy as np
 from bigearth_pipeline.synth.geography import LANDSCAPES, PRODUCTS, Landscape, Product
 from shards.bands import PATCH_METRES
 from shards.classes import CLASSES, CLC43_TO_19
+from shards.errors import InvalidValue
 
 Layout = Literal["v1", "v2"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
@@ -96,11 +97,13 @@ def plan_patches(patches: int, layout: Layout, seed: int) -> list[SynthPatch]:
         ValueError: the number, the layout or the seed is out of range.
     """
     if not 1 <= patches <= MAX_PATCHES:
-        raise ValueError(f"patches is {patches}, expected 1 to {MAX_PATCHES} (the places in {len(PRODUCTS)} products)")
+        raise InvalidValue(
+            f"patches is {patches}, expected 1 to {MAX_PATCHES} (the places in {len(PRODUCTS)} products)"
+        )
     if layout not in LAYOUTS:
-        raise ValueError(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
+        raise InvalidValue(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
     if seed < 0:
-        raise ValueError(f"seed is {seed}, expected 0 or more")
+        raise InvalidValue(f"seed is {seed}, expected 0 or more")
     free = [list(_source(seed, _PLACE, i).permutation(CELLS * CELLS)) for i in range(len(PRODUCTS))]
     planned = [_plan_patch(number, layout, free, _source(seed, _CONTENT, number)) for number in range(patches)]
     return sorted(planned, key=lambda patch: patch.name)

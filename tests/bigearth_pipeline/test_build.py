@@ -174,7 +174,7 @@ def test_killed_at_random_and_resumed_gives_the_same_bytes(
                 shards.open(out)
     assert kills
     # What a kill between write and rename leaves behind.
-    (out / ".train-00001.tar.99999.part").write_bytes(b"half a shard")
+    (out / ".train-00001.tar.host.99999.0123abcd.part").write_bytes(b"half a shard")
     summary = build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=16, format=store_format)
     assert summary.built < 300
     assert contents(out) == contents(tmp_path / "whole")

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from shards import Store
+from shards.errors import InvalidValue
 from trainer.data.order import Kind
 from trainer.data.preparation import Backend
 
@@ -51,7 +52,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     count = min(config.patches or 16_384, len(train))
     count -= count % config.batch_size
     if not count:
-        raise ValueError(
+        raise InvalidValue(
             f"{store.folder} has {len(train)} train patches and {config.patches or 'all'} of them are asked for, "
             f"expected at least {config.batch_size}, a batch"
         )

@@ -132,12 +132,14 @@ def bench_train(
 
 def _check_name(path: Path | None, suffix: str) -> None:
     """Raise if a result could not be written later, before minutes are spent on it."""
+    from shards.errors import InvalidValue
+
     if path is None:
         return
     if path.suffix != suffix:
-        raise ValueError(f"{path} ends in {path.suffix or 'nothing'}, expected {suffix}")
+        raise InvalidValue(f"{path} ends in {path.suffix or 'nothing'}, expected {suffix}")
     if not path.absolute().parent.is_dir():
-        raise ValueError(f"{path.absolute().parent} is no folder, expected one for {path.name}")
+        raise InvalidValue(f"{path.absolute().parent} is no folder, expected one for {path.name}")
 
 
 @contextmanager

@@ -146,13 +146,14 @@ def _train(options: dict[str, Any], given: set[str]) -> "tuple[Result | None, Pa
 def _config(options: dict[str, Any], given: set[str]) -> "TrainConfig":
     from dataclasses import replace
 
+    from shards.errors import InvalidValue
     from trainer.data.augment import RECIPES
     from trainer.data.bands import BandSelection
     from trainer.training.config import RUN_RECIPES, TrainConfig
 
     for name, what in (("data", "the folder of the shards, DIR"), ("out", "a folder for the run, --out RUN")):
         if options[name] is None:
-            raise ValueError(f"{what}, is missing")
+            raise InvalidValue(f"{what}, is missing")
     recipe = options.pop("recipe")
     parts = {name: options.pop(name) for name in _AUGMENTATION}
     options["augmentation"] = RECIPES[options.pop("augment")]

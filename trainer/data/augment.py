@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.errors import InvalidValue
 from trainer.data.batch import CELLS, Draws
 from trainer.data.draws import key, splitmix64
 
@@ -60,25 +61,25 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.turn not in TURNS:
-            raise ValueError(f"turn is {self.turn!r}, expected one of {', '.join(TURNS)}")
+            raise InvalidValue(f"turn is {self.turn!r}, expected one of {', '.join(TURNS)}")
         if self.crop not in CROPS:
-            raise ValueError(f"crop is {self.crop!r}, expected one of {', '.join(CROPS)}")
+            raise InvalidValue(f"crop is {self.crop!r}, expected one of {', '.join(CROPS)}")
         if not 1 <= self.crop_pad < CELLS:
-            raise ValueError(f"crop_pad is {self.crop_pad}, expected 1 to {CELLS - 1} cells")
+            raise InvalidValue(f"crop_pad is {self.crop_pad}, expected 1 to {CELLS - 1} cells")
         for what, (low, high) in (("crop_scale", self.crop_scale), ("erase_area", self.erase_area)):
             if not 0 < low <= high <= 1:
-                raise ValueError(
+                raise InvalidValue(
                     f"{what} is {low} to {high}, expected shares above 0 and up to 1, the smaller one first"
                 )
         if not 0 <= self.gain < 1:
-            raise ValueError(f"gain is {self.gain}, expected 0 or more and less than 1")
+            raise InvalidValue(f"gain is {self.gain}, expected 0 or more and less than 1")
         if not 0 <= self.band_dropout < 1:
-            raise ValueError(f"band_dropout is {self.band_dropout}, expected a probability below 1")
+            raise InvalidValue(f"band_dropout is {self.band_dropout}, expected a probability below 1")
         if not 0 <= self.erase <= 1:
-            raise ValueError(f"erase is {self.erase}, expected a probability")
+            raise InvalidValue(f"erase is {self.erase}, expected a probability")
         for what in ("offset", "mixup", "cutmix"):
             if not (math.isfinite(getattr(self, what)) and getattr(self, what) >= 0):
-                raise ValueError(f"{what} is {getattr(self, what)}, expected a number from 0")
+                raise InvalidValue(f"{what} is {getattr(self, what)}, expected a number from 0")
 
     @property
     def fields(self) -> frozenset[str]:
@@ -99,7 +100,7 @@ class Augmentation:
         drawn = {field.name for field in fields(draws) if getattr(draws, field.name) is not None}
         if drawn != self.fields:
             found, expected = (", ".join(sorted(names)) or "nothing" for names in (drawn, self.fields))
-            raise ValueError(f"a batch has draws of {found}, expected {expected}")
+            raise InvalidValue(f"a batch has draws of {found}, expected {expected}")
 
 
 RECIPES: Final[dict[str, Augmentation]] = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shards.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
+from shards.errors import InvalidValue
 
 BAND_SETS: Final[dict[str, tuple[str, ...]]] = {
     "all": BANDS,
@@ -28,14 +29,14 @@ class BandSelection:
 
     def __post_init__(self) -> None:
         if not self.names:
-            raise ValueError("no band is selected")
+            raise InvalidValue("no band is selected")
         for i, name in enumerate(self.names):
             if name not in GROUP_OF:
-                raise ValueError(
+                raise InvalidValue(
                     f"no band {name!r}; there are {', '.join(sorted(BANDS))}, and the sets {', '.join(BAND_SETS)}"
                 )
             if name in self.names[:i]:
-                raise ValueError(f"band {name} is selected twice")
+                raise InvalidValue(f"band {name} is selected twice")
 
     @classmethod
     def parse(cls, text: str) -> "BandSelection":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shards.bands import GROUPS
+from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
 from trainer.data.batch import IMAGE_SIZE, Layout
 
@@ -35,7 +36,7 @@ def images_of(bands: tuple[str, ...], layout: Layout) -> tuple[Image, ...]:
         ValueError: the layout is `record`.
     """
     if layout == "record":
-        raise ValueError("layout record has nothing to prepare, expected stacked or native")
+        raise InvalidValue("layout record has nothing to prepare, expected stacked or native")
     if layout == "stacked":
         return (Image("image", bands, tuple(range(len(bands))), IMAGE_SIZE),)
     selection = BandSelection(bands)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store
+from shards.errors import InvalidValue
 from trainer.data import augment
 from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
@@ -94,7 +95,7 @@ class Loader:
             TrainError: the backend is not installed, or cannot do what is asked for.
         """
         if not len(rows):
-            raise ValueError("there are no patches to load")
+            raise InvalidValue("there are no patches to load")
         self.config = config
         self.wait_seconds = 0.0
         self._store = store
@@ -106,7 +107,7 @@ class Loader:
         )
         largest = self.order.largest_part(config.num_ranks)
         if config.layout == "record" and config.augmentation.fields:
-            raise ValueError("records are handed over as they are: layout record allows for no augmentation")
+            raise InvalidValue("records are handed over as they are: layout record allows for no augmentation")
         self._device_records = DeviceRecords(rows, config.device) if config.cache == "gpu" else None
         if config.cache == "ram":
             store.keep_in_memory(rows)
@@ -168,7 +169,7 @@ class Loader:
         """
         for name, expected in self._identity().items():
             if state.get(name) != expected:
-                raise ValueError(f"the state is of a loader with {name} {state.get(name)}, this one has {expected}")
+                raise InvalidValue(f"the state is of a loader with {name} {state.get(name)}, this one has {expected}")
         self.move_to(state["epoch"], state["step"])
 
     def __iter__(self) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from shards import CorruptShard, Manifest
+from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
 
 Method = Literal["standard", "percentile"]
@@ -36,10 +37,10 @@ class Normalisation:
     def __post_init__(self) -> None:
         for what, values in (("means", self.mean), ("centres", self.centre), ("scales", self.scale)):
             if len(values) != len(self.bands):
-                raise ValueError(f"{len(values)} {what}, expected one for each of {len(self.bands)} bands")
+                raise InvalidValue(f"{len(values)} {what}, expected one for each of {len(self.bands)} bands")
         for band, scale in zip(self.bands, self.scale, strict=True):
             if not (math.isfinite(scale) and scale > 0):
-                raise ValueError(f"the scale of {band} is {scale}, expected a number above 0")
+                raise InvalidValue(f"the scale of {band} is {scale}, expected a number above 0")
 
     @classmethod
     def standard(cls, bands: Sequence[str], mean: Sequence[float], std: Sequence[float]) -> "Normalisation":

@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.errors import InvalidValue
 from trainer.data.draws import bits
 
 Kind = Literal["global", "block", "sequential"]
@@ -44,16 +45,16 @@ class SampleOrder:
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 1 or self.rows.dtype != np.int64 or not len(self.rows):
-            raise ValueError(
+            raise InvalidValue(
                 f"rows are {self.rows.dtype} of shape {self.rows.shape}, expected int64 of shape (1 or more,)"
             )
         if self.rows[0] < 0 or (np.diff(self.rows) <= 0).any():
             raise ValueError("rows are not ascending from 0 or more, each once")
         for name, value in (("batch_size", self.batch_size), ("window", self.window)):
             if value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 1")
+                raise InvalidValue(f"{name} is {value}, expected at least 1")
         if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
+            raise InvalidValue(f"kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
         if self.kind == "block" and (self.shards is None or self.shards.shape != self.rows.shape):
             found = "absent" if self.shards is None else f"of shape {self.shards.shape}"
             raise ValueError(f"shards are {found}, expected one for each of {len(self.rows)} rows")
@@ -150,9 +151,9 @@ class Epoch:
 def _cut(length: int, num_rows: int, rank: int, num_ranks: int) -> tuple[int, int]:
     """Return from where to where a rank's part of a batch reaches; parts differ by a pair at most."""
     if not 0 <= rank < num_ranks:
-        raise ValueError(f"rank is {rank}, expected 0 or more and below {num_ranks}, the number of ranks")
+        raise InvalidValue(f"rank is {rank}, expected 0 or more and below {num_ranks}, the number of ranks")
     if num_ranks > num_rows:
-        raise ValueError(f"{num_ranks} ranks share {num_rows} patches, expected at least one patch a rank")
+        raise InvalidValue(f"{num_ranks} ranks share {num_rows} patches, expected at least one patch a rank")
     pairs = -(-length // 2)
     # The last rank gets no fewer pairs than any other, so the one that lacks its second half is no loss to the balance.
     return 2 * (pairs * rank // num_ranks), min(length, 2 * (pairs * (rank + 1) // num_ranks))

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, Protocol
 
 import torch
 
+from shards.errors import InvalidValue
 from trainer.data.augment import Augmentation
 from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
 from trainer.data.normalisation import Normalisation
@@ -53,7 +54,7 @@ class Images:
             ValueError: there is none of that name.
         """
         if backend not in BACKENDS:
-            raise ValueError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+            raise InvalidValue(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
         fused = self.device.type == "cpu" and self.interpolation == "nearest"
         if backend == "numba" and not fused:
             raise TrainError(

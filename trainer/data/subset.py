@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards import SPLITS, Index
+from shards.errors import InvalidValue
 from trainer.data.patch_list import listed_rows
 from trainer.data.stratification import stratified
 from trainer.errors import EmptySubset
@@ -35,7 +36,7 @@ class Subset:
 
             check_condition(self.where)
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction is {self.fraction}, expected above 0 and at most 1")
+            raise InvalidValue(f"fraction is {self.fraction}, expected above 0 and at most 1")
 
 
 def select(

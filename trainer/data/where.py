@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from shards import CLASSES, Index
 from shards.arrow import numpy_values, table_of
+from shards.errors import InvalidValue
 from shards.index import index_schema
 from trainer.data.where_names import unknown_name
 
@@ -100,7 +101,7 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
             # DuckDB keeps the order of rows, unless told otherwise.
             found = connection.sql(f"SELECT (\n{where}\n) IS TRUE AS chosen FROM patches").to_arrow_table()
         except duckdb.Error as err:
-            raise ValueError(f"{named(where)}: {_line(err)}") from err
+            raise InvalidValue(f"{named(where)}: {_line(err)}") from err
         return np.flatnonzero(numpy_values(found["chosen"])).astype(np.int64, copy=False)
 
 
@@ -108,15 +109,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     """Check a condition, and make the view `patches` of a table."""
     nodes = list(_objects(_parse(connection, where)))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
-        raise ValueError(f"{named(where)} holds a query, expected an expression of columns")
+        raise InvalidValue(f"{named(where)} holds a query, expected an expression of columns")
     references = {name.lower() for node in nodes for name in node.get("column_names", [])}
     called = {node["function_name"] for node in nodes if "function_name" in node}
     # SQL calls some functions without brackets, so that they look like columns: `current_date`.
     called |= references - COLUMNS.keys()
     if unstable := called & {name for (name,) in connection.execute(_UNSTABLE).fetchall()}:
-        raise ValueError(f"{named(where)} depends on time or chance by {min(unstable)}, expected columns alone")
+        raise InvalidValue(f"{named(where)} depends on time or chance by {min(unstable)}, expected columns alone")
     if fact := unknown_name(nodes):
-        raise ValueError(f"{named(where)}: {fact}")
+        raise InvalidValue(f"{named(where)}: {fact}")
     connection.register("stored", table.select(_SOURCES))
     columns = ", ".join(f"{definition} AS {name}" for name, definition in COLUMNS.items())
     connection.execute(f"CREATE VIEW patches AS SELECT {columns} FROM stored")
@@ -127,9 +128,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     except duckdb.Error as err:
         unknown = re.search(r'Referenced column "(.+?)" not found', str(err))
         fact = f"there is no column {unknown[1]}; there are {', '.join(COLUMNS)}" if unknown else _line(err)
-        raise ValueError(f"{named(where)}: {fact}") from err
+        raise InvalidValue(f"{named(where)}: {fact}") from err
     if kinds != ["BOOLEAN"]:
-        raise ValueError(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
+        raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
     return frozenset(references & COLUMNS.keys())
 
 
@@ -145,11 +146,11 @@ def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
         tree = json.loads(row[0])
         if tree["error"]:
             fact = tree["error_message"].splitlines()[0]
-            raise ValueError(f"{named(where)} is not a single SQL expression: {fact}")
+            raise InvalidValue(f"{named(where)} is not a single SQL expression: {fact}")
         trees.append((tree["statements"][0]["node"].pop("select_list", []), tree))
     (expressions, around), (_, alone) = trees
     if around != alone or len(expressions) != 1 or expressions[0]["alias"]:
-        raise ValueError(f"{named(where)} is not a single SQL expression")
+        raise InvalidValue(f"{named(where)} is not a single SQL expression")
     expression: dict[str, Any] = expressions[0]
     return expression
 

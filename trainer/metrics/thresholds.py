@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from shards import CLASSES
+from shards.errors import InvalidValue
 
 THRESHOLD: Final = 0.5
 """The threshold of a class for which none is tuned."""
@@ -34,10 +35,10 @@ def predict(logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Te
     by_name = dict.fromkeys(CLASSES, THRESHOLD) if thresholds is None else thresholds
     if set(by_name) != set(CLASSES):
         wrong = ", ".join(sorted(set(by_name) ^ set(CLASSES)))
-        raise ValueError(f"thresholds are expected for the {len(CLASSES)} classes; missing or unknown: {wrong}")
+        raise InvalidValue(f"thresholds are expected for the {len(CLASSES)} classes; missing or unknown: {wrong}")
     for name, value in by_name.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"the threshold of {name} is {value}, expected 0 to 1")
+            raise InvalidValue(f"the threshold of {name} is {value}, expected 0 to 1")
     # As a float64 tensor: against a Python number, torch would compare in the precision of the scores.
     values = torch.tensor([by_name[name] for name in CLASSES], dtype=torch.float64, device=logits.device)
     return probabilities(logits) >= values

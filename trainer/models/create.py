@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shards.errors import InvalidValue
 from trainer.errors import BadCheckpoint
 from trainer.models import timm_models
 from trainer.models.bepnet import PLANS, BepNet
@@ -43,11 +44,13 @@ def create(spec: ModelSpec, *, pretrained: bool = False, weights: Path | None = 
         TrainError: the weights cannot be loaded, or are not this network's.
     """
     if pretrained and weights is not None:
-        raise ValueError(f"both pretrained weights and those of {weights} are asked for, expected one of them")
+        raise InvalidValue(f"both pretrained weights and those of {weights} are asked for, expected one of them")
     model: Classifier
     if spec.name in PLANS:
         if pretrained:
-            raise ValueError(f"there are no published weights of {spec.name}; give a file of them with --weights FILE")
+            raise InvalidValue(
+                f"there are no published weights of {spec.name}; give a file of them with --weights FILE"
+            )
         model = BepNet(spec)
     elif timm_models.is_known(spec.name):
         model = net = TimmClassifier(spec)
@@ -56,7 +59,7 @@ def create(spec: ModelSpec, *, pretrained: bool = False, weights: Path | None = 
     else:
         close = difflib.get_close_matches(spec.name, names(), n=3, cutoff=0.5)
         hint = f", perhaps {' or '.join(close)}" if close else ""
-        raise ValueError(
+        raise InvalidValue(
             f"no model {spec.name!r}{hint}; there are {', '.join(PLANS)} and those that `timm.list_models()` returns"
         )
     if weights is not None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
 
 
@@ -28,7 +29,7 @@ class ModelSpec:
         BandSelection(self.bands)  # Refuses unknown and repeated bands.
         for what, rate in (("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)):
             if not 0 <= rate < 1:
-                raise ValueError(f"{what} is {rate}, expected at least 0 and below 1")
+                raise InvalidValue(f"{what} is {rate}, expected at least 0 and below 1")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ModelSpec":
@@ -40,7 +41,7 @@ class ModelSpec:
         try:
             return cls(**{**values, "bands": tuple(values["bands"])})
         except (KeyError, TypeError) as err:
-            raise ValueError(f"{dict(values)!r} does not describe a model: {err}") from None
+            raise InvalidValue(f"{dict(values)!r} does not describe a model: {err}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from shards import CLASSES
+from shards.errors import InvalidValue
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.models.classifier import Classifier, Features
@@ -162,7 +163,7 @@ def _check_tag(name: str) -> None:
     architecture, _, tag = name.partition(".")
     tags = [full.partition(".")[2] for full in timm.list_models(f"{architecture}.*", pretrained=True)]
     if tag and tag not in tags:
-        raise ValueError(f"timm has no weights {tag!r} of {architecture}; it has {', '.join(tags) or 'none'}")
+        raise InvalidValue(f"timm has no weights {tag!r} of {architecture}; it has {', '.join(tags) or 'none'}")
 
 
 def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
@@ -176,10 +177,10 @@ def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
                 return net, size
             reason = f"it ignores pixels of {size}×{size}"
         except TypeError as err:
-            raise ValueError(f"timm's {spec.name} cannot be built for {spec}: {_shorten(err)}") from err
+            raise InvalidValue(f"timm's {spec.name} cannot be built for {spec}: {_shorten(err)}") from err
         except (RuntimeError, AssertionError, IndexError, ValueError) as err:
             reason = _shorten(err)
-    raise ValueError(
+    raise InvalidValue(
         f"{spec.name} does not take images of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, nor with a frame up to "
         f"{_SIZES[-1]}×{_SIZES[-1]} ({reason}); take a network for any size, such as resnet50 or convnextv2_base"
     )

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from shards.errors import InvalidValue
 from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.bands import BandSelection
 from trainer.data.batch import INTERPOLATIONS, Interpolation
@@ -134,20 +135,20 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "accumulate", "threads", "patience", "max_steps", "save_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 1")
+                raise InvalidValue(f"{name} is {value}, expected at least 1")
         if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed}, expected 0 to 2**63 - 1")
+            raise InvalidValue(f"seed is {self.seed}, expected 0 to 2**63 - 1")
         # Not `<= 0`: a comparison with NaN is false, and NaN must not pass.
         for name in ("lr", "clip", "max_minutes", "save_minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} is {value}, expected a number above 0")
+                raise InvalidValue(f"{name} is {value}, expected a number above 0")
         for name in ("drop_rate", "drop_path_rate", "ema"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 0 and less than 1")
+                raise InvalidValue(f"{name} is {value}, expected at least 0 and less than 1")
         if self.pretrained and self.weights:
-            raise ValueError("pretrained and weights are two places to take weights from; name one")
+            raise InvalidValue("pretrained and weights are two places to take weights from; name one")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -177,7 +178,7 @@ class TrainConfig:
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+        raise InvalidValue(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
 
 
 REBEN: Final[dict[str, Any]] = {

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from shards.errors import InvalidValue
+
 
 class Ema:
     """Exponential moving average of a model's parameters and buffers, updated after every step.
@@ -30,7 +32,7 @@ class Ema:
             decay: share of the average that an update keeps, 0 to less than 1.
         """
         if not 0 <= decay < 1:
-            raise ValueError(f"the decay of the average is {decay}, expected 0 to less than 1")
+            raise InvalidValue(f"the decay of the average is {decay}, expected 0 to less than 1")
         self.model = deepcopy(model).requires_grad_(False).eval()
         self.num_updates = 0
         self._decay = decay

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from shards.errors import InvalidValue
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.training import run_folder
 from trainer.training.checkpoint import Checkpoint
@@ -72,7 +73,7 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         ValueError: an option would change what the run does.
     """
     if not changes.keys() <= RESUMABLE:
-        raise ValueError(f"{', '.join(sorted(changes.keys() - RESUMABLE))} cannot change when a run is resumed")
+        raise InvalidValue(f"{', '.join(sorted(changes.keys() - RESUMABLE))} cannot change when a run is resumed")
     config = replace(TrainConfig.read(folder), out=folder, **changes)
     path = folder / run_folder.LAST
     if not path.exists():

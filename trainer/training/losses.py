@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from shards import CLASSES
+from shards.errors import InvalidValue
 
 LossName = Literal["bce", "asymmetric", "focal"]
 LOSSES: Final[tuple[LossName, ...]] = ("bce", "asymmetric", "focal")
@@ -51,13 +52,13 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         if self.name not in LOSSES:
-            raise ValueError(f"no loss {self.name!r}; there are {', '.join(LOSSES)}")
+            raise InvalidValue(f"no loss {self.name!r}; there are {', '.join(LOSSES)}")
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing is {self.label_smoothing}, expected 0 to less than 1")
+            raise InvalidValue(f"label_smoothing is {self.label_smoothing}, expected 0 to less than 1")
         if not 1 <= self.max_positive_weight < math.inf:
-            raise ValueError(f"max_positive_weight is {self.max_positive_weight}, expected at least 1")
+            raise InvalidValue(f"max_positive_weight is {self.max_positive_weight}, expected at least 1")
         if self.positive_weights and self.name != "bce":
-            raise ValueError(f"positive_weights go with the loss bce, not with {self.name}")
+            raise InvalidValue(f"positive_weights go with the loss bce, not with {self.name}")
 
 
 def create(config: LossConfig, class_counts: Mapping[str, int], count: int, device: torch.device | str = "cpu") -> Loss:
@@ -100,7 +101,7 @@ def positive_weights(class_counts: Mapping[str, int], count: int, cap: float) ->
     for name in CLASSES:
         positives = class_counts[name]
         if not 0 <= positives <= count:
-            raise ValueError(f"{name} is in {positives} patches, expected 0 to {count}, which is all of them")
+            raise InvalidValue(f"{name} is in {positives} patches, expected 0 to {count}, which is all of them")
         ratio = (count - positives) / positives if positives else 1.0
         # A class that most patches have needs no help, and must not lose its positives if all have it.
         weights.append(min(max(ratio, 1.0), cap))

@@ -8,6 +8,8 @@ from timm.optim.lamb import Lamb
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from shards.errors import InvalidValue
+
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 OPTIMIZERS: Final[tuple[OptimizerName, ...]] = ("adamw", "sgd", "lamb")
 
@@ -38,16 +40,16 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
-            raise ValueError(f"no optimizer {self.name!r}; there are {', '.join(OPTIMIZERS)}")
+            raise InvalidValue(f"no optimizer {self.name!r}; there are {', '.join(OPTIMIZERS)}")
         # Not `<= 0`: a comparison with NaN is false, and NaN must not pass.
         if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}, expected a number above 0")
+            raise InvalidValue(f"lr is {self.lr}, expected a number above 0")
         if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay is {self.weight_decay}, expected a number of at least 0")
+            raise InvalidValue(f"weight_decay is {self.weight_decay}, expected a number of at least 0")
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is {self.momentum}, expected 0 to less than 1")
+            raise InvalidValue(f"momentum is {self.momentum}, expected 0 to less than 1")
         if self.decay not in DECAYS:
-            raise ValueError(f"decay is {self.decay!r}, expected {' or '.join(DECAYS)}")
+            raise InvalidValue(f"decay is {self.decay!r}, expected {' or '.join(DECAYS)}")
 
 
 def create(config: OptimizerConfig, model: nn.Module) -> Optimizer:

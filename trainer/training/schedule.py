@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from shards.errors import InvalidValue
+
 ScheduleName = Literal["cosine", "constant", "step"]
 SCHEDULES: Final[tuple[ScheduleName, ...]] = ("cosine", "constant", "step")
 
@@ -38,14 +40,14 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
-            raise ValueError(f"no schedule {self.name!r}; there are {', '.join(SCHEDULES)}")
+            raise InvalidValue(f"no schedule {self.name!r}; there are {', '.join(SCHEDULES)}")
         if self.warmup_steps is not None and self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}, expected at least 0")
+            raise InvalidValue(f"warmup_steps is {self.warmup_steps}, expected at least 0")
         for name in ("start_factor", "final_factor", "gamma"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 to 1")
+                raise InvalidValue(f"{name} is {getattr(self, name)}, expected 0 to 1")
         if self.step_epochs < 1:
-            raise ValueError(f"step_epochs is {self.step_epochs}, expected at least 1")
+            raise InvalidValue(f"step_epochs is {self.step_epochs}, expected at least 1")
 
     def warmup(self, num_steps: int) -> int:
         """Return the steps of warm-up in a run of `num_steps`; if they are as many, it never gets out of it."""

@@ -1,0 +1,97 @@
+"""Opening files that must be regular ones.
+
+A named pipe blocks whoever opens it, `/dev/zero` has no end, and a folder cannot be read: each fails here at once, with
+an `OSError` whose `strerror` says what the path is.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO, Final
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+"""For `os.open`: never waits for the writer of a pipe. On a regular file O_NONBLOCK changes nothing (open(2))."""
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """Return a descriptor of a regular file, open for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, OPEN_FLAGS)
+    try:
+        check_regular(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_regular(descriptor: int, path: str | os.PathLike[str]) -> os.stat_result:
+    """Return the status of an open file.
+
+    Args:
+        descriptor: of the file.
+        path: of the file, for the error.
+
+    Raises:
+        OSError: it is no regular file.
+    """
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file", os.fspath(path))
+    return status
+
+
+def open_regular_file(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Return a regular file, open for reading as `open(path, "rb")` opens it.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    return os.fdopen(open_regular(path), "rb")
+
+
+def read_regular(path: str | os.PathLike[str], at_most: int) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: of the file.
+        at_most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is longer.
+    """
+    with open_regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # Asked first, so that a sparse file of terabytes is not read up to the limit.
+        content = file.read(at_most + 1) if size <= at_most else b""
+        if size > at_most or len(content) > at_most:
+            size = max(size, len(content))
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {at_most:,}", os.fspath(path))
+        return content
+
+
+def resolve_inside(folder: Path, relative: str) -> Path | None:
+    """Return the path of a file of a folder; None if the name leads out of it, be it by a symbolic link.
+
+    Args:
+        folder: the folder.
+        relative: a name from a file that anyone may have written.
+    """
+    if not relative or "\0" in relative or Path(relative).is_absolute() or ".." in Path(relative).parts:
+        return None
+    path = folder / relative
+    root = folder.resolve()
+    # The last part may be absent; a link, absent or not, counts as what it leads to.
+    return path if path.resolve() != root and path.resolve().is_relative_to(root) else None

@@ -1,0 +1,56 @@
+"""What a command prints about an error: one line for those that people can mend, a traceback for bugs."""
+
+import errno
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from shards.errors import BepError
+
+# C0 and C1 controls except the newline, DEL, surrogates that stand for undecodable bytes, and the characters that
+# change the direction of text (Unicode Standard Annex 9), which can make a line read as another.
+_CONTROLS: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_HINTS: Final = {
+    errno.ENOSPC: "make room on the disk and run the same command again",
+    errno.EDQUOT: "make room in your quota and run the same command again",
+    errno.EROFS: "name a folder on a disk that can be written to",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EIO: "the disk or the network reports an error; look at the system's log",
+}
+
+
+def printable(text: str) -> str:
+    """Return a text with each control character as its escape, so that text from files cannot steer a terminal."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def one_line(err: BaseException) -> str | None:
+    """Return what people are shown of an error; None if it is a bug.
+
+    Errors of this program (`BepError`) say what is wrong. An error of the operating system is a fact about the machine;
+    it names its file, if it has one.
+    """
+    if isinstance(err, BepError):
+        return printable(" ".join(str(err).split("\n")))
+    if isinstance(err, OSError) and err.errno is not None and err.errno != errno.EPIPE:
+        where = "" if err.filename is None else f"{_name(err.filename)}: "
+        hint = f"; {_HINTS[err.errno]}" if err.errno in _HINTS else ""
+        return printable(f"{where}{err.strerror}{hint}")
+    return None
+
+
+def bug_report() -> str:
+    """Return the line that follows the traceback of a bug."""
+    try:
+        ours = version("bigearth-pipeline")
+    except PackageNotFoundError:
+        ours = "not installed"
+    return (
+        "This is a bug of bep. Please report it with the command and the lines above "
+        f"(bep {ours}, Python {platform.python_version()}, {platform.platform()})."
+    )
+
+
+def _name(filename: object) -> str:
+    return filename.decode(errors="backslashreplace") if isinstance(filename, bytes) else str(filename)
