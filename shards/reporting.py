@@ -8,9 +8,9 @@ from typing import Final
 
 from shards.errors import BepError
 
-# C0 and C1 controls except the newline, DEL, surrogates that stand for undecodable bytes, and the characters that
+# C0 and C1 controls, DEL, surrogates that stand for undecodable bytes, and the characters that
 # change the direction of text (Unicode Standard Annex 9), which can make a line read as another.
-_CONTROLS: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _HINTS: Final = {
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
@@ -21,7 +21,10 @@ _HINTS: Final = {
 
 
 def printable(text: str) -> str:
-    """Return a text with each control character as its escape, so that text from files cannot steer a terminal."""
+    """Return a text with each control character, line ends too, as its escape.
+
+    So text from files neither steers a terminal nor passes for a line of its own.
+    """
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
@@ -32,7 +35,7 @@ def one_line(err: BaseException) -> str | None:
     it names its file, if it has one.
     """
     if isinstance(err, BepError):
-        return printable(" ".join(str(err).split("\n")))
+        return printable(" ".join(str(err).splitlines()))
     if isinstance(err, OSError) and err.errno is not None and err.errno != errno.EPIPE:
         where = "" if err.filename is None else f"{_name(err.filename)}: "
         hint = f"; {_HINTS[err.errno]}" if err.errno in _HINTS else ""

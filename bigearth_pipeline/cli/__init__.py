@@ -1,5 +1,7 @@
 """The `bep` command: each subcommand in a file of its own, imported only when it is called."""
 
+import sys
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -27,3 +29,7 @@ _COMMANDS: Final = {
 @click.version_option(package_name="bigearth-pipeline", prog_name="bep")
 def main() -> None:
     """BigEarthNet from GeoTIFFs to shards, and CNNs trained on them."""
+    # A terminal or a pipe that cannot encode "→" must not end a command whose work is done.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -167,13 +167,13 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     from rich.table import Table
 
     from bigearth_pipeline.build import UNMATCHED
-    from bigearth_pipeline.cli.console import human_bytes, print_table
+    from bigearth_pipeline.cli.console import echo, human_bytes, print_table
 
     manifest = summary.manifest
     if summary.finished_before:
-        click.echo(f"{out} is finished already: nothing to do")
+        echo(f"{out} is finished already: nothing to do")
     # Not the title of the table, which would break a long path into lines.
-    click.echo(f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
+    echo(f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
     table = Table()
     table.add_column("")
     table.add_column("patches", justify="right")
@@ -188,12 +188,12 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
     ratio = manifest.source_bytes / manifest.size_bytes
-    click.echo(
+    echo(
         f"{human_bytes(manifest.source_bytes)} of GeoTIFFs → {human_bytes(manifest.size_bytes)} of shards "
         f"(ratio {ratio:.2f})"
     )
     if summary.built:
         patches = "1 patch" if summary.built == 1 else f"{summary.built:,} patches"
         rate, steady = summary.built / summary.seconds, summary.built / summary.build_seconds
-        click.echo(f"{patches} in {summary.seconds:.1f} s: {rate:,.0f} patches/s ({steady:,.0f} without start and end)")
-    click.echo(f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first")
+        echo(f"{patches} in {summary.seconds:.1f} s: {rate:,.0f} patches/s ({steady:,.0f} without start and end)")
+    echo(f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first")

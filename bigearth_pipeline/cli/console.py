@@ -5,7 +5,8 @@ import time
 from types import TracebackType
 from typing import Any, Final
 
-from rich.console import Console
+import click
+from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +20,27 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from shards.reporting import printable
+
 _LINE_EVERY: Final = 10.0  # seconds
+
+
+class Console(RichConsole):
+    """A console without markup, on which text from files cannot steer the terminal."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Take the settings of rich's console."""
+        # Paths can hold brackets, which would be markup.
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Return a text with its control characters as escapes; rich calls this for every string."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **settings)
+
+
+def echo(text: str) -> None:
+    """Print a line to stdout, control characters as escapes."""
+    click.echo(printable(text))
 
 
 class _RateColumn(ProgressColumn):
@@ -36,8 +57,7 @@ class PatchProgress:
 
     def __init__(self, title: str) -> None:
         self._title = title
-        # Without markup, since paths can hold brackets.
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._task: Any = None
         self._lock = threading.Lock()
@@ -101,8 +121,7 @@ class PatchProgress:
 def print_table(table: Table) -> None:
     """Print a table to stdout; without a terminal it is as wide as it needs to be."""
     width = None if (console := Console()).is_terminal else max(console.width, 160)
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
-    console.print(table)
+    Console(width=width).print(table)
 
 
 def human_bytes(size: float) -> str:

@@ -28,19 +28,19 @@ def inspect(folder: Path, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(asdict(manifest)))
             return
-        from bigearth_pipeline.cli.console import human_bytes, print_table
+        from bigearth_pipeline.cli.console import echo, human_bytes, print_table
 
-        click.echo(
+        echo(
             f"{folder}: BigEarthNet {manifest.source_version}, {manifest.count:,} patches in "
             f"{len(manifest.shards):,} {manifest.format} shards of up to {manifest.patches_per_shard:,}, "
             f"{manifest.codec}, seed {manifest.seed}"
         )
-        click.echo(
+        echo(
             f"{human_bytes(manifest.size_bytes)}, {manifest.size_bytes / manifest.count / 1000:.1f} kB a patch, "
             f"from {human_bytes(manifest.source_bytes)} of GeoTIFFs"
         )
         for reason, count in manifest.left_out.items():
-            click.echo(f"left out: {count:,} × {reason}")
+            echo(f"left out: {count:,} × {reason}")
         print_table(_class_table(manifest))
         for name, split in manifest.splits.items():
             print_table(_statistics_table(name, split))

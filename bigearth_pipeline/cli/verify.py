@@ -27,7 +27,7 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
         import json
         from dataclasses import asdict
 
-        from bigearth_pipeline.cli.console import PatchProgress, human_bytes
+        from bigearth_pipeline.cli.console import PatchProgress, echo, human_bytes
         from bigearth_pipeline.config import default_workers
         from bigearth_pipeline.verify import verify_store
 
@@ -44,11 +44,11 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
             click.echo(json.dumps(asdict(findings)))
         else:
             for problem in findings.problems:
-                click.echo(problem)
+                echo(problem)
             if not findings.problems:
                 checked = f"{findings.patches:,} patches, {human_bytes(findings.bytes_read)} checked"
                 compared = f", {findings.compared:,} equal to their GeoTIFFs bit for bit" if against else ""
-                click.echo(f"{folder} is sound: {checked}{compared}")
+                echo(f"{folder} is sound: {checked}{compared}")
     if findings.problems:
         number = len(findings.problems)
         raise click.ClickException(f"{folder} has {number} problem{'s' if number > 1 else ''}")

@@ -145,7 +145,10 @@ def _check_name(path: Path | None, suffix: str) -> None:
 @contextmanager
 def _watching(what: str) -> Iterator[Callable[[str], None]]:
     """Give a function that shows what is measured now: at once on a terminal, every ten seconds in a log."""
+    from shards.reporting import printable
+
     shown = time.monotonic()
+    what = printable(what)
 
     def watch(text: str) -> None:
         nonlocal shown

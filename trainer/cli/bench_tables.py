@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from trainer.bench.loader import LoaderBench
@@ -15,6 +13,7 @@ from trainer.bench.predict import Epoch
 from trainer.bench.read_stages import READ
 from trainer.bench.titles import TITLES
 from trainer.bench.train_result import COLD, FED, LOADER, RESIDENT, TrainBench
+from trainer.cli.terminal import echo, wide_console
 
 _IMAGES: Final = {"stacked": "images at 10 m", "native": "native images", "steps": "steps"}
 _TRAIN: Final = {
@@ -28,7 +27,7 @@ _TRAIN: Final = {
 def print_loader(folder: Path, found: LoaderBench) -> None:
     """Print the rates of a store, and what follows from them."""
     config, where = found.config, found.environment
-    click.echo(
+    echo(
         f"{folder}: {found.store['format']}, {found.store['codec']}, {config['patches']:,} patches in batches of "
         f"{config['batch_size']}, order {config['order']}, {config['threads']} threads, {where['cpu']}, "
         f"{where['device']}, store on {where['store_file_system']}"
@@ -44,9 +43,9 @@ def print_loader(folder: Path, found: LoaderBench) -> None:
             table.add_row(title.text, title.cache, *_numbers(rate), f"{rate.median * size / 1e9:.2f}")
     _print(table)
     if found.warm_share < 0.99:
-        click.echo(f"only {found.warm_share:.0%} of the records' pages stayed in the page cache: warm is not all warm")
-    click.echo(f"records reach {found.share_of_bound:.0%} of {TITLES[found.bound].text}")
-    click.echo(
+        echo(f"only {found.warm_share:.0%} of the records' pages stayed in the page cache: warm is not all warm")
+    echo(f"records reach {found.share_of_bound:.0%} of {TITLES[found.bound].text}")
+    echo(
         f"{found.store['bytes_per_patch'] / 1e3:.1f} kB a stored record; GB/s are of decoded records, except of reading"
     )
     _print_epochs(found.epochs, {name: _full(name) for name in TITLES}, where["store_file_system"])
@@ -55,7 +54,7 @@ def print_loader(folder: Path, found: LoaderBench) -> None:
 def print_train(folder: Path, found: TrainBench) -> None:
     """Print the rates of the steps, and what follows from them."""
     config, where = found.config, found.environment
-    click.echo(
+    echo(
         f"{folder}: {config['model']}, {config['parameters'] / 1e6:.1f} M parameters, "
         f"batches of {config['batch_size']}, {config['precision']}, cache {config['cache']}, {where['device']}, "
         f"{where['cpu']}, {config['threads']} threads"
@@ -68,13 +67,13 @@ def print_train(folder: Path, found: TrainBench) -> None:
         table.add_row(_TRAIN[name], "", "", "", why_not)
     _print(table)
     idle = "" if found.idle_share is None else f"the GPU had no step to work on {found.idle_share:.1%} of the time, "
-    click.echo(
+    echo(
         f"saturation {found.saturation:.1%}; {idle}the training thread waited for the loader {found.wait_share:.1%} of "
         f"the time, and the loop itself cost {found.other_share:.2%}"
     )
     if found.memory_bytes is not None:
-        click.echo(f"{found.memory_bytes / 1e9:.1f} GB of device memory")
-    click.echo(found.advice)
+        echo(f"{found.memory_bytes / 1e9:.1f} GB of device memory")
+    echo(found.advice)
     _print_epochs(found.epochs, _TRAIN, where["store_file_system"], with_best=False)
 
 
@@ -118,9 +117,7 @@ def _numbers(rate: Rate) -> Iterable[str]:
 
 
 def _print(table: Table) -> None:
-    """Print a table to stdout; without a terminal it is as wide as it needs to be."""
-    width = None if (console := Console()).is_terminal else max(console.width, 200)
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+    wide_console(200).print(table)
 
 
 def _duration(seconds: float) -> str:

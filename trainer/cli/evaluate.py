@@ -28,9 +28,8 @@ def evaluate(run: Path, as_json: bool, **options: object) -> None:
     split.
     """
     with reported():
-        from rich.console import Console
-
         from trainer.cli.results import print_results
+        from trainer.cli.terminal import Console, echo
         from trainer.training.display import open_progress
         from trainer.training.evaluation import EvaluationConfig, evaluate_run
 
@@ -40,4 +39,4 @@ def evaluate(run: Path, as_json: bool, **options: object) -> None:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
     print_results(f"{options['split']}, epoch {found.epoch}", found.metrics)
-    click.echo(f"written to {found.path}")
+    echo(f"written to {found.path}")

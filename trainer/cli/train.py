@@ -127,8 +127,7 @@ def _train(options: dict[str, Any], given: set[str]) -> "tuple[Result | None, Pa
     """Run and return the result, None for a process of the run that has nothing to say."""
     import os
 
-    from rich.console import Console
-
+    from trainer.cli.terminal import Console
     from trainer.training import loop
     from trainer.training.display import open_progress
 
@@ -167,13 +166,15 @@ def _config(options: dict[str, Any], given: set[str]) -> "TrainConfig":
 
 
 def _print(result: "Result", folder: Path, as_json: bool) -> None:
+    from shards.reporting import printable
     from trainer.cli.results import print_results
+    from trainer.cli.terminal import echo
     from trainer.training import run_folder
 
     stopped = result.stopped_by
     if stopped is not None:
         why = "Interrupted" if stopped.name == "SIGNAL" else "The time is up"
-        click.echo(f"{why}: the state is saved; go on with: bep train --resume {folder}", err=True)
+        click.echo(f"{why}: the state is saved; go on with: bep train --resume {printable(str(folder))}", err=True)
     if as_json:
         splits = {
             name: values and values.to_json()
@@ -186,4 +187,4 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
         if metrics is not None:
             print_results(f"{name}, epoch {result.best_epoch}", metrics)
     if result.best_epoch is not None:
-        click.echo(f"best checkpoint: {folder / run_folder.BEST}")
+        echo(f"best checkpoint: {folder / run_folder.BEST}")

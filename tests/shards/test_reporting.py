@@ -1,0 +1,62 @@
+"""What people are shown of errors, and what of text from files."""
+
+import errno
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bigearth_pipeline.errors
+import shards.errors
+import trainer.errors
+from shards.errors import BepError, CorruptShard
+from shards.reporting import bug_report, one_line, printable
+
+_STEERING = ("\x1b[2J", "\x9b31m", "\x07", "\r", "\n", "\x7f", "\u202e", "\u2066", "\x1b]0;title\x07", "\udc9b")
+
+
+@given(st.text(st.one_of(st.sampled_from("\x1b\x9b\r\n\x07\u202e\udc80"), st.characters())))
+def test_nothing_printable_steers_a_terminal(text: str) -> None:
+    """A control character that reaches a terminal can hide, forge or overwrite what it shows."""
+    shown = printable(text)
+    shown.encode()
+    assert not any(unicodedata.category(character) in ("Cc", "Cs") for character in shown)
+    assert not any(unicodedata.bidirectional(c) in ("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI") for c in shown)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
+def test_other_text_stays_as_it_is(text: str) -> None:
+    """Names with accents, arrows and dashes are not mangled."""
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize("steering", _STEERING)
+def test_errors_are_one_harmless_line(steering: str) -> None:
+    """An error quotes names from files."""
+    for err in (CorruptShard(f"patch {steering} is damaged"), OSError(errno.ENOENT, "No such file", f"a{steering}b")):
+        line = one_line(err)
+        assert line is not None
+        assert steering not in line
+        assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", [bigearth_pipeline.errors, shards.errors, trainer.errors])
+def test_every_error_class_is_for_people(module: object) -> None:
+    """An error outside the family would be shown as a bug."""
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    assert kinds
+    assert all(issubclass(kind, BepError) for kind in kinds)
+
+
+@pytest.mark.parametrize("bug", [ValueError("x"), KeyError("x"), RuntimeError("x"), RecursionError(), OSError("x")])
+def test_a_bug_is_no_line(bug: Exception) -> None:
+    """What this program did not foresee must keep its traceback, or nobody can mend it."""
+    assert one_line(bug) is None
+    assert "bug" in bug_report()
+
+
+def test_a_full_disk_says_what_to_try() -> None:
+    """The commonest failure of long work."""
+    line = one_line(OSError(errno.ENOSPC, "No space left on device", "/data/out"))
+    assert line == "/data/out: No space left on device; make room on the disk and run the same command again"
