@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards import RECORD_VALUES, Store
+from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
 from trainer.data import augment
 from trainer.data.augment import RECIPES, Augmentation
@@ -47,7 +47,7 @@ class LoaderConfig:
         cache: where records are kept after they were read once: `none`, `ram` or `gpu`.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
-        verify: compare every record that is read with its checksum.
+        verify: which records to compare with their checksums, see `shards.Store`.
     """
 
     batch_size: int
@@ -61,7 +61,7 @@ class LoaderConfig:
     cache: Tier = "none"
     rank: int = 0
     num_ranks: int = 1
-    verify: bool = False
+    verify: Verify = "first"
 
 
 class Loader:
