@@ -3,9 +3,7 @@
 import functools
 import multiprocessing
 import os
-import tempfile
 import zlib
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,26 +17,14 @@ from shards.bands import RECORD_VALUES
 from shards.index import PARTS
 from shards.mapped import map_in_memory
 from tests import bitpack_reference, faults
-from tests.shards.conftest import opened_files, replace_index, shard_files
+from tests.shards.conftest import opened_files, read_rows, replace_index, shard_files
 
-SHM = "/dev/shm"
 DECODERS = {
     "blosc-lz4": lambda data: np.frombuffer(blosc.decompress(data), np.uint16),
     "bitpack": functools.cache(bitpack_reference.decode),
     "raw": lambda data: np.frombuffer(data, np.uint16),
 }
 FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in tmpfs."""
-    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    kinds = [kind.split()[0] for mount, kind in mounts if mount.split()[4] == SHM]
-    if kinds[-1:] != ["tmpfs"]:
-        pytest.skip(f"{SHM} is no tmpfs")
-    with tempfile.TemporaryDirectory(dir=SHM, prefix="bep-test-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
@@ -52,11 +38,6 @@ def on_disk(request: pytest.FixtureRequest) -> Path:
 def in_memory(on_disk: Path, memory: Path) -> Path:
     """A copy of it in tmpfs."""
     return faults.copy(on_disk, memory / "store")
-
-
-def read_rows(store: shards.Store, rows: object, **options: bool) -> np.ndarray:
-    rows = np.asarray(rows)
-    return store.read_into(rows, np.zeros((len(rows), RECORD_VALUES), np.uint16), **options)
 
 
 def mapped_paths(folder: Path) -> set[str]:
