@@ -62,26 +62,28 @@ def test_every_flipped_bit_is_an_error_at_the_first_reading(copied: tuple[Path, 
             WAYS[way](store, row)
 
 
-@pytest.mark.parametrize("way", list(WAYS))
-def test_a_sound_record_is_checked_once(copied: tuple[Path, dict[str, bool]], way: str) -> None:
+def test_a_sound_record_is_checked_once(copied: tuple[Path, dict[str, bool]]) -> None:
     """Every epoch pays for the check, `always` does not do what it says, or `never` checks."""
     folder, how = copied
-    read = WAYS[way]
-    with shards.open(folder, num_threads=2, **how) as store:
-        path, offset = place(store, 20, 0, 0.9999)  # Pixels, not what the decoder itself would miss.
-        read(store, 20)
-        faults.flip_bit(path, offset)
-        if way in ("fetch", "read_encoded") or store.manifest.codec in ("raw", "bitpack"):
-            read(store, 20)
-            read(store, 20, verify=False)
-        for mode in ("always", True):
-            with pytest.raises(shards.CorruptShard, match=f"{path.name}: .*{store.index.key(20)} has CRC-32C"):
-                read(store, 20, verify=mode)
-    with shards.open(folder, num_threads=2, **how) as store:
-        if way in ("fetch", "read_encoded") or store.manifest.codec in ("raw", "bitpack"):
-            read(store, 20, verify="never")
-        with pytest.raises(shards.CorruptShard, match="has CRC-32C"):
-            read(store, 20)
+    for row, (way, read) in zip((20, 50, 80, 110, 140), WAYS.items(), strict=True):
+        with shards.open(folder, num_threads=2, **how) as store:
+            # Some decoders find damage by themselves.
+            is_silent = way in ("fetch", "read_encoded") or store.manifest.codec == "raw"
+            path, offset = place(store, row, 0, 0.5)
+            damaged = f"{path.name}: .*{store.index.key(row)} has CRC-32C"
+            read(store, row)
+            faults.flip_bit(path, offset)
+            if is_silent:
+                read(store, row)
+                read(store, row, verify=False)
+            for mode in ("always", True):
+                with pytest.raises(shards.CorruptShard, match=damaged):
+                    read(store, row, verify=mode)
+        with shards.open(folder, num_threads=2, **how) as store:
+            if is_silent:
+                read(store, row, verify="never")
+            with pytest.raises(shards.CorruptShard, match=damaged):
+                read(store, row)
 
 
 def test_groups_of_checked_and_unchecked_records(copied: tuple[Path, dict[str, bool]]) -> None:
