@@ -1,6 +1,5 @@
 """Work in a forked process."""
 
-import faulthandler
 import os
 import signal
 from collections.abc import Callable
@@ -12,7 +11,6 @@ def run_in_child(work: Callable[[], object], seconds: float = 60) -> int:
     if process == 0:
         status = 1
         try:
-            faulthandler.dump_traceback_later(seconds / 2)
             signal.alarm(int(seconds))
             work()
             status = 0

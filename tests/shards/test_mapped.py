@@ -241,3 +241,29 @@ def test_lengths_that_are_not_those_of_records(
         with pytest.raises(shards.CorruptShard, match=rf"{store.index.key(5)} (holds|ends after) \d+ bytes"):
             read_rows(store, rows)
         np.testing.assert_array_equal(read_rows(store, np.delete(rows, 5)), np.delete(expected, 5, axis=0))
+
+
+@pytest.mark.parametrize("where", ["mapped", "files"])
+def test_hostile_places_end_in_one_error(in_memory: Path, where: str) -> None:
+    """An offset whose sum with the length wraps is taken for a place in the mapping, and the process ends."""
+    with shards.open(in_memory, num_threads=2, mapped=where == "mapped") as store:
+        rows = np.arange(4, 9)
+        expected = read_rows(store, rows)
+        pieces = store._pieces
+        number = int(pieces.of(np.array([6]))[-1])  # Behind whatever is checked when a store is opened.
+        for values, hostile in (
+            (pieces._offsets, (2**63 - 1, 2**63 - 50_000, -1, -(2**63), 1 << 40)),
+            # Those of uncompressed records are compared when the store is opened.
+            (pieces.lengths, () if store.manifest.codec == "raw" else (-(2**31), -1, 0, 3)),
+        ):
+            sound = int(values[number])
+            for value in hostile:
+                values[number] = value
+                for mode in ("never", "first", "always"):
+                    with pytest.raises(shards.CorruptShard, match=f"the record of {store.index.key(6)} "):
+                        read_rows(store, rows, verify=mode)
+                    with pytest.raises(shards.CorruptShard, match=f"the record of {store.index.key(6)} "):
+                        store.read(6, verify=mode)
+                store.will_read(rows)
+            values[number] = sound
+        np.testing.assert_array_equal(read_rows(store, rows), expected)
