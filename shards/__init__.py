@@ -10,6 +10,7 @@ store.read_into(range(256), out)          # decoded by a thread pool
 import os
 
 from shards.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
+from shards.checks import VERIFY, Verify
 from shards.classes import CLASSES
 from shards.codec import CODECS, record_decoder
 from shards.errors import BepError, CorruptShard, InUse, InvalidValue, NotEnoughMemory, ShardError, UnfinishedStore
@@ -26,6 +27,7 @@ __all__ = [
     "RECORD_BYTES",
     "RECORD_VALUES",
     "SPLITS",
+    "VERIFY",
     "BepError",
     "CorruptShard",
     "InUse",
@@ -37,11 +39,12 @@ __all__ = [
     "ShardError",
     "Store",
     "UnfinishedStore",
+    "Verify",
     "open",
     "record_decoder",
 ]
 
 
-def open(folder: str | os.PathLike[str], *, num_threads: int | None = None) -> Store:
+def open(folder: str | os.PathLike[str], *, num_threads: int | None = None, mapped: bool = True) -> Store:
     """Open a finished store for reading; see `Store`."""
-    return Store(folder, num_threads=num_threads)
+    return Store(folder, num_threads=num_threads, mapped=mapped)

@@ -72,7 +72,7 @@ class Blosc:
             )
         try:
             blosc.decompress(data, out)
-        except (RuntimeError, ValueError) as err:
+        except (RuntimeError, ValueError, OverflowError) as err:
             raise CorruptShard(f"does not decompress with Blosc ({err})") from err
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import CorruptShard
+from shards.forks import renew_in_children
 from shards.manifest import FileInfo, ShardInfo
 from shards.mapped import MappedFile, map_in_memory
 
@@ -27,28 +28,37 @@ _SAMPLE: Final = 4
 class ShardFiles:
     """The files that hold the parts of patches, each opened when it is first read; safe to share between threads.
 
+    A forked process reads through the descriptors and mappings that it inherits.
+
     Attributes:
         mapped: the opened files that are mapped, by descriptor.
     """
 
-    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int) -> None:
+    def __init__(self, folder: Path, shards: Sequence[ShardInfo], num_parts: int, *, may_map: bool) -> None:
         """Say which files there are.
 
         Args:
             folder: directory of the store.
             shards: as the manifest lists them; the first files of each hold one part each.
             num_parts: stored parts of a patch.
+            may_map: map the files that lie in a memory file system.
         """
+        self._may_map = may_map
         self.mapped: dict[int, MappedFile] = {}
         self._folder = folder
         self._files = [shard.files[:num_parts] for shard in shards]
         self._descriptors = np.full((len(shards), num_parts), -1, np.int64)
         self._num_open = 0
+        # A mapping has a descriptor of its own.
+        _allow_open_files(2 * self._descriptors.size)
+        self.renew_after_fork()
+        renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """See `shards.forks`: the adviser's thread is the parent's."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._adviser: ThreadPoolExecutor | None = None
-        # A mapping has a descriptor of its own.
-        _allow_open_files(2 * self._descriptors.size)
 
     def path(self, shard: int, part: int) -> Path:
         """Return the path of the file of a part."""
@@ -73,7 +83,7 @@ class ShardFiles:
     def _open(self, info: FileInfo) -> int:
         descriptor = _open_checked(self._folder, info)
         self._num_open += 1
-        if (mapped := map_in_memory(descriptor)) is not None:
+        if self._may_map and (mapped := map_in_memory(descriptor)) is not None:
             self.mapped[descriptor] = mapped
         return descriptor
 
@@ -81,8 +91,8 @@ class ShardFiles:
         """Unmap those of some opened files that were cut off since, so that reads of them end in an error.
 
         Call it before the files of a batch are read from their mappings. A file that is cut off while a batch is read
-        still ends the process (SIGBUS). To ask before every piece would make that rarer, not impossible, and costs
-        half of what the mapping saves where a patch has three.
+        still ends the process (SIGBUS); only `may_map=False` rules that out. To ask before every piece would make it
+        rarer, not impossible, and costs half of what the mapping saves where a patch has three.
         """
         for descriptor in np.unique(descriptors).tolist() if self.mapped else ():
             if (mapped := self.mapped.get(descriptor)) is not None and mapped.is_cut_off():
@@ -162,7 +172,7 @@ def _is_cached(descriptor: int, offset: int) -> bool:
     """Return whether a byte can be read without waiting; False if the file system cannot say."""
     try:
         return os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except OSError:
+    except (OSError, OverflowError):  # No file has an offset that only Python's integers can hold.
         return False
 
 

@@ -118,6 +118,29 @@ class PackedInFiles:
         _decode_groups(decode, self.decode_one, out, starts)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """Records in memory that are compared with their checksums just before they are decoded, while the cache has them.
+
+    Attributes:
+        records: where they are.
+        check: compares those of the group that begins with a patch; raises CorruptShard.
+    """
+
+    records: Grouped
+    check: Callable[[int], None]
+
+    def decode(self, out: NDArray[np.uint16], starts: Iterator[int]) -> None:
+        """See `Grouped`."""
+
+        def checked() -> Iterator[int]:
+            for start in starts:
+                self.check(start)
+                yield start
+
+        self.records.decode(out, checked())
+
+
 def _decode_groups(
     decode: Callable[[slice], int], decode_one: DecodeOne, out: NDArray[np.uint16], starts: Iterator[int]
 ) -> None:

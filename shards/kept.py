@@ -10,6 +10,8 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -97,6 +99,15 @@ class KeptRecords:
         except BaseException:
             os.close(descriptor)
             raise
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold what one process at a time can hold, not one thread; a process that ends lets go of it."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
     def want(self, pieces: NDArray[np.int64]) -> None:
         """Mark pieces to be kept; those that are marked already stay as they are."""

@@ -17,37 +17,45 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 
 from shards.bands import RECORD_VALUES
+from shards.checks import Verify, unchecked
 from shards.codec import Bitpack, Blosc, Raw, get_codec
-from shards.errors import CorruptShard, InvalidValue
+from shards.errors import CorruptShard
 from shards.files import ShardFiles
-from shards.grouped import Grouped, PackedInFiles, PackedInMemory, RawRecords
+from shards.grouped import ROWS, Checked, Grouped, PackedInFiles, PackedInMemory, RawRecords
 from shards.index import PARTS, Index
+from shards.keeping import Keeping
 from shards.kept import FOREIGN, KEPT, KeptRecords
 from shards.manifest import INDEX, Manifest
 from shards.mapped import MappedFile
 
-Piece: TypeAlias = tuple[int, int, int, int, int, int, int]
+Piece: TypeAlias = tuple[int, int, int, int, int, int, int, bool]
 """Number; first and last value + 1 in the output; descriptor of the file, -1 if it is in shared memory; offset and
-length in the file; place in shared memory, -1 if it is not to be kept."""
+length in the file; place in shared memory, -1 if it is not to be kept; whether to compare it with its CRC-32C."""
 
 
 class Pieces:
-    """The pieces of a store; safe to share between threads.
+    """The pieces of a store; safe to share between threads, and with forked processes.
 
     Attributes:
         files: the files that hold them.
         shard: (patches,) int32, the shard of each patch by its number in the manifest.
         lengths: (pieces,) int32, encoded bytes.
-        kept: shared memory that some of them are kept in.
+        keeping: shared memory that some of them are kept in.
+        identity: 32 bytes that only stores with the same records share.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, index: Index) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, index: Index, *, may_map: bool) -> None:
         """Take byte ranges and checksums from the index.
+
+        Args:
+            folder: directory of the store.
+            manifest: of the store.
+            index: of the store.
+            may_map: map the files that lie in a memory file system.
 
         Raises:
             CorruptShard: the index does not fit the manifest.
         """
-        self.kept: KeptRecords | None = None
         self._index = index
         self._codec = get_codec(manifest.codec)
         parts = PARTS[manifest.format]
@@ -59,8 +67,8 @@ class Pieces:
             for what in ("offset", "length", "crc32c")
         )
         self._places = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+        self._checked = unchecked(len(self.lengths))
         self._check_raw_lengths(folder)
-        self._lock = threading.Lock()
         self._scratch = threading.local()
         codes, names = index.codes("shard")
         shard_of_name = {shard.name: i for i, shard in enumerate(manifest.shards)}
@@ -68,9 +76,10 @@ class Pieces:
         if unknown:
             raise CorruptShard(f"{folder / INDEX} names shard {unknown[0]}, which the manifest does not list")
         self.shard: NDArray[np.int32] = np.asarray([shard_of_name[name] for name in names], np.int32)[codes]
-        self.files = ShardFiles(folder, manifest.shards, self._num_parts)
+        self.files = ShardFiles(folder, manifest.shards, self._num_parts, may_map=may_map)
         # The index holds checksums of all records.
-        self._identity = hashlib.sha256(str(manifest.files).encode()).digest()
+        self.identity = hashlib.sha256(str(manifest.files).encode()).digest()
+        self.keeping = Keeping(folder, self.identity, self.lengths)
 
     def _check_raw_lengths(self, folder: Path) -> None:
         """Compare lengths of uncompressed pieces, which are read straight into the output, with their sizes."""
@@ -86,8 +95,12 @@ class Pieces:
         """Return the numbers of the pieces of rows, (n · parts,) int64, patch by patch."""
         return (rows[:, None] * self._num_parts + np.arange(self._num_parts)).ravel()
 
-    def plan(self, rows: NDArray[np.int64]) -> list[Piece]:
+    def plan(self, rows: NDArray[np.int64], verify: Verify) -> list[Piece]:
         """Return what there is to do for rows, patch by patch, and open the files that it takes.
+
+        Args:
+            rows: (n,) rows of the index.
+            verify: which of the pieces to compare with their CRC-32C.
 
         Raises:
             CorruptShard: a file is absent, or of another size than the manifest says.
@@ -95,7 +108,7 @@ class Pieces:
         pieces = self.of(rows)
         out = np.arange(len(rows))[:, None] * RECORD_VALUES
         begin, end = (out + self._begin).ravel(), (out + self._end).ravel()
-        if (kept := self.kept) is None:
+        if (kept := self.keeping.records) is None:
             descriptors = self.files.descriptors(self.shard[rows])
             places = np.full(len(pieces), -1)
         else:
@@ -105,11 +118,12 @@ class Pieces:
             unread = (states != KEPT).reshape(-1, self._num_parts).any(axis=1)
             descriptors[unread] = self.files.descriptors(self.shard[rows[unread]])
         self.files.unmap_cut_off(descriptors)
-        columns = (pieces, begin, end, descriptors.ravel(), self._offsets[pieces], self.lengths[pieces], places)
+        offsets, lengths, due = self._offsets[pieces], self.lengths[pieces], self._due(pieces, verify)
+        columns = (pieces, begin, end, descriptors.ravel(), offsets, lengths, places, due)
         # Python's integers, made here at once, spare the loop over the pieces NumPy's.
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
-    def decode(self, plan: Iterator[Piece], out: NDArray[np.uint16], verify: bool) -> None:
+    def decode(self, plan: Iterator[Piece], out: NDArray[np.uint16]) -> None:
         """Read pieces and decode them into an array of shape (n, 80000).
 
         Raises:
@@ -120,21 +134,21 @@ class Pieces:
         scratch = self.scratch()
         decode_into = self._codec.decode_into
         for piece in plan:
-            _, begin, end, descriptor, _, _, _ = piece
-            data: NDArray[np.uint8] | memoryview | None = self._mapped(piece, verify)
+            _, begin, end, descriptor, _, _, _, _ = piece
+            data: NDArray[np.uint8] | memoryview | None = self._mapped(piece)
             if raw is not None and descriptor >= 0:
                 target = raw[2 * begin : 2 * end]
                 if data is None:
-                    self._read(piece, memoryview(target), verify)
+                    self._read(piece, memoryview(target))
                 else:
                     np.copyto(target, data)
                 continue
             if data is None:
-                data = self.encoded(piece, scratch, verify)
+                data = self.encoded(piece, scratch)
             try:
                 decode_into(data, values[begin:end])
             except CorruptShard as err:
-                raise self._damaged(piece, err) from err
+                raise self._damaged(piece[0], err) from err
 
     def scratch(self) -> memoryview:
         """Return this thread's memory for any one piece, so that a read allocates nothing."""
@@ -143,25 +157,25 @@ class Pieces:
             buffer = self._scratch.buffer = memoryview(bytearray(self.lengths.max(initial=0)))
         return buffer
 
-    def encoded(self, piece: Piece, scratch: memoryview, verify: bool) -> memoryview:
+    def encoded(self, piece: Piece, scratch: memoryview) -> memoryview:
         """Return a view of the encoded bytes of a piece, in shared memory or else in `scratch`.
 
         Raises:
             CorruptShard: they are not all there, or differ from their CRC-32C; the message names file and key.
         """
-        _, _, _, descriptor, _, length, place = piece
+        _, _, _, descriptor, _, length, place, due = piece
         if descriptor >= 0:
             data = scratch[:length]
-            self._read(piece, data, verify)
+            self._read(piece, data)
         else:
             data = self._open_memory().data[place : place + length]
-            if verify:
-                self._check(piece, data)
+            if due:
+                self._check(piece[0], data)
         return data
 
     def are_kept(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows are wholly in shared memory, (n,) bool."""
-        if (kept := self.kept) is None:
+        if (kept := self.keeping.records) is None:
             return np.zeros(len(rows), np.bool_)
         whole: NDArray[np.bool_] = (kept.state[self.of(rows)] == KEPT).reshape(-1, self._num_parts).all(axis=1)
         return whole
@@ -176,11 +190,11 @@ class Pieces:
         descriptors = self.files.descriptors(self.shard[rows]).ravel()
         self.files.will_read(descriptors, self._offsets[pieces], self.lengths[pieces])
 
-    def grouped(self, rows: NDArray[np.int64]) -> Grouped | None:
+    def grouped(self, rows: NDArray[np.int64], verify: Verify) -> Grouped | None:
         """Return where records are that can be decoded several in a call; None if they cannot.
 
-        They can if the codec knows how, and if all of them are in shared memory, or all in mapped files, or, of
-        `bitpack`, all in files and none is to be kept.
+        They can if the codec knows how, none has to be compared with its checksum, and all of them are in shared
+        memory, or all in mapped files, or, of `bitpack`, all in files and none is to be kept.
 
         Raises:
             CorruptShard: a file is absent, or of another size than the manifest says.
@@ -188,93 +202,98 @@ class Pieces:
         if isinstance(self._codec, Blosc):
             return None
         pieces = self.of(rows)
-        lengths = self.lengths[pieces].astype(np.int64)
+        due, lengths = self._due(pieces, verify), self.lengths[pieces].astype(np.int64)
         descriptors = None
         owners: Sequence[KeptRecords | MappedFile]
-        if (kept := self.kept) is not None:
+        if (kept := self.keeping.records) is not None:
             owners = [kept] * len(pieces) if self.are_kept(rows).all() else []
             begin = self._places[pieces]
         else:
             descriptors = self.files.descriptors(self.shard[rows]).ravel()
             self.files.unmap_cut_off(descriptors)
             owners, begin = self.files.mapped_files(descriptors), self._offsets[pieces]
-        end = begin + lengths
-        # What a file never held is left to `decode`, which says what is wrong.
-        are_there = owners and (begin >= 0).all() and (end <= [len(owner.bytes) for owner in owners]).all()
         decode_one = partial(self._decode_one, rows)
-        if are_there and isinstance(self._codec, Raw):
-            return RawRecords([owner.bytes for owner in owners], begin.tolist(), end.tolist())
-        if are_there:
+        # What a file never held is left to `decode`, which says what is wrong. `begin + lengths` could wrap.
+        last = np.array([len(owner.bytes) for owner in owners]) - lengths if owners else begin - 1
+        if not ((begin >= 0) & (lengths >= 0) & (begin <= last)).all():
+            if isinstance(self._codec, Bitpack) and descriptors is not None and not due.any():
+                return PackedInFiles(descriptors, begin, lengths, decode_one)
+            return None
+        found: Grouped
+        memories, begins, ends = [owner.bytes for owner in owners], begin.tolist(), (begin + lengths).tolist()
+        if isinstance(self._codec, Raw):
+            found = RawRecords(memories, begins, ends)
+        else:
             addresses = np.array([owner.address for owner in owners], np.uint64) + begin.astype(np.uint64)
-            return PackedInMemory(list(owners), addresses, lengths, decode_one)
-        if isinstance(self._codec, Bitpack) and descriptors is not None:
-            return PackedInFiles(descriptors, begin, lengths, decode_one)
-        return None
+            found = PackedInMemory(list(owners), addresses, lengths, decode_one)
+        if not due.any():
+            return found
+
+        numbers = np.where(due, pieces, -1).tolist()
+
+        def check(start: int) -> None:
+            for i in range(start * self._num_parts, min((start + ROWS) * self._num_parts, len(numbers))):
+                if (number := numbers[i]) >= 0:
+                    self._check(number, memories[i][begins[i] : ends[i]])
+
+        return Checked(found, check)
 
     def _decode_one(self, rows: NDArray[np.int64], i: int, out: NDArray[np.uint16]) -> None:
-        self.decode(iter(self.plan(rows[i : i + 1])), out, verify=False)
-
-    def make_kept(self, handle: str | None = None) -> KeptRecords:
-        """Return the shared memory, made here if there is none yet, or that of another process.
-
-        Raises:
-            ShardError: the handle is not that of this store's records in a living process of this user.
-            ValueError: there is a handle, but records are kept already.
-        """
-        what = self._identity, len(self.lengths), int(self.lengths.sum(dtype=np.int64))
-        with self._lock:
-            if handle is not None:
-                if self.kept is not None:
-                    raise InvalidValue("the store keeps records in memory already, expected none before that of others")
-                self.kept = KeptRecords.attach(handle, *what)
-            elif self.kept is None:
-                self.kept = KeptRecords.create(*what)
-            return self.kept
+        self.decode(iter(self.plan(rows[i : i + 1], "never")), out)
 
     def close(self) -> None:
         """Close all files and let go of shared memory; closing twice is harmless."""
         self.files.close()
-        kept, self.kept = self.kept, None
-        if kept is not None:
-            kept.close()
+        self.keeping.close()
 
-    def _mapped(self, piece: Piece, verify: bool) -> NDArray[np.uint8] | None:
+    def _due(self, pieces: NDArray[np.int64], verify: Verify) -> NDArray[np.bool_]:
+        """Return which pieces have to be compared with their checksums, (pieces,) bool.
+
+        Those in shared memory were, by the process that put them there.
+        """
+        if verify != "first":
+            return np.full(len(pieces), verify == "always")
+        due: NDArray[np.bool_] = ~self._checked[pieces]
+        return due if (kept := self.keeping.records) is None else due & (kept.state[pieces] != KEPT)
+
+    def _mapped(self, piece: Piece) -> NDArray[np.uint8] | None:
         """Return a view of the encoded bytes of a piece in the mapping of its file, if they are to be taken there."""
-        _, _, _, descriptor, offset, length, place = piece
+        _, _, _, descriptor, offset, length, place, due = piece
         mapped = self.files.mapped.get(descriptor)
         # What a file never held is left to `_read`, which says what is wrong.
         if mapped is None or place >= 0 or not 0 <= offset <= len(mapped.bytes) - length:
             return None
         data = mapped.bytes[offset : offset + length]
-        if verify:
-            self._check(piece, data.data)
+        if due:
+            self._check(piece[0], data)
         return data
 
-    def _read(self, piece: Piece, data: memoryview, verify: bool) -> None:
+    def _read(self, piece: Piece, data: memoryview) -> None:
         """Fill `data` with the encoded bytes of a piece from its file, and keep them if they are to be kept."""
-        number, _, _, descriptor, offset, length, place = piece
+        number, _, _, descriptor, offset, length, place, due = piece
         try:
             count = os.preadv(descriptor, [data], offset)
         except OSError as err:
-            raise self._damaged(piece, f"cannot be read at offset {offset} ({err.strerror})") from err
+            raise self._damaged(piece[0], f"cannot be read at offset {offset} ({err.strerror})") from err
         if count != length:
-            raise self._damaged(piece, f"ends after {count} bytes, expected {length} at offset {offset}")
+            raise self._damaged(piece[0], f"ends after {count} bytes, expected {length} at offset {offset}")
         # What is kept is used for long, so it is checked in any case.
-        if verify or place >= 0:
-            self._check(piece, data)
+        if due or place >= 0:
+            self._check(number, data)
         if place >= 0:
             self._open_memory().put(number, place, data)
 
-    def _check(self, piece: Piece, data: memoryview) -> None:
-        if (found := crc32c(data)) != (expected := int(self._checksums[piece[0]])):
-            raise self._damaged(piece, f"has CRC-32C {found:08x}, expected {expected:08x}")
+    def _check(self, number: int, data: memoryview | NDArray[np.uint8]) -> None:
+        if (found := crc32c(data)) != (expected := int(self._checksums[number])):
+            raise self._damaged(number, f"has CRC-32C {found:08x}, expected {expected:08x}")
+        self._checked[number] = True
 
     def _open_memory(self) -> KeptRecords:
-        if self.kept is None:
+        if (kept := self.keeping.records) is None:
             raise ValueError("the store is closed, expected it open")
-        return self.kept
+        return kept
 
-    def _damaged(self, piece: Piece, what: object) -> CorruptShard:
-        row, part = divmod(piece[0], self._num_parts)
+    def _damaged(self, number: int, what: object) -> CorruptShard:
+        row, part = divmod(number, self._num_parts)
         path = self.files.path(int(self.shard[row]), part)
         return CorruptShard(f"{path}: the record of {self._index.key(row)} {what}")

@@ -12,20 +12,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shards.bands import RECORD_VALUES
+from shards.checks import Verify, verify_mode
 from shards.classes import decode_labels
-from shards.errors import NotEnoughMemory
+from shards.errors import ShardError
 from shards.grouped import ROWS
 from shards.index import Index
-from shards.kept import FOREIGN
 from shards.manifest import Manifest
-from shards.memory import available_bytes
 from shards.patch import Patch
 from shards.pieces import Piece, Pieces
 from shards.threads import Threads
 
 
 class Store:
-    """A finished store, open for reading; safe to share between threads.
+    """A finished store, open for reading; safe to share between threads and with forked processes.
+
+    Reading methods compare the stored bytes of records with their CRC-32C as `verify` says: by default, each record the
+    first time that this store, or a forked copy of it, reads it. True and False, as in version 0.1, stand for `always`
+    and `first`. Records that are kept in memory were compared when they were put there.
+
+    A pickle of a store is its path and how it was opened, so that processes which are not forked open it anew. Records
+    in memory do not go with it: see `memory_handle`.
 
     Attributes:
         folder: where it lies.
@@ -34,12 +40,14 @@ class Store:
         num_threads: decode threads.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, num_threads: int | None = None, mapped: bool = True) -> None:
         """Open a store.
 
         Args:
             folder: directory of the store.
             num_threads: decode threads of `read_into`; default: the cores that this process may use.
+            mapped: decode records of files in a memory file system where they lie, which is faster, but a file that is
+                cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped.
 
         Raises:
             UnfinishedStore: there is no manifest.
@@ -49,11 +57,15 @@ class Store:
         self.manifest = Manifest.read(self.folder)
         self.index = Index.read(self.folder, self.manifest)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
-        self._pieces = Pieces(self.folder, self.manifest, self.index)
+        self._how = num_threads, mapped
+        self._pieces = Pieces(self.folder, self.manifest, self.index, may_map=mapped)
         self._threads = Threads(self.num_threads, "decode")
 
     def __len__(self) -> int:
         return self.manifest.count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (self.folder.absolute(), *self._how, self._pieces.identity)
 
     def __enter__(self) -> "Store":
         return self
@@ -68,12 +80,12 @@ class Store:
         self._threads.close()
         self._pieces.close()
 
-    def read(self, i: int, *, verify: bool = False) -> Patch:
+    def read(self, i: int, *, verify: Verify | bool = "first") -> Patch:
         """Return patch i with its pixels and what is known of it.
 
         Args:
             i: row of the index; negative ones count from the end.
-            verify: compare the stored bytes with their CRC-32C.
+            verify: `first`, `always` or `never`, see `Store`.
 
         Raises:
             IndexError: there is no such row.
@@ -83,7 +95,7 @@ class Store:
             raise IndexError(f"patch {i} of a store of {len(self)}")
         i %= len(self)
         record = np.empty(RECORD_VALUES, np.uint16)
-        self._pieces.decode(iter(self._pieces.plan(np.array([i]))), record, verify)
+        self._pieces.decode(iter(self._pieces.plan(np.array([i]), verify_mode(verify))), record)
         row: dict[str, Any] = {name: self.index.table[name][i].as_py() for name in _PATCH_COLUMNS}
         date: datetime = row["date"]
         return Patch(
@@ -100,66 +112,68 @@ class Store:
             cloud_or_shadow=row["cloud_or_shadow"],
         )
 
-    def read_into(self, indices: ArrayLike, out: NDArray[np.uint16], *, verify: bool = False) -> NDArray[np.uint16]:
+    def read_into(
+        self, indices: ArrayLike, out: NDArray[np.uint16], *, verify: Verify | bool = "first"
+    ) -> NDArray[np.uint16]:
         """Decode many records into the rows of a contiguous array with the decode threads, and return it.
 
         Args:
             indices: (n,) rows of the index, in any order, repeats allowed.
             out: C-contiguous uint16 of shape (n, 80000).
-            verify: compare the stored bytes with their CRC-32C.
+            verify: `first`, `always` or `never`, see `Store`.
 
         Raises:
             ValueError: `out` has another shape, type or layout.
             IndexError: an index is out of range.
             CorruptShard: a record is damaged; no thread writes to `out` any more.
         """
-        rows = self._rows(indices)
+        rows, mode = self._rows(indices), verify_mode(verify)
         if out.shape != (len(rows), RECORD_VALUES) or out.dtype != np.uint16 or not out.flags.c_contiguous:
             raise ValueError(
                 f"out is {out.dtype} of shape {out.shape}, "
                 f"expected C-contiguous uint16 of shape ({len(rows)}, {RECORD_VALUES})"
             )
-        grouped = None if verify else self._pieces.grouped(rows)
+        grouped = self._pieces.grouped(rows, mode)
         if grouped is None:
-            self._threads.run(partial(self._pieces.decode, out=out, verify=verify), self._pieces.plan(rows))
+            self._threads.run(partial(self._pieces.decode, out=out), self._pieces.plan(rows, mode))
         else:
             self._threads.run(partial(grouped.decode, out), range(0, len(rows), ROWS))
         return out
 
-    def read_encoded(self, indices: ArrayLike, *, verify: bool = False) -> list[bytes]:
+    def read_encoded(self, indices: ArrayLike, *, verify: Verify | bool = "first") -> list[bytes]:
         """Return the stored bytes of records: of each patch one piece in a tar store, three in a Zarr store.
 
         Args:
             indices: (n,) rows of the index.
-            verify: compare them with their CRC-32C.
+            verify: `first`, `always` or `never`, see `Store`.
 
         Raises:
             IndexError: an index is out of range.
-            CorruptShard: a record is cut off or, with `verify`, damaged.
+            CorruptShard: a record is cut off or, if it is compared, damaged.
         """
-        plan, scratch = self._pieces.plan(self._rows(indices)), self._pieces.scratch()
-        return [bytes(self._pieces.encoded(piece, scratch, verify)) for piece in plan]
+        plan, scratch = self._pieces.plan(self._rows(indices), verify_mode(verify)), self._pieces.scratch()
+        return [bytes(self._pieces.encoded(piece, scratch)) for piece in plan]
 
-    def fetch(self, indices: ArrayLike, *, verify: bool = False) -> None:
+    def fetch(self, indices: ArrayLike, *, verify: Verify | bool = "first") -> None:
         """Read the stored bytes of records with the decode threads, and decode nothing.
 
         Rows that are to be kept in memory are there afterwards; of others, the files are in the page cache.
 
         Args:
             indices: (n,) rows of the index.
-            verify: compare them with their CRC-32C.
+            verify: `first`, `always` or `never`, see `Store`.
 
         Raises:
             IndexError: an index is out of range.
-            CorruptShard: a record is cut off or, with `verify`, damaged.
+            CorruptShard: a record is cut off or, if it is compared, damaged.
         """
 
         def fetch(plan: Iterator[Piece]) -> None:
             scratch = self._pieces.scratch()
             for piece in plan:
-                self._pieces.encoded(piece, scratch, verify)
+                self._pieces.encoded(piece, scratch)
 
-        self._threads.run(fetch, self._pieces.plan(self._rows(indices)))
+        self._threads.run(fetch, self._pieces.plan(self._rows(indices), verify_mode(verify)))
 
     def will_need(self, indices: ArrayLike) -> None:
         """Let the kernel read the files of these rows' shards into the page cache, in sequence, and return at once.
@@ -213,26 +227,25 @@ class Store:
 
         Raises:
             IndexError: an index is out of range.
-            NotEnoughMemory: the rows need more than is available; no row is added.
+            NotEnoughMemory: the rows need more than `memory_left`; no row is added.
         """
         rows = np.unique(self._rows(indices))
-        pieces = self._pieces.of(rows)
-        if (kept := self._pieces.kept) is not None:
-            pieces = pieces[kept.state[pieces] == FOREIGN]
-        needed, available = int(self._pieces.lengths[pieces].sum(dtype=np.int64)), available_bytes()
-        if needed > available:
-            raise NotEnoughMemory(
-                f"{self.folder}: keeping {len(rows):,} records takes {needed:,} bytes of memory, "
-                f"but {available:,} are available"
-            )
-        self._pieces.make_kept().want(pieces)
+        self._pieces.keeping.want(self._pieces.of(rows), len(rows))
+
+    def memory_left(self) -> int:
+        """Return the bytes that `keep_in_memory` can still promise.
+
+        That is what this process can take without being ended, less what rows that are to be kept but were not read yet
+        will take, in whichever process they were promised.
+        """
+        return self._pieces.keeping.memory_left()
 
     def memory_handle(self) -> str:
         """Return what other processes of this user pass to `attach_memory`, to use one memory with this one.
 
         It holds as long as this store is open.
         """
-        return self._pieces.make_kept().handle
+        return self._pieces.keeping.open().handle
 
     def attach_memory(self, handle: str) -> None:
         """Use the memory of another process: what one of them has read is there for all, and rows to be kept likewise.
@@ -246,13 +259,22 @@ class Store:
             ShardError: the handle is not that of this store's records in a living process of this user.
             ValueError: this store has memory of its own already.
         """
-        self._pieces.make_kept(handle)
+        self._pieces.keeping.open(handle)
 
     def _rows(self, indices: ArrayLike) -> NDArray[np.int64]:
         rows = np.asarray(indices, np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")
         return rows
+
+
+def _open_again(folder: Path, num_threads: int | None, mapped: bool, identity: bytes) -> Store:
+    """Open what was pickled: row numbers that came with it mean nothing in another store."""
+    store = Store(folder, num_threads=num_threads, mapped=mapped)
+    if store._pieces.identity != identity:
+        store.close()
+        raise ShardError(f"{folder} holds another store than when it was pickled; open it anew")
+    return store
 
 
 _PATCH_COLUMNS = (

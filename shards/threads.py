@@ -7,12 +7,13 @@ from functools import partial
 from typing import TypeVar
 
 from shards.errors import InvalidValue
+from shards.forks import renew_in_children
 
 T = TypeVar("T")
 
 
 class Threads:
-    """Threads that start with the first work; safe to use from several threads.
+    """Threads that start with the first work; safe to use from several threads, and in forked processes.
 
     Attributes:
         count: how many work at a time, the calling one included.
@@ -28,6 +29,11 @@ class Threads:
             raise InvalidValue(f"{count} threads, expected at least 1")
         self.count = count
         self._name = name
+        self.renew_after_fork()
+        renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """See `shards.forks`: the threads of the pool are those of the parent."""
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 

@@ -5,14 +5,21 @@ import hashlib
 import json
 import mmap
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+import shards
+from shards.bands import RECORD_VALUES
 from shards.index import read_table, write_table
 from shards.manifest import INDEX, MANIFEST, Manifest
 from tests.building import build_store
+
+SHM = "/dev/shm"
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +35,23 @@ def any_store(request: pytest.FixtureRequest) -> Path:
     """Each format with compressed and with uncompressed records."""
     path: Path = request.getfixturevalue(request.param)
     return path
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in tmpfs."""
+    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    kinds = [kind.split()[0] for mount, kind in mounts if mount.split()[4] == SHM]
+    if kinds[-1:] != ["tmpfs"]:
+        pytest.skip(f"{SHM} is no tmpfs")
+    with tempfile.TemporaryDirectory(dir=SHM, prefix="bep-test-") as folder:
+        yield Path(folder)
+
+
+def read_rows(store: shards.Store, rows: object, **options: object) -> np.ndarray:
+    """Return records, decoded into zeros."""
+    rows = np.asarray(rows)
+    return store.read_into(rows, np.zeros((len(rows), RECORD_VALUES), np.uint16), **options)
 
 
 def shard_files(folder: Path) -> list[list[Path]]:

@@ -3,9 +3,7 @@
 import functools
 import multiprocessing
 import os
-import tempfile
 import zlib
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,26 +17,14 @@ from shards.bands import RECORD_VALUES
 from shards.index import PARTS
 from shards.mapped import map_in_memory
 from tests import bitpack_reference, faults
-from tests.shards.conftest import opened_files, replace_index, shard_files
+from tests.shards.conftest import opened_files, read_rows, replace_index, shard_files
 
-SHM = "/dev/shm"
 DECODERS = {
     "blosc-lz4": lambda data: np.frombuffer(blosc.decompress(data), np.uint16),
     "bitpack": functools.cache(bitpack_reference.decode),
     "raw": lambda data: np.frombuffer(data, np.uint16),
 }
 FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in tmpfs."""
-    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    kinds = [kind.split()[0] for mount, kind in mounts if mount.split()[4] == SHM]
-    if kinds[-1:] != ["tmpfs"]:
-        pytest.skip(f"{SHM} is no tmpfs")
-    with tempfile.TemporaryDirectory(dir=SHM, prefix="bep-test-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
@@ -52,11 +38,6 @@ def on_disk(request: pytest.FixtureRequest) -> Path:
 def in_memory(on_disk: Path, memory: Path) -> Path:
     """A copy of it in tmpfs."""
     return faults.copy(on_disk, memory / "store")
-
-
-def read_rows(store: shards.Store, rows: object, **options: bool) -> np.ndarray:
-    rows = np.asarray(rows)
-    return store.read_into(rows, np.zeros((len(rows), RECORD_VALUES), np.uint16), **options)
 
 
 def mapped_paths(folder: Path) -> set[str]:
@@ -260,3 +241,29 @@ def test_lengths_that_are_not_those_of_records(
         with pytest.raises(shards.CorruptShard, match=rf"{store.index.key(5)} (holds|ends after) \d+ bytes"):
             read_rows(store, rows)
         np.testing.assert_array_equal(read_rows(store, np.delete(rows, 5)), np.delete(expected, 5, axis=0))
+
+
+@pytest.mark.parametrize("where", ["mapped", "files"])
+def test_hostile_places_end_in_one_error(in_memory: Path, where: str) -> None:
+    """An offset whose sum with the length wraps is taken for a place in the mapping, and the process ends."""
+    with shards.open(in_memory, num_threads=2, mapped=where == "mapped") as store:
+        rows = np.arange(4, 9)
+        expected = read_rows(store, rows)
+        pieces = store._pieces
+        number = int(pieces.of(np.array([6]))[-1])  # Behind whatever is checked when a store is opened.
+        for values, hostile in (
+            (pieces._offsets, (2**63 - 1, 2**63 - 50_000, -1, -(2**63), 1 << 40)),
+            # Those of uncompressed records are compared when the store is opened.
+            (pieces.lengths, () if store.manifest.codec == "raw" else (-(2**31), -1, 0, 3)),
+        ):
+            sound = int(values[number])
+            for value in hostile:
+                values[number] = value
+                for mode in ("never", "first", "always"):
+                    with pytest.raises(shards.CorruptShard, match=f"the record of {store.index.key(6)} "):
+                        read_rows(store, rows, verify=mode)
+                    with pytest.raises(shards.CorruptShard, match=f"the record of {store.index.key(6)} "):
+                        store.read(6, verify=mode)
+                store.will_read(rows)
+            values[number] = sound
+        np.testing.assert_array_equal(read_rows(store, rows), expected)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,11 +15,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import shards
 from bigearth_pipeline.cli import main
+from tests import faults
 from tests.trainer.conftest import Run
 from tests.trainer.store import make_store
 from trainer.cli.errors import reported
 from trainer.training.checkpoint import Checkpoint
+from trainer.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bigearth_pipeline"]
@@ -99,6 +103,28 @@ def test_errors_are_one_line(run: Run, tmp_path: Path, arguments: list[str], mes
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
     assert sorted(run.config.out.rglob("*")) == before
+
+
+def test_damage_is_one_line(tiny: Path, tmp_path: Path) -> None:
+    """A damaged record trains in silence unless checks were asked for, or the options for it do not reach the run."""
+    damaged = faults.copy(tiny, tmp_path / "damaged")
+    with shards.open(damaged) as store:
+        key, place = store.index.key(3), int(store.index.column("s2_offset")[3]) + 6000
+        faults.flip_bit(damaged / store.manifest.shards[0].files[0].path, place)
+    for options, verify, mapped in (
+        ((), "first", True),
+        (("--verify", "--no-map"), "always", False),
+        (("--verify", "never"), "never", True),
+    ):
+        run = tmp_path / verify
+        arguments = ["train", str(damaged), "--out", str(run), "--max-steps", "4", "--batch-size", "24", *options]
+        result = CliRunner().invoke(main, arguments)
+        found = TrainConfig.read(run)
+        assert (found.verify, found.mapped) == (verify, mapped)
+        if verify != "never":
+            assert (result.exit_code, result.stdout) == (1, "")
+            line = result.stderr.splitlines()[-1]
+            assert re.search(rf"\.tar: the record of {key} has CRC-32C [0-9a-f]{{8}}, expected", line)
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:

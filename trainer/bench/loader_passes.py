@@ -19,7 +19,7 @@ from shards import RECORD_VALUES, Store
 from shards.errors import NotEnoughMemory
 from shards.threads import Threads
 from trainer.bench.loader_config import LoaderBenchConfig
-from trainer.bench.read_stages import READ, READ_INTO, Stage, build_stages
+from trainer.bench.read_stages import CHECKED, READ, READ_INTO, Stage, build_stages
 from trainer.bench.titles import CPU_IS_DEVICE, NO_GPU, TO_DEVICE
 from trainer.data.augment import RECIPES
 from trainer.data.batch import Layout
@@ -66,10 +66,10 @@ def build_passes(
     passes["host"] = _host_batches(loaders["stacked"])
     outputs = [np.zeros((config.batch_size, RECORD_VALUES), np.uint16) for _ in range(BUFFERS)]
     threads = stack.enter_context(closing(Threads(store.num_threads, "stages")))
-    for name, stage in build_stages(store, rows, outputs, verify=False, threads=threads).items():
+    for name, stage in build_stages(store, rows, outputs, threads=threads).items():
         passes[name] = (
             _in_order(loaders["record"], stage)
-            if name in (READ, READ_INTO)
+            if name in (READ, READ_INTO, CHECKED)
             else _shuffled(rows, config.batch_size, stage)
         )
     missing: dict[str, str] = {}

@@ -25,26 +25,28 @@ TAKE: Final = "take"
 """Nothing but `numpy.take` of uncompressed records that are in memory already, one call a thread and batch."""
 READ_INTO: Final = "read_into"
 """`Store.read_into`: both."""
+CHECKED: Final = "checked"
+"""The same, each record compared with its checksum, as a run does when it first reads it."""
 
 Stage: TypeAlias = Callable[[NDArray[np.int64], int], object]
 """Takes rows of the index and the number of the output."""
 
 
 def build_stages(
-    store: Store, rows: NDArray[np.int64], outputs: list[NDArray[np.uint16]], *, verify: bool, threads: Threads
+    store: Store, rows: NDArray[np.int64], outputs: list[NDArray[np.uint16]], *, threads: Threads
 ) -> dict[str, Stage]:
     """Return the stages that there are for a store's codec, by name.
 
     Args:
-        store: open; `read` and `read_into` use its own threads.
+        store: open; `read`, `read_into` and `checked` use its own threads.
         rows: (n,) rows of the index, which batches may consist of.
         outputs: C-contiguous uint16 of shape (m, 80000), for batches of m patches.
-        verify: whether `read` and `read_into` compare records with their checksums.
         threads: what the other stages use.
     """
     stages: dict[str, Stage] = {
-        READ: lambda batch, _: store.fetch(batch, verify=verify),
-        READ_INTO: lambda batch, output: store.read_into(batch, outputs[output], verify=verify),
+        READ: lambda batch, _: store.fetch(batch, verify="never"),
+        READ_INTO: lambda batch, output: store.read_into(batch, outputs[output], verify="never"),
+        CHECKED: lambda batch, output: store.read_into(batch, outputs[output], verify="always"),
     }
     pieces = store.read_encoded(rows)
     place = np.zeros(len(store), np.int64)

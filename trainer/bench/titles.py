@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-from trainer.bench.read_stages import COPY, DECODE, READ, READ_INTO, TAKE
+from trainer.bench.read_stages import CHECKED, COPY, DECODE, READ, READ_INTO, TAKE
 
 TO_DEVICE: Final = "to_device"
 """The pass that copies records to a GPU."""
@@ -32,6 +32,7 @@ TITLES: Final = {
     COPY: Title("copying records by index, one by one", "bound"),
     TAKE: Title("copying records by index, with numpy.take", "bound"),
     READ_INTO: Title("reading and decoding into a batch", "read", "warm"),
+    CHECKED: Title("the same, each record checked, as at its first reading", "read", "warm"),
     f"cold_{READ_INTO}": Title("reading and decoding into a batch", "read", "cold"),
     "host": Title("host batches: records, labels, draws", "stage", "warm"),
     TO_DEVICE: Title("copying records to the device", "stage"),

@@ -18,7 +18,11 @@ from trainer.cli.errors import reported
 @click.option("--batch-size", type=click.IntRange(1), help="Patches at a time.  [default: that of the run]")
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--threads", type=click.IntRange(1), help="Decode threads.  [default: the cores]")
-@click.option("--verify", is_flag=True, help="Compare every record that is read with its checksum.")
+@click.option("--verify", is_flag=False, flag_value="always", default="first", show_default=True,
+              type=click.Choice(["first", "always", "never"]),
+              help="Compare each record with its checksum: when it is first read, or every time.")  # fmt: skip
+@click.option("--map/--no-map", "mapped", default=True, show_default=True,
+              help="Decode shards on a tmpfs where they lie. If one is cut off, that ends the process.")  # fmt: skip
 @click.option("--allow-mixed-version", is_flag=True, help="Evaluate on the other version of BigEarthNet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of a table.")
 def evaluate(run: Path, as_json: bool, **options: object) -> None:

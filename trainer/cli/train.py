@@ -51,7 +51,9 @@ _AUGMENTATION = ("turn", "crop", "gain", "offset", "band_dropout", "erase", "mix
        help="How bands at 20 m and 60 m are brought to 10 m, for networks that want them so.")  # fmt: skip
 @_data("--order", default="auto", show_default=True, type=click.Choice(["auto", "global", "block"]),
        help="Exact shuffle, or windows of whole shards; auto takes block for network file systems.")  # fmt: skip
-@_data("--verify", is_flag=True, help="Compare every record that is read with its checksum.")
+@_data("--verify", is_flag=False, flag_value="always", default="first", show_default=True,
+       type=click.Choice(["first", "always", "never"]),
+       help="Compare each record with its checksum: when a run first reads it, or every time.")  # fmt: skip
 @_augment("--augment", default="standard", show_default=True,
           type=click.Choice(["none", "flips", "standard", "strong"]),
           help="Recipe; the options below change parts of it.")  # fmt: skip
@@ -102,6 +104,8 @@ _AUGMENTATION = ("turn", "crop", "gain", "offset", "band_dropout", "erase", "mix
 @_machine("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]),
           help="Keep records in memory: encoded in the host's, or decoded in the GPU's.")  # fmt: skip
 @_machine("--threads", type=click.IntRange(1), help="Decode threads of a process.  [default: the cores, shared out]")
+@_machine("--map/--no-map", "mapped", default=True, show_default=True,
+          help="Decode shards on a tmpfs where they lie. If one is cut off, that ends the process.")  # fmt: skip
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
     """Train a CNN on the shards in DIR.

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shards.forks import renew_in_children
+
 
 class Buffers:
     """Buffers of one size, made when none is free.
@@ -27,6 +29,11 @@ class Buffers:
         """
         self._shape, self._dtype, self._pin = shape, np.dtype(dtype), pin
         self._free: list[NDArray[Any]] = []
+        self.renew_after_fork()
+        renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """See `shards.forks`."""
         self._lock = threading.Lock()
 
     def take(self) -> NDArray[Any]:

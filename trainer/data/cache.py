@@ -15,7 +15,6 @@ from torch import Tensor
 
 from shards import RECORD_VALUES, Store
 from shards.bands import RECORD_BYTES
-from shards.memory import available_bytes
 from trainer.data.batch import Batch, HostBatch
 from trainer.data.mounts import MOUNTS, file_system
 from trainer.data.reference import TorchPreparation
@@ -109,7 +108,7 @@ def choose(store: Store, rows: NDArray[np.int64], device: torch.device) -> tuple
     kind = file_system(store.folder.resolve(), MOUNTS.read_bytes())
     if kind in ("tmpfs", "ramfs"):
         return "none", f"{why}the store lies in memory already ({kind})"
-    needed, free = store.encoded_bytes(rows), available_bytes()
+    needed, free = store.encoded_bytes(rows), store.memory_left()
     if needed <= SHARE_OF_RAM * free:
         return "ram", f"{why}{_gb(needed)} of encoded records fit into the {_gb(free)} of memory that are free"
     return "none", f"{why}{_gb(needed)} of encoded records are too much for the {_gb(free)} of memory that are free"

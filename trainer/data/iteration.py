@@ -5,6 +5,8 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Final
 
+from shards.errors import InvalidValue
+from shards.forks import renew_in_children
 from trainer.data.batch import Batch, HostBatch
 from trainer.data.buffers import Buffers
 from trainer.data.channel import Channel
@@ -31,6 +33,13 @@ class Iteration:
         ]
         for thread in self._threads:
             thread.start()
+        renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """See `shards.forks`: both threads are the parent's, and so are the batches that they make."""
+        self._threads = []
+        self.ready, self._filled = Channel(READY), Channel(READ_AHEAD)
+        self.ready.finish(InvalidValue("an iteration that another process has begun cannot go on here: begin one anew"))
 
     def close(self) -> None:
         """Stop both threads and wait for them; closing twice is harmless."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards import RECORD_VALUES, Store
+from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
 from trainer.data import augment
 from trainer.data.augment import RECIPES, Augmentation
@@ -47,7 +47,7 @@ class LoaderConfig:
         cache: where records are kept after they were read once: `none`, `ram` or `gpu`.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
-        verify: compare every record that is read with its checksum.
+        verify: which records to compare with their checksums, see `shards.Store`.
     """
 
     batch_size: int
@@ -61,7 +61,7 @@ class LoaderConfig:
     cache: Tier = "none"
     rank: int = 0
     num_ranks: int = 1
-    verify: bool = False
+    verify: Verify = "first"
 
 
 class Loader:
@@ -71,7 +71,8 @@ class Loader:
     the stateful protocol of torchdata: `state_dict` says where an iteration is, and after `load_state_dict` the next
     one goes on there, in the middle of an epoch, with the batches that the interrupted one would have given.
 
-    Use it as a context manager, or `close` it: that stops the threads of an iteration that was broken off.
+    Use it as a context manager, or `close` it: that stops the threads of an iteration that was broken off. A forked
+    process can begin iterations of its own, where neither DALI nor a GPU is used; one under way ends there in an error.
 
     Attributes:
         config: how it loads.
@@ -126,6 +127,9 @@ class Loader:
     def num_patches(self) -> int:
         """Patches of an epoch, over all ranks."""
         return len(self.order.rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise InvalidValue("a loader holds memory and threads of its process: send the store, and make a loader there")
 
     def __enter__(self) -> "Loader":
         return self

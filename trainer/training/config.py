@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from shards.checks import Verify, verify_mode
 from shards.errors import InvalidValue
 from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.bands import BandSelection
@@ -71,7 +72,9 @@ class TrainConfig:
         save_steps: steps between two saved states within an epoch; None to go by minutes only.
         device: `cpu`, `cuda` or `auto`.
         threads: decode threads of a process; None shares the cores out.
-        verify: compare every record that is read with its checksum.
+        verify: which records to compare with their checksums: `first`, `always` or `never`, see `shards.Store`; True
+            and False, as in runs of version 0.1, stand for `always` and `first`.
+        mapped: decode records of files in a memory file system where they lie, see `shards.Store`.
         test: evaluate the best checkpoint on the test split at the end.
         allow_mixed_version: take weights that were trained on the other version of BigEarthNet.
     """
@@ -121,11 +124,13 @@ class TrainConfig:
     save_steps: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
-    verify: bool = False
+    verify: Verify = "first"
+    mapped: bool = True
     test: bool = False
     allow_mixed_version: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "verify", verify_mode(self.verify))
         BandSelection(self.bands)
         _choice("normalise", self.normalise, METHODS)
         _choice("interpolation", self.interpolation, INTERPOLATIONS)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import shards
+from shards import Verify
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.subset import Subset, select
 from trainer.errors import TrainError
@@ -32,7 +33,8 @@ class EvaluationConfig:
         batch_size: patches at a time; None for that of the run.
         device: `cpu`, `cuda` or `auto`.
         threads: decode threads; None for the cores.
-        verify: compare every record that is read with its checksum.
+        verify: which records to compare with their checksums: `first`, `always` or `never`, see `shards.Store`.
+        mapped: decode records of files in a memory file system where they lie, see `shards.Store`.
         allow_mixed_version: evaluate on the other version of BigEarthNet.
     """
 
@@ -44,7 +46,8 @@ class EvaluationConfig:
     batch_size: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
-    verify: bool = False
+    verify: Verify = "first"
+    mapped: bool = True
     allow_mixed_version: bool = False
 
 
@@ -86,7 +89,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     with (
         out_of_memory_reported(batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(config.data or trained.data, num_threads=config.threads) as store,
+        shards.open(config.data or trained.data, num_threads=config.threads, mapped=config.mapped) as store,
     ):
         best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
         subset = Subset(where=config.where, fraction=None, patches=config.patches)

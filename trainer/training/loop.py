@@ -23,6 +23,7 @@ RESUMABLE: Final = frozenset(
         "loader",
         "cache",
         "threads",
+        "mapped",
         "verify",
         "patience",
         "max_minutes",

@@ -244,8 +244,8 @@ class Run:
         more = f" and {len(keys) - 3} more (all in {path.with_suffix('.json')})" if len(keys) > 3 else ""
         raise NonFiniteLoss(
             f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
-            f"{more}; the state is in {path}; try a lower --lr, --clip 1, --precision fp32, or --verify if the shards "
-            "may be damaged"
+            f"{more}; the state is in {path}; try a lower --lr, --clip 1, --precision fp32, or --verify always if the "
+            "shards may be damaged"
         )
 
     def _save(self, path: Path = run_folder.LAST) -> None:

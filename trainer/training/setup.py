@@ -127,7 +127,7 @@ def open_session(config: TrainConfig, ranks: Ranks, progress: Progress) -> Itera
     """
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or max(1, cores // ranks.num_local)
-    with shards.open(config.data, num_threads=threads) as store:
+    with shards.open(config.data, num_threads=threads, mapped=config.mapped) as store:
         needed = ("train", "validation", "test") if config.test else ("train", "validation")
         subset = Subset(where=config.where, fraction=config.fraction, patches=config.patches)
         rows = select(subset, store.index, config.seed, needed=needed)

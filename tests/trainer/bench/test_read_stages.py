@@ -8,16 +8,16 @@ import pytest
 import shards
 from shards import RECORD_VALUES
 from shards.threads import Threads
-from trainer.bench.read_stages import COPY, DECODE, READ, READ_INTO, TAKE, build_stages
+from trainer.bench.read_stages import CHECKED, COPY, DECODE, READ, READ_INTO, TAKE, build_stages
 
 
 @pytest.mark.parametrize(
     ("kind", "stages"),
     [
-        ("tar_store", {READ, READ_INTO, DECODE}),
-        ("zarr_store", {READ, READ_INTO, DECODE}),
-        ("packed_store", {READ, READ_INTO, DECODE}),
-        ("raw_store", {READ, READ_INTO, COPY, TAKE}),
+        ("tar_store", {READ, READ_INTO, CHECKED, DECODE}),
+        ("zarr_store", {READ, READ_INTO, CHECKED, DECODE}),
+        ("packed_store", {READ, READ_INTO, CHECKED, DECODE}),
+        ("raw_store", {READ, READ_INTO, CHECKED, COPY, TAKE}),
     ],
 )
 def test_every_stage_does_its_work(kind: str, stages: set[str], request: pytest.FixtureRequest) -> None:
@@ -27,7 +27,7 @@ def test_every_stage_does_its_work(kind: str, stages: set[str], request: pytest.
         batch = np.random.default_rng(4).permutation(rows)[:32]
         expected = store.read_into(batch, np.empty((32, RECORD_VALUES), np.uint16))
         outputs = [np.zeros((32, RECORD_VALUES), np.uint16) for _ in range(2)]
-        found = build_stages(store, rows, outputs, verify=True, threads=threads)
+        found = build_stages(store, rows, outputs, threads=threads)
         assert found.keys() == stages
         found.pop(READ)(batch, 1)
         assert not outputs[1].any()

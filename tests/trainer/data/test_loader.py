@@ -1,6 +1,7 @@
 """Batches of a store."""
 
 import gc
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from torchdata.stateful_dataloader import Stateful
 
 import shards
 from shards import RECORD_VALUES, CorruptShard, Store
+from shards.errors import InvalidValue
 from tests import faults
+from tests.processes import run_in_child
 from tests.trainer.store import make_store
 from trainer.data import augment
 from trainer.data.augment import RECIPES
@@ -222,7 +225,7 @@ def test_a_cache_on_the_device_changes_nothing(folder: Path, tmp_path: Path, lay
 def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_threads: None) -> None:
     """A flipped bit goes into training, or ends it without telling where it is."""
     damaged = faults.copy(folder, tmp_path / "store")
-    with shards.open(damaged) as store, make_loader(store, verify=True) as loader:
+    with shards.open(damaged) as store, make_loader(store) as loader:
         row = int(loader.order.epoch(0).batch(2)[5])
         shard = damaged / "shards" / f"{store.index.codes('shard')[1][row // 64]}.tar"
         faults.flip_bit(shard, int(store.index.column("s2_offset")[row]) + 5000)
@@ -230,6 +233,46 @@ def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_thre
         with pytest.raises(CorruptShard, match=f"{shard.name}.*{store.index.key(row)}.*CRC-32C"):
             seen.extend(len(batch["label"]) for batch in loader)
         assert seen == [40, 40]
+
+
+def test_later_epochs_check_as_told(folder: Path, tmp_path: Path) -> None:
+    """Every epoch pays for checks, or a bit that flips later is missed although each reading was to be checked."""
+    damaged = faults.copy(folder, tmp_path / "store")
+    with shards.open(damaged) as store:
+        shard = damaged / store.manifest.shards[0].files[0].path
+        place = int(store.index.column("s2_offset")[0]) + int(store.index.column("s2_length")[0]) // 2
+        loaders = {mode: make_loader(store, verify=mode, layout="record", augmentation=RECIPES["none"])
+                   for mode in ("first", "always", "never")}  # fmt: skip
+        batches_of(loaders["first"])
+        faults.flip_bit(shard, place)
+        for mode, loader in loaders.items():
+            with loader:
+                try:
+                    batches_of(loader)
+                except CorruptShard as err:
+                    assert ("has CRC-32C" in str(err)) == (mode == "always")  # noqa: PT017  The decoder's own error.
+                else:
+                    assert mode != "always"
+
+
+def test_a_loader_in_a_forked_process(folder: Path) -> None:
+    """A child waits for ever for threads of its parent, or takes batches that belong to it."""
+    with shards.open(folder, num_threads=2) as store, make_loader(store, backend="numba") as loader:
+        expected = [batch["row"].tolist() for batch in loader]
+        under_way = iter(loader)
+        next(under_way)
+
+        def child() -> None:
+            with pytest.raises(InvalidValue, match="another process has begun"):
+                next(under_way)
+            loader.set_epoch(0)
+            assert [batch["row"].tolist() for batch in loader] == expected
+            store.close()
+
+        assert run_in_child(child) == 0
+        assert len(list(under_way)) == len(loader) - 1
+        with pytest.raises(InvalidValue, match="send the store, and make a loader there"):
+            pickle.dumps(loader)
 
 
 def test_a_file_is_missed_by_the_batch_that_needs_it(folder: Path, tmp_path: Path) -> None:

@@ -88,6 +88,17 @@ def test_the_configuration_repeats_the_run(run: Run) -> None:
     assert TrainConfig.read(run.config.out) == run.config
 
 
+@pytest.mark.parametrize(("stored", "expected"), [(True, "always"), (False, "first"), ("never", "never")])
+def test_runs_of_the_first_version_say_how_to_check(run: Run, tmp_path: Path, stored: object, expected: str) -> None:
+    """A run of before cannot be resumed or evaluated, or is checked otherwise than it was told."""
+    content = json.loads((run.config.out / "config.json").read_text())
+    content["options"]["verify"] = stored
+    del content["options"]["mapped"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    found = TrainConfig.read(tmp_path)
+    assert (found.verify, found.mapped) == (expected, True)
+
+
 def test_metrics_have_a_line_an_epoch(run: Run) -> None:
     """A learning curve has gaps, or claims a figure for a class that does not occur."""
     found = lines(run.config.out)
