@@ -44,9 +44,9 @@ class TiffReader:
         """
         self._always_gdal = always_gdal
         self.bytes_read = 0
-        self._layouts: dict[int, Layout] = {}  # by pixel size
         self._head = bytearray(4096)
-        self._head_view = memoryview(self._head)
+        # By pixel size: the layout of the last file, and the part of `_head` that its head goes to.
+        self._layouts: dict[int, tuple[Layout, memoryview]] = {}
         self._beyond = bytearray(1)
         self._epsg_of = utm_descriptions()
         # The last place and the bytes that said it: those of the other bands of a patch are the same.
@@ -122,10 +122,11 @@ class TiffReader:
         except OSError as err:
             raise _unreadable(prefix + name, err) from err
         try:
-            layout = self._layouts.get(group.metres)
-            if layout is not None:
+            seen = self._layouts.get(group.metres)
+            if seen is not None:
+                layout, head = seen
                 # One byte more than there should be, so that a longer file is seen.
-                count = os.preadv(descriptor, (self._head_view[: layout.head_bytes], out, self._beyond), 0)
+                count = os.preadv(descriptor, (head, out, self._beyond), 0)
                 if count == layout.file_bytes and layout.fits(self._head):
                     place = self._head[layout.place_at : layout.place_end]
                     if place == self._place_bytes and self._place is not None:
@@ -149,7 +150,7 @@ class TiffReader:
         layout = None if self._always_gdal else parse_layout(path, content, group, len(self._head))
         if layout is None:
             return self._gdal.read(path, content, group, out)
-        self._layouts[group.metres] = layout
+        self._layouts[group.metres] = layout, memoryview(self._head)[: layout.head_bytes]
         place = content[layout.place_at : layout.place_end]
         found = self._locate(path, place)
         if found is None:
@@ -190,8 +191,12 @@ def _band_files(directory: int, folder: str, key: str) -> list[str]:
         raise _unreadable(folder, err) from err
     usual = [key + suffix for suffix in _SUFFIXES]
     others = set(names).difference(usual)
-    if len(names) - len(others) == len(usual) and not (others and any(n.lower().endswith(_ENDINGS) for n in others)):
-        return usual
+    if len(names) - len(others) == len(usual):
+        for name in others:
+            if name.lower().endswith(_ENDINGS):
+                break
+        else:
+            return usual
     files = []
     for expected in usual:
         stem = expected.removesuffix(".tif")

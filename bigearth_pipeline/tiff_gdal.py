@@ -111,13 +111,13 @@ class GdalReader:
         environment = self._resources.enter_context(rasterio.Env(**_OPTIONS))
         # A missing georeference is an error above.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        self._started = True
         if "GTiff" not in environment.drivers():
             raise PipelineError(
                 f"GDAL has no driver for GeoTIFF: {_settings('GDAL_SKIP', 'GDAL_DRIVER_PATH')}; unset it and try again"
             )
         try:
             if CRS.from_epsg(_KNOWN_EPSG).to_epsg() == _KNOWN_EPSG:
+                self._started = True
                 return
             cause = f"EPSG:{_KNOWN_EPSG} is not known as such"
         except Exception as err:

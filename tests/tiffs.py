@@ -11,10 +11,8 @@ from shards.bands import BandGroup
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, SBYTE, UNDEFINED, SSHORT, SLONG, SRATIONAL, FLOAT, DOUBLE = range(1, 13)
 IFD, LONG8, SLONG8, IFD8 = 13, 16, 17, 18
-_CODES = {
-    **{BYTE: "B", ASCII: "s", SHORT: "H", LONG: "I", RATIONAL: "II", SBYTE: "b", UNDEFINED: "s", SSHORT: "h"},
-    **{SLONG: "i", SRATIONAL: "ii", FLOAT: "f", DOUBLE: "d", IFD: "I", LONG8: "Q", SLONG8: "q", IFD8: "Q"},
-}
+_CODES = {BYTE: "B", ASCII: "s", SHORT: "H", LONG: "I", RATIONAL: "II", SBYTE: "b", UNDEFINED: "s", SSHORT: "h"}
+_CODES |= {SLONG: "i", SRATIONAL: "ii", FLOAT: "f", DOUBLE: "d", IFD: "I", LONG8: "Q", SLONG8: "q", IFD8: "Q"}
 Values = Sequence[float] | bytes
 CITATION = "WGS 84 / UTM zone 33N|"
 
@@ -151,7 +149,13 @@ _GEO_CHANGES: list[dict[int, int | None]] = [
 ]
 _TEXTS = [
     *(b"WGS 84 / UTM zone 34N|WGS 84|\0", b"LUnits = US survey foot|WGS 84|\0\0\0", b"\xff" * 29 + b"\0", b"|" * 30),
-    *(b"IMAGINE GeoTIFF Support|WGS 8|", b"", b"\0" * 30, b"WGS 84 / UTM zone 33N|WGS 84|", b"ESRI PE String = X|||||||||||\0"),
+    *(
+        b"IMAGINE GeoTIFF Support|WGS 8|",
+        b"",
+        b"\0" * 30,
+        b"WGS 84 / UTM zone 33N|WGS 84|",
+        b"ESRI PE String = X|||||||||||\0",
+    ),
 ]
 
 
@@ -191,7 +195,9 @@ def mutate(tiff: Tiff, rng: random.Random) -> Tiff:
         case 10 if many:
             return put(replace(tag, values=rng.choice([numbers[:-1], numbers[:1], numbers * 2, numbers[::-1]])))
         case 11:
-            return with_tag(tiff, Tag(278, rng.choice([SHORT, LONG]), [rng.choice([0, 1, 7, 34, 65_535, (1 << 32) - 1])]))
+            return with_tag(
+                tiff, Tag(278, rng.choice([SHORT, LONG]), [rng.choice([0, 1, 7, 34, 65_535, (1 << 32) - 1])])
+            )
         case 12:
             place = [0.0, 0.0, 0.0, 399_960.0, 5_300_040.0, 0.0]
             place[rng.randrange(6)] = rng.choice(_SPECIAL)
