@@ -13,9 +13,10 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.georeference import Georeference
 from bigearth_pipeline.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.select import Quarantined
-from bigearth_pipeline.tiff import Georeference, TiffReader
+from bigearth_pipeline.tiff import TiffReader
 from shards.arrow import table_of
 from shards.bands import PATCH_METRES
 from shards.classes import decode_labels, label_bytes

@@ -1,10 +1,12 @@
-"""The layout of BigEarthNet's own band files: uncompressed little-endian TIFF, its strips one behind the other.
+"""The layout of BigEarthNet's own band files: uncompressed little-endian TIFF of contiguous strips, then nothing.
 
-A file of another layout is not an error here; it is one for the general reader.
+Both versions of BigEarthNet were written by GDAL, so all their files have the same tags, of few types, in one order. A
+file that differs in any of them is not an error here; it is one for GDAL, which knows what a reader must accept.
 """
 
 import struct
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 from bigearth_pipeline.errors import BadPatch
@@ -13,22 +15,21 @@ from shards.bands import BandGroup
 # TIFF 6.0 tags, and those of GeoTIFF 1.1 (OGC 19-008r4) and GDAL.
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _SAMPLE_FORMAT = 273, 277, 278, 279, 284, 339
-_PIXEL_SCALE, _TIE_POINT, _GEO_KEYS = 33550, 33922, 34735
-_REQUIRED: Final = {
-    _BITS: 16,
-    _COMPRESSION: 1,  # none
-    _PHOTOMETRIC: 1,  # black is zero
-    _SAMPLES: 1,
-    _PLANAR: 1,
-    _SAMPLE_FORMAT: 1,  # unsigned integer
+_PIXEL_SCALE, _TIE_POINT, _GEO_KEYS, _GEO_TEXT, _NODATA = 33550, 33922, 34735, 34737, 42113
+_TAGS: Final = (
+    *(_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES),
+    *(_PLANAR, _SAMPLE_FORMAT, _PIXEL_SCALE, _TIE_POINT, _GEO_KEYS, _GEO_TEXT),
+)
+_ASCII, _SHORT, _LONG, _DOUBLE = 2, 3, 4, 12
+_CODES: Final = {_ASCII: "s", _SHORT: "H", _LONG: "I", _DOUBLE: "d"}
+_KINDS: Final = {
+    **dict.fromkeys((_WIDTH, _LENGTH, _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTES), (_SHORT, _LONG)),
+    **dict.fromkeys((_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _SAMPLE_FORMAT, _GEO_KEYS), (_SHORT,)),
+    **dict.fromkeys((_PIXEL_SCALE, _TIE_POINT), (_DOUBLE,)),
+    **dict.fromkeys((_GEO_TEXT, _NODATA), (_ASCII,)),
 }
-_DEFAULTS: Final = {_COMPRESSION: 1, _SAMPLES: 1, _PLANAR: 1, _SAMPLE_FORMAT: 1}
-# Tags that do not change the pixels: subfile type 0, software, date, georeference, GDAL metadata and nodata.
-_HARMLESS: Final = {305, 306, _PIXEL_SCALE, _TIE_POINT, _GEO_KEYS, 34736, 34737, 42112, 42113}
-_KNOWN: Final = {*_REQUIRED, _WIDTH, _LENGTH, _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTES, *_HARMLESS}
-
-_TYPES: Final = {2: "s", 3: "H", 4: "I", 12: "d"}  # ASCII, SHORT, LONG, DOUBLE
-_MODEL_TYPE_KEY, _RASTER_TYPE_KEY, _PROJECTED_CRS_KEY = 1024, 1025, 3072
+_TIE_POINT_VALUES: Final = 6
+TIE_POINT_BYTES: Final = 8 * _TIE_POINT_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +38,26 @@ class Layout:
 
     Attributes:
         head_bytes: bytes before the first pixel.
-        file_bytes: bytes up to the last pixel.
-        fixed: start, end and content of the bytes that make it this layout.
-        scale_at: place of the pixel scale in the head.
-        tie_point_at: place of the tie point in the head.
-        geo_keys_at: place of the GeoKey directory in the head.
-        geo_keys_bytes: its length.
+        file_bytes: bytes of the file, which ends with the last pixel.
+        fixed: start, end and content of the bytes that make it this layout: all tags, and the values of those that
+            decide what the pixels are and how large.
+        place_at: offset of the bytes that say where the patch lies: tie point, GeoKey directory and its text.
+        place_end: offset of their end.
     """
 
     head_bytes: int
     file_bytes: int
     fixed: tuple[tuple[int, int, bytes], ...]
-    scale_at: int
-    tie_point_at: int
-    geo_keys_at: int
-    geo_keys_bytes: int
+    place_at: int
+    place_end: int
 
     def fits(self, head: bytearray) -> bool:
         """Tell whether a file with this head has the same layout."""
-        return all(head[start:end] == wanted for start, end, wanted in self.fixed)
+        # One span in the usual files, for which a generator would take twice the time.
+        for start, end, wanted in self.fixed:  # noqa: SIM110
+            if head[start:end] != wanted:
+                return False
+        return True
 
 
 def parse_layout(path: str, content: bytes, group: BandGroup, max_head: int) -> Layout | None:
@@ -70,80 +72,88 @@ def parse_layout(path: str, content: bytes, group: BandGroup, max_head: int) -> 
     Raises:
         BadPatch: the file has the layout but ends before its last pixel.
     """
-    if content[:4] != b"II*\0" or len(content) < 14:
+    try:
+        layout = _parse(content, group, max_head)
+    except (struct.error, ValueError, ArithmeticError, LookupError):
+        return None
+    if layout is None or len(content) > layout.file_bytes:
+        return None
+    if len(content) < layout.file_bytes:
+        raise BadPatch(f"{path} ends after {len(content)} bytes, expected {layout.file_bytes}")
+    return layout
+
+
+def _parse(content: bytes, group: BandGroup, max_head: int) -> Layout | None:
+    if content[:4] != b"II*\0":
         return None
     (ifd,) = struct.unpack_from("<I", content, 4)
-    if ifd + 2 > len(content):
-        return None
     (num_tags,) = struct.unpack_from("<H", content, ifd)
+    if num_tags not in (len(_TAGS), len(_TAGS) + 1):
+        return None
     end = ifd + 2 + 12 * num_tags + 4
-    if end > len(content) or struct.unpack_from("<I", content, end - 4) != (0,):
+    entries = list(struct.iter_unpack("<HHII", content[ifd + 2 : end - 4]))
+    tags = tuple(tag for tag, _, _, _ in entries)
+    if tags not in (_TAGS, (*_TAGS, _NODATA)) or struct.unpack_from("<I", content, end - 4) != (0,):
         return None
     values: dict[int, tuple[Any, ...]] = {}
-    places: dict[int, tuple[int, int]] = {}
-    fixed = [(0, 8), (ifd, end)]
-    for at in range(ifd + 2, end - 4, 12):
-        tag, kind, count = struct.unpack_from("<HHI", content, at)
-        if tag not in _KNOWN or kind not in _TYPES or not 0 < count < 4096:
-            return None
-        form = f"<{count}{_TYPES[kind]}"
+    spans: dict[int, tuple[int, int]] = {}
+    for i, (tag, kind, count, offset) in enumerate(entries):
+        form = f"<{count}{_CODES[kind]}"
         length = struct.calcsize(form)
-        start = at + 8 if length <= 4 else struct.unpack_from("<I", content, at + 8)[0]
-        if start + length > len(content):
+        if kind not in _KINDS[tag] or not 0 < length < max_head:
             return None
+        start = offset if length > 4 else ifd + 2 + 12 * i + 8
         values[tag] = struct.unpack_from(form, content, start)
-        places[tag] = (start, length)
-        if length > 4 and tag not in _HARMLESS:
-            fixed.append((start, start + length))
-    data_bytes = 2 * group.band_values
+        spans[tag] = (start, start + length)
+    head_bytes: int = values[_STRIP_OFFSETS][0]
+    tie_point, keys, text = spans[_TIE_POINT], spans[_GEO_KEYS], spans[_GEO_TEXT]
+    metres = float(group.metres)
     if (
-        any(values.get(tag, (_DEFAULTS.get(tag),)) != (wanted,) for tag, wanted in _REQUIRED.items())
-        or values.get(_WIDTH) != (group.size,)
-        or values.get(_LENGTH) != (group.size,)
-        or not _strips_are_contiguous(values, group)
-        or len(values.get(_PIXEL_SCALE, ())) != 3
-        or len(values.get(_TIE_POINT, ())) != 6
-        or _GEO_KEYS not in values
+        any(values[tag] != wanted for tag, wanted in _wanted(values, group).items())
+        or values[_PIXEL_SCALE] != (metres, metres, 0.0)
+        or len(values[_TIE_POINT]) != _TIE_POINT_VALUES
+        # Compared in one piece; the number of keys in it says where the text begins.
+        or (tie_point[1], keys[1]) != (keys[0], text[0])
+        or len(values[_GEO_KEYS]) != 4 + 4 * values[_GEO_KEYS][3]
+        or values.get(_NODATA, (b"0\0",)) != (b"0\0",)
+        # All but the pixels lies before them, so that one read fetches both.
+        or not max(end, *(stop for _, stop in spans.values())) <= head_bytes <= max_head
     ):
         return None
-    head_bytes: int = values[_STRIP_OFFSETS][0]
-    # Everything but the pixels lies before them, so that one read fetches both.
-    last = max(end, *(start + length for start, length in places.values()))
-    if last > head_bytes or head_bytes > max_head:
-        return None
-    if head_bytes + data_bytes > len(content):
-        raise BadPatch(f"{path} ends after {len(content)} bytes, expected {head_bytes + data_bytes}")
+    outside = [spans[tag] for tag in (_STRIP_OFFSETS, _STRIP_BYTES, _PIXEL_SCALE)]
     return Layout(
         head_bytes=head_bytes,
-        file_bytes=head_bytes + data_bytes,
-        fixed=tuple((start, stop, content[start:stop]) for start, stop in fixed),
-        scale_at=places[_PIXEL_SCALE][0],
-        tie_point_at=places[_TIE_POINT][0],
-        geo_keys_at=places[_GEO_KEYS][0],
-        geo_keys_bytes=places[_GEO_KEYS][1],
+        file_bytes=head_bytes + 2 * group.band_values,
+        fixed=tuple((start, stop, content[start:stop]) for start, stop in _merged([(0, 8), (ifd, end), *outside])),
+        place_at=tie_point[0],
+        place_end=text[1],
     )
 
 
-def _strips_are_contiguous(values: dict[int, tuple[Any, ...]], group: BandGroup) -> bool:
-    (rows,) = values.get(_ROWS_PER_STRIP, (group.size,))
-    offset = values.get(_STRIP_OFFSETS, (0,))[0]
-    strips = []
-    for start in range(0, group.size, max(rows, 1)):
-        length = 2 * group.size * min(rows, group.size - start)
-        strips.append((offset, length))
-        offset += length
-    return strips == list(zip(values.get(_STRIP_OFFSETS, ()), values.get(_STRIP_BYTES, ()), strict=False))
+def _wanted(values: dict[int, tuple[Any, ...]], group: BandGroup) -> dict[int, tuple[Any, ...]]:
+    """Return what the tags of the pixels must be: 16-bit unsigned integers, black is 0, uncompressed, contiguous."""
+    (rows,), offset = values[_ROWS_PER_STRIP], values[_STRIP_OFFSETS][0]
+    lengths = [2 * group.size * min(rows, group.size - start) for start in range(0, group.size, rows)]
+    return {
+        _WIDTH: (group.size,),
+        _LENGTH: (group.size,),
+        _BITS: (16,),
+        _COMPRESSION: (1,),
+        _PHOTOMETRIC: (1,),
+        _STRIP_OFFSETS: tuple(accumulate(lengths[:-1], initial=offset)),
+        _SAMPLES: (1,),
+        _STRIP_BYTES: tuple(lengths),
+        _PLANAR: (1,),
+        _SAMPLE_FORMAT: (1,),
+    }
 
 
-def projected_epsg(keys: bytes) -> int | None:
-    """Return the EPSG code in a GeoKey directory, None if it is not that of a grid whose pixels are areas.
-
-    The directory is a header of four SHORTs and then key, location, count and value of each key.
-    """
-    shorts = struct.unpack(f"<{len(keys) // 2}H", keys)
-    entries = {shorts[i]: shorts[i + 3] for i in range(4, len(shorts) - 3, 4) if shorts[i + 1] == 0}
-    epsg: int = entries.get(_PROJECTED_CRS_KEY, 0)
-    # Model type 1: projected; raster type 1: pixel is area; code 32767: user-defined.
-    if entries.get(_MODEL_TYPE_KEY) != 1 or entries.get(_RASTER_TYPE_KEY, 1) != 1 or not 0 < epsg < 32767:
-        return None
-    return epsg
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in order, those that touch or overlap as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
