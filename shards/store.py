@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from shards.bands import RECORD_VALUES
 from shards.classes import decode_labels
 from shards.errors import NotEnoughMemory
+from shards.fit import check_fit
 from shards.grouped import ROWS
 from shards.index import Index
 from shards.kept import FOREIGN
@@ -34,12 +35,14 @@ class Store:
         num_threads: decode threads.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, num_threads: int | None = None, compare: bool = True) -> None:
         """Open a store.
 
         Args:
             folder: directory of the store.
             num_threads: decode threads of `read_into`; default: the cores that this process may use.
+            compare: refuse a store whose manifest and index do not tell the same; without it they are only checked for
+                what `read` relies on, for a caller that looks for what is wrong.
 
         Raises:
             UnfinishedStore: there is no manifest.
@@ -48,6 +51,7 @@ class Store:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
         self.index = Index.read(self.folder, self.manifest)
+        check_fit(self.folder, self.manifest, self.index, compare=compare)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
         self._pieces = Pieces(self.folder, self.manifest, self.index)
         self._threads = Threads(self.num_threads, "decode")

@@ -2,16 +2,17 @@
 
 import ctypes
 import hashlib
-import json
 import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from shards.index import read_table, write_table
-from shards.manifest import INDEX, MANIFEST, Manifest
+from shards.manifest import INDEX, Manifest
+from tests import faults
 from tests.building import build_store
 
 
@@ -53,11 +54,14 @@ def replace_index(folder: Path, **columns: pa.Array) -> None:
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, values)
     write_table(table, path)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    for info in manifest["files"]:
-        if info["path"] == INDEX:
-            info["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    content = path.read_bytes()
+
+    def change(manifest: Any) -> None:
+        for info in manifest["files"]:
+            if info["path"] == INDEX:
+                info |= {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    faults.edit_manifest(folder, change)
 
 
 def opened_files() -> dict[int, str]:
