@@ -7,9 +7,10 @@ repeated in the other.
 import os
 import re
 import tarfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any, Final
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 import numpy as np
 import zarr
@@ -26,7 +27,6 @@ from shards.regular import open_inside, resolve_inside
 from shards.tar import BLOCK, MAX_KEY
 
 _SHAPES: Final = {group.name: group.shape for group in GROUPS}
-_METADATA: Final = "zarr.json"
 _MEMBER_BYTES: Final = 1 << 16
 """Of labels or JSON in a tar, at most: they take 19 and about 700."""
 # The header of a Blosc 1 frame: the third byte holds the compressor in its upper three bits.
@@ -77,7 +77,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read(_MEMBER_BYTES) if file else b""
 
 
-def _plain(file: IO[bytes]) -> IO[bytes]:
+def _plain(file: BufferedReader) -> BufferedReader:
     """Return a tar at its begin if all of its members are plain files.
 
     Of other members the standard library reads the whole content before anyone is asked, be it of terabytes.
@@ -158,8 +158,8 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
         if not np.array_equal(np.frombuffer(footer, "<u8", 2 * capacity).reshape(-1, 2), places):
             yield f"{path}: the shard index differs from index.parquet"
             continue
-        if not _zarr_can_read(store, shard.split):
-            continue
+        if not _are_regular(store.folder, _zarr_metadata(shard.split)):
+            continue  # The check of the tables says so.
         try:
             group = group or zarr.open_group(store.folder, path=shard.split, mode="r", zarr_format=3)
             shape = (len(store.index.rows(shard.split)), *_SHAPES[name])
@@ -190,9 +190,9 @@ def check_codec(store: Store, rows: list[int]) -> Iterator[str]:
             return
 
 
-def _zarr_metadata(store: Store) -> list[str]:
-    arrays = [f"{split}/{name}" for split in store.manifest.splits for name in (*PARTS["zarr"], "labels", "key")]
-    return [f"{path}/{_METADATA}" if path else _METADATA for path in ("", *store.manifest.splits, *arrays)]
+def _zarr_metadata(split: str) -> list[str]:
+    folders = ["", *(f"{split}/{name}" for name in ("", *PARTS["zarr"], "labels", "key"))]
+    return [str(PurePosixPath(folder, "zarr.json")) for folder in folders]
 
 
 def check_zarr_files(store: Store) -> Iterator[str]:
@@ -200,26 +200,25 @@ def check_zarr_files(store: Store) -> Iterator[str]:
     manifest = store.manifest
     listed = {info.path for infos in (manifest.files, *(shard.files for shard in manifest.shards)) for info in infos}
     found = {str(path.relative_to(store.folder)) for split in manifest.splits for path in _files(store.folder / split)}
-    yield from (f"{MANIFEST} does not list {path}" for path in sorted({*found, *_zarr_metadata(store)} - listed))
+    needed = {path for split in manifest.splits for path in _zarr_metadata(split)}
+    yield from (f"{MANIFEST} does not list {path}" for path in sorted((found | needed) - listed))
 
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def _zarr_can_read(store: Store, split: str) -> bool:
-    """Return whether what zarr-python opens of a split are regular files: it would wait for a pipe."""
-    described = [info.path for info in store.manifest.files]
-    needed = {*_zarr_metadata(store), *described}
-    paths = [path for path in needed if path.startswith(f"{split}/") or path == _METADATA]
-    return all((inside := resolve_inside(store.folder, path)) and inside.is_file() for path in paths)
+def _are_regular(folder: Path, paths: Iterable[str]) -> bool:
+    """Return whether files are regular ones of a store; zarr-python would wait for a pipe."""
+    return all((path := resolve_inside(folder, name)) is not None and path.is_file() for name in paths)
 
 
 def check_zarr_tables(store: Store) -> Iterator[str]:
     """Compare the labels and keys that zarr-python reads with `index.parquet`."""
     for split in store.manifest.splits:
         rows = store.index.rows(split)
-        if not _zarr_can_read(store, split):
+        found = [str(path.relative_to(store.folder)) for path in _files(store.folder / split)]
+        if not _are_regular(store.folder, [*_zarr_metadata(split), *found]):
             yield f"{store.folder / split} is not readable by zarr-python: it lacks a file, or one is no regular file"
             continue
         try:
