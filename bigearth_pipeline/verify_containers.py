@@ -162,9 +162,8 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
             continue  # The check of the tables says so.
         try:
             group = group or zarr.open_group(store.folder, path=shard.split, mode="r", zarr_format=3)
-            shape = (len(store.index.rows(shard.split)), *_SHAPES[name])
-            if (group[name].shape, group[name].chunks) != (shape, (1, *shape[1:])):
-                yield f"{store.folder / shard.split / name} is an array of another shape than the index says"
+            if (group[name].shape[1:], group[name].chunks) != (_SHAPES[name], (1, *_SHAPES[name])):
+                yield f"{store.folder / shard.split / name} is an array of another shape than {name} of patches"
                 continue
             for place in sorted({*range(0, len(rows), 256), len(rows) - 1}):
                 pixels = group[name][number * capacity + place]
@@ -217,17 +216,17 @@ def check_zarr_tables(store: Store) -> Iterator[str]:
     """Compare the labels and keys that zarr-python reads with `index.parquet`."""
     for split in store.manifest.splits:
         rows = store.index.rows(split)
-        found = [str(path.relative_to(store.folder)) for path in _files(store.folder / split)]
-        if not _are_regular(store.folder, [*_zarr_metadata(split), *found]):
+        files = [str(path.relative_to(store.folder)) for path in _files(store.folder / split)]
+        if not _are_regular(store.folder, [*_zarr_metadata(split), *files]):
             yield f"{store.folder / split} is not readable by zarr-python: it lacks a file, or one is no regular file"
             continue
         try:
             group: Any = zarr.open_group(store.folder, path=split, mode="r", zarr_format=3)
-            # Asked first: an array of zarr.json can be of any size.
-            shape = group["key"].shape
-            if group["labels"].shape != (len(rows), len(CLASSES)) or shape[0] != len(rows) or shape[1] > MAX_KEY:
-                yield f"{store.folder / split} has labels or keys of another shape than the index"
-                continue
+            # Asked first: by its metadata an array can be of any size.
+            for name, width in (("labels", len(CLASSES)), ("key", MAX_KEY)):
+                (count, found), chunk = group[name].shape, group[name].chunks
+                if count > store.manifest.count or found > width or chunk != (store.manifest.patches_per_shard, found):
+                    raise ValueError(f"{name} is an array of {count} × {found} in chunks of {chunk}")
             labels = group["labels"][:]
             keys = [bytes(key).rstrip(b"\0").decode() for key in group["key"][:]]
         except Exception as err:  # As above.

@@ -57,7 +57,7 @@ def read_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
 def check_order(store: Store) -> Iterator[str]:
     """Compare the order of patches with the seed, and their keys with each other."""
     keys: list[str] = store.index.table["key"].to_pylist()
-    yield from (f"{INDEX}: {shown(key)} occurs {count} times" for key, count in Counter(keys).items() if count > 1)
+    yield from (f"{INDEX}: {key} occurs {count} times" for key, count in Counter(keys).items() if count > 1)
     if BAD in store.manifest.left_out:
         return  # Others took their places.
     for split in store.manifest.splits:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shards.errors import CorruptShard
 from shards.reporting import printable
 
-_SHOWN: Final = 60
+_SHOWN: Final = 80
 """Characters of a wrong value that an error shows."""
 
 

@@ -30,6 +30,7 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
         from bigearth_pipeline.cli.console import PatchProgress, human_bytes
         from bigearth_pipeline.config import default_workers
         from bigearth_pipeline.verify import verify_store
+        from shards.reporting import printable
 
         with PatchProgress("verifying") as progress:
             findings = verify_store(
@@ -44,7 +45,7 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
             click.echo(json.dumps(asdict(findings)))
         else:
             for problem in findings.problems:
-                click.echo(problem)
+                click.echo(printable(problem))  # Names come from files.
             if not findings.problems:
                 checked = f"{findings.patches:,} patches, {human_bytes(findings.bytes_read)} checked"
                 compared = f", {findings.compared:,} equal to their GeoTIFFs bit for bit" if against else ""
