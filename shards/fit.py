@@ -31,6 +31,10 @@ def check_fit(folder: Path, manifest: Manifest, index: Index, *, compare: bool) 
     Raises:
         CorruptShard: values are out of their range, or manifest and index differ.
     """
+    try:
+        index.shard_numbers(manifest)
+    except CorruptShard as err:
+        raise CorruptShard(f"{folder}/{err}") from None
     for problem in _impossible(manifest, index):
         raise CorruptShard(f"{folder}/{problem}")
     for problem in differences(manifest, index) if compare else ():
@@ -39,7 +43,6 @@ def check_fit(folder: Path, manifest: Manifest, index: Index, *, compare: bool) 
 
 def _impossible(manifest: Manifest, index: Index) -> Iterator[str]:
     """Yield values that no store has, by which memory would be taken or Python's dates would fail."""
-    index.shard_numbers(manifest)
     codec = get_codec(manifest.codec)
     for part, values in PARTS[manifest.format].items():
         low, high = codec.lengths(values.stop - values.start)
