@@ -4,29 +4,45 @@ The containers are read with other code than the reader's (tarfile, zarr-python)
 repeated in the other.
 """
 
-import json
 import os
+import re
 import tarfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 import numpy as np
 import zarr
 from crc32c import crc32c
 
 from shards import CorruptShard, Store
-from shards.bands import PATCH_METRES
-from shards.classes import decode_labels, multi_hot
+from shards.bands import GROUPS, PATCH_METRES
+from shards.classes import CLASSES, decode_labels, multi_hot
+from shards.codec import CODECS, Blosc
 from shards.index import PARTS
-from shards.manifest import ShardInfo
+from shards.json_text import parse_json
+from shards.manifest import MANIFEST, ShardInfo
+from shards.regular import open_inside, resolve_inside
+from shards.tar import BLOCK, MAX_KEY
+
+_SHAPES: Final = {group.name: group.shape for group in GROUPS}
+_MEMBER_BYTES: Final = 1 << 16
+"""Of labels or JSON in a tar, at most: they take 19 and about 700."""
+# The header of a Blosc 1 frame: the third byte holds the compressor in its upper three bits.
+_BLOSC_FLAGS: Final = 2
+_BLOSC_COMPRESSOR: Final = 5
+_BLOSC_NUMBERS: Final = {"lz4": 1, "zstd": 4}
 
 
 def check_tar(store: Store, shard: ShardInfo, rows: list[int]) -> Iterator[str]:
     """Compare a tar, as the standard library reads it, with the index and with its DALI index file."""
     path = store.folder / shard.files[0].path
     try:
-        with tarfile.open(path, "r:") as tar:
+        with (
+            open_inside(store.folder, shard.files[0].path) as file,
+            tarfile.open(fileobj=_plain(file), mode="r:") as tar,
+        ):
             members = tar.getmembers()
             names = [member.name for member in members]
             keys = [store.index.key(row) for row in rows]
@@ -38,7 +54,7 @@ def check_tar(store: Store, shard: ShardInfo, rows: list[int]) -> Iterator[str]:
                 record, labels, facts = members[3 * i : 3 * i + 3]
                 yield from _check_members(store, row, path, record, _content(tar, labels), _content(tar, facts))
     except (tarfile.TarError, OSError) as err:
-        yield f"{path} is not a readable tar: {err}"
+        yield f"{path} is not a readable tar: {getattr(err, 'strerror', None) or err}"
         return
     lines = [
         " ".join(
@@ -47,16 +63,39 @@ def check_tar(store: Store, shard: ShardInfo, rows: list[int]) -> Iterator[str]:
         for trio in (members[i : i + 3] for i in range(0, len(members), 3))
     ]
     index_path = store.folder / shard.files[1].path
+    expected_index = "\n".join([f"v1.2 {len(rows)}", *lines, ""]).encode()
     try:
-        if index_path.read_bytes() != "\n".join([f"v1.2 {len(rows)}", *lines, ""]).encode():
-            yield f"{index_path} does not describe {path.name}"
+        with open_inside(store.folder, shard.files[1].path) as file:
+            if file.read(len(expected_index) + 1) != expected_index:
+                yield f"{index_path} does not describe {path.name}"
     except OSError as err:
         yield f"{index_path} cannot be read: {err.strerror}"
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
-    return file.read() if file else b""
+    return file.read(_MEMBER_BYTES) if file else b""
+
+
+def _plain(file: BufferedReader) -> BufferedReader:
+    """Return a tar at its begin if all of its members are plain files.
+
+    Of other members the standard library reads the whole content before anyone is asked, be it of terabytes.
+
+    Raises:
+        ReadError: a member is something else.
+    """
+    size = os.fstat(file.fileno()).st_size
+    offset = 0
+    while offset < size:
+        header = os.pread(file.fileno(), BLOCK, offset)
+        if header == bytes(BLOCK):
+            break
+        if not re.fullmatch(rb"[0-7]{11}", header[124:135]) or header[156:157] != b"0":
+            raise tarfile.ReadError(f"the member at {offset} is not a plain file")
+        length = int(header[124:135], 8)
+        offset += BLOCK + length + -length % BLOCK
+    return file
 
 
 def _check_members(
@@ -70,7 +109,7 @@ def _check_members(
     if labels != multi_hot(values["label_mask"]).tobytes():
         yield f"{path}: {key}.labels differs from the index"
     try:
-        raw: Any = json.loads(facts)
+        raw: Any = parse_json(facts)
     except ValueError as err:
         yield f"{path}: {key}.json is not JSON: {err}"
         return
@@ -104,9 +143,9 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
     for name, info in zip(PARTS["zarr"], shard.files, strict=True):
         path = store.folder / info.path
         try:
-            with open(path, "rb") as file:
+            with open_inside(store.folder, info.path) as file:
                 file.seek(-(index_bytes + 4), os.SEEK_END)
-                footer = file.read()
+                footer = file.read(index_bytes + 4)
         except OSError as err:
             yield f"{path} ends before its shard index: {err.strerror}"
             continue
@@ -119,8 +158,13 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
         if not np.array_equal(np.frombuffer(footer, "<u8", 2 * capacity).reshape(-1, 2), places):
             yield f"{path}: the shard index differs from index.parquet"
             continue
+        if not _are_regular(store.folder, _zarr_metadata(shard.split)):
+            continue  # The check of the tables says so.
         try:
-            group = group or zarr.open_group(store.folder, path=shard.split, mode="r")
+            group = group or zarr.open_group(store.folder, path=shard.split, mode="r", zarr_format=3)
+            if (group[name].shape[1:], group[name].chunks) != (_SHAPES[name], (1, *_SHAPES[name])):
+                yield f"{store.folder / shard.split / name} is an array of another shape than {name} of patches"
+                continue
             for place in sorted({*range(0, len(rows), 256), len(rows) - 1}):
                 pixels = group[name][number * capacity + place]
                 if not np.array_equal(pixels, getattr(store.read(rows[place]), name)):
@@ -131,12 +175,58 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
             yield f"{path} is not readable by zarr-python: {err}"
 
 
+def check_codec(store: Store, rows: list[int]) -> Iterator[str]:
+    """Compare the compressor that Blosc frames name with the codec: any of them decodes under the name of another."""
+    codec = CODECS[store.manifest.codec]
+    try:
+        frames = store.read_encoded(rows) if isinstance(codec, Blosc) else []
+    except CorruptShard:
+        return  # The check of the records says so.
+    for frame in frames:
+        found = frame[_BLOSC_FLAGS] >> _BLOSC_COMPRESSOR
+        if isinstance(codec, Blosc) and found != _BLOSC_NUMBERS[codec.cname]:
+            yield f"{MANIFEST}: codec is {codec.name}, but the Blosc frame of {store.index.key(rows[0])} is another's"
+            return
+
+
+def _zarr_metadata(split: str) -> list[str]:
+    folders = ["", *(f"{split}/{name}" for name in ("", *PARTS["zarr"], "labels", "key"))]
+    return [str(PurePosixPath(folder, "zarr.json")) for folder in folders]
+
+
+def check_zarr_files(store: Store) -> Iterator[str]:
+    """Compare the files in the folders of splits, and the metadata that there must be, with those of the manifest."""
+    manifest = store.manifest
+    listed = {info.path for infos in (manifest.files, *(shard.files for shard in manifest.shards)) for info in infos}
+    found = {str(path.relative_to(store.folder)) for split in manifest.splits for path in _files(store.folder / split)}
+    needed = {path for split in manifest.splits for path in _zarr_metadata(split)}
+    yield from (f"{MANIFEST} does not list {path}" for path in sorted((found | needed) - listed))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _are_regular(folder: Path, paths: Iterable[str]) -> bool:
+    """Return whether files are regular ones of a store; zarr-python would wait for a pipe."""
+    return all((path := resolve_inside(folder, name)) is not None and path.is_file() for name in paths)
+
+
 def check_zarr_tables(store: Store) -> Iterator[str]:
     """Compare the labels and keys that zarr-python reads with `index.parquet`."""
     for split in store.manifest.splits:
         rows = store.index.rows(split)
+        files = [str(path.relative_to(store.folder)) for path in _files(store.folder / split)]
+        if not _are_regular(store.folder, [*_zarr_metadata(split), *files]):
+            yield f"{store.folder / split} is not readable by zarr-python: it lacks a file, or one is no regular file"
+            continue
         try:
-            group: Any = zarr.open_group(store.folder, path=split, mode="r")
+            group: Any = zarr.open_group(store.folder, path=split, mode="r", zarr_format=3)
+            # Asked first: by its metadata an array can be of any size.
+            for name, width in (("labels", len(CLASSES)), ("key", MAX_KEY)):
+                (count, found), chunk = group[name].shape, group[name].chunks
+                if count > store.manifest.count or found > width or chunk != (store.manifest.patches_per_shard, found):
+                    raise ValueError(f"{name} is an array of {count} × {found} in chunks of {chunk}")
             labels = group["labels"][:]
             keys = [bytes(key).rstrip(b"\0").decode() for key in group["key"][:]]
         except Exception as err:  # As above.

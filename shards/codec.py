@@ -30,6 +30,9 @@ class Codec(Protocol):
     def name(self) -> str:
         """Name in manifests and on the command line."""
 
+    def lengths(self, num_values: int) -> tuple[int, int]:
+        """Return the fewest and the most bytes that such an array can be stored in."""
+
     def encode(self, values: NDArray[np.uint16]) -> bytes:
         """Return the stored bytes of a contiguous array of little-endian uint16."""
 
@@ -54,6 +57,11 @@ class Blosc:
     name: str
     cname: str
     clevel: int
+
+    def lengths(self, num_values: int) -> tuple[int, int]:
+        """See `Codec`."""
+        # BLOSC_MAX_OVERHEAD, the length of the header, is all that a frame adds to what cannot be compressed.
+        return _BLOSC_SIZES.size, 2 * num_values + _BLOSC_SIZES.size
 
     def encode(self, values: NDArray[np.uint16]) -> bytes:
         """See `Codec`."""
@@ -85,6 +93,11 @@ class Bitpack:
 
     name: str = "bitpack"
 
+    def lengths(self, num_values: int) -> tuple[int, int]:
+        """See `Codec`."""
+        # Coefficients, widths and padding; a value takes 16 bits at most.
+        return 5_030, 5_030 + 2 * num_values
+
     def encode(self, values: NDArray[np.uint16]) -> bytes:
         """See `Codec`.
 
@@ -112,6 +125,10 @@ class Raw:
     """The values themselves."""
 
     name: str = "raw"
+
+    def lengths(self, num_values: int) -> tuple[int, int]:
+        """See `Codec`."""
+        return 2 * num_values, 2 * num_values
 
     def encode(self, values: NDArray[np.uint16]) -> bytes:
         """See `Codec`."""

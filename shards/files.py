@@ -15,6 +15,7 @@ from shards.errors import CorruptShard
 from shards.forks import renew_in_children
 from shards.manifest import FileInfo, ShardInfo
 from shards.mapped import MappedFile, map_in_memory
+from shards.regular import open_inside
 
 _ADVICE_BYTES: Final = 1 << 17
 """Bytes of one call of `posix_fadvise`. Linux reads no more a call than the larger of the device's read-ahead, of which
@@ -179,14 +180,15 @@ def _is_cached(descriptor: int, offset: int) -> bool:
 def _open_checked(folder: Path, info: FileInfo) -> int:
     path = folder / info.path
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open_inside(folder, info.path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != info.size_bytes:
+                raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes}")
+            return os.dup(file.fileno())
     except FileNotFoundError:
         raise CorruptShard(f"{path} is absent, expected {info.size_bytes} bytes") from None
-    size = os.fstat(descriptor).st_size
-    if size != info.size_bytes:
-        os.close(descriptor)
-        raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes}")
-    return descriptor
+    except OSError as err:
+        raise CorruptShard(f"{path} cannot be opened: {err.strerror}") from err
 
 
 def _allow_open_files(count: int) -> None:

@@ -6,6 +6,7 @@ range and a CRC-32C each, in the columns `<part>_offset`, `<part>_length` and `<
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,10 @@ from shards.bands import B10, B20, B60, RECORD_VALUES
 from shards.classes import multi_hot
 from shards.durable import atomic_write
 from shards.errors import CorruptShard
+from shards.fields import shown
 from shards.manifest import INDEX, MANIFEST, Manifest
+from shards.regular import open_inside, read_regular
+from shards.reporting import printable
 
 PARTS: Final[dict[str, dict[str, slice]]] = {
     "webdataset": {"s2": slice(0, RECORD_VALUES)},
@@ -27,6 +31,11 @@ PARTS: Final[dict[str, dict[str, slice]]] = {
 }
 """Stored parts of a patch by store format, with the values of the record that each holds."""
 
+_NULLABLE: Final = frozenset({"country"})
+_ROW_BYTES: Final = 512
+"""Bytes of a row of any table here, at most, packed or not; a row of the index takes about 200."""
+_MIN_BYTES: Final = 16 << 20
+_MAX_BYTES: Final = 1 << 30
 _DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -53,24 +62,77 @@ def index_schema(store_format: str) -> pa.Schema:
     return pa.schema(fields)
 
 
+def _without_nulls(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(field.name in _NULLABLE) for field in schema])
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet, whole or not at all; equal tables give equal bytes."""
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=1 << 16)
 
 
-def read_table(path: Path, content: bytes | None = None) -> pa.Table:
+def read_table(
+    path: Path, content: bytes | None = None, *, rows: range | None = None, columns: list[str] | None = None
+) -> pa.Table:
     """Read a Parquet file of a store, or its content where that is at hand.
 
+    Args:
+        path: of the file.
+        content: its bytes; default: they are read.
+        rows: how many it may have.
+        columns: names of those that are read; default: all.
+
     Raises:
-        CorruptShard: it is absent or no Parquet file.
+        CorruptShard: it is absent, no Parquet file, lacks a column, or has other rows or more bytes than it could.
     """
     try:
-        return pq.ParquetFile(path if content is None else pa.BufferReader(content)).read()
+        content = read_regular(path, _MAX_BYTES) if content is None else content
     except FileNotFoundError:
         raise CorruptShard(f"{path} is absent") from None
-    except (pa.ArrowException, OSError) as err:
-        raise CorruptShard(f"{path} is not readable as Parquet: {err}") from err
+    except OSError as err:
+        raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        metadata = file.metadata
+        # Asked before anything is read: a file of kilobytes can say that it holds millions of rows.
+        if rows is not None and metadata.num_rows not in rows:
+            expected = f"{rows[0]} as in {MANIFEST}" if len(rows) == 1 else f"{rows[0]} … {rows[-1]}"
+            raise CorruptShard(f"{path} has {metadata.num_rows} rows, expected {expected}")
+        size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        if not 0 <= size <= _ROW_BYTES * metadata.num_rows + _MIN_BYTES:
+            raise CorruptShard(f"{path} unpacks to {size} bytes, too many for {metadata.num_rows} rows")
+        if missing := [name for name in columns or [] if name not in file.schema_arrow.names]:
+            raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
+        return file.read(columns)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
+        raise CorruptShard(f"{path} is not readable as Parquet: {_first_line(err)}") from err
+
+
+def cast_table(path: Path, table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return a table with these columns, in this order and of these types, whose values are valid.
+
+    Args:
+        path: of its file, for errors.
+        table: it has at least these columns.
+        wanted: names and types; a field that is not nullable must not hold nulls.
+
+    Raises:
+        CorruptShard: a column is of a type that does not become the wanted one without loss, or its values are invalid.
+    """
+    try:
+        found = table.select(wanted.names).cast(pa.schema([field.with_nullable(True) for field in wanted]))
+        found.validate(full=True)  # Also that texts are UTF-8.
+    except (pa.ArrowException, ValueError) as err:
+        raise CorruptShard(f"{path} has columns of other types than expected: {_first_line(err)}") from err
+    for field in wanted:
+        if not field.nullable and found[field.name].null_count:
+            raise CorruptShard(f"{path} lacks {found[field.name].null_count} values of {field.name}, expected none")
+    return found
+
+
+def _first_line(err: BaseException) -> str:
+    return printable(str(err).partition("\n")[0][:200])
 
 
 class Index:
@@ -91,22 +153,27 @@ class Index:
             CorruptShard: the file is absent or differs from its checksum in the manifest, or lacks a column or rows.
         """
         path = folder / INDEX
-        expected = next((info.sha256 for info in manifest.files if info.path == INDEX), None)
+        info = next((info for info in manifest.files if info.path == INDEX), None)
+        if info is None:
+            raise CorruptShard(f"{folder / MANIFEST} lists no {INDEX}")
+        if info.size_bytes > _ROW_BYTES * manifest.count + _MIN_BYTES:
+            raise CorruptShard(f"{path} has {info.size_bytes} bytes, too many for {manifest.count} patches")
         try:
-            content = path.read_bytes()
+            with open_inside(folder, INDEX) as file:
+                size = os.fstat(file.fileno()).st_size
+                content = file.read(size) if size == info.size_bytes else b""
         except FileNotFoundError:
             raise CorruptShard(f"{path} is absent") from None
+        except OSError as err:
+            raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
+        if size != info.size_bytes:
+            raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes} as in {MANIFEST}")
         # A flipped bit in here could name another place, or other labels, without any other check to find it.
-        if (found := hashlib.sha256(content).hexdigest()) != expected:
-            raise CorruptShard(f"{path} has SHA-256 {found}, expected {expected} as in {MANIFEST}")
-        table = read_table(path, content)
+        if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
+            raise CorruptShard(f"{path} has SHA-256 {found}, expected {info.sha256} as in {MANIFEST}")
         wanted = index_schema(manifest.format)
-        missing = [name for name in wanted.names if name not in table.column_names]
-        if missing:
-            raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
-        if table.num_rows != manifest.count:
-            raise CorruptShard(f"{path} has {table.num_rows} rows, expected {manifest.count} as in {MANIFEST}")
-        return cls(table.select(wanted.names).cast(wanted).unify_dictionaries().combine_chunks())
+        table = read_table(path, content, rows=range(manifest.count, manifest.count + 1), columns=wanted.names)
+        return cls(cast_table(path, table, _without_nulls(wanted)).unify_dictionaries().combine_chunks())
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -129,6 +196,19 @@ class Index:
         if split not in values:
             return np.empty(0, np.int64)
         return np.flatnonzero(codes == values.index(split)).astype(np.int64, copy=False)
+
+    def shard_numbers(self, manifest: Manifest) -> NDArray[np.int32]:
+        """Return the shard of each patch as its number in the manifest, (patches,) int32.
+
+        Raises:
+            CorruptShard: the manifest does not list a shard.
+        """
+        codes, names = self.codes("shard")
+        number_of = {shard.name: number for number, shard in enumerate(manifest.shards)}
+        if unknown := [name for name in names if name not in number_of]:
+            raise CorruptShard(f"{INDEX} names shard {shown(unknown[0])}, which the manifest does not list")
+        numbers: NDArray[np.int32] = np.asarray([number_of[name] for name in names], np.int32)[codes]
+        return numbers
 
     def labels(self) -> NDArray[np.uint8]:
         """Return the labels of all patches, multi-hot, (patches, 19) uint8."""

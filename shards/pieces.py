@@ -25,7 +25,7 @@ from shards.grouped import ROWS, Checked, Grouped, PackedInFiles, PackedInMemory
 from shards.index import PARTS, Index
 from shards.keeping import Keeping
 from shards.kept import FOREIGN, KEPT, KeptRecords
-from shards.manifest import INDEX, Manifest
+from shards.manifest import Manifest
 from shards.mapped import MappedFile
 
 Piece: TypeAlias = tuple[int, int, int, int, int, int, int, bool]
@@ -68,28 +68,12 @@ class Pieces:
         )
         self._places = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
         self._checked = unchecked(len(self.lengths))
-        self._check_raw_lengths(folder)
         self._scratch = threading.local()
-        codes, names = index.codes("shard")
-        shard_of_name = {shard.name: i for i, shard in enumerate(manifest.shards)}
-        unknown = [name for name in names if name not in shard_of_name]
-        if unknown:
-            raise CorruptShard(f"{folder / INDEX} names shard {unknown[0]}, which the manifest does not list")
-        self.shard: NDArray[np.int32] = np.asarray([shard_of_name[name] for name in names], np.int32)[codes]
+        self.shard = index.shard_numbers(manifest)
         self.files = ShardFiles(folder, manifest.shards, self._num_parts, may_map=may_map)
         # The index holds checksums of all records.
         self.identity = hashlib.sha256(str(manifest.files).encode()).digest()
         self.keeping = Keeping(folder, self.identity, self.lengths)
-
-    def _check_raw_lengths(self, folder: Path) -> None:
-        """Compare lengths of uncompressed pieces, which are read straight into the output, with their sizes."""
-        if isinstance(self._codec, Raw):
-            sizes = np.tile(2 * (self._end - self._begin), len(self._index))
-            for piece in np.flatnonzero(self.lengths != sizes)[:1].tolist():
-                raise CorruptShard(
-                    f"{folder / INDEX}: the uncompressed record of {self._index.key(piece // self._num_parts)} holds "
-                    f"{self.lengths[piece]} bytes, expected {sizes[piece]}"
-                )
 
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of the pieces of rows, (n · parts,) int64, patch by patch."""

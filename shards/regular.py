@@ -7,8 +7,9 @@ an `OSError` whose `strerror` says what the path is.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
@@ -53,13 +54,13 @@ def check_regular(descriptor: int, path: str | os.PathLike[str]) -> os.stat_resu
     return status
 
 
-def open_regular_file(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular_file(path: str | os.PathLike[str]) -> BufferedReader:
     """Return a regular file, open for reading as `open(path, "rb")` opens it.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    return os.fdopen(open_regular(path), "rb")
+    return open(open_regular(path), "rb")
 
 
 def read_regular(path: str | os.PathLike[str], at_most: int) -> bytes:
@@ -83,15 +84,31 @@ def read_regular(path: str | os.PathLike[str], at_most: int) -> bytes:
 
 
 def resolve_inside(folder: Path, relative: str) -> Path | None:
-    """Return the path of a file of a folder; None if the name leads out of it, be it by a symbolic link.
+    """Return the path of a file of a folder; None if the name leads out of it, or anywhere by a symbolic link.
+
+    A link within the folder is refused as well: it would make two names of one file. The folder itself may be one.
 
     Args:
         folder: the folder.
-        relative: a name from a file that anyone may have written.
+        relative: a name from a file that anyone may have written; the file may be absent.
     """
-    if not relative or "\0" in relative or Path(relative).is_absolute() or ".." in Path(relative).parts:
+    if not relative or Path(relative).is_absolute() or ".." in Path(relative).parts:
         return None
-    path = folder / relative
-    root = folder.resolve()
-    # The last part may be absent; a link, absent or not, counts as what it leads to.
-    return path if path.resolve() != root and path.resolve().is_relative_to(root) else None
+    try:
+        path, expected = (folder / relative).resolve(), folder.resolve() / relative
+    except (OSError, ValueError, RuntimeError):  # Also of links in a circle, and of characters that no name can hold.
+        return None
+    return folder / relative if path == expected and path != folder.resolve() else None
+
+
+def open_inside(folder: Path, relative: str) -> BufferedReader:
+    """Return a regular file of a folder, open for reading.
+
+    Raises:
+        OSError: the name leads out of the folder or is that of a symbolic link, or the file cannot be opened, or is no
+            regular file.
+    """
+    path = resolve_inside(folder, relative)
+    if path is None:
+        raise OSError(errno.EINVAL, f"it leads out of {folder} or is a symbolic link", str(folder / relative))
+    return open_regular_file(path)

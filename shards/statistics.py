@@ -6,6 +6,7 @@ without rounding; histograms of parts are merged by addition.
 
 import math
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from shards.arrow import numeric_array, numpy_values, text_array
 from shards.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards.fields import Fields
 
 BINS: Final = 65_536
 PERCENTILES: Final = (0.1, 1.0, 2.0, 50.0, 98.0, 99.0, 99.9)
@@ -97,6 +99,34 @@ class BandStatistics:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> "BandStatistics":
+        """Return the statistics that `to_json` wrote.
+
+        Raises:
+            CorruptShard: they are not those of any pixels.
+        """
+        fields.only([field.name for field in dataclass_fields(cls)])
+        count = fields.integer("count", 1, 2**63 - 1)
+        low = fields.integer("min", 0, BINS - 1)
+        high = fields.integer("max", low, BINS - 1)
+        # Zero is the least value, so it occurs if, and only if, it is the minimum.
+        nodata = fields.integer("nodata", 1, count) if low == NODATA else fields.integer("nodata", 0, 0)
+        percentiles, values, least = fields.fields("percentiles"), {}, float(low)
+        percentiles.only([f"{q:g}" for q in PERCENTILES])
+        for q in PERCENTILES:
+            values[f"{q:g}"] = least = percentiles.number(f"{q:g}", least, high)
+        return cls(
+            count=count,
+            nodata=nodata,
+            min=low,
+            max=high,
+            mean=fields.number("mean", low, high),
+            # The most that values of a range can spread (Popoviciu's inequality), and room for rounding.
+            std=fields.number("std", 0, (high - low) / 2 * (1 + 1e-9)),
+            percentiles=values,
+        )
 
 
 def band_statistics(histogram: NDArray[np.int64]) -> BandStatistics:

@@ -15,6 +15,7 @@ from shards.bands import RECORD_VALUES
 from shards.checks import Verify, verify_mode
 from shards.classes import decode_labels
 from shards.errors import ShardError
+from shards.fit import check_fit
 from shards.grouped import ROWS
 from shards.index import Index
 from shards.manifest import Manifest
@@ -40,7 +41,14 @@ class Store:
         num_threads: decode threads.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, num_threads: int | None = None, mapped: bool = True) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        num_threads: int | None = None,
+        mapped: bool = True,
+        compare: bool = True,
+    ) -> None:
         """Open a store.
 
         Args:
@@ -48,6 +56,8 @@ class Store:
             num_threads: decode threads of `read_into`; default: the cores that this process may use.
             mapped: decode records of files in a memory file system where they lie, which is faster, but a file that is
                 cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped.
+            compare: refuse a store whose manifest and index do not tell the same; without it they are only checked for
+                what `read` relies on, for a caller that looks for what is wrong.
 
         Raises:
             UnfinishedStore: there is no manifest.
@@ -56,6 +66,7 @@ class Store:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
         self.index = Index.read(self.folder, self.manifest)
+        check_fit(self.folder, self.manifest, self.index, compare=compare)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
         self._how = num_threads, mapped
         self._pieces = Pieces(self.folder, self.manifest, self.index, may_map=mapped)

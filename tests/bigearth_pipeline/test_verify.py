@@ -50,10 +50,7 @@ def assert_named(problems: list[str], *parts: object) -> None:
 
 def edit_manifest(folder: Path, change: Callable[[Any], object]) -> None:
     """Change the manifest; all that is not changed still fits."""
-    path = folder / "manifest.json"
-    raw = json.loads(path.read_bytes())
-    change(raw)
-    path.write_text(json.dumps(raw))
+    faults.edit_manifest(folder, change)
 
 
 def edit_index(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:

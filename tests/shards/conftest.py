@@ -2,12 +2,12 @@
 
 import ctypes
 import hashlib
-import json
 import mmap
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,8 @@ import pytest
 import shards
 from shards.bands import RECORD_VALUES
 from shards.index import read_table, write_table
-from shards.manifest import INDEX, MANIFEST, Manifest
+from shards.manifest import INDEX, Manifest
+from tests import faults
 from tests.building import build_store
 
 SHM = "/dev/shm"
@@ -77,11 +78,14 @@ def replace_index(folder: Path, **columns: pa.Array) -> None:
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, values)
     write_table(table, path)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    for info in manifest["files"]:
-        if info["path"] == INDEX:
-            info["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    content = path.read_bytes()
+
+    def change(manifest: Any) -> None:
+        for info in manifest["files"]:
+            if info["path"] == INDEX:
+                info |= {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    faults.edit_manifest(folder, change)
 
 
 def opened_files() -> dict[int, str]:

@@ -137,7 +137,12 @@ def test_places_that_are_not_in_the_file(raw_store: Path, memory: Path, offset: 
         offsets = store.index.column("s2_offset").astype(np.int64)
     offsets[5] = offset
     replace_index(folder, s2_offset=pa.array(offsets))
-    with shards.open(folder) as store, pytest.raises(shards.CorruptShard, match=r"ends after|cannot be read"):
+    with pytest.raises(shards.CorruptShard, match=r"lies at -2 \+|lies at 1099511627776 \+"):
+        shards.open(folder)
+    with (
+        shards.Store(folder, compare=False) as store,
+        pytest.raises(shards.CorruptShard, match=r"ends after|cannot be read"),
+    ):
         store.read(5)
 
 
@@ -236,8 +241,12 @@ def test_lengths_that_are_not_those_of_records(
     with shards.open(folder) as store:
         expected, lengths = read_rows(store, rows), store.index.column("s2_length").astype(np.int32)
     lengths[5] = length
-    replace_index(folder, s2_length=pa.array(lengths))
+    damaged = faults.copy(folder, tmp_path / "damaged")
+    replace_index(damaged, s2_length=pa.array(lengths))
+    with pytest.raises(shards.CorruptShard, match=rf"holds {length} bytes, expected 5030 … 165030"):
+        shards.open(damaged)
     with shards.open(folder) as store:
+        store._pieces.lengths[5] = length  # The second line of defence.
         with pytest.raises(shards.CorruptShard, match=rf"{store.index.key(5)} (holds|ends after) \d+ bytes"):
             read_rows(store, rows)
         np.testing.assert_array_equal(read_rows(store, np.delete(rows, 5)), np.delete(expected, 5, axis=0))

@@ -1,12 +1,12 @@
 """The ways of reading records that are not `read` and `read_into`, and what goes wrong on any of them."""
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -88,7 +88,7 @@ def test_uncompressed_records_of_another_size_are_refused(raw_store: Path, tmp_p
     replace_index(folder, s2_length=pa.array(lengths))
     with shards.open(raw_store) as store:
         key = store.index.key(17)
-    with pytest.raises(shards.CorruptShard, match=f"the uncompressed record of {key} holds 159998 bytes, expected 160"):
+    with pytest.raises(shards.CorruptShard, match=f"the s2 record of {key} holds 159998 bytes, expected 160"):
         shards.open(folder)
 
 
@@ -191,11 +191,13 @@ def test_rows_in_memory_need_no_file(any_store: Path, tmp_path: Path) -> None:
 def test_advice_under_way_does_not_hold_up_the_end(any_store: Path, tmp_path: Path) -> None:
     """Closing a store waits until all that was announced is read."""
     folder = faults.copy(any_store, tmp_path / "large")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    file = manifest["shards"][0]["files"][0]
-    file["size_bytes"] = 64 << 30  # Takes no space on the disk, but long to read.
-    os.truncate(folder / file["path"], file["size_bytes"])
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def enlarge(manifest: Any) -> None:
+        file = manifest["shards"][0]["files"][0]
+        file["size_bytes"] = 64 << 30  # Takes no space on the disk, but long to read.
+        os.truncate(folder / file["path"], file["size_bytes"])
+
+    faults.edit_manifest(folder, enlarge)
     with shards.open(folder) as store:
         store.will_need([0])
         store.read(0)

@@ -1,6 +1,5 @@
 """Reading stores, sound and damaged ones."""
 
-import json
 import os
 from pathlib import Path
 
@@ -161,8 +160,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
 ) -> None:
     """Bands, classes or counts of another kind of store are taken for ours."""
     damaged = faults.copy(store, tmp_path / "damaged")
-    manifest = json.loads((damaged / "manifest.json").read_text())
-    (damaged / "manifest.json").write_text(json.dumps(manifest | change))
+    faults.edit_manifest(damaged, lambda raw: raw.update(change))
     with pytest.raises((shards.ShardError, ValueError), match=message):
         shards.open(damaged)
 

@@ -2,12 +2,13 @@
 
     python tools/bench/start.py STORE --patches 590326 --work /dev/shm
 
-The rows of STORE's index are repeated, under other keys, until there are enough: the records lie in the same files,
-which are linked, so that only the index is as large as the real one.
+The rows of STORE's index, a WebDataset store, are repeated, under other keys, until there are enough: its shards get as
+many names by links, so that only index and manifest are as large as the real ones.
 """
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import statistics
@@ -20,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from shards.manifest import sealed
 
 _MEASURE = """
 import json, resource, sys, time
@@ -57,36 +60,46 @@ print(json.dumps({
 
 
 def enlarge(store: Path, patches: int, out: Path) -> None:
-    """Make a store with more rows: links to the files of another one, and an index that repeats its rows.
+    """Make a store with more rows: further names of the files of another one, and an index that repeats its rows.
 
     Args:
-        store: the store.
-        patches: rows of the new one.
+        store: a WebDataset store.
+        patches: rows of the new one, at least; whole copies are made.
         out: an empty folder on the same file system.
     """
     manifest = json.loads((store / "manifest.json").read_text())
     table = pq.read_table(store / "index.parquet")
+    of_row = np.array(table["shard"].to_pylist(), object)
     times = -(-patches // len(table))
-    number = np.repeat(np.arange(times), len(table))[:patches]
-    table = pa.concat_tables([table] * times).slice(0, patches).unify_dictionaries().combine_chunks()
-    keys = [f"{key}_{n}" for key, n in zip(table["key"].to_pylist(), number.tolist(), strict=True)]
-    table = table.set_column(table.column_names.index("key"), "key", pa.array(keys))
+    rows, keys, names, shards = [], [], [], []
     # Rows of a split lie together, and so do those of a shard, as in any store.
-    codes = [table[name].combine_chunks().indices.to_numpy() for name in ("shard", "split")]
-    table = table.take(pa.array(np.lexsort(codes)))
-    for path in store.iterdir():
-        if path.name not in ("manifest.json", "index.parquet"):
-            os.link(path, out / path.name)
+    for split, info in manifest["splits"].items():
+        of_split = [shard for shard in manifest["shards"] if shard["split"] == split]
+        for number, (copy, shard) in enumerate(itertools.product(range(times), of_split)):
+            name = f"{split}-{number:06d}"
+            files = [file | {"path": name + Path(file["path"]).suffix} for file in shard["files"]]
+            for old, new in zip(shard["files"], files, strict=True):
+                os.link(store / old["path"], out / new["path"])
+            shards.append(shard | {"name": name, "files": files})
+            rows.append(np.flatnonzero(of_row == shard["name"]))
+            names += [name] * shard["count"]
+            keys += [f"_{copy}"] * shard["count"]
+        info["count"] *= times
+        info["class_counts"] = {label: count * times for label, count in info["class_counts"].items()}
+        for band in info["statistics"].values():
+            band |= {"count": band["count"] * times, "nodata": band["nodata"] * times}
+    table = table.take(pa.array(np.concatenate(rows)))
+    keys = [key + copy for key, copy in zip(table["key"].to_pylist(), keys, strict=True)]
+    for column, values in (("key", pa.array(keys)), ("shard", pa.array(names).dictionary_encode())):
+        table = table.set_column(table.column_names.index(column), column, values)
     pq.write_table(table, out / "index.parquet")
-    manifest["count"] = patches
-    counts = table["split"].value_counts().to_pylist()
-    for split in counts:
-        manifest["splits"][split["values"]]["count"] = split["counts"]
+    os.link(store / "histograms.parquet", out / "histograms.parquet")
+    manifest |= {"count": len(table), "shards": shards}
     for info in manifest["files"]:
         if info["path"] == "index.parquet":
             content = (out / "index.parquet").read_bytes()
             info |= {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    (out / "manifest.json").write_text(json.dumps(sealed(manifest)))
 
 
 def measure(store: Path, kind: str, repeats: int) -> dict[str, float]:
