@@ -39,6 +39,7 @@ class TiffReader:
 
     Attributes:
         bytes_read: bytes of all files read so far.
+        statuses: size and modification time of each file, as they were before it was read; see `fingerprint`.
     """
 
     def __init__(self, *, always_gdal: bool = False) -> None:
@@ -49,6 +50,7 @@ class TiffReader:
         """
         self._always_gdal = always_gdal
         self.bytes_read = 0
+        self.statuses: list[int] = []
         self._layouts: dict[int, Layout] = {}  # by band size
         self._head = bytearray(4096)
         self._head_view = memoryview(self._head)
@@ -101,6 +103,8 @@ class TiffReader:
         except OSError as err:
             raise BadPatch(f"{path} cannot be opened: {err.strerror}") from err
         try:
+            status = os.fstat(descriptor)
+            self.statuses += (status.st_size, status.st_mtime_ns)
             layout = self._layouts.get(group.metres)
             if layout is not None:
                 count = os.preadv(descriptor, (self._head_view[: layout.head_bytes], out), 0)
