@@ -156,6 +156,10 @@ def _find_sources(config: BuildConfig) -> list[Source]:
         raise PipelineError(
             f"sources are of different BigEarthNet versions: {', '.join(f'{s.root} ({s.version})' for s in sources)}"
         )
+    for source in sources:
+        # On the next start it would be taken for a folder of patches.
+        if config.out.resolve().is_relative_to(source.root.resolve()):
+            raise PipelineError(f"--out {config.out} lies in the source {source.root}; name a folder outside of it")
     return sources
 
 

@@ -61,7 +61,7 @@ def _enter(out: Path, note: dict[str, Any], overwrite: bool, say: Callable[[str]
     if os.path.lexists(out) and not out.is_dir():
         raise PipelineError(f"{out} is {_kind(out)}, expected a folder or the name of a new one; name another --out")
     earlier = None if overwrite else read_build_note(out)
-    is_finished = earlier is not None and (out / MANIFEST).is_file()
+    is_finished = earlier is not None and (out / MANIFEST).is_file() and not (out / MANIFEST).is_symlink()
     if earlier is not None and is_finished:
         _refuse_another(out, earlier, note)
         if not os.path.lexists(out / WORK):

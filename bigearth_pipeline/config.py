@@ -131,7 +131,7 @@ def read_build_note(out: Path) -> dict[str, Any] | None:
     path = out / BUILD_NOTE
     try:
         note = json.loads(read_regular(path, _MAX_NOTE_BYTES))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, RecursionError) as err:
         what = printable(str(err))

@@ -44,7 +44,7 @@ def finish_store(
         seed: of the shuffle.
         left_out: patches that are not in the store, by reason.
     """
-    _remove_surplus(plan, options)
+    remove_surplus(plan, options)
     infos = [info for shard in plan if (info := results[shard.name].info)]
     parts = [read_table(options.work / f"{shard.name}.index.parquet") for shard in plan]
     table = pa.concat_tables(parts).cast(index_schema(options.format)).unify_dictionaries().combine_chunks()
@@ -73,7 +73,7 @@ def finish_store(
     return manifest
 
 
-def _remove_surplus(plan: Sequence[ShardPlan], options: ShardOptions) -> None:
+def remove_surplus(plan: Sequence[ShardPlan], options: ShardOptions) -> None:
     """Remove shards that an earlier plan had and this one has not: filling holes can empty a split's last shard.
 
     Which files a shard has follows from its name. What its note says of them is not asked.

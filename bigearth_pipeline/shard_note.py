@@ -89,6 +89,8 @@ def check_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
         progress: ends the task if nobody waits for it.
     """
     note, *parts = note_paths(options.work, plan.name)
+    if note.is_symlink():
+        return Checked(reason="its note is a symbolic link")
     try:
         content = _parse(read_regular(note, _MAX_BYTES))
     except FileNotFoundError:
