@@ -1,26 +1,33 @@
 """What a build finds in its folder: its own files, damaged or outdated ones, and those of others."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bigearth_pipeline.build import build
-from bigearth_pipeline.config import BuildConfig
+from bigearth_pipeline.claim import claim
+from bigearth_pipeline.config import BuildConfig, read_build_note
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.finish import remove_surplus
+from bigearth_pipeline.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.select import Rules
+from bigearth_pipeline.shard_note import Checked, ShardOptions, check_shard
 from bigearth_pipeline.shard_task import write_shard
 from bigearth_pipeline.verify import verify_store
 from tests import faults
 from tests.building import Recorder, contents
-from tests.scene import PRODUCT, scene_records, write_patch, write_table
+from tests.scene import PRODUCT, scene_records, write_band, write_patch, write_table
 
 FORMATS = pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "0.1-dae5bc1"
