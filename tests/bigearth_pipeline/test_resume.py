@@ -1,5 +1,6 @@
 """What a build finds in its folder: its own files, damaged or outdated ones, and those of others."""
 
+import errno
 import hashlib
 import json
 import os
@@ -394,6 +395,46 @@ def test_surplus_shards_are_found_by_name(tree: Path, tmp_path: Path) -> None:
     ]
     assert (tmp_path / "outside").read_bytes() == b"years of work"
     assert sorted(path.name for path in options.work.glob("*.json")) == ["thesis.json", "train-00000.json"]
+
+
+def _build_in_rounds(out: Path, note: dict[str, object], marker: Path, code: int) -> None:
+    """Take a folder fifteen times, as a build that finishes does; to find another's marker is a double hold."""
+    if code:
+        faults.without_flock(code)
+    held = 0
+    while held < 15:
+        try:
+            with claim(out, note, overwrite=True) as finished:
+                if marker.exists() or finished:
+                    marker.with_name(f"double-{os.getpid()}").touch()
+                marker.touch()
+                held += 1
+                for name in ("train-00000.tar", ".build/train-00000.json", "manifest.json"):
+                    (out / name).write_bytes(b"{}")
+                marker.unlink()
+        except PipelineError as err:
+            if "in use by" not in str(err):
+                marker.with_name(f"error-{os.getpid()}").write_text(str(err))
+
+
+@pytest.mark.parametrize("code", [0, errno.ENOSYS])
+def test_four_builders_of_one_folder(store: Path, tmp_path: Path, code: int) -> None:
+    """Two builds write into one folder, or one that begins while another ends fails with an odd error."""
+    note = _note(store)
+    children = []
+    for _ in range(4):
+        if (child := os.fork()) == 0:
+            failed = 1
+            try:
+                _build_in_rounds(tmp_path / "s", note, tmp_path / "marker", code)
+                failed = 0
+            finally:
+                os._exit(failed)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert [path.read_text() for path in tmp_path.glob("error-*")] == []
+    assert list(tmp_path.glob("double-*")) == []
+    assert not (tmp_path / "s" / ".build").exists()
 
 
 # Disks and folders.
