@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from bigearth_pipeline.annotations import read_v1_annotations
+from bigearth_pipeline.claim import claim
 from bigearth_pipeline.cluster import Cluster, open_cluster, preload
-from bigearth_pipeline.config import WORK, BuildConfig, build_note, claim
+from bigearth_pipeline.config import BuildConfig, build_note
+from bigearth_pipeline.contents import QUARANTINE as QUARANTINE
+from bigearth_pipeline.contents import UNMATCHED as UNMATCHED
+from bigearth_pipeline.contents import WORK, look
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.finish import finish_store
 from bigearth_pipeline.plan import ShardPlan, plan_shards, without
@@ -26,7 +30,8 @@ from bigearth_pipeline.select import (
     select_v2,
     unique_folders,
 )
-from bigearth_pipeline.shard_task import ShardOptions, ShardResult, finished_shard, write_shard
+from bigearth_pipeline.shard_note import ShardOptions, ShardResult, check_shard
+from bigearth_pipeline.shard_task import write_shard
 from bigearth_pipeline.sources import Source, find_source
 from bigearth_pipeline.tables import (
     Metadata,
@@ -39,9 +44,8 @@ from bigearth_pipeline.tables import (
 from shards.durable import atomic_write
 from shards.manifest import Manifest
 
-QUARANTINE: Final = "quarantine.jsonl"
-UNMATCHED: Final = "unmatched.csv"
 _ANNOTATIONS_A_TASK: Final = 4096
+_MAX_NAMED: Final = 5
 
 
 class Watcher(Protocol):
@@ -107,7 +111,7 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
     folders, bad_names = unique_folders([found for source in sources for found in source.folders()])
     watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
-    with claim(config.out, note, overwrite=config.overwrite) as finished:
+    with claim(config.out, note, overwrite=config.overwrite, say=watcher.say) as finished:
         if finished:
             return BuildSummary(Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, True)
         options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
@@ -118,16 +122,17 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
             _refuse_empty(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
-            results, built = _run(plan, options, cluster, watcher)
+            results, built = _run(plan, {}, options, cluster, watcher)
             bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
             _write_quarantine(config.out, bad)
             if len(bad) > config.allow_bad:
                 raise PipelineError(_describe_bad(config, bad))
             if any(result.bad for result in results.values()):
+                known = {shard.digest: result for shard in plan if (result := results[shard.name]).info}
                 plan = without(plan, frozenset(patch.key for patch in bad))
                 if not plan:
                     raise PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")
-                results, more = _run(plan, options, cluster, watcher)
+                results, more = _run(plan, known, options, cluster, watcher)
                 built += more
             build_seconds = time.perf_counter() - build_started
         left_out = Counter(selection.left_out)
@@ -137,6 +142,7 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
             plan,
             results,
             options,
+            note,
             source_version=sources[0].version,
             seed=config.rules.seed,
             left_out=dict(sorted(left_out.items())),
@@ -150,6 +156,10 @@ def _find_sources(config: BuildConfig) -> list[Source]:
         raise PipelineError(
             f"sources are of different BigEarthNet versions: {', '.join(f'{s.root} ({s.version})' for s in sources)}"
         )
+    for source in sources:
+        # On the next start it would be taken for a folder of patches.
+        if config.out.resolve().is_relative_to(source.root.resolve()):
+            raise PipelineError(f"--out {config.out} lies in the source {source.root}; name a folder outside of it")
     return sources
 
 
@@ -204,10 +214,23 @@ def _annotate(patches: Sequence[tuple[str, str]], progress: object) -> list[tupl
 
 
 def _run(
-    plan: Sequence[ShardPlan], options: ShardOptions, cluster: Cluster, watcher: Watcher
+    plan: Sequence[ShardPlan],
+    known: dict[str, ShardResult],
+    options: ShardOptions,
+    cluster: Cluster,
+    watcher: Watcher,
 ) -> tuple[dict[str, ShardResult], int]:
-    """Write the shards that are not there yet; return the results of all, and the number of patches written."""
-    results = {shard.name: result for shard in plan if (result := finished_shard(shard, options))}
+    """Write the shards that are not there yet; return the results of all, and the number of patches written.
+
+    Args:
+        plan: all shards.
+        known: results of shards that this run has written or checked, by the digest of their plan.
+        options: what all shards have in common.
+        cluster: workers.
+        watcher: receives how it goes.
+    """
+    results = {shard.name: known[shard.digest] for shard in plan if shard.digest in known}
+    results |= _finished([shard for shard in plan if shard.name not in results], options, cluster, watcher)
     # Large shards first, so that the workers end together.
     missing = sorted(
         (shard for shard in plan if shard.name not in results), key=lambda shard: (-len(shard.entries), shard.name)
@@ -219,6 +242,32 @@ def _run(
         results[shard.name] = result
         built += result.info.count if result.info else 0
     return results, built
+
+
+def _finished(
+    plan: Sequence[ShardPlan], options: ShardOptions, cluster: Cluster, watcher: Watcher
+) -> dict[str, ShardResult]:
+    """Return the results of shards that an earlier run has written, and that are what it wrote; say which are not."""
+    noted = look(options.out, options.format, len(plan)).notes
+    candidates = [shard for shard in plan if shard.name in noted]
+    if not candidates:
+        return {}
+    watcher.say(f"comparing {_num_shards(len(candidates))} of an earlier run with checksums and source")
+    results, reasons = {}, {}
+    for shard, checked in cluster.map(check_shard, candidates, options):
+        if checked.result is not None:
+            results[shard.name] = checked.result
+        elif checked.reason is not None:
+            reasons[shard.name] = checked.reason
+    for name in sorted(reasons)[:_MAX_NAMED]:
+        watcher.say(f"shard {name} is built again: {reasons[name]}")
+    if len(reasons) > _MAX_NAMED:
+        watcher.say(f"{_num_shards(len(reasons) - _MAX_NAMED)} more are built again for such reasons")
+    return results
+
+
+def _num_shards(count: int) -> str:
+    return "1 shard" if count == 1 else f"{count:,} shards"
 
 
 def _refuse_empty(selection: Selection, config: BuildConfig) -> None:

@@ -10,6 +10,7 @@ from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from typing import Any, Final, TypeVar
 
+from bigearth_pipeline.ending import wait_until_ended
 from bigearth_pipeline.errors import PipelineError
 
 Item = TypeVar("Item")
@@ -100,6 +101,7 @@ class Cluster:
         finally:
             if futures:
                 self._client.cancel(list(futures), force=True)
+                wait_until_ended(self._client, [future.key for future in futures])
 
 
 class _Cancelled(Exception):

@@ -1,26 +1,40 @@
 """What defines a build, and the note of it in the store that tells a resumed build from a different one."""
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.select import Rules
 from bigearth_pipeline.sources import Source
 from bigearth_pipeline.tables import sha256_of
 from shards.codec import ZARR_CODECS
-from shards.durable import atomic_write, remove_temporaries
-from shards.manifest import BUILD_NOTE, FORMAT_VERSION, MANIFEST, StoreFormat
+from shards.index import PARTS
+from shards.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
+from shards.regular import read_regular
+from shards.reporting import printable
 
-WORK: Final = ".build"
-_LOCK: Final = "lock"
+SOURCE_FILES: Final = "source_files"
+"""Field of a finished store's note: fingerprints of the files that each shard was made of, by the name of the shard."""
+
+_MAX_NOTE_BYTES: Final = 64 << 20
+_MAX_SHOWN: Final = 300  # Characters of a value in an error.
+_MARKS: Final = {
+    "format_version": int,
+    "version": str,
+    "format": str,
+    "codec": str,
+    "seed": int,
+    "patches_per_shard": int,
+    "num_folders": int,
+    "folders": str,
+    "sources": list,
+    "tables": dict,
+}
 
 _WORDS: Final = {
     "format_version": "format version",
@@ -103,87 +117,60 @@ def build_note(
     }
 
 
+class DamagedNote(PipelineError):
+    """The note of a store cannot be read; it may be nobody's."""
+
+
 def read_build_note(out: Path) -> dict[str, Any] | None:
     """Return the note in a store; None if there is none.
 
     Raises:
-        PipelineError: it is not readable.
+        DamagedNote: it is no JSON.
+        PipelineError: it is no regular file, or not the note of a build.
     """
     path = out / BUILD_NOTE
     try:
-        note: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        note = json.loads(read_regular(path, _MAX_NOTE_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as err:
-        raise PipelineError(f"{path} is damaged ({err}); --overwrite builds anew") from err
+    except (ValueError, RecursionError) as err:
+        what = printable(str(err))
+        raise DamagedNote(f"{path} is damaged ({what}); --overwrite builds a finished store anew") from err
+    except OSError as err:
+        raise PipelineError(
+            f"{path} cannot be read: {err.strerror}; move it elsewhere or name another directory"
+        ) from err
+    if not _is_note(note):
+        raise PipelineError(
+            f"{path} is not the note of a build, so {out} belongs to something else; name a new directory"
+        )
     return note
 
 
-@contextmanager
-def claim(out: Path, note: dict[str, Any], *, overwrite: bool) -> Iterator[bool]:
-    """Hold a directory for the build that the note describes; yield whether that build has already finished.
-
-    Raises:
-        PipelineError: the directory cannot be written to, is in use, holds other files, or another build.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        strangers = sorted(path.name for path in out.iterdir() if path.name not in (WORK, BUILD_NOTE))
-        if strangers and not (out / BUILD_NOTE).exists():
-            raise PipelineError(f"{out} is not empty ({strangers[0]}, …) and holds no build; name a new directory")
-        (out / WORK).mkdir(exist_ok=True)
-        with open(out / WORK / _LOCK, "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise PipelineError(f"{out} is in use by another build") from None
-            try:
-                yield _settle(out, note, overwrite)
-            finally:
-                remove_temporaries(out)
-                if (out / MANIFEST).exists():
-                    shutil.rmtree(out / WORK)
-    except OSError as err:
-        raise PipelineError(describe_os_error(err, out)) from err
+def _is_note(note: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether this has the fields that `build_note` has given every note since the first version."""
+    return (
+        isinstance(note, dict)
+        and all(type(note.get(name)) is kind for name, kind in _MARKS.items())
+        and note["format"] in PARTS
+        and note["version"] in ("v1", "v2")
+        and note["patches_per_shard"] > 0
+        and note["num_folders"] >= 0
+    )
 
 
-def describe_os_error(err: OSError, out: Path) -> str:
-    """Return one line on an error of writing to the store."""
-    if err.errno == 28:  # ENOSPC
-        return f"no space left on the disk of {out}; make room and run the same command again to resume"
-    return f"{err.filename or out} cannot be written: {err.strerror or err}"
-
-
-def _settle(out: Path, note: dict[str, Any], overwrite: bool) -> bool:
-    """Prepare the directory for the build; return whether it is already finished."""
-    if overwrite:
-        for path in out.iterdir():
-            if path.name == WORK:
-                for inner in path.iterdir():
-                    if inner.name != _LOCK:
-                        inner.unlink()
-            elif path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-    earlier = read_build_note(out)
-    if earlier is None or not ((out / MANIFEST).exists() or any((out / WORK).glob("*.json"))):
-        # Nothing has been built yet, so there is nothing that another build could spoil.
-        with atomic_write(out / BUILD_NOTE) as file:
-            file.write(json.dumps(note, indent=1).encode() + b"\n")
-        return False
-    differences = [
-        f"{_WORDS[name]} was {earlier.get(name)}, now {note[name]}"
-        for name in _WORDS
+def differences(earlier: dict[str, Any], note: dict[str, Any]) -> list[str]:
+    """Return in which points another build differs from that of a note."""
+    return [
+        printable(f"{words} was {_short(earlier.get(name))}, now {_short(note[name])}")
+        for name, words in _WORDS.items()
         if earlier.get(name) != note[name]
     ]
-    if differences:
-        raise PipelineError(
-            f"{out} holds another build: {'; '.join(differences)}. "
-            "Name another directory, or replace that build with --overwrite"
-        )
-    remove_temporaries(out)
-    return (out / MANIFEST).exists()
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def default_workers() -> int:

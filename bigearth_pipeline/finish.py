@@ -1,8 +1,6 @@
 """The end of a build: the parts that the shards left are merged into index, histograms, Zarr metadata and manifest."""
 
-import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,22 +8,18 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from bigearth_pipeline.config import SOURCE_FILES
+from bigearth_pipeline.contents import look, note_paths, shard_paths
 from bigearth_pipeline.plan import ShardPlan
-from bigearth_pipeline.shard_task import ShardOptions, ShardResult
+from bigearth_pipeline.shard_note import ShardOptions, ShardResult, hash_file
 from shards.arrow import dictionary_array
 from shards.bands import BANDS
 from shards.classes import CLASSES
 from shards.codec import get_codec
+from shards.durable import atomic_write
 from shards.index import Index, index_schema, read_table, write_table
-from shards.manifest import (
-    HISTOGRAMS,
-    INDEX,
-    SPLITS,
-    FileInfo,
-    Manifest,
-    ShardInfo,
-    SplitInfo,
-)
+from shards.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, SPLITS, FileInfo, Manifest, SplitInfo
+from shards.regular import resolve_inside
 from shards.statistics import BINS, band_statistics, histogram_counts, histogram_table
 
 
@@ -33,13 +27,24 @@ def finish_store(
     plan: Sequence[ShardPlan],
     results: dict[str, ShardResult],
     options: ShardOptions,
+    note: dict[str, Any],
     *,
     source_version: str,
     seed: int,
     left_out: dict[str, int],
 ) -> Manifest:
-    """Merge what the shards left, write all files that describe the store, the manifest last, and return it."""
-    _remove_surplus(plan, options)
+    """Merge what the shards left, write all files that describe the store, the manifest last, and return it.
+
+    Args:
+        plan: the shards.
+        results: of the shards, by name.
+        options: what all shards have in common.
+        note: of the build, to which the fingerprints of the sources are added.
+        source_version: version of BigEarthNet.
+        seed: of the shuffle.
+        left_out: patches that are not in the store, by reason.
+    """
+    remove_surplus(plan, options)
     infos = [info for shard in plan if (info := results[shard.name].info)]
     parts = [read_table(options.work / f"{shard.name}.index.parquet") for shard in plan]
     table = pa.concat_tables(parts).cast(index_schema(options.format)).unify_dictionaries().combine_chunks()
@@ -61,18 +66,25 @@ def finish_store(
         source_bytes=sum(results[shard.name].bytes_read for shard in plan),
         left_out=left_out,
     )
+    with atomic_write(options.out / BUILD_NOTE) as file:
+        sources = {shard.name: results[shard.name].source for shard in plan}
+        file.write(json.dumps({**note, SOURCE_FILES: sources}, indent=1).encode() + b"\n")
     manifest.write(options.out)
     return manifest
 
 
-def _remove_surplus(plan: Sequence[ShardPlan], options: ShardOptions) -> None:
-    """Remove shards that an earlier plan had and this one has not: filling holes can empty a split's last shard."""
-    names = {shard.name for shard in plan}
-    for note in options.work.glob("*.json"):
-        if note.stem not in names:
-            for file in ShardInfo.from_json(json.loads(note.read_bytes())["shard"]).files:
-                (options.out / file.path).unlink(missing_ok=True)
-            note.unlink()
+def remove_surplus(plan: Sequence[ShardPlan], options: ShardOptions) -> None:
+    """Remove shards that an earlier plan had and this one has not: filling holes can empty a split's last shard.
+
+    Which files a shard has follows from its name. What its note says of them is not asked.
+    """
+    for name in look(options.out, options.format).notes - {shard.name for shard in plan}:
+        split, _, number = name.rpartition("-")
+        for relative in shard_paths(options.format, split, int(number)):
+            if path := resolve_inside(options.out, relative):
+                path.unlink(missing_ok=True)
+        for path in note_paths(options.work, name):
+            path.unlink(missing_ok=True)
 
 
 def _describe_splits(plan: Sequence[ShardPlan], index: Index, options: ShardOptions) -> dict[str, SplitInfo]:
@@ -112,8 +124,9 @@ def _write_zarr(index: Index, splits: dict[str, SplitInfo], options: ShardOption
     for split, info in splits.items():
         rows = index.rows(split)
         statistics = {band: statistic.to_json() for band, statistic in info.statistics.items()}
-        shutil.rmtree(options.out / split / "labels", ignore_errors=True)
-        shutil.rmtree(options.out / split / "key", ignore_errors=True)
+        for path in look(options.out, options.format, len(rows)).files:
+            if path.startswith((f"{split}/labels/", f"{split}/key/")):
+                (options.out / path).unlink()
         write_split(
             options.out,
             split,
@@ -130,14 +143,16 @@ def _described(options: ShardOptions, splits: dict[str, SplitInfo]) -> list[str]
     paths = [INDEX, HISTOGRAMS]
     if options.format == "zarr":
         paths.append("zarr.json")
+        found = look(options.out, options.format, sum(info.count for info in splits.values())).files
         for split in splits:
-            small = [path for name in ("labels", "key") for path in (options.out / split / name).rglob("*")]
-            metadata = [options.out / split / "zarr.json", *(options.out / split).glob("b*/zarr.json")]
-            paths += sorted(str(path.relative_to(options.out)) for path in small + metadata if path.is_file())
+            tables = (f"{split}/labels/", f"{split}/key/")
+            paths += sorted(
+                path
+                for path in found
+                if path.startswith(tables) or (path.startswith(f"{split}/") and path.endswith("/zarr.json"))
+            )
     return paths
 
 
 def _file_info(out: Path, path: str) -> FileInfo:
-    with open(out / path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileInfo(path, (out / path).stat().st_size, digest)
+    return FileInfo(path, (out / path).stat().st_size, hash_file(out / path))

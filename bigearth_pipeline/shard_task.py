@@ -1,21 +1,23 @@
 """Writing one shard: what a worker does. Its result is small; pixels never leave the worker."""
 
+import errno
 import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 import numpy as np
 from crc32c import crc32c
 from numpy.typing import NDArray
 
+from bigearth_pipeline.contents import note_paths, shard_paths
 from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.fingerprint import annotation_statuses, fingerprint
 from bigearth_pipeline.georeference import Georeference
 from bigearth_pipeline.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.select import Quarantined
+from bigearth_pipeline.shard_note import ShardOptions, ShardResult, write_note
 from bigearth_pipeline.tiff import TiffReader
 from shards.arrow import table_of
 from shards.bands import PATCH_METRES
@@ -23,39 +25,11 @@ from shards.classes import decode_labels, label_bytes
 from shards.codec import Codec, get_codec
 from shards.durable import atomic_write
 from shards.index import PARTS, index_schema, write_table
-from shards.manifest import FileInfo, ShardInfo, StoreFormat
+from shards.manifest import FileInfo, ShardInfo
 from shards.statistics import Histograms, histogram_table
 from shards.tar import TarShardWriter
 
 PROGRESS_EVERY: Final = 64  # patches
-
-
-@dataclass(frozen=True, slots=True)
-class ShardOptions:
-    """What all shards of a store have in common.
-
-    Attributes:
-        out: the store.
-        work: folder for what the final step needs of each shard.
-        format: `webdataset` or `zarr`.
-        codec: name of the record codec.
-        patches_per_shard: patches of a full shard.
-    """
-
-    out: Path
-    work: Path
-    format: StoreFormat
-    codec: str
-    patches_per_shard: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """What became of a shard: its description, or the bad patches that kept it from being written."""
-
-    info: ShardInfo | None
-    bad: tuple[Quarantined, ...]
-    bytes_read: int
 
 
 class _Writer(Protocol):
@@ -86,7 +60,12 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
     Raises:
         OSError: the store cannot be written to.
     """
+    if not options.work.is_dir():
+        # Made anew it would hold a part of a store.
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed while the build runs", str(options.work))
     histograms = Histograms()
+    # Their content was read when the shard was planned, and is part of the plan.
+    annotations = annotation_statuses((entry.key, entry.folder) for entry in plan.entries)
     rows: list[tuple[Any, ...]] = []
     bad: list[Quarantined] = []
     with _no_garbage_collection(), TiffReader() as reader, _open_writer(plan, options) as (writer, keep):
@@ -111,29 +90,13 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
     info = ShardInfo(plan.name, plan.split, len(plan.entries), writer.files())
     schema = index_schema(options.format)
     columns = dict(zip(schema.names, zip(*rows, strict=True), strict=True))
-    write_table(table_of(columns, schema), options.work / f"{plan.name}.index.parquet")
-    write_table(histogram_table(histograms.counts()), options.work / f"{plan.name}.histogram.parquet")
+    _, index, histogram = note_paths(options.work, plan.name)
+    write_table(table_of(columns, schema), index)
+    write_table(histogram_table(histograms.counts()), histogram)
+    result = ShardResult(info, (), reader.bytes_read, fingerprint(reader.statuses, annotations))
     # Written last: this file says that the shard is done.
-    with atomic_write(options.work / f"{plan.name}.json") as file:
-        note = {"plan": plan.digest, "bytes_read": reader.bytes_read, "shard": asdict(info)}
-        file.write(json.dumps(note).encode())
-    return ShardResult(info, (), reader.bytes_read)
-
-
-def finished_shard(plan: ShardPlan, options: ShardOptions) -> ShardResult | None:
-    """Return the result of a shard that an earlier run has written after the same plan, else None."""
-    try:
-        note = json.loads((options.work / f"{plan.name}.json").read_bytes())
-    except FileNotFoundError:
-        return None
-    if note["plan"] != plan.digest:
-        return None
-    info = ShardInfo.from_json(note["shard"])
-    for file in info.files:
-        path = options.out / file.path
-        if not path.is_file() or path.stat().st_size != file.size_bytes:
-            return None
-    return ShardResult(info, (), note["bytes_read"])
+    write_note(plan, options, result)
+    return result
 
 
 def _index_row(
@@ -203,8 +166,8 @@ class _TarWriter:
     ) -> None:
         self._codec = codec
         self._out = options.out
-        self._name = plan.name
-        self._tar = TarShardWriter(open_file(f"{plan.name}.tar"))
+        self._tar_path, self._index_path = shard_paths("webdataset", plan.split, plan.number)
+        self._tar = TarShardWriter(open_file(self._tar_path))
 
     def add(
         self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
@@ -218,8 +181,8 @@ class _TarWriter:
         self._tar.finish()
 
     def files(self) -> tuple[FileInfo, ...]:
-        index = self._tar.write_index(self._out / f"{self._name}.idx", f"{self._name}.idx")
-        return (self._tar.tar_info(f"{self._name}.tar"), index)
+        index = self._tar.write_index(self._out / self._index_path, self._index_path)
+        return (self._tar.tar_info(self._tar_path), index)
 
 
 class _ZarrWriter:
@@ -229,13 +192,13 @@ class _ZarrWriter:
         self, plan: ShardPlan, options: ShardOptions, codec: Codec, open_file: Callable[[str], IO[bytes]]
     ) -> None:
         # Imported here: tars are written without zarr, whose import takes most of a second.
-        from shards.zarr_store import ZarrShardWriter, shard_path
+        from shards.zarr_store import ZarrShardWriter
 
         self._codec = codec
+        paths = shard_paths("zarr", plan.split, plan.number)
         self._arrays = [
             (values, path, ZarrShardWriter(open_file(path), options.patches_per_shard))
-            for part, values in PARTS["zarr"].items()
-            for path in (shard_path(plan.split, part, plan.number),)
+            for values, path in zip(PARTS["zarr"].values(), paths, strict=True)
         ]
 
     def add(

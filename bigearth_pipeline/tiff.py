@@ -34,6 +34,7 @@ class TiffReader:
 
     Attributes:
         bytes_read: bytes of all files read so far.
+        statuses: size and modification time of each file, as they were before it was read; see `fingerprint`.
     """
 
     def __init__(self, *, always_gdal: bool = False) -> None:
@@ -44,6 +45,7 @@ class TiffReader:
         """
         self._always_gdal = always_gdal
         self.bytes_read = 0
+        self.statuses: list[int] = []
         self._head = bytearray(4096)
         # By pixel size: the layout of the last file, and the part of `_head` that its head goes to.
         self._layouts: dict[int, tuple[Layout, memoryview]] = {}
@@ -122,6 +124,8 @@ class TiffReader:
         except OSError as err:
             raise _unreadable(prefix + name, err) from err
         try:
+            status = os.fstat(descriptor)
+            self.statuses += (status.st_size, status.st_mtime_ns)
             seen = self._layouts.get(group.metres)
             if seen is not None:
                 layout, head = seen

@@ -12,7 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_pipeline.cluster import open_cluster, preload
+from bigearth_pipeline.config import SOURCE_FILES, read_build_note
 from bigearth_pipeline.errors import BadPatch, PipelineError
+from bigearth_pipeline.fingerprint import fingerprint_now
 from bigearth_pipeline.plan import shuffle_rank
 from bigearth_pipeline.select import unique_folders
 from bigearth_pipeline.sources import find_source
@@ -44,12 +46,16 @@ class Findings:
         compared: patches compared with their GeoTIFFs.
         bytes_read: bytes of files read.
         problems: what is wrong, a line each.
+        notes: what is worth knowing and not wrong, a line each.
+        outdated: shards whose source files have changed since the build.
     """
 
     patches: int = 0
     compared: int = 0
     bytes_read: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
 
     def add(self, other: "Findings") -> None:
         """Add what another check found."""
@@ -57,14 +63,23 @@ class Findings:
         self.compared += other.compared
         self.bytes_read += other.bytes_read
         self.problems += other.problems
+        self.notes += other.notes
+        self.outdated += other.outdated
 
 
 @dataclass(frozen=True, slots=True)
 class _ShardCheck:
-    """A shard to be checked: its number, and the folders of those patches that are to be compared, by row."""
+    """A shard to be checked.
+
+    Attributes:
+        number: of the shard.
+        folders: folders of those patches that are to be compared, by row.
+        source: fingerprint of the files that it was made of, if those are to be compared; else None.
+    """
 
     number: int
     folders: dict[int, str]
+    source: str | None
 
 
 def verify_store(
@@ -103,6 +118,7 @@ def verify_store(
         return findings
     with Store(folder, compare=False) as store:
         folders = _folders_to_compare(store, against, sample, findings)
+        fingerprints = _fingerprints(folder, against, findings)
         start(len(store), 0)
         shard_of_row, names = store.index.codes("shard")
         numbers = {shard.name: number for number, shard in enumerate(store.manifest.shards)}
@@ -110,8 +126,12 @@ def verify_store(
         for row, code in enumerate(shard_of_row.tolist()):
             rows_of.setdefault(numbers[names[code]], []).append(row)
         checks = [
-            _ShardCheck(number, {row: folders[row] for row in rows_of.get(number, []) if row in folders})
-            for number in range(len(store.manifest.shards))
+            _ShardCheck(
+                number,
+                {row: folders[row] for row in rows_of.get(number, []) if row in folders},
+                fingerprints.get(shard.name),
+            )
+            for number, shard in enumerate(store.manifest.shards)
         ]
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
@@ -133,6 +153,8 @@ def verify_store(
             findings.problems += check_zarr_files(store)
             findings.problems += check_zarr_tables(store)
     findings.problems = sorted(set(findings.problems))
+    if findings.outdated:
+        findings.notes.append(_describe_outdated(sorted(findings.outdated)))
     return findings
 
 
@@ -158,6 +180,29 @@ def _folders_to_compare(
     return {row: folder_of[keys[row]] for row in rows if keys[row] in folder_of}
 
 
+def _fingerprints(folder: Path, against: Sequence[Path], findings: Findings) -> dict[str, str]:
+    """Return the fingerprints of the source by shard; none where they are of another copy or absent."""
+    try:
+        note = read_build_note(folder) or {}
+    except PipelineError as err:
+        findings.notes.append(str(err))
+        return {}
+    fingerprints = note.get(SOURCE_FILES)
+    if not isinstance(fingerprints, dict):
+        return {}
+    roots = [str(find_source(path).root.resolve()) for path in against]
+    return fingerprints if roots == note["sources"] else {}
+
+
+def _describe_outdated(shards: list[str]) -> str:
+    named = ", ".join(shards[:3]) + (", …" if len(shards) > 3 else "")
+    number = "1 shard" if len(shards) == 1 else f"{len(shards):,} shards"
+    return (
+        f"the source files of {number} have another size or time than when it was built ({named}); "
+        "what differs there was changed after the build"
+    )
+
+
 def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None]) -> tuple[Findings, pa.Table]:
     """Check one shard; return what was found and the histogram of its pixels."""
     findings = Findings()
@@ -168,6 +213,11 @@ def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None
         rows = np.flatnonzero(codes == names.index(shard.name)).tolist() if shard.name in names else []
         for info in shard.files:
             findings.problems += _check_file(Path(folder), info, findings)
+        if check.source is not None and len(check.folders) == len(rows):
+            keys = store.index.table["key"]
+            patches = [(keys[row].as_py(), check.folders[row]) for row in rows]
+            if fingerprint_now(patches) != check.source:
+                findings.outdated.append(shard.name)
         structure = check_tar if store.manifest.format == "webdataset" else check_zarr_shard
         findings.problems += _first(structure(store, shard, rows), shard.name)
         findings.problems += check_codec(store, rows[:1])

@@ -92,8 +92,8 @@ def write_split(
         attributes: attributes of the group.
     """
     # Metadata of an interrupted run goes first: to overwrite an array would delete its shards.
-    for metadata in (folder / split).rglob(_METADATA):
-        metadata.unlink()
+    for name in ("", *(band_group.name for band_group in GROUPS), "labels", "key"):
+        (folder / split / name / _METADATA).unlink(missing_ok=True)
     group = zarr.create_group(folder, path=split, attributes=attributes, zarr_format=3)
     compressors = _blosc(codec) if isinstance(codec, Blosc) else None
     for band_group in GROUPS:

@@ -1,7 +1,10 @@
 """Damage of the kinds that disks, networks and people do."""
 
+import ctypes
 import json
+import os
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,3 +38,20 @@ def truncate(path: Path, size: int) -> None:
     """Cut a file off."""
     with open(path, "r+b") as file:
         file.truncate(size)
+
+
+def without_flock(code: int) -> None:
+    """Let the kernel refuse `flock` with an error number from now on, as file systems without locks do.
+
+    It lasts for this process and its children. A seccomp filter does it, seccomp(2): load the number of the system
+    call; if it is not `flock`, skip the next instruction; return the error; allow.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    flock = {"x86_64": 73, "aarch64": 32}[os.uname().machine]
+    program = [(0x20, 0, 0, 0), (0x15, 0, 1, flock), (0x06, 0, 0, 0x0005_0000 | code), (0x06, 0, 0, 0x7FFF_0000)]
+    filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    header = ctypes.create_string_buffer(struct.pack("HP", len(program), ctypes.addressof(filters)))
+    no_new_privileges, seccomp, mode_filter = 38, 22, 2
+    for arguments in ((no_new_privileges, 1, 0, 0, 0), (seccomp, mode_filter, header)):
+        if libc.prctl(*arguments):
+            raise OSError(ctypes.get_errno(), "seccomp is not allowed here")

@@ -45,6 +45,8 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
         else:
             for problem in findings.problems:
                 echo(problem)
+            for note in findings.notes:
+                echo(note)
             if not findings.problems:
                 checked = f"{findings.patches:,} patches, {human_bytes(findings.bytes_read)} checked"
                 compared = f", {findings.compared:,} equal to their GeoTIFFs bit for bit" if against else ""
