@@ -51,7 +51,7 @@ def utc_seconds(text: str) -> str:
 
 
 def read_v1_annotation(key: str, folder: str) -> tuple[int, str]:
-    """Return label mask (19 classes) and acquisition time (ISO 8601, UTC, whole seconds) from the JSON file of a v1 patch.
+    """Return label mask (19 classes) and acquisition time (`utc_seconds`) from the JSON file of a v1 patch.
 
     Raises:
         BadPatch: the file is missing or no such JSON, or a label is not in the 43-class nomenclature.

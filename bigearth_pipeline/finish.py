@@ -37,6 +37,7 @@ def finish_store(
     source_version: str,
     seed: int,
     left_out: dict[str, int],
+    offset: str = "none",
 ) -> Manifest:
     """Merge what the shards left, write all files that describe the store, the manifest last, and return it."""
     _remove_surplus(plan, options)
@@ -60,6 +61,7 @@ def finish_store(
         patches_per_shard=options.patches_per_shard,
         source_bytes=sum(results[shard.name].bytes_read for shard in plan),
         left_out=left_out,
+        offset=offset,
     )
     manifest.write(options.out)
     return manifest

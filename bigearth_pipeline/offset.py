@@ -1,10 +1,10 @@
-"""The radiometric offset of Sentinel-2 products since processing baseline 04.00.
+"""Digital numbers of Sentinel-2: missing pixels, and the radiometric offset since processing baseline 04.00.
 
 Since 25 January 2022 a digital number DN of a Level-2A product stands for the reflectance
 (DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE, with BOA_ADD_OFFSET = -1000 in every band of its metadata
 (`MTD_MSIL2A.xml`, element BOA_ADD_OFFSET_VALUES_LIST; ESA, Sentinel-2 Products Specification Document,
-S2-PDGS-TAS-DI-PSD, issue 14.9). Products of earlier baselines have none. Neither have those of N9999, reprocessed by the
-authors of BigEarthNet v2.
+S2-PDGS-TAS-DI-PSD, issue 14.9). Products of earlier baselines have none. Neither have those of N9999, which the authors
+of BigEarthNet v2 made.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.errors import BadPatch, PipelineError
 from shards.statistics import NODATA
 
 OffsetMode = Literal["auto", "none"]
@@ -22,6 +22,19 @@ OffsetMode = Literal["auto", "none"]
 FIRST_BASELINE: Final = 400
 REPROCESSED: Final = 9999
 OFFSET: Final = 1000
+
+
+def count_missing(record: NDArray[np.uint16]) -> int:
+    """Return how many pixels of a record are marked as missing.
+
+    Raises:
+        BadPatch: all of them.
+    """
+    # Few patches have any, and the smallest value is found much faster than all zeros.
+    missing = 0 if record.min() > NODATA else len(record) - int(np.count_nonzero(record))
+    if missing == len(record):
+        raise BadPatch(f"no valid pixel: all {missing:,} of the twelve bands are {NODATA}, which marks missing ones")
+    return missing
 
 
 def has_offset(baseline: int | None) -> bool:

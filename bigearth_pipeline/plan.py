@@ -11,8 +11,8 @@ from shards.manifest import SPLITS
 class PatchEntry(NamedTuple):
     """A patch to be stored and what is known of it before its pixels are read.
 
-    `date` is ISO 8601 in UTC, whole seconds; flags are None where nothing tells; `baseline` is the processing baseline, 400
-    for `N0400`, None if unknown; with `harmonise` its radiometric offset is subtracted, if it has one.
+    `date` is ISO 8601 in UTC, whole seconds; flags are None where nothing tells; `baseline` is the processing baseline
+    (400 for `N0400`), None if unknown; `harmonise` tells whether its radiometric offset is to be subtracted.
     """
 
     key: str

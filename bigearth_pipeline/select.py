@@ -96,7 +96,7 @@ def unique_folders(found: Sequence[tuple[str, str]]) -> tuple[dict[str, str], li
 def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules, lists: SplitLists | None = None) -> Selection:
     """Select from a v2 tree by its tables; split lists, if there are any, replace the split column of the tables."""
     selection = Selection()
-    splits = lists and lists.split_of
+    splits = lists.split_of if lists else None
     for key, folder in folders.items():
         row = metadata.row_of.get(key)
         if row is None:
@@ -124,8 +124,10 @@ def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules, lists: 
             int(metadata.label_masks[row]),
             metadata.countries[row],
             date,
-            _flag(lists and lists.snow, key, metadata.snow[row]),
-            _flag(lists and lists.cloud, key, metadata.cloud[row]),
+            _flag(lists.snow if lists else None, key, bool(metadata.snow[row]) if metadata.snow_known[row] else None),
+            _flag(
+                lists.cloud if lists else None, key, bool(metadata.cloud[row]) if metadata.cloud_known[row] else None
+            ),
             baseline_of_key(key),
         )
         _take(entry, rules, selection)
@@ -158,8 +160,8 @@ def select_v1(
             label_mask,
             countries.get(key),
             date,
-            _flag(lists and lists.snow, key, known[0]),
-            _flag(lists and lists.cloud, key, known[1]),
+            _flag(lists.snow if lists else None, key, known[0]),
+            _flag(lists.cloud if lists else None, key, known[1]),
             baseline_of_key(key),
         )
         _take(entry, rules, selection)

@@ -46,8 +46,10 @@ class Metadata:
         unknown_labels: by row number, a label that is not in the nomenclature; None for a row without labels (null).
         splits: split by row; None for a patch without one.
         countries: country by row.
-        snow: by row; None where the table does not tell.
-        cloud: by row, likewise.
+        snow: (rows,) bool; False where the table does not tell.
+        cloud: (rows,) bool, likewise.
+        snow_known: (rows,) bool, where the table tells of snow.
+        cloud_known: (rows,) bool, likewise.
         country_of_v1: country by the name that a patch has in v1.
     """
 
@@ -56,8 +58,10 @@ class Metadata:
     unknown_labels: dict[int, str | None]
     splits: list[str | None]
     countries: list[str | None]
-    snow: list[bool | None]
-    cloud: list[bool | None]
+    snow: NDArray[np.bool_]
+    cloud: NDArray[np.bool_]
+    snow_known: NDArray[np.bool_]
+    cloud_known: NDArray[np.bool_]
     country_of_v1: dict[str, str]
 
 
@@ -97,14 +101,17 @@ def read_metadata(paths: Iterable[Path]) -> Metadata:
     masks, unknown = _label_masks(table["labels"])
     countries: list[str | None] = table["country"].to_pylist()
     v1_names = table["s2v1_name"].to_pylist()
+    snow, cloud = table["contains_seasonal_snow"], table["contains_cloud_or_shadow"]
     return Metadata(
         row_of=row_of,
         label_masks=masks,
         unknown_labels=unknown,
         splits=splits,
         countries=countries,
-        snow=table["contains_seasonal_snow"].to_pylist(),
-        cloud=table["contains_cloud_or_shadow"].to_pylist(),
+        snow=numpy_values(snow, null=False),
+        cloud=numpy_values(cloud, null=False),
+        snow_known=numpy_values(snow.is_valid()),
+        cloud_known=numpy_values(cloud.is_valid()),
         country_of_v1={name: country for name, country in zip(v1_names, countries, strict=True) if name and country},
     )
 

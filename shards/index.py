@@ -27,6 +27,9 @@ PARTS: Final[dict[str, dict[str, slice]]] = {
 }
 """Stored parts of a patch by store format, with the values of the record that each holds."""
 
+ADDED: Final = ("baseline", "nodata_pixels")
+"""Columns that stores of the first version lack; they read as null."""
+
 _DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -49,6 +52,8 @@ def index_schema(store_format: str) -> pa.Schema:
         ("uly", pa.float64()),
         ("seasonal_snow", pa.bool_()),
         ("cloud_or_shadow", pa.bool_()),
+        ("baseline", pa.int16()),
+        ("nodata_pixels", pa.int32()),
     ]
     return pa.schema(fields)
 
@@ -101,6 +106,9 @@ class Index:
             raise CorruptShard(f"{path} has SHA-256 {found}, expected {expected} as in {MANIFEST}")
         table = read_table(path, content)
         wanted = index_schema(manifest.format)
+        for name in ADDED:
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(table.num_rows, wanted.field(name).type))
         missing = [name for name in wanted.names if name not in table.column_names]
         if missing:
             raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")

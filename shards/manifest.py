@@ -77,6 +77,7 @@ class Manifest:
         patches_per_shard: patches of a full shard.
         source_bytes: bytes of the band files that were read.
         left_out: patches of the source that are not in the store, by reason.
+        offset: `auto` if the radiometric offset of newer Sentinel-2 products was subtracted, else `none`.
         bands: band names in record order.
         classes: class names in label order.
         format_version: version of the specification.
@@ -93,6 +94,7 @@ class Manifest:
     patches_per_shard: int
     source_bytes: int
     left_out: dict[str, int] = field(default_factory=dict)
+    offset: str = "none"
     bands: tuple[str, ...] = BANDS
     classes: tuple[str, ...] = CLASSES
     format_version: int = FORMAT_VERSION
@@ -137,6 +139,7 @@ class Manifest:
                 patches_per_shard=raw["patches_per_shard"],
                 source_bytes=raw["source_bytes"],
                 left_out=raw["left_out"],
+                offset=raw.get("offset", "none"),
                 bands=tuple(raw["bands"]),
                 classes=tuple(raw["classes"]),
             )

@@ -31,7 +31,8 @@ _DELIMITERS: Final = ",;\t|"
 _PROBED: Final = 64  # Lines in which the separator is looked for.
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _CONTROLS: Final = bytes({*range(32), 127} - {*b"\t\n\v\f\r"})
-_AROUND: Final = " \t\v\f\xa0'\""  # Around a name.
+_AROUND: Final = " \t\v\f\r\n\xa0'\""  # Around a name.
+_NAME: Final = re.compile(r"S[12][A-Z]_[A-Za-z0-9_-]+/?")
 _NUMBER: Final = re.compile(r"\d+(\.0)?")
 _UNNAMED: Final = re.compile(r"(unnamed: )?\d*")  # What pandas calls columns without names.
 
@@ -180,7 +181,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _delimiter(lines: Iterable[str]) -> str:
     """Return the separator of columns: the most frequent in the first line that has any, outside of quotes."""
     for line in lines:
-        bare = _QUOTED.sub("", line)
+        bare = _QUOTED.sub("", line.strip(_AROUND))
         counts = {delimiter: bare.count(delimiter) for delimiter in _DELIMITERS}
         if any(counts.values()):
             return max(counts, key=lambda delimiter: counts[delimiter])
@@ -195,7 +196,7 @@ def _column(row: list[str]) -> tuple[int | None, bool]:
             return words.index(heading), True
     if len(row) > 1 and all(_UNNAMED.fullmatch(word) for word in words) and not words[0].isdigit():
         return None, True
-    # A number in front of a name is the index of the row.
+    # A number in front of a patch name is the index of the row.
     if len(row) > 1 and _NUMBER.fullmatch(row[0]):
-        return next((i for i, cell in enumerate(row) if cell and not _NUMBER.fullmatch(cell)), 0), False
+        return next((i for i, cell in enumerate(row) if _NAME.fullmatch(cell)), 0), False
     return 0, False
