@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +18,7 @@ from bigearth_pipeline.contents import QUARANTINE as QUARANTINE
 from bigearth_pipeline.contents import UNMATCHED as UNMATCHED
 from bigearth_pipeline.contents import WORK, look
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.facts import SourceFacts, source_facts
 from bigearth_pipeline.finish import finish_store
 from bigearth_pipeline.plan import ShardPlan, plan_shards, without
 from bigearth_pipeline.select import (
@@ -38,8 +39,10 @@ from bigearth_pipeline.tables import (
     SplitLists,
     find_metadata,
     find_split_lists,
+    read_exclusions,
     read_metadata,
     read_split_lists,
+    refuse_no_match,
 )
 from shards.durable import atomic_write
 from shards.manifest import Manifest
@@ -72,6 +75,8 @@ class BuildSummary:
         build_seconds: of these, from the first shard task to the last.
         unmatched: table rows without folders and folders without rows, by kind.
         bad: patches in quarantine.
+        foreign: folders of the source that are no part of BigEarthNet.
+        facts: what else is to be known of the stored patches, a line each.
         finished_before: the store was already finished; nothing was done.
     """
 
@@ -81,6 +86,8 @@ class BuildSummary:
     build_seconds: float
     unmatched: dict[str, int]
     bad: int
+    foreign: tuple[str, ...] = ()
+    facts: SourceFacts = field(default_factory=SourceFacts)
     finished_before: bool = False
 
 
@@ -108,12 +115,19 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
     if scheduler is None:
         preload()
     tables = _read_tables(config, sources)
-    folders, bad_names = unique_folders([found for source in sources for found in source.folders()])
+    scans = [source.scan() for source in sources]
+    foreign = tuple(sorted(name for scan in scans for name in scan.foreign))
+    folders, bad_names = unique_folders([patch for scan in scans for patch in scan.patches])
+    bad_names += [Quarantined(*unreadable) for scan in scans for unreadable in scan.unreadable]
+    if tables.lists and tables.lists.split_of:
+        refuse_no_match(tables.lists, folders)
     watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
     with claim(config.out, note, overwrite=config.overwrite, say=watcher.say) as finished:
         if finished:
-            return BuildSummary(Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, True)
+            return BuildSummary(
+                Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, foreign, finished_before=True
+            )
         options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
         with open_cluster(workers, scheduler, watcher.advance) as cluster:
             selection = _select(config, sources[0], tables, folders, cluster)
@@ -146,8 +160,12 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
             source_version=sources[0].version,
             seed=config.rules.seed,
             left_out=dict(sorted(left_out.items())),
+            offset=config.rules.offset or "none",
         )
-    return BuildSummary(manifest, built, time.perf_counter() - started, build_seconds, unmatched, len(bad))
+        facts = source_facts(config.out, manifest)
+    return BuildSummary(
+        manifest, built, time.perf_counter() - started, build_seconds, unmatched, len(bad), foreign, facts
+    )
 
 
 def _find_sources(config: BuildConfig) -> list[Source]:
@@ -174,6 +192,9 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
         for given, source in zip(config.sources, sources, strict=True)
         for place in (given, source.root, source.root.parent, given.parent)
     ]
+    resolved = [source.root.resolve() for source in sources]
+    if twice := next((root for root in resolved if resolved.count(root) > 1), None):
+        raise PipelineError(f"source {twice} is named twice, expected different trees")
     metadata_paths = list(config.metadata) or find_metadata(places)
     metadata = read_metadata(metadata_paths) if metadata_paths else None
     if sources[0].version == "v2":
@@ -182,7 +203,9 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
                 f"no metadata.parquet in or beside {_names(sources)}: BigEarthNet v2 keeps its labels there; "
                 "name it with --metadata"
             )
-        return _Tables(metadata, None, tuple(metadata_paths))
+        # Lists that lie about may be v1's: the tables of v2 have splits of their own.
+        chosen = read_split_lists(config.splits) if config.splits else None
+        return _Tables(metadata, chosen, (*metadata_paths, *(chosen.paths if chosen else ())))
     folder = config.splits or find_split_lists(places)
     lists = read_split_lists(folder) if folder else None
     if lists is None and config.rules.split_by is None:
@@ -190,7 +213,17 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
             f"no split lists (train.csv, val.csv, test.csv) in or beside {_names(sources)}: "
             "name their folder with --splits, or split by name with --split-by hash:80/10/10"
         )
-    return _Tables(metadata, lists, (*metadata_paths, *(lists.paths if lists else ())))
+    if config.require_all and lists is None:
+        raise PipelineError(
+            "--require-all compares folders with split lists, and there are none; name them with --splits"
+        )
+    if config.metadata and metadata is not None and not metadata.country_of_v1:
+        raise PipelineError(
+            f"--metadata {config.metadata[0]} has no effect: of a v1 source it tells countries, by the columns "
+            "s2v1_name and country, which hold nothing"
+        )
+    lists = read_exclusions(places, lists)
+    return _Tables(metadata, lists, (*metadata_paths, *lists.paths))
 
 
 def _select(
@@ -198,7 +231,7 @@ def _select(
 ) -> Selection:
     if source.version == "v2":
         assert tables.metadata is not None
-        return select_v2(folders, tables.metadata, config.rules)
+        return select_v2(folders, tables.metadata, config.rules, tables.lists)
 
     def annotate(patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
         starts = range(0, len(patches), _ANNOTATIONS_A_TASK)

@@ -45,6 +45,7 @@ _WORDS: Final = {
     "include_snow_cloud": "--include-snow-cloud",
     "split_by": "--split-by",
     "limit": "--limit",
+    "offset": "--offset",
     "version": "BigEarthNet version",
     "sources": "source",
     "tables": "metadata or split tables",
@@ -63,7 +64,7 @@ class BuildConfig:
         format: `webdataset` or `zarr`.
         codec: name of the record codec.
         metadata: v2 tables; empty to look for them beside the sources.
-        splits: folder of v1's split lists; None to look for it beside the sources.
+        splits: folder of split lists; None to look for it beside the sources if they are v1.
         rules: which patches to take.
         patches_per_shard: patches of a full shard.
         allow_bad: bad patches to put up with.
@@ -114,6 +115,8 @@ def build_note(
         "include_snow_cloud": config.rules.include_snow_cloud,
         "split_by": config.rules.split_by and "/".join(map(str, config.rules.split_by)),
         "limit": config.rules.limit,
+        # Where nothing is subtracted the bytes do not depend on it.
+        "offset": "auto" if config.rules.offset == "auto" else None,
     }
 
 

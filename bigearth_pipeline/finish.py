@@ -32,6 +32,7 @@ def finish_store(
     source_version: str,
     seed: int,
     left_out: dict[str, int],
+    offset: str = "none",
 ) -> Manifest:
     """Merge what the shards left, write all files that describe the store, the manifest last, and return it.
 
@@ -43,6 +44,7 @@ def finish_store(
         source_version: version of BigEarthNet.
         seed: of the shuffle.
         left_out: patches that are not in the store, by reason.
+        offset: what was done about the radiometric offset, `auto` or `none`.
     """
     remove_surplus(plan, options)
     infos = [info for shard in plan if (info := results[shard.name].info)]
@@ -65,6 +67,7 @@ def finish_store(
         patches_per_shard=options.patches_per_shard,
         source_bytes=sum(results[shard.name].bytes_read for shard in plan),
         left_out=left_out,
+        offset=offset,
     )
     with atomic_write(options.out / BUILD_NOTE) as file:
         sources = {shard.name: results[shard.name].source for shard in plan}

@@ -9,7 +9,11 @@ from shards.manifest import SPLITS
 
 
 class PatchEntry(NamedTuple):
-    """A patch to be stored and what is known of it before its pixels are read; `date` is ISO 8601."""
+    """A patch to be stored and what is known of it before its pixels are read.
+
+    `date` is ISO 8601 in UTC, whole seconds; flags are None where nothing tells; `baseline` is the processing baseline
+    (400 for `N0400`), None if unknown; `harmonise` tells whether its radiometric offset is to be subtracted.
+    """
 
     key: str
     folder: str
@@ -17,8 +21,10 @@ class PatchEntry(NamedTuple):
     label_mask: int
     country: str | None
     date: str
-    seasonal_snow: bool
-    cloud_or_shadow: bool
+    seasonal_snow: bool | None
+    cloud_or_shadow: bool | None
+    baseline: int | None = None
+    harmonise: bool = False
 
 
 @dataclass(frozen=True, slots=True)

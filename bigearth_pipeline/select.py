@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bigearth_pipeline.annotations import date_of_key
+from bigearth_pipeline.annotations import baseline_of_key, date_of_key
 from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.plan import PatchEntry, hash_split, shuffle_rank
 from bigearth_pipeline.sources import is_safe_key
 from bigearth_pipeline.tables import Metadata, SplitLists
+from bigearth_pipeline.v1_flags import v1_flags
 
 NO_LABEL: Final = "none of the 19 classes"
 SNOW: Final = "seasonal snow"
@@ -42,12 +44,15 @@ class Rules:
         split_by: shares in percent for patches without a split; None leaves them out.
         limit: take at most so many, a sample over all splits.
         seed: seed of the shuffle, which also decides what a limit takes.
+        offset: subtract the radiometric offset of newer products (`auto`), or store pixels as they are (`none`); None
+            refuses patches with and without it in one store.
     """
 
     include_snow_cloud: bool = False
     split_by: tuple[int, int, int] | None = None
     limit: int | None = None
     seed: int = 0
+    offset: OffsetMode | None = None
 
 
 @dataclass(slots=True)
@@ -88,9 +93,10 @@ def unique_folders(found: Sequence[tuple[str, str]]) -> tuple[dict[str, str], li
     return folders, bad
 
 
-def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules) -> Selection:
-    """Select from a v2 tree by its tables."""
+def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules, lists: SplitLists | None = None) -> Selection:
+    """Select from a v2 tree by its tables; split lists, if there are any, replace the split column of the tables."""
     selection = Selection()
+    splits = lists.split_of if lists else None
     for key, folder in folders.items():
         row = metadata.row_of.get(key)
         if row is None:
@@ -99,7 +105,12 @@ def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules) -> Sele
             continue
         if row in metadata.unknown_labels:
             label = metadata.unknown_labels[row]
-            selection.quarantine(key, folder, f"label {label!r} is not in the 19-class nomenclature")
+            fact = (
+                "its labels are null in the table"
+                if label is None
+                else f"label {label!r} is not in the 19-class nomenclature"
+            )
+            selection.quarantine(key, folder, fact)
             continue
         try:
             date = date_of_key(key)
@@ -109,30 +120,39 @@ def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules) -> Sele
         entry = PatchEntry(
             key,
             folder,
-            _split(metadata.splits[row], key, rules),
+            _split(metadata.splits[row] if splits is None else splits.get(key), key, rules),
             int(metadata.label_masks[row]),
             metadata.countries[row],
             date,
-            bool(metadata.snow[row]),
-            bool(metadata.cloud[row]),
+            _flag(lists.snow if lists else None, key, bool(metadata.snow[row]) if metadata.snow_known[row] else None),
+            _flag(
+                lists.cloud if lists else None, key, bool(metadata.cloud[row]) if metadata.cloud_known[row] else None
+            ),
+            baseline_of_key(key),
         )
         _take(entry, rules, selection)
-    selection.unmatched += [(NO_FOLDER, key) for key in sorted(metadata.row_of.keys() - folders.keys())]
-    return _limited(selection, rules)
+    named = metadata.row_of.keys() | (splits or {}).keys()
+    selection.unmatched += [(NO_FOLDER, key) for key in sorted(named - folders.keys())]
+    return _finished(selection, rules)
 
 
 def select_v1(
     folders: dict[str, str], annotate: Annotate, lists: SplitLists | None, metadata: Metadata | None, rules: Rules
 ) -> Selection:
-    """Select from a v1 tree by its JSON files and the split lists; a v2 table, if there is one, tells countries."""
+    """Select from a v1 tree by its JSON files and the split lists; a v2 table, if there is one, tells countries.
+
+    Snow and clouds are those of the exclusion lists, and without such lists those that `v1_flags` knows.
+    """
     selection = Selection()
     patches = list(folders.items())
     countries = metadata.country_of_v1 if metadata else {}
+    has_both = lists is not None and lists.snow is not None and lists.cloud is not None
     for (key, folder), annotation in zip(patches, annotate(patches), strict=True):
         if isinstance(annotation, str):
             selection.quarantine(key, folder, annotation)
             continue
         label_mask, date = annotation
+        known = (None, None) if has_both else v1_flags(key) or (None, None)
         entry = PatchEntry(
             key,
             folder,
@@ -140,13 +160,19 @@ def select_v1(
             label_mask,
             countries.get(key),
             date,
-            lists is not None and key in lists.snow,
-            lists is not None and key in lists.cloud,
+            _flag(lists.snow if lists else None, key, known[0]),
+            _flag(lists.cloud if lists else None, key, known[1]),
+            baseline_of_key(key),
         )
         _take(entry, rules, selection)
     if lists:
         selection.unmatched += [(NO_FOLDER, key) for key in sorted(lists.split_of.keys() - folders.keys())]
-    return _limited(selection, rules)
+    return _finished(selection, rules)
+
+
+def _flag(listed: frozenset[str] | None, key: str, otherwise: bool | None) -> bool | None:
+    """Return a flag as a list tells it; where there is no list, as something else does."""
+    return otherwise if listed is None else key in listed
 
 
 def _split(known: str | None, key: str, rules: Rules) -> str:
@@ -169,9 +195,14 @@ def _take(entry: PatchEntry, rules: Rules, selection: Selection) -> None:
         selection.entries.append(entry)
 
 
-def _limited(selection: Selection, rules: Rules) -> Selection:
+def _finished(selection: Selection, rules: Rules) -> Selection:
+    """Return a selection as limit and offset have it."""
     if rules.limit is not None and len(selection.entries) > rules.limit:
         selection.left_out[LIMIT] = len(selection.entries) - rules.limit
         ranked = sorted(selection.entries, key=lambda entry: shuffle_rank(entry.key, rules.seed))
         selection.entries = ranked[: rules.limit]
+    if rules.offset is None:
+        refuse_mixture(entry.baseline for entry in selection.entries)
+    elif rules.offset == "auto":
+        selection.entries = [entry._replace(harmonise=has_offset(entry.baseline)) for entry in selection.entries]
     return selection

@@ -15,6 +15,7 @@ from bigearth_pipeline.contents import note_paths, shard_paths
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.fingerprint import annotation_statuses, fingerprint
 from bigearth_pipeline.georeference import Georeference
+from bigearth_pipeline.offset import count_missing, subtract_offset
 from bigearth_pipeline.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.select import Quarantined
 from bigearth_pipeline.shard_note import ShardOptions, ShardResult, write_note
@@ -36,7 +37,7 @@ class _Writer(Protocol):
     """Takes patches one by one."""
 
     def add(
-        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
+        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16], nodata_pixels: int
     ) -> list[tuple[int, int, int]]:
         """Write a patch; return offset, length and CRC-32C of each of its stored parts."""
 
@@ -73,12 +74,15 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
             record = histograms.next_record()
             try:
                 georeference = reader.read_patch(entry.folder, entry.key, record)
+                nodata_pixels = count_missing(record)
             except BadPatch as err:
                 bad.append(Quarantined(entry.key, entry.folder, str(err)))
             else:
                 if not bad:
-                    places = writer.add(entry, georeference, record)
-                    rows.append(_index_row(plan.name, len(rows), entry, georeference, places))
+                    if entry.harmonise:
+                        subtract_offset(record, entry.baseline)
+                    places = writer.add(entry, georeference, record, nodata_pixels)
+                    rows.append(_index_row(plan.name, len(rows), entry, georeference, nodata_pixels, places))
                     histograms.commit()
             if done % PROGRESS_EVERY == 0:
                 progress(PROGRESS_EVERY)
@@ -100,7 +104,12 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
 
 
 def _index_row(
-    shard: str, position: int, entry: PatchEntry, georeference: Georeference, places: list[tuple[int, int, int]]
+    shard: str,
+    position: int,
+    entry: PatchEntry,
+    georeference: Georeference,
+    nodata_pixels: int,
+    places: list[tuple[int, int, int]],
 ) -> tuple[Any, ...]:
     """Return the values of `index_schema` in its order."""
     return (
@@ -117,6 +126,8 @@ def _index_row(
         georeference.uly,
         entry.seasonal_snow,
         entry.cloud_or_shadow,
+        entry.baseline,
+        nodata_pixels,
     )
 
 
@@ -170,11 +181,11 @@ class _TarWriter:
         self._tar = TarShardWriter(open_file(self._tar_path))
 
     def add(
-        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
+        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16], nodata_pixels: int
     ) -> list[tuple[int, int, int]]:
         encoded = self._codec.encode(record)
         labels = label_bytes(entry.label_mask)
-        offset = self._tar.add(entry.key, encoded, labels, patch_json(entry, georeference))
+        offset = self._tar.add(entry.key, encoded, labels, patch_json(entry, georeference, nodata_pixels))
         return [(offset, len(encoded), crc32c(encoded))]
 
     def finish(self) -> None:
@@ -202,7 +213,7 @@ class _ZarrWriter:
         ]
 
     def add(
-        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16]
+        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16], nodata_pixels: int
     ) -> list[tuple[int, int, int]]:
         places = []
         for values, _, array in self._arrays:
@@ -218,7 +229,7 @@ class _ZarrWriter:
         return tuple(array.file_info(path) for _, path, array in self._arrays)
 
 
-def patch_json(entry: PatchEntry, georeference: Georeference) -> bytes:
+def patch_json(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> bytes:
     """Return the `.json` member of a patch."""
     ulx, uly = georeference.ulx, georeference.uly
     return json.dumps(
@@ -233,6 +244,8 @@ def patch_json(entry: PatchEntry, georeference: Georeference) -> bytes:
             "bounds": [ulx, uly - PATCH_METRES, ulx + PATCH_METRES, uly],
             "seasonal_snow": entry.seasonal_snow,
             "cloud_or_shadow": entry.cloud_or_shadow,
+            "baseline": entry.baseline,
+            "nodata_pixels": nodata_pixels,
         },
         separators=(",", ":"),
     ).encode()

@@ -7,7 +7,8 @@ v1 is flat (`BigEarthNet-v1.0/<patch>/`, a JSON file in each); v2 has a level mo
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
@@ -18,9 +19,29 @@ from shards.tar import MAX_KEY
 Version = Literal["v1", "v2"]
 
 _SAFE_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY}}}")
-_V1_KEY: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{5,6}_\d+_\d+")
+_V1_KEY: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{5,6}_\d+_\d+", re.ASCII)
+_V2_PRODUCT: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}", re.ASCII)
+_V2_KEY: Final = re.compile(_V2_PRODUCT.pattern + r"_\d+_\d+", re.ASCII)
+_BAND_FILES: Final = tuple(
+    f"_{band}{suffix}" for suffix in (".tif", ".tiff", ".TIF", ".TIFF") for band in ("B02", "B05")
+)
 _DEPTH: Final = 3
 _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold no patches.
+
+
+@dataclass(slots=True)
+class Found:
+    """What lies in a tree.
+
+    Attributes:
+        patches: (patch name, folder) of every patch folder, in the order of the file system.
+        foreign: folders that are no part of BigEarthNet, by their paths below the tree.
+        unreadable: (name, path, reason) of patches and products of whose folders nothing can be read.
+    """
+
+    patches: list[tuple[str, str]] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +56,51 @@ class Source:
     root: Path
     version: Version
 
+    def scan(self) -> Found:
+        """Look at all folders of the tree.
+
+        A folder is a patch by its name, or by its band files; what is neither that nor a product is foreign, such as
+        `@eaDir`, `.ipynb_checkpoints` or Sentinel-1 patches.
+
+        Raises:
+            OSError: the root cannot be read.
+        """
+        found = Found()
+        for name, folder, fault in _entries(str(self.root)):
+            if self._is_patch(name, folder, fault, found):
+                continue
+            product = self.version == "v2" and _V2_PRODUCT.fullmatch(name) is not None
+            before = len(found.patches)
+            others = []
+            if self.version == "v2" and not fault:
+                try:
+                    others = [
+                        f"{name}/{below}"
+                        for below, inner, inner_fault in _entries(folder)
+                        if not self._is_patch(below, inner, inner_fault, found)
+                    ]
+                except OSError as err:
+                    fault = err.strerror or str(err)
+            if product and fault:
+                found.unreadable.append((name, folder, f"{folder} cannot be read: {fault}"))
+            found.foreign += others if product or len(found.patches) > before else [name]
+        return found
+
     def folders(self) -> Iterator[tuple[str, str]]:
         """Yield (patch name, folder) of every patch folder, in the order of the file system."""
-        if self.version == "v1":
-            yield from _subfolders(str(self.root))
-            return
-        for name, product in _subfolders(str(self.root)):
-            if _holds_bands(product, name):
-                yield name, product
-            else:
-                yield from _subfolders(product)
+        yield from self.scan().patches
+
+    def _is_patch(self, name: str, folder: str, fault: str, found: Found) -> bool:
+        """Add a folder to those found if it is a patch; return whether it is."""
+        named = (_V1_KEY if self.version == "v1" else _V2_KEY).fullmatch(name)
+        if fault:
+            if named:
+                found.unreadable.append((name, folder, f"{folder} cannot be read: {fault}"))
+            return named is not None
+        if named or (not name.startswith(".") and _patch_version(name, folder) is not None):
+            found.patches.append((name, folder))
+            return True
+        return False
 
 
 def find_source(path: Path) -> Source:
@@ -57,7 +113,8 @@ def find_source(path: Path) -> Source:
         what = "is not a directory" if path.exists() else "does not exist"
         raise PipelineError(f"source {path} {what}")
     try:
-        found = list(_find(path, _DEPTH))
+        # A link can lead to one tree by two ways.
+        found = list({os.path.realpath(source.root): source for source in _find(path, _DEPTH)}.values())
     except OSError as err:
         raise PipelineError(f"source {err.filename} cannot be read: {err.strerror}") from err
     if not found:
@@ -82,18 +139,20 @@ def _find(path: Path, depth: int) -> Iterator[Source]:
     for name, folder in islice(_subfolders(str(path)), _PROBED):
         version = _patch_version(name, folder)
         if version is not None:
-            # A v2 patch here means that `path` is a single product folder.
+            # A v2 patch here means that `path` is a single product folder, or that there are none.
             yield Source(path, version)
             return
         below.append(folder)
     for folder in below:
-        versions = {_patch_version(*found) for found in islice(_subfolders(folder), _PROBED)}
-        if "v2" in versions:
-            yield Source(path, "v2")
-            return
+        with suppress(OSError):
+            versions = {_patch_version(*found) for found in islice(_subfolders(folder), _PROBED)}
+            if "v2" in versions:
+                yield Source(path, "v2")
+                return
     if depth > 1:
         for folder in sorted(below):
-            yield from _find(Path(folder), depth - 1)
+            with suppress(OSError):
+                yield from _find(Path(folder), depth - 1)
 
 
 def _patch_version(name: str, folder: str) -> Version | None:
@@ -106,11 +165,24 @@ def _patch_version(name: str, folder: str) -> Version | None:
 
 
 def _holds_bands(folder: str, name: str) -> bool:
-    return os.path.exists(f"{folder}/{name}_B02.tif") or os.path.exists(f"{folder}/{name}_B05.tif")
+    return any(os.path.exists(f"{folder}/{name}{band}") for band in _BAND_FILES)
 
 
 def _subfolders(path: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, path) of the folders in a folder that a tree may lie in."""
+    for name, folder, fault in _entries(path):
+        if not fault and not name.startswith("."):
+            yield name, folder
+
+
+def _entries(path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, path, fault) of the folders in a folder, and of links to nothing or in a circle with that fault."""
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield entry.name, entry.path
+            try:
+                if entry.is_dir():
+                    yield entry.name, entry.path, ""
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    yield entry.name, entry.path, "it is a link to nothing"
+            except OSError as err:
+                yield entry.name, entry.path, err.strerror or str(err)

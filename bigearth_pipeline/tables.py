@@ -1,9 +1,7 @@
 """The tables that come with BigEarthNet: v2's Parquet metadata, v1's split and exclusion lists."""
 
-import bz2
-import gzip
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,20 +9,31 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.table_columns import FLAG, TEXT, TEXTS, read_columns
 from shards.arrow import numpy_values, text_array
 from shards.classes import CLASSES
+from shards.name_list import BadNameList, no_match, read_names
+from shards.regular import open_regular
 
 METADATA_NAMES: Final = ("metadata.parquet", "metadata_for_patches_with_snow_cloud_or_shadow.parquet")
 SPLIT_NAMES: Final = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 SNOW_STEM: Final = "patches_with_seasonal_snow"
 CLOUD_STEM: Final = "patches_with_cloud_and_shadow"
 
-_OPENERS: Final = {".csv": open, ".csv.bz2": bz2.open, ".csv.gz": gzip.open}
-_COLUMNS: Final = ("patch_id", "labels", "split", "country", "contains_seasonal_snow", "contains_cloud_or_shadow")
+_SUFFIXES: Final = (".csv", ".csv.bz2", ".csv.gz")
+_COLUMNS: Final[Mapping[str, pa.DataType]] = {
+    "patch_id": TEXT,
+    "labels": TEXTS,
+    "split": TEXT,
+    "country": TEXT,
+    "contains_seasonal_snow": FLAG,
+    "contains_cloud_or_shadow": FLAG,
+    "s2v1_name": TEXT,
+}
+_OPTIONAL: Final = frozenset({"s2v1_name"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +43,25 @@ class Metadata:
     Attributes:
         row_of: row number by patch name.
         label_masks: (rows,) uint32, 19-class label masks.
-        unknown_labels: by row number, a label that is not in the nomenclature.
+        unknown_labels: by row number, a label that is not in the nomenclature; None for a row without labels (null).
         splits: split by row; None for a patch without one.
         countries: country by row.
-        snow: (rows,) bool.
-        cloud: (rows,) bool.
+        snow: (rows,) bool; False where the table does not tell.
+        cloud: (rows,) bool, likewise.
+        snow_known: (rows,) bool, where the table tells of snow.
+        cloud_known: (rows,) bool, likewise.
         country_of_v1: country by the name that a patch has in v1.
     """
 
     row_of: dict[str, int]
     label_masks: NDArray[np.uint32]
-    unknown_labels: dict[int, str]
+    unknown_labels: dict[int, str | None]
     splits: list[str | None]
     countries: list[str | None]
     snow: NDArray[np.bool_]
     cloud: NDArray[np.bool_]
+    snow_known: NDArray[np.bool_]
+    cloud_known: NDArray[np.bool_]
     country_of_v1: dict[str, str]
 
 
@@ -67,82 +80,70 @@ def read_metadata(paths: Iterable[Path]) -> Metadata:
     Raises:
         PipelineError: a table is missing, unreadable, lacks a column, repeats a patch or names an unknown split.
     """
-    table = pa.concat_tables([_read_table(path) for path in paths], promote_options="permissive")
-    keys: list[str] = table["patch_id"].to_pylist()
-    row_of = {key: row for row, key in enumerate(keys)}
+    given = list(paths)
+    resolved = [path.resolve() for path in given]
+    if twice := next((path for path in given if resolved.count(path.resolve()) > 1), None):
+        raise PipelineError(f"metadata {twice} is named twice, expected different tables")
+    read = [read_columns(path, _COLUMNS, _OPTIONAL) for path in given]
+    table = {name: pa.concat_arrays([columns[name] for columns in read]) for name in _COLUMNS}
+    keys: list[str | None] = table["patch_id"].to_pylist()
+    if table["patch_id"].null_count:
+        raise PipelineError(f"metadata has no patch_id in row {keys.index(None) + 1:,}, expected a patch name in each")
+    row_of = {key: row for row, key in enumerate(keys) if key is not None}
     if len(row_of) != len(keys):
-        twice = next(key for row, key in enumerate(keys) if row_of[key] != row)
-        raise PipelineError(f"metadata has two rows for patch {twice}")
+        twice_named = next(key for row, key in enumerate(keys) if key is not None and row_of[key] != row)
+        raise PipelineError(f"metadata has two rows for patch {twice_named}")
     splits: list[str | None] = []
     for split in table["split"].to_pylist():
         if split is not None and split not in SPLIT_NAMES:
             raise PipelineError(f"metadata has split {split!r}, expected train, validation or test")
         splits.append(split and SPLIT_NAMES[split])
-    masks, unknown = _label_masks(table["labels"].combine_chunks())
+    masks, unknown = _label_masks(table["labels"])
     countries: list[str | None] = table["country"].to_pylist()
-    v1_names = table["s2v1_name"].to_pylist() if "s2v1_name" in table.column_names else []
+    v1_names = table["s2v1_name"].to_pylist()
+    snow, cloud = table["contains_seasonal_snow"], table["contains_cloud_or_shadow"]
     return Metadata(
         row_of=row_of,
         label_masks=masks,
         unknown_labels=unknown,
         splits=splits,
         countries=countries,
-        snow=_flags(table, "contains_seasonal_snow"),
-        cloud=_flags(table, "contains_cloud_or_shadow"),
-        country_of_v1={name: country for name, country in zip(v1_names, countries, strict=False) if name and country},
+        snow=numpy_values(snow, null=False),
+        cloud=numpy_values(cloud, null=False),
+        snow_known=numpy_values(snow.is_valid()),
+        cloud_known=numpy_values(cloud.is_valid()),
+        country_of_v1={name: country for name, country in zip(v1_names, countries, strict=True) if name and country},
     )
 
 
-def _read_table(path: Path) -> pa.Table:
-    try:
-        table = pq.ParquetFile(path).read()
-    except FileNotFoundError:
-        raise PipelineError(f"metadata {path} does not exist") from None
-    except (pa.ArrowException, OSError) as err:
-        raise PipelineError(f"metadata {path} is not readable as Parquet: {err}") from err
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
-        raise PipelineError(
-            f"metadata {path} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}"
-        )
-    if not pa.types.is_list(table.schema.field("labels").type) and not pa.types.is_large_list(
-        table.schema.field("labels").type
-    ):
-        raise PipelineError(
-            f"metadata {path} has labels of type {table.schema.field('labels').type}, expected a list of names"
-        )
-    return table
-
-
-def _flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
-    return numpy_values(table[name].combine_chunks().cast(pa.bool_()), null=False)
-
-
-def _label_masks(labels: Any) -> tuple[NDArray[np.uint32], dict[int, str]]:
-    """Return masks of a list column, and per row with a label outside the nomenclature that label."""
+def _label_masks(labels: Any) -> tuple[NDArray[np.uint32], dict[int, str | None]]:
+    """Return masks of a list column, and per row with a label outside the nomenclature that label; None if null."""
     row = numpy_values(pc.list_parent_indices(labels))
     names = pc.list_flatten(labels)
     codes = numpy_values(pc.index_in(names, text_array(CLASSES)), null=-1)
     masks = np.zeros(len(labels), np.uint32)
     known = codes >= 0
     np.bitwise_or.at(masks, row[known], np.uint32(1) << codes[known].astype(np.uint32))
-    return masks, {int(row[i]): str(names[int(i)].as_py()) for i in np.flatnonzero(~known)}
+    unknown: dict[int, str | None] = {int(row[i]): names[int(i)].as_py() for i in np.flatnonzero(~known)}
+    if labels.null_count:
+        unknown |= dict.fromkeys(np.flatnonzero(numpy_values(labels.is_null())).tolist())
+    return masks, unknown
 
 
 @dataclass(frozen=True, slots=True)
 class SplitLists:
-    """v1's lists of patch names.
+    """Lists of patch names: v1's official ones, or splits of one's own.
 
     Attributes:
         split_of: split by patch name.
-        snow: names of patches with seasonal snow.
-        cloud: names of patches with clouds or their shadows.
+        snow: names of patches with seasonal snow; None where there is no list of them.
+        cloud: names of patches with clouds or their shadows; None likewise.
         paths: files that were read.
     """
 
     split_of: dict[str, str]
-    snow: frozenset[str]
-    cloud: frozenset[str]
+    snow: frozenset[str] | None
+    cloud: frozenset[str] | None
     paths: tuple[Path, ...]
 
 
@@ -157,11 +158,14 @@ def find_split_lists(places: Iterable[Path]) -> Path | None:
 def read_split_lists(folder: Path) -> SplitLists:
     """Read train, val and test lists, and the exclusion lists if there are any, from a folder.
 
-    The lists are `<stem>.csv`, `.csv.bz2` or `.csv.gz`, one patch name a line (further columns are ignored).
+    The lists are `<stem>.csv`, `.csv.bz2` or `.csv.gz`, in any form that `shards.name_list` reads.
 
     Raises:
         PipelineError: there is no split list, one is unreadable, or a patch is in two splits.
     """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise PipelineError(f"splits folder {folder} {what}, expected one with train.csv, val.csv and test.csv")
     split_of: dict[str, str] = {}
     paths = []
     for stem, split in SPLIT_NAMES.items():
@@ -169,44 +173,59 @@ def read_split_lists(folder: Path) -> SplitLists:
         if path is None:
             continue
         paths.append(path)
-        for name in _read_names(path):
+        for name in _read_list(path):
             if split_of.setdefault(name, split) != split:
                 raise PipelineError(f"split list {path} has patch {name}, which is also in split {split_of[name]}")
     if not paths:
         raise PipelineError(f"splits folder {folder} holds none of train.csv, val.csv, test.csv (plain, .bz2 or .gz)")
-    excluded = []
-    for stem in (SNOW_STEM, CLOUD_STEM):
-        path = _list_file(folder, stem)
-        excluded.append(frozenset(_read_names(path)) if path else frozenset())
-        if path:
+    return read_exclusions([folder], SplitLists(split_of, None, None, tuple(paths)))
+
+
+def read_exclusions(places: Sequence[Path], lists: SplitLists | None) -> SplitLists:
+    """Return lists with the exclusion lists added that they lack, each from the first of the places that has it.
+
+    Raises:
+        PipelineError: one is unreadable.
+    """
+    lists = lists or SplitLists({}, None, None, ())
+    found: list[frozenset[str] | None] = []
+    paths = list(lists.paths)
+    for names, stem in ((lists.snow, SNOW_STEM), (lists.cloud, CLOUD_STEM)):
+        path = next((path for place in places if (path := _list_file(place, stem))), None)
+        if names is None and path is not None:
             paths.append(path)
-    return SplitLists(split_of, excluded[0], excluded[1], tuple(paths))
+            # Unlike a split, a class of flags may well have no patch.
+            names = frozenset(_read_list(path, may_be_empty=True))
+        found.append(names)
+    return SplitLists(lists.split_of, found[0], found[1], tuple(paths))
+
+
+def refuse_no_match(lists: SplitLists, folders: Mapping[str, str]) -> None:
+    """Refuse split lists that name no patch of the source.
+
+    Raises:
+        PipelineError: that is so; the message shows names of both sides.
+    """
+    if folders and not any(name in folders for name in lists.split_of):
+        where = ", ".join(str(path) for path in lists.paths[:3])
+        raise PipelineError(f"split lists {where}: {no_match(lists.split_of, folders, 'the source')}")
 
 
 def _list_file(folder: Path, stem: str) -> Path | None:
-    for suffix in _OPENERS:
-        path = folder / f"{stem}{suffix}"
-        if path.is_file():
-            return path
-    return None
+    return next((path for suffix in _SUFFIXES if (path := folder / f"{stem}{suffix}").exists()), None)
 
 
-def _read_names(path: Path) -> Iterator[str]:
-    opener: Any = _OPENERS[path.name[path.name.index(".") :]]
+def _read_list(path: Path, *, may_be_empty: bool = False) -> list[str]:
     try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                name = line.partition(",")[0].strip().strip('"')
-                if name and name not in ("patch_id", "name"):
-                    yield name
-    except (OSError, EOFError, UnicodeDecodeError) as err:
-        raise PipelineError(f"split list {path} cannot be read: {err}") from err
+        return read_names(path, may_be_empty=may_be_empty)
+    except BadNameList as err:
+        raise PipelineError(f"split list {path} {err}") from err
 
 
 def sha256_of(paths: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of files by their resolved paths."""
     digests = {}
     for path in paths:
-        with open(path, "rb") as file:
+        with open(open_regular(path), "rb") as file:
             digests[str(path.resolve())] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests

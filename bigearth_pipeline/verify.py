@@ -15,6 +15,7 @@ from bigearth_pipeline.cluster import open_cluster, preload
 from bigearth_pipeline.config import SOURCE_FILES, read_build_note
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.fingerprint import fingerprint_now
+from bigearth_pipeline.offset import subtract_offset
 from bigearth_pipeline.plan import shuffle_rank
 from bigearth_pipeline.select import unique_folders
 from bigearth_pipeline.sources import find_source
@@ -258,6 +259,7 @@ def _check_records(
     findings: Findings,
     progress: Callable[[int], None],
 ) -> Iterator[str]:
+    harmonised = store.manifest.offset == "auto"
     with TiffReader(always_gdal=True) as reader:
         for row in rows:
             try:
@@ -270,11 +272,22 @@ def _check_records(
             histograms.next_record()[:] = patch.s2
             histograms.commit()
             findings.patches += 1
+            yield from _check_missing(patch, harmonised)
             if row in check.folders:
-                yield from _compare(patch, check.folders[row], reader, findings)
+                yield from _compare(patch, check.folders[row], reader, findings, harmonised=harmonised)
 
 
-def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings) -> Iterator[str]:
+def _check_missing(patch: Patch, harmonised: bool) -> Iterator[str]:
+    """Compare the number of missing pixels in the index with the record."""
+    zeros = len(patch.s2) - int(np.count_nonzero(patch.s2))
+    # Where an offset was subtracted, dark pixels are 0 as well.
+    if patch.nodata_pixels is not None and not patch.nodata_pixels <= zeros <= (
+        len(patch.s2) if harmonised else patch.nodata_pixels
+    ):
+        yield f"{patch.key} has {zeros:,} pixels of value 0, but {patch.nodata_pixels:,} missing pixels in the index"
+
+
+def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings, *, harmonised: bool) -> Iterator[str]:
     record = np.empty(RECORD_VALUES, np.uint16)
     try:
         place = reader.read_patch(folder, patch.key, record)
@@ -282,6 +295,8 @@ def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings) 
         yield f"source of {patch.key}: {err}"
         return
     findings.compared += 1
+    if harmonised:
+        subtract_offset(record, patch.baseline)
     if not np.array_equal(record, patch.s2):
         bands = [band for band, values in BAND_SLICES.items() if not np.array_equal(record[values], patch.s2[values])]
         yield f"{patch.key} differs from its GeoTIFFs in {', '.join(bands)}"

@@ -125,6 +125,8 @@ def _check_members(
         "bounds": [ulx, uly - PATCH_METRES, ulx + PATCH_METRES, uly],
         "seasonal_snow": values["seasonal_snow"],
         "cloud_or_shadow": values["cloud_or_shadow"],
+        "baseline": values["baseline"],
+        "nodata_pixels": values["nodata_pixels"],
     }
     wrong = [name for name, value in expected.items() if not isinstance(raw, dict) or raw.get(name) != value]
     if wrong:

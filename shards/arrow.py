@@ -21,6 +21,15 @@ def numeric_array(values: ArrayLike, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(array), [None, pa.py_buffer(array.view(np.uint8))])
 
 
+def nullable_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return an array of a fixed-width numeric or boolean type; None is null."""
+    valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    if valid.all():
+        return numeric_array(values, kind)
+    array = numeric_array([0 if value is None else value for value in values], kind)
+    return pa.Array.from_buffers(kind, len(array), [pa.py_buffer(_bits(valid)), array.buffers()[1]])
+
+
 def text_array(values: Sequence[str]) -> pa.Array:
     """Return a string array."""
     encoded = [value.encode() for value in values]
@@ -80,7 +89,10 @@ def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
-    """Return a table of lists of values, by column name; columns must be numeric, boolean, timestamps or text."""
+    """Return a table of lists of values, by column name; columns must be numeric, boolean, timestamps or text.
+
+    None is null in columns of numbers, booleans and dictionaries.
+    """
     arrays = []
     for field in schema:
         values = columns[field.name]
@@ -89,5 +101,6 @@ def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Tabl
         elif pa.types.is_string(field.type):
             arrays.append(text_array(values))
         else:
-            arrays.append(numeric_array(values, field.type))
+            timestamps = pa.types.is_timestamp(field.type)
+            arrays.append((numeric_array if timestamps else nullable_array)(values, field.type))
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -7,6 +7,7 @@ range and a CRC-32C each, in the columns `<part>_offset`, `<part>_length` and `<
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,9 @@ PARTS: Final[dict[str, dict[str, slice]]] = {
 }
 """Stored parts of a patch by store format, with the values of the record that each holds."""
 
-_NULLABLE: Final = frozenset({"country"})
+ADDED: Final = ("baseline", "nodata_pixels")
+"""Columns that stores of the first version lack; they read as null."""
+_NULLABLE: Final = frozenset({"country", "seasonal_snow", "cloud_or_shadow", *ADDED})
 _ROW_BYTES: Final = 512
 """Bytes of a row of any table here, at most, packed or not; a row of the index takes about 200."""
 _MIN_BYTES: Final = 16 << 20
@@ -58,6 +61,8 @@ def index_schema(store_format: str) -> pa.Schema:
         ("uly", pa.float64()),
         ("seasonal_snow", pa.bool_()),
         ("cloud_or_shadow", pa.bool_()),
+        ("baseline", pa.int16()),
+        ("nodata_pixels", pa.int32()),
     ]
     return pa.schema(fields)
 
@@ -73,7 +78,12 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_table(
-    path: Path, content: bytes | None = None, *, rows: range | None = None, columns: list[str] | None = None
+    path: Path,
+    content: bytes | None = None,
+    *,
+    rows: range | None = None,
+    columns: list[str] | None = None,
+    optional: Sequence[str] = (),
 ) -> pa.Table:
     """Read a Parquet file of a store, or its content where that is at hand.
 
@@ -82,6 +92,7 @@ def read_table(
         content: its bytes; default: they are read.
         rows: how many it may have.
         columns: names of those that are read; default: all.
+        optional: names of further ones that are read if they are there.
 
     Raises:
         CorruptShard: it is absent, no Parquet file, lacks a column, or has other rows or more bytes than it could.
@@ -104,7 +115,7 @@ def read_table(
             raise CorruptShard(f"{path} unpacks to {size} bytes, too many for {metadata.num_rows} rows")
         if missing := [name for name in columns or [] if name not in file.schema_arrow.names]:
             raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
-        return file.read(columns)
+        return file.read(columns and [*columns, *(name for name in optional if name in file.schema_arrow.names)])
     except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
         raise CorruptShard(f"{path} is not readable as Parquet: {_first_line(err)}") from err
 
@@ -172,7 +183,12 @@ class Index:
         if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
             raise CorruptShard(f"{path} has SHA-256 {found}, expected {info.sha256} as in {MANIFEST}")
         wanted = index_schema(manifest.format)
-        table = read_table(path, content, rows=range(manifest.count, manifest.count + 1), columns=wanted.names)
+        required = [name for name in wanted.names if name not in ADDED]
+        rows = range(manifest.count, manifest.count + 1)
+        table = read_table(path, content, rows=rows, columns=required, optional=ADDED)
+        for name in ADDED:
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(table.num_rows, wanted.field(name).type))
         return cls(cast_table(path, table, _without_nulls(wanted)).unify_dictionaries().combine_chunks())
 
     def __len__(self) -> int:

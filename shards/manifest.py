@@ -26,6 +26,7 @@ BUILD_NOTE: Final = "build.json"
 INDEX: Final = "index.parquet"
 HISTOGRAMS: Final = "histograms.parquet"
 FORMAT_VERSION: Final = 1
+OFFSETS: Final = ("auto", "none")
 SPLITS: Final = ("train", "validation", "test")
 
 StoreFormat = Literal["webdataset", "zarr"]
@@ -142,6 +143,7 @@ class Manifest:
         patches_per_shard: patches of a full shard.
         source_bytes: bytes of the band files that were read.
         left_out: patches of the source that are not in the store, by reason.
+        offset: `auto` if the radiometric offset of newer Sentinel-2 products was subtracted, else `none`.
         bands: band names in record order.
         classes: class names in label order.
         format_version: version of the specification.
@@ -158,6 +160,7 @@ class Manifest:
     patches_per_shard: int
     source_bytes: int
     left_out: dict[str, int] = field(default_factory=dict)
+    offset: str = "none"
     bands: tuple[str, ...] = BANDS
     classes: tuple[str, ...] = CLASSES
     format_version: int = FORMAT_VERSION
@@ -227,6 +230,7 @@ class Manifest:
             patches_per_shard=fields.integer("patches_per_shard", 1, _MAX_PATCHES),
             source_bytes=fields.integer("source_bytes", 0, _MAX_SIZE),
             left_out={name: left_out.integer(name, 0, _MAX_SIZE) for name in left_out},
+            offset=fields.choice("offset", OFFSETS) if "offset" in fields else "none",
         )
         for problem in manifest._contradictions():
             raise CorruptShard(problem)

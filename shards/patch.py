@@ -24,8 +24,10 @@ class Patch:
         epsg: EPSG code of the coordinate reference system (UTM).
         ulx: easting of the upper-left corner, in metres.
         uly: northing of the upper-left corner, in metres.
-        seasonal_snow: flagged as snowy by the dataset's authors.
-        cloud_or_shadow: flagged as cloudy or shadowed by the dataset's authors.
+        seasonal_snow: flagged as snowy by the dataset's authors; None where nothing tells.
+        cloud_or_shadow: flagged as cloudy or shadowed by the dataset's authors; None where nothing tells.
+        baseline: processing baseline of the product, 400 for `N0400`; None if unknown.
+        nodata_pixels: native pixels of all bands that the source marks as missing; None in stores without the count.
     """
 
     key: str
@@ -37,8 +39,10 @@ class Patch:
     epsg: int
     ulx: float
     uly: float
-    seasonal_snow: bool = False
-    cloud_or_shadow: bool = False
+    seasonal_snow: bool | None = False
+    cloud_or_shadow: bool | None = False
+    baseline: int | None = None
+    nodata_pixels: int | None = None
 
     def _group(self, group: BandGroup) -> NDArray[np.uint16]:
         return self.s2[group.slice].reshape(group.shape)

@@ -121,6 +121,8 @@ class Store:
             uly=row["uly"],
             seasonal_snow=row["seasonal_snow"],
             cloud_or_shadow=row["cloud_or_shadow"],
+            baseline=row["baseline"],
+            nodata_pixels=row["nodata_pixels"],
         )
 
     def read_into(
@@ -299,4 +301,6 @@ _PATCH_COLUMNS = (
     "uly",
     "seasonal_snow",
     "cloud_or_shadow",
+    "baseline",
+    "nodata_pixels",
 )

@@ -95,7 +95,7 @@ def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> di
         with open(path, "wb", buffering=1 << 14) as file:
             tar = TarShardWriter(file)
             for entry, place, record in zip(entries, places, encoded, strict=True):
-                tar.add(entry.key, record, label_bytes(entry.label_mask), patch_json(entry, place))
+                tar.add(entry.key, record, label_bytes(entry.label_mask), patch_json(entry, place, 0))
 
     return {
         "read": lambda: read(False),

@@ -60,7 +60,8 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 @click.option(
     "--splits",
     type=click.Path(path_type=Path),
-    help="Folder of v1's split lists (train.csv, val.csv, test.csv; plain, .bz2 or .gz). Default: in or beside SOURCE.",
+    help="Folder of split lists (train.csv, val.csv, test.csv; plain, .bz2 or .gz), which replace the splits in v2's "
+    "tables. Default: for v1, those in or beside SOURCE.",
 )
 @click.option("--include-snow-cloud", is_flag=True, help="Also take patches with seasonal snow, clouds or shadows.")
 @click.option(
@@ -69,8 +70,16 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     callback=_split_shares,
     help="Split patches that have no split by a hash of their names, into A % train, B % validation, C % test.",
 )
+@click.option(
+    "--offset",
+    type=click.Choice(["auto", "none"]),
+    help="Subtract the radiometric offset (1000) of processing baseline 04.00 and later where a patch has it, or store "
+    "all pixels as they are.  [default: as they are, and patches with and without it are not mixed]",
+)
 @click.option("--patches-per-shard", type=click.IntRange(min=1), default=2048, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffle.")
+@click.option(
+    "--seed", type=click.IntRange(-(2**63), 2**63 - 1), default=0, show_default=True, help="Seed of the shuffle."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
 @click.option(
     "--scheduler",
@@ -94,6 +103,7 @@ def build_shards(
     splits: Path | None,
     include_snow_cloud: bool,
     split_by: tuple[int, int, int] | None,
+    offset: Any,
     patches_per_shard: int,
     seed: int,
     workers: int | None,
@@ -111,6 +121,8 @@ def build_shards(
     """
     from bigearth_pipeline.cli.errors import reported
 
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers has no effect beside --scheduler, whose workers are there already")
     with reported(f"interrupted; no work is lost: the same command resumes the build in {out}"):
         from bigearth_pipeline.build import build
         from bigearth_pipeline.cli.console import PatchProgress
@@ -124,7 +136,7 @@ def build_shards(
             codec=codec,
             metadata=metadata,
             splits=splits,
-            rules=Rules(include_snow_cloud, split_by, limit, seed),
+            rules=Rules(include_snow_cloud, split_by, limit, seed, offset),
             patches_per_shard=patches_per_shard,
             allow_bad=allow_bad,
             require_all=require_all,
@@ -141,6 +153,8 @@ def build_shards(
 
 
 def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
     manifest = summary.manifest
     return {
         "out": str(out),
@@ -153,6 +167,8 @@ def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:
         "left_out": manifest.left_out,
         "unmatched": summary.unmatched,
         "bad": summary.bad,
+        "ignored_folders": len(summary.foreign),
+        **asdict(summary.facts),
         "source_bytes": manifest.source_bytes,
         "store_bytes": manifest.size_bytes,
         "ratio": manifest.source_bytes / manifest.size_bytes,
@@ -187,6 +203,11 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     for kind, count in summary.unmatched.items():
         table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
+    for fact in summary.facts.lines():
+        echo(fact)
+    if summary.foreign:
+        shown = ", ".join(summary.foreign[:5]) + (", …" if len(summary.foreign) > 5 else "")
+        echo(f"ignored {len(summary.foreign):,} folders that are no part of BigEarthNet: {shown}")
     ratio = manifest.source_bytes / manifest.size_bytes
     echo(
         f"{human_bytes(manifest.source_bytes)} of GeoTIFFs → {human_bytes(manifest.size_bytes)} of shards "

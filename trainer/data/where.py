@@ -39,6 +39,8 @@ COLUMNS: Final[dict[str, str]] = {
     "uly": "uly",
     "seasonal_snow": "seasonal_snow",
     "cloud_or_shadow": "cloud_or_shadow",
+    "baseline": "baseline",
+    "nodata_pixels": "nodata_pixels",
 }
 """Columns that a condition may name, and how each follows from those of the index. `date` is without time of day;
 seasons are the meteorological ones of the northern hemisphere, winter being December to February; `labels` is a list of

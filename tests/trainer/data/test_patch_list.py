@@ -86,7 +86,7 @@ def test_unreadable_lists_are_named(tmp_path: Path, file: Path) -> None:
     """A wrong path ends in a traceback."""
     with pytest.raises(BadPatchList, match=r"absent\.csv cannot be read: No such file or directory"):
         read_keys(tmp_path / "absent.csv")
-    with pytest.raises(BadPatchList, match="cannot be read: Is a directory"):
+    with pytest.raises(BadPatchList, match="cannot be read: it is a folder, expected a regular file"):
         read_keys(tmp_path)
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadPatchList, match="cannot be read: 'utf-8' codec"):
