@@ -16,6 +16,7 @@ from trainer.bench.passes import take_turns
 from trainer.bench.predict import Memory
 from trainer.bench.timed_stepper import StepEvents, TimedStepper
 from trainer.bench.train_result import COLD, FED, LOADER, RESIDENT, TrainBench
+from trainer.training import effect
 from trainer.training.config import TrainConfig
 from trainer.training.memory import out_of_memory_reported
 from trainer.training.progress import Silent
@@ -54,11 +55,13 @@ def bench_train(
         ranks = stack.enter_context(open_ranks(config.device))
         device = ranks.device
         memory = Memory.now(device)
-        session = stack.enter_context(open_session(config, ranks, Silent()))
+        given = effect.changed(config)
+        effect.check(config, given)
+        session = stack.enter_context(open_session(config, ranks, Silent(), given=given))
         batch_size = min(config.batch_size, len(session.rows["train"]))
         count = min(steps * batch_size, len(session.rows["train"]) // batch_size * batch_size)
         session = replace(session, rows=session.rows | {"train": session.rows["train"][:count]})
-        run = stack.enter_context(Run(session, stepper=TimedStepper))
+        run = stack.enter_context(Run(session, stepper=TimedStepper, writes=False))
         stepper = run.stepper
         assert isinstance(stepper, TimedStepper)
         loader = stack.enter_context(session.loader("train"))

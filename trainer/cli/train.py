@@ -139,7 +139,7 @@ def _train(options: dict[str, Any], given: set[str]) -> "tuple[Result | None, Pa
             result, folder = loop.resume(resume, progress, **changes), resume
         else:
             config = _config(options, given)
-            result, folder = loop.train(config, progress), config.out
+            result, folder = loop.train(config, progress, _named(given)), config.out
     return (result if is_first else None), folder
 
 
@@ -164,6 +164,11 @@ def _config(options: dict[str, Any], given: set[str]) -> "TrainConfig":
     changes = {name: value for name, value in parts.items() if value is not None}
     options["augmentation"] = replace(options["augmentation"], **changes)
     return TrainConfig(**options)
+
+
+def _named(given: set[str]) -> set[str]:
+    """Return the names that options have in the configuration."""
+    return {"augmentation" if name == "augment" else name for name in given}
 
 
 def _print(result: "Result", folder: Path, as_json: bool) -> None:
