@@ -147,8 +147,10 @@ class Stepper:
         Raises:
             BadCheckpoint: it is the state of another optimizer or network.
         """
-        if not state.keys() >= {"optimizer", "scaler", "ema_updates"}:
-            raise BadCheckpoint(f"the state of the steps has {', '.join(map(str, state))}")
+        if not isinstance(state, dict) or not state.keys() >= {"optimizer", "scaler", "ema_updates"}:
+            raise BadCheckpoint("the state of the steps lacks the optimizer, the scaler or ema_updates")
+        if not isinstance(state["scaler"], dict):
+            raise BadCheckpoint("the state of the loss scaler is no dictionary")
         optimizers.check_state(self._optimizer, state["optimizer"])
         self._optimizer.load_state_dict(state["optimizer"])
         try:
