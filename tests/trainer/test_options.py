@@ -74,7 +74,7 @@ TRAIN = {
     "interpolation": Option(
         value="bilinear",
         refused=(
-            (NATIVE, "networks of timm, or with --crop resized"),
+            (NATIVE, "networks of timm or --crop resized"),
             (NATIVE | {"--interpolation": "nearest"}, "networks of timm"),
             ({"--bands": "rgb"}, "all --bands of this run are at 10 m"),
         ),
@@ -138,7 +138,7 @@ TRAIN = {
     "step_gamma": Option(
         value="0.5",
         beside=STEP | {"--batch-size": "24"},
-        refused=(({}, "--schedule step"), ({"--schedule": "step", "--epochs": "9"}, "--step-epochs 30")),
+        refused=(({}, "--schedule step"), ({"--schedule": "cosine"}, "--schedule step")),
     ),
     "loss": Option(value="focal"),
     "label_smoothing": Option(value="0.5"),

@@ -50,7 +50,7 @@ def check(config: TrainConfig, given: Collection[str]) -> None:
     """
     for name, reason in _ignored(config):
         if name in given:
-            raise InvalidValue(f"{flag(name)} has no effect: {reason}; leave one of them out")
+            raise InvalidValue(f"{flag(name)} has no effect: {reason}; leave it out")
 
 
 def flag(name: str) -> str:
