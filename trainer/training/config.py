@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from shards.errors import InvalidValue
 from trainer.data.augment import RECIPES, Augmentation
@@ -15,6 +14,7 @@ from trainer.data.preparation import Backend
 from trainer.errors import TrainError
 from trainer.training.losses import LossConfig
 from trainer.training.optimizer import OptimizerConfig
+from trainer.training.option_types import check_type, from_json, shown
 from trainer.training.run_folder import CONFIG, read_json
 from trainer.training.schedule import ScheduleConfig
 
@@ -136,7 +136,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), hints[field.name])
+            check_type(field.name, getattr(self, field.name), hints[field.name])
         for name in ("data", "out", "weights", "patches", "where", "model"):
             if "\0" in str(getattr(self, name)):
                 raise InvalidValue(f"{name} holds a NUL character, expected text without one")
@@ -231,7 +231,7 @@ class TrainConfig:
             InvalidValue: an option is unknown, missing, or of another type or value than it may have.
         """
         if not isinstance(values, Mapping):
-            raise InvalidValue(f"options are {_shown(values)}, expected an object of names and values")
+            raise InvalidValue(f"options are {shown(values)}, expected an object of names and values")
         hints = get_type_hints(cls)
         unknown = [str(name) for name in values if name not in hints]
         missing = [name for name in ("data", "out") if name not in values]
@@ -241,57 +241,7 @@ class TrainConfig:
                 if unknown
                 else f"options lack {' and '.join(missing)}"
             )
-        return cls(**{name: _from_json(name, value, hints[name]) for name, value in values.items()})
-
-
-def _from_json(name: str, value: object, hint: Any) -> Any:
-    """Return the value of an option that `to_json` has made plain; what is of a wrong type stays as it is."""
-    kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
-    if Path in kinds and isinstance(value, str):
-        return Path(value)
-    if name == "bands" and isinstance(value, list):
-        return tuple(value)
-    if hint is Augmentation and isinstance(value, Mapping):
-        try:
-            drawn: dict[str, Any] = {str(k): tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-            return Augmentation(**drawn)
-        except (TypeError, ValueError) as err:
-            raise InvalidValue(f"{name}: {err}") from err
-    return value
-
-
-def _check_type(name: str, value: object, hint: Any) -> None:
-    kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
-    if not any(_is(value, kind) for kind in kinds):
-        expected = " or ".join(_spelled(kind) for kind in kinds)
-        raise InvalidValue(f"{name} is {_shown(value)}, expected {expected}")
-
-
-def _is(value: object, kind: Any) -> bool:
-    """Whether a value is of a type as it stands in an annotation; a bool is no number, an integer is one."""
-    if get_origin(kind) is Literal:
-        return any(value == allowed and type(value) is type(allowed) for allowed in get_args(kind))
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _spelled(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(str(allowed) for allowed in get_args(kind))
-    if get_origin(kind) is tuple:
-        return "names"
-    plain = {float: "a number", int: "an integer", bool: "true or false", str: "text", Path: "a path"}
-    return "nothing" if kind is NoneType else plain.get(kind, kind.__name__)
-
-
-def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, int | float) else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+        return cls(**{name: from_json(name, value, hints[name]) for name, value in values.items()})
 
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -69,6 +69,8 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Collecti
     effect.check(config, asked)
     with out_of_memory_reported(config.batch_size, config.accumulate), open_ranks(config.device) as ranks:
         run_folder.check_unused(config.out)
+        # Nobody writes before all have looked.
+        ranks.agree(0)
         with open_session(config, ranks, progress, given=asked) as session, ExitStack() as stack:
             run = stack.enter_context(Run(session))
             if ranks.is_first:
