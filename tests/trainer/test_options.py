@@ -277,7 +277,7 @@ def test_python_callers_are_told_too(tiny: Path, tmp_path: Path) -> None:
 
 
 NASTY = ["nan", "inf", "-inf", "-1", "0", "1e308", "1e-320", "1e400", str(10**12), str(10**18), str(2**63), "9" * 5000]
-NASTY += ["", " ", "é", "\ud800", "\x1b[2J", ",", "B02,B02", "all,", "'", "a" * 5000, "none", "true", "../..", "1_000"]
+NASTY += ["", " ", "é", "\udcff", "\x1b[2J", ",", "B02,B02", "all,", "'", "a" * 5000, "none", "true", "../..", "1_000"]
 FLAGS = [p.opts[0] for p in train.params if isinstance(p, click.Option) and p.name not in ("resume", "as_json", "data")]
 
 
@@ -304,6 +304,7 @@ WHOLE = [
     ({"--max-minutes": "1e308"}, 0),
     ({"--where": ""}, 1),
     ({"--where": "'"}, 1),
+    ({"--where": "\udcff"}, 1),
     ({"--fraction": "1e-320"}, None),
     ({"--patches": ""}, 1),
     ({"--weights": "/dev/zero"}, 1),

@@ -98,7 +98,7 @@ _AUGMENTATION = ("turn", "crop", "gain", "offset", "band_dropout", "erase", "mix
           type=click.Choice(["default", "reduce-overhead", "max-autotune"]),
           help="Compile the network; the last two modes record CUDA graphs.")  # fmt: skip
 @_machine("--loader", default="auto", show_default=True, type=click.Choice(["auto", "dali", "numba", "torch"]),
-          help="What prepares the batches.")  # fmt: skip
+          help="What prepares the batches; a resumed run keeps it unless given anew.")  # fmt: skip
 @_machine("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]),
           help="Keep records in memory: encoded in the host's, or decoded in the GPU's.")  # fmt: skip
 @_machine("--threads", type=click.IntRange(1), help="Decode threads of a process.  [default: the cores, shared out]")

@@ -138,8 +138,9 @@ class TrainConfig:
         for field in fields(self):
             check_type(field.name, getattr(self, field.name), hints[field.name])
         for name in ("data", "out", "weights", "patches", "where", "model"):
-            if "\0" in str(getattr(self, name)):
-                raise InvalidValue(f"{name} holds a NUL character, expected text without one")
+            # Neither can stand in the files of a run: NUL, and the surrogates that stand for bytes that are no text.
+            if (text := str(getattr(self, name))) != text.encode(errors="ignore").decode().replace("\0", ""):
+                raise InvalidValue(f"{name} is {text!r}, expected text in UTF-8 without NUL")
         BandSelection(self.bands)
         _choice("normalise", self.normalise, METHODS)
         _choice("interpolation", self.interpolation, INTERPOLATIONS)
