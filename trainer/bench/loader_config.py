@@ -46,9 +46,11 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
 
     Raises:
-        ValueError: the split has fewer patches than a batch.
+        ValueError: the split has fewer patches than a batch, or than are asked for.
     """
     train = store.index.rows("train")
+    if config.patches is not None and config.patches > len(train):
+        raise InvalidValue(f"--patches {config.patches}: {store.folder} has {len(train)} train patches; give fewer")
     count = min(config.patches or 16_384, len(train))
     count -= count % config.batch_size
     if not count:

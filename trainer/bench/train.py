@@ -6,16 +6,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from shards.errors import InvalidValue
 from trainer.bench.cold import RecordPages, measure_cold
 from trainer.bench.environment import describe_environment
 from trainer.bench.passes import take_turns
 from trainer.bench.predict import Memory
 from trainer.bench.timed_stepper import StepEvents, TimedStepper
 from trainer.bench.train_result import COLD, FED, LOADER, RESIDENT, TrainBench
+from trainer.training import effect
 from trainer.training.config import TrainConfig
 from trainer.training.memory import out_of_memory_reported
 from trainer.training.progress import Silent
@@ -24,11 +27,14 @@ from trainer.training.run import Run
 from trainer.training.setup import open_session
 from trainer.training.step import resolve
 
+STEPS: Final = 30
+"""Steps of a pass where none are asked for."""
+
 
 def bench_train(
     config: TrainConfig,
     *,
-    steps: int,
+    steps: int | None,
     repeats: int,
     warm_up: int,
     watch: Callable[[str], None],
@@ -38,7 +44,7 @@ def bench_train(
 
     Args:
         config: of the run; its folder is not written to.
-        steps: steps of a pass; fewer if the train split has not as many batches.
+        steps: steps of a pass; None for 30, or as many as the train split has whole batches.
         repeats: timed passes.
         warm_up: passes before these.
         watch: is told what is going on.
@@ -54,11 +60,16 @@ def bench_train(
         ranks = stack.enter_context(open_ranks(config.device))
         device = ranks.device
         memory = Memory.now(device)
-        session = stack.enter_context(open_session(config, ranks, Silent()))
+        given = effect.changed(config)
+        effect.check(config, given)
+        session = stack.enter_context(open_session(config, ranks, Silent(), given=given))
         batch_size = min(config.batch_size, len(session.rows["train"]))
-        count = min(steps * batch_size, len(session.rows["train"]) // batch_size * batch_size)
+        most = len(session.rows["train"]) // batch_size
+        if steps is not None and steps > most:
+            raise InvalidValue(f"--steps {steps}: the train split has {most} whole batches of {batch_size}; give fewer")
+        count = min(STEPS if steps is None else steps, most) * batch_size
         session = replace(session, rows=session.rows | {"train": session.rows["train"][:count]})
-        run = stack.enter_context(Run(session, stepper=TimedStepper))
+        run = stack.enter_context(Run(session, stepper=TimedStepper, writes=False))
         stepper = run.stepper
         assert isinstance(stepper, TimedStepper)
         loader = stack.enter_context(session.loader("train"))

@@ -25,7 +25,7 @@ _LOG_SECONDS = 10
 @click.command("loader")
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1))
-@click.option("--threads", type=click.IntRange(1), help="Decode threads.  [default: the cores]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Decode threads.  [default: the cores]")
 @click.option(
     "--order", "orders", multiple=True, type=_ORDERS, help="Order of the patches; repeat it.  [default: global]"
 )
@@ -87,8 +87,8 @@ def bench_loader(
 @click.option("--loader", default="auto", show_default=True, type=_LOADERS)
 @click.option("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]))
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
-@click.option("--threads", type=click.IntRange(1), help="Decode threads.  [default: the cores]")
-@click.option("--steps", default=30, show_default=True, type=click.IntRange(1), help="Steps of a pass.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Decode threads.  [default: the cores]")
+@click.option("--steps", type=click.IntRange(1), help="Steps of a pass.  [default: 30, or those that the split has]")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--trace", metavar="FILE.json", type=_FILE, help="Also write a Chrome trace of one more pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -96,7 +96,7 @@ def bench_train(
     data: Path,
     augment: str,
     mode: str | None,
-    steps: int,
+    steps: int | None,
     repeats: int,
     trace: Path | None,
     as_json: bool,

@@ -100,7 +100,7 @@ _AUGMENTATION = ("turn", "crop", "gain", "offset", "band_dropout", "erase", "mix
           type=click.Choice(["default", "reduce-overhead", "max-autotune"]),
           help="Compile the network; the last two modes record CUDA graphs.")  # fmt: skip
 @_machine("--loader", default="auto", show_default=True, type=click.Choice(["auto", "dali", "numba", "torch"]),
-          help="What prepares the batches.")  # fmt: skip
+          help="What prepares the batches; a resumed run keeps it unless given anew.")  # fmt: skip
 @_machine("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]),
           help="Keep records in memory: encoded in the host's, or decoded in the GPU's.")  # fmt: skip
 @_machine("--threads", type=click.IntRange(1), help="Decode threads of a process.  [default: the cores, shared out]")
@@ -142,7 +142,7 @@ def _train(options: dict[str, Any], given: set[str]) -> "tuple[Result | None, Pa
             result, folder = loop.resume(resume, progress, **changes), resume
         else:
             config = _config(options, given)
-            result, folder = loop.train(config, progress), config.out
+            result, folder = loop.train(config, progress, _named(given)), config.out
     return (result if is_first else None), folder
 
 
@@ -167,6 +167,11 @@ def _config(options: dict[str, Any], given: set[str]) -> "TrainConfig":
     changes = {name: value for name, value in parts.items() if value is not None}
     options["augmentation"] = replace(options["augmentation"], **changes)
     return TrainConfig(**options)
+
+
+def _named(given: set[str]) -> set[str]:
+    """Return the names that options have in the configuration."""
+    return {"augmentation" if name == "augment" else name for name in given}
 
 
 def _print(result: "Result", folder: Path, as_json: bool) -> None:

@@ -77,6 +77,7 @@ class Loader:
     Attributes:
         config: how it loads.
         order: which patches each batch holds.
+        backend: what prepares the images, `numba`, `dali` or `torch`; `auto` where there are none.
         wait_seconds: how long consumers have waited for batches so far.
     """
 
@@ -98,6 +99,7 @@ class Loader:
         if not len(rows):
             raise InvalidValue("there are no patches to load")
         self.config = config
+        self.backend: Backend = "auto"
         self.wait_seconds = 0.0
         self._store = store
         self._num_bands = len(normalisation.bands)
@@ -262,5 +264,7 @@ class Loader:
             augmentation=config.augmentation,
         )
         if self._device_records is not None:
+            self.backend = "torch"
             return CachedPreparation(self._device_records, how.by_torch(), config.device)
-        return how.by(config.backend)
+        self.backend = how.resolve(config.backend)
+        return how.by(self.backend)

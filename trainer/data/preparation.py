@@ -53,6 +53,18 @@ class Images:
             TrainError: the backend is not installed, or cannot do it.
             ValueError: there is none of that name.
         """
+        backend = self.resolve(backend)
+        if backend == "numba":
+            return self._by_numba()
+        return self.by_torch() if backend == "torch" else self._by_dali()
+
+    def resolve(self, backend: Backend) -> Backend:
+        """Return what makes them: what was asked for; `auto` is numba where it can, else DALI where it is installed.
+
+        Raises:
+            TrainError: the backend is not installed, or cannot do it.
+            ValueError: there is none of that name.
+        """
         if backend not in BACKENDS:
             raise InvalidValue(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
         fused = self.device.type == "cpu" and self.interpolation == "nearest"
@@ -61,9 +73,17 @@ class Images:
                 f"loader numba is for the CPU and nearest pixels, not for {self.device} and {self.interpolation} ones; "
                 "use --loader auto"
             )
-        if backend == "numba" or (backend == "auto" and fused):
-            return self._by_numba()
-        return self.by_torch() if backend == "torch" else self._by_dali(needed=backend == "dali")
+        if backend == "auto" and fused:
+            return "numba"
+        if backend in ("auto", "dali"):
+            try:
+                import trainer.data.dali  # noqa: F401
+            except ImportError as err:
+                if backend == "dali":
+                    raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
+                return "torch"
+            return "dali"
+        return backend
 
     def by_torch(self) -> TorchPreparation:
         """Return what makes them with plain torch."""
@@ -74,13 +94,9 @@ class Images:
 
         return FusedPreparation(**self._common())
 
-    def _by_dali(self, *, needed: bool) -> Preparation:
-        try:
-            from trainer.data.dali import DaliPreparation
-        except ImportError as err:
-            if needed:
-                raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
-            return self.by_torch()
+    def _by_dali(self) -> Preparation:
+        from trainer.data.dali import DaliPreparation
+
         return DaliPreparation(device=self.device, interpolation=self.interpolation, **self._common())
 
     def _common(self) -> dict[str, Any]:

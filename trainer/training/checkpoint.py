@@ -1,9 +1,12 @@
 """A checkpoint: the weights, all that is needed to use them on other shards, and, in `last.pt`, to train on."""
 
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from shards import CLASSES, Manifest
@@ -52,9 +55,15 @@ class Checkpoint:
     format_version: int = FORMAT_VERSION
 
     def create_model(self) -> Classifier:
-        """Return the network with the weights that were evaluated."""
+        """Return the network with the weights that were evaluated.
+
+        Raises:
+            BadCheckpoint: the weights are not those of the network.
+        """
         model = create(self.model)
-        model.load_state_dict(self.state if self.ema is None else self.ema)
+        weights = self.state if self.ema is None else self.ema
+        fit(model.state_dict(), weights, "weights")
+        model.load_state_dict(weights)
         return model
 
     def write(self, path: Path) -> None:
@@ -73,9 +82,10 @@ class Checkpoint:
         """
         values = checksum.read(path)
         version = values.get("format_version")
-        if version != FORMAT_VERSION:
-            raise BadCheckpoint(f"{path} is of version {version}; this program reads version {FORMAT_VERSION}")
+        if type(version) is not int or version != FORMAT_VERSION:
+            raise BadCheckpoint(f"{path} is of version {version!r:.80}; this program reads version {FORMAT_VERSION}")
         try:
+            _check_fields(values)
             model, normalisation = ModelSpec.from_json(values["model"]), Normalisation(**values["normalisation"])
             checkpoint = cls(**values | {"model": model, "normalisation": normalisation})
         except (KeyError, TypeError, ValueError) as err:
@@ -116,6 +126,68 @@ class Checkpoint:
         """
         if self.model.bands != bands:
             raise BadCheckpoint(f"{path} {_difference('bands', self.model.bands, bands)}")
+
+
+def fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
+    """Check that tensors from a file have the names, shapes and types that a network has.
+
+    Args:
+        own: by name, of the network.
+        given: by name, from the file.
+        what: the thing, for the error.
+
+    Raises:
+        BadCheckpoint: they have not.
+    """
+    for name in own.keys() | given.keys():
+        if name not in given or name not in own:
+            raise BadCheckpoint(f"{what} {'lack' if name not in given else 'have'} {name!r:.80}, unlike the network")
+        shapes = tuple(given[name].shape), tuple(own[name].shape)
+        types = given[name].dtype, own[name].dtype
+        if shapes[0] != shapes[1] or types[0] != types[1]:
+            found, expected = (f"{kind} of shape {shape}" for kind, shape in zip(types, shapes, strict=True))
+            raise BadCheckpoint(f"{what} have {name} as {found}, expected {expected}")
+
+
+_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "model": (dict,),
+    "state": (dict,),
+    "ema": (dict, type(None)),
+    "normalisation": (dict,),
+    "epoch": (int,),
+    "step": (int,),
+    "source_version": (str,),
+    "manifest_sha256": (str,),
+    "config": (dict,),
+    "metrics": (dict, type(None)),
+    "thresholds": (dict, type(None)),
+    "progress": (dict, type(None)),
+    "classes": (tuple,),
+}
+"""Types of the fields as the file holds them."""
+
+
+def _check_fields(values: dict[str, Any]) -> None:
+    """Raise ValueError if a field has not the type that it should."""
+    for name, kinds in _FIELDS.items():
+        if type(value := values[name]) not in (*kinds, OrderedDict if dict in kinds else dict):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"{name} is of type {type(value).__name__}, expected {expected}")
+    for name in ("state", "ema"):
+        if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in (values[name] or {}).items()):
+            raise ValueError(f"{name} holds more than tensors by name")
+        # A sparse or a quantised tensor, or one on no device, cannot be copied from.
+        if not all(v.layout is torch.strided and v.device.type == "cpu" for v in (values[name] or {}).values()):
+            raise ValueError(f"{name} holds a tensor that is no plain one")
+    if not all(isinstance(name, str) for name in values["classes"]):
+        raise ValueError("classes are no names")
+    if not all(
+        isinstance(k, str) and type(v) is float and 0 <= v <= 1 for k, v in (values["thresholds"] or {}).items()
+    ):
+        raise ValueError("thresholds are no numbers by class")
+    numbers = [values["normalisation"].get(name) for name in ("mean", "centre", "scale")]
+    if not all(isinstance(part, tuple) and all(type(v) is float for v in part) for part in numbers):
+        raise ValueError("normalisation holds more than tuples of floats")
 
 
 def _difference(what: str, found: tuple[str, ...], expected: tuple[str, ...]) -> str:

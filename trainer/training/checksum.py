@@ -7,14 +7,15 @@ file stays one that `torch.load` and any ZIP tool open.
 import hashlib
 import io
 import os
-import pickle
 import struct
+import zipfile
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import torch
 
 from shards.durable import atomic_write
+from shards.regular import open_regular_file
 from trainer.errors import BadCheckpoint
 
 _PREFIX: Final = b"sha256="
@@ -38,7 +39,7 @@ def write(path: Path, values: dict[str, Any]) -> None:
 
 def is_marked(path: Path) -> bool:
     """Whether a file ends as those of `write` do, whatever it holds."""
-    with open(path, "rb") as file:
+    with open_regular_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _COMMENT_BYTES))
         return file.read(len(_PREFIX)) == _PREFIX
@@ -51,7 +52,11 @@ def read(path: Path) -> dict[str, Any]:
         BadCheckpoint: it is no such file, or is not what was written.
         OSError: it cannot be read.
     """
-    data = path.read_bytes()
+    with open_regular_file(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - _COMMENT_BYTES))
+        # Looked at first: a file of another kind may be larger than the memory.
+        data = b"" if not file.read().startswith(_PREFIX) else _whole(file)
     content, comment = data[:-_COMMENT_BYTES], data[-_COMMENT_BYTES:]
     if not comment.startswith(_PREFIX) or content[-22:-18] != _END:
         raise BadCheckpoint(f"{path} is not a whole checkpoint of this program: it does not end in a checksum")
@@ -60,7 +65,26 @@ def read(path: Path) -> dict[str, Any]:
     if (found := hashlib.sha256(original).hexdigest()) != expected:
         raise BadCheckpoint(f"{path} is damaged: it has SHA-256 {found}, expected {expected}")
     try:
+        _check_archive(original)
         values: dict[str, Any] = torch.load(io.BytesIO(original), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as err:
-        raise BadCheckpoint(f"{path} is not a checkpoint of this program: {err}") from err
+    except Exception as err:  # A file that was made to look like ours can fail in torch in any way.
+        reason = str(err).partition("\n")[0] or type(err).__name__
+        raise BadCheckpoint(f"{path} is not a checkpoint of this program: {reason}") from err
+    if not isinstance(values, dict):
+        raise BadCheckpoint(f"{path} is not a checkpoint of this program: it holds {type(values).__name__}")
     return values
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _check_archive(content: bytes) -> None:
+    """Raise ValueError if the archive is not as `torch.save` makes it: packed, or larger unpacked than it is."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed")
+    if sum(entry.file_size for entry in entries) > len(content):
+        raise ValueError("its entries are longer than the file")

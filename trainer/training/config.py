@@ -1,9 +1,9 @@
 """What a training run is told; built once, never changed."""
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_type_hints
 
 from shards.checks import Verify, verify_mode
 from shards.errors import InvalidValue
@@ -13,13 +13,21 @@ from trainer.data.batch import INTERPOLATIONS, Interpolation
 from trainer.data.normalisation import METHODS, Method
 from trainer.data.preparation import Backend
 from trainer.errors import TrainError
-from trainer.training.run_folder import CONFIG
+from trainer.training.losses import LossConfig
+from trainer.training.optimizer import OptimizerConfig
+from trainer.training.option_types import check_type, from_json, shown
+from trainer.training.run_folder import CONFIG, read_json
+from trainer.training.schedule import ScheduleConfig
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "bf16", "fp16", "fp32")
 COMPILE_MODES: Final = ("default", "reduce-overhead", "max-autotune")
 """Modes of torch.compile; the last two record CUDA graphs."""
 DEFAULT_MODEL: Final = "bepnet-s"
+MOST: Final = 2**31 - 1
+"""Highest count of epochs, steps or patches."""
+MOST_THREADS: Final = 1024
+"""More decode threads than any host has cores for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +139,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verify", verify_mode(self.verify))
+        hints = get_type_hints(type(self))
+        for field in fields(self):
+            check_type(field.name, getattr(self, field.name), hints[field.name])
+        for name in ("data", "out", "weights", "patches", "where", "model"):
+            # Neither can stand in the files of a run: NUL, and the surrogates that stand for bytes that are no text.
+            if (text := str(getattr(self, name))) != text.encode(errors="ignore").decode().replace("\0", ""):
+                raise InvalidValue(f"{name} is {text!r}, expected text in UTF-8 without NUL")
         BandSelection(self.bands)
         _choice("normalise", self.normalise, METHODS)
         _choice("interpolation", self.interpolation, INTERPOLATIONS)
@@ -138,9 +153,9 @@ class TrainConfig:
         if self.compile is not None:
             _choice("compile", self.compile, COMPILE_MODES)
         for name in ("epochs", "batch_size", "accumulate", "threads", "patience", "max_steps", "save_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidValue(f"{name} is {value}, expected at least 1")
+            value, most = getattr(self, name), MOST_THREADS if name == "threads" else MOST
+            if value is not None and not 1 <= value <= most:
+                raise InvalidValue(f"{name} is {value}, expected at least 1 and at most {most:,}")
         if not 0 <= self.seed < 2**63:
             raise InvalidValue(f"seed is {self.seed}, expected 0 to 2**63 - 1")
         # Not `<= 0`: a comparison with NaN is false, and NaN must not pass.
@@ -152,8 +167,43 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise InvalidValue(f"{name} is {value}, expected at least 0 and less than 1")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise InvalidValue(f"fraction is {self.fraction}, expected above 0 and at most 1")
         if self.pretrained and self.weights:
             raise InvalidValue("pretrained and weights are two places to take weights from; name one")
+        # Each checks what it is made of.
+        _ = self.optimizer_config, self.schedule_config, self.loss_config
+
+    @property
+    def optimizer_config(self) -> OptimizerConfig:
+        """Which optimiser."""
+        return OptimizerConfig(
+            name=self.optimizer,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            decay=self.decay,
+        )
+
+    @property
+    def schedule_config(self) -> ScheduleConfig:
+        """How the learning rate goes."""
+        return ScheduleConfig(
+            name=self.schedule,
+            warmup_steps=self.warmup_steps,
+            step_epochs=self.step_epochs,
+            gamma=self.step_gamma,
+        )
+
+    @property
+    def loss_config(self) -> LossConfig:
+        """Which loss."""
+        return LossConfig(
+            name=self.loss,
+            label_smoothing=self.label_smoothing,
+            positive_weights=self.positive_weights,
+            max_positive_weight=self.max_positive_weight,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -165,20 +215,39 @@ class TrainConfig:
 
         Raises:
             TrainError: there is no run, or the file is not what a run has written.
+            OSError: the file cannot be read.
         """
         path = folder / CONFIG
         try:
-            values = json.loads(path.read_bytes())["options"]
-            paths = {k: values[k] and Path(values[k]) for k in ("data", "out", "weights", "patches")}
-            drawn: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in values["augmentation"].items()
-            }
-            lists = {"bands": tuple(values["bands"]), "augmentation": Augmentation(**drawn)}
-            return cls(**values | paths | lists)
+            values = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
             raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise TrainError(f"{path} is not the configuration of a run: {err!r}") from err
+        try:
+            return cls.from_json(values["options"])
+        except KeyError:
+            raise TrainError(f"{path} is not the configuration of a run: it has no `options`") from None
+        except InvalidValue as err:
+            raise TrainError(f"{path} is not the configuration of a run: {err}") from err
+
+    @classmethod
+    def from_json(cls, values: object) -> "TrainConfig":
+        """Return the configuration that `to_json` described; options that it lacks have their defaults.
+
+        Raises:
+            InvalidValue: an option is unknown, missing, or of another type or value than it may have.
+        """
+        if not isinstance(values, Mapping):
+            raise InvalidValue(f"options are {shown(values)}, expected an object of names and values")
+        hints = get_type_hints(cls)
+        unknown = [str(name) for name in values if name not in hints]
+        missing = [name for name in ("data", "out") if name not in values]
+        if unknown or missing:
+            raise InvalidValue(
+                f"options have {', '.join(unknown)}, which this program does not know"
+                if unknown
+                else f"options lack {' and '.join(missing)}"
+            )
+        return cls(**{name: from_json(name, value, hints[name]) for name, value in values.items()})
 
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from timm.optim.lamb import Lamb
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from shards.errors import InvalidValue
+from trainer.errors import BadCheckpoint
 
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 OPTIMIZERS: Final[tuple[OptimizerName, ...]] = ("adamw", "sgd", "lamb")
@@ -67,11 +68,43 @@ def create(config: OptimizerConfig, model: nn.Module) -> Optimizer:
     return AdamW(groups, config.lr, fused=True)
 
 
+def check_state(own: Optimizer, state: Any) -> None:
+    """Check that a saved state is one of this optimiser: torch itself compares little more than the number of groups.
+
+    Raises:
+        BadCheckpoint: it is not.
+    """
+    expected = own.state_dict()["param_groups"]
+    groups = state.get("param_groups") if isinstance(state, dict) else None
+    moments = state.get("state") if isinstance(state, dict) else None
+    if not isinstance(groups, list) or not isinstance(moments, dict) or len(groups) != len(expected):
+        raise BadCheckpoint("the state of the optimizer has other groups of parameters")
+    for found, group in zip(groups, expected, strict=True):
+        if not isinstance(found, dict):
+            raise BadCheckpoint("the state of the optimizer has other groups of parameters")
+        # The learning rate is set in every step; versions of torch differ in what else they note.
+        for name in group.keys() & found.keys() - {"lr", "fused", "foreach", "initial_lr"}:
+            if type(found[name]) is not type(group[name]) or found[name] != group[name]:
+                raise BadCheckpoint(f"the optimizer has {name} {found[name]!r:.80}, expected {group[name]!r:.80}")
+        if type(found.get("step", 0)) is not int:  # LAMB counts here.
+            raise BadCheckpoint(f"the optimizer has step {found['step']!r:.80}, expected a number")
+    parameters = dict(enumerate(p for group in own.param_groups for p in group["params"]))
+    for number, values in moments.items():
+        if number not in parameters or not isinstance(values, dict):
+            raise BadCheckpoint(f"the optimizer has a state of parameter {number!r:.80}, which there is not")
+        shape = parameters[number].shape
+        for name, value in values.items():
+            if isinstance(value, Tensor) and not (
+                value.ndim == 0 if name == "step" else value.shape == shape and value.dtype is parameters[number].dtype
+            ):
+                raise BadCheckpoint(f"{name} of parameter {number} is of shape {tuple(value.shape)} and {value.dtype}")
+
+
 def _groups(config: OptimizerConfig, model: nn.Module) -> list[dict[str, object]]:
     """Return the trainable parameters, each once, with their weight decay."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
-        raise ValueError("the model has no trainable parameters")
+        raise InvalidValue("the model has no trainable parameters")
     if config.decay == "all":
         return [{"params": parameters, "weight_decay": config.weight_decay}]
     groups = [

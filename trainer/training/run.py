@@ -10,16 +10,17 @@ from typing import Any, Final, NoReturn
 
 import torch
 
+from shards.errors import InvalidValue
 from trainer.data import draws
-from trainer.errors import NonFiniteLoss
+from trainer.errors import BadCheckpoint, NonFiniteLoss
 from trainer.metrics.metrics import Metrics
-from trainer.training import losses, run_folder
-from trainer.training.checkpoint import Checkpoint
+from trainer.training import effect, losses, run_folder
+from trainer.training.checkpoint import Checkpoint, fit
 from trainer.training.evaluate import measure, predict
 from trainer.training.pace import Breaker, BrokenOff, HostAhead
 from trainer.training.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
 from trainer.training.running_loss import RunningLoss
-from trainer.training.schedule import ScheduleConfig, lr_factor
+from trainer.training.schedule import lr_factor
 from trainer.training.setup import Session
 from trainer.training.state import Result, State
 from trainer.training.step import Stepper, autocast
@@ -40,25 +41,22 @@ class Run:
         loader: of the train split.
     """
 
-    def __init__(self, session: Session, stepper: type[Stepper] = Stepper) -> None:
-        """Prepare a new run with what it works with."""
+    def __init__(self, session: Session, stepper: type[Stepper] = Stepper, *, writes: bool = True) -> None:
+        """Prepare a new run.
+
+        Args:
+            session: what it works with.
+            stepper: what makes its steps.
+            writes: whether it writes to its folder; a benchmark does not.
+        """
         config, ranks = session.config, session.ranks
         self._session, self._config, self._ranks = session, config, ranks
         self._folder = config.out
+        self._saves, self._writes = writes, writes and ranks.is_first
         counts = session.class_counts()
         self.stepper = stepper(
             session.model,
-            losses.create(
-                losses.LossConfig(
-                    name=config.loss,
-                    label_smoothing=config.label_smoothing,
-                    positive_weights=config.positive_weights,
-                    max_positive_weight=config.max_positive_weight,
-                ),
-                counts,
-                len(session.rows["train"]),
-                ranks.device,
-            ),
+            losses.create(config.loss_config, counts, len(session.rows["train"]), ranks.device),
             config,
             ranks,
         )
@@ -68,13 +66,15 @@ class Run:
         self.loader = self._exit.enter_context(session.loader("train"))
         self._validation_loader = self._exit.enter_context(session.loader("validation"))
         self._progress = session.progress
-        self._schedule = ScheduleConfig(
-            name=config.schedule,
-            warmup_steps=config.warmup_steps,
-            step_epochs=config.step_epochs,
-            gamma=config.step_gamma,
-        )
+        self._schedule = config.schedule_config
         self._num_steps = min(config.epochs * len(self.loader), config.max_steps or sys.maxsize)
+        effect.check_size(
+            config,
+            session.given,
+            num_steps=self._num_steps,
+            largest_part=self.loader.order.largest_part(ranks.num_ranks),
+            num_patches=len(session.rows["train"]),
+        )
         self._loss = RunningLoss(ranks.device)
         self._bad_step: int | None = None
         self._last_report: StepReport | None = None
@@ -88,14 +88,27 @@ class Run:
         self._exit.close()
 
     def load(self, last: Checkpoint) -> None:
-        """Go on where a run was when it saved a checkpoint."""
-        assert last.progress is not None
+        """Go on where a run was when it saved a checkpoint.
+
+        Raises:
+            BadCheckpoint: what the checkpoint holds is not the state of this run.
+            TrainError: the reports of the epochs before are damaged.
+        """
+        path = self._folder / run_folder.LAST
+        progress = last.progress
+        if progress is None or not {"state", "stepper"} <= progress.keys():
+            raise BadCheckpoint(f"{path} holds no state of a run, only weights: it cannot be resumed")
+        fit(self._session.model.state_dict(), last.state, f"{path}: weights")
         self._session.model.load_state_dict(last.state)
-        self.stepper.load_state_dict(last.progress["stepper"], last.ema)
-        self._state = State(**last.progress["state"])
+        try:
+            self._state = State.from_json(progress["state"])
+            self._state.check(self._config.epochs, len(self.loader))
+            self.stepper.load_state_dict(progress["stepper"], last.ema)
+        except (InvalidValue, BadCheckpoint) as err:
+            raise BadCheckpoint(f"{path} does not hold the state of this run: {err}") from err
         # The saved loss is that of all ranks: one of them goes on with it.
         self._loss.load_state_dict(self._state.loss, share=float(self._ranks.is_first))
-        if self._ranks.is_first:
+        if self._writes:
             run_folder.keep_epochs(self._folder / run_folder.METRICS, self._state.epoch)
 
     def go(self) -> Result:
@@ -217,11 +230,12 @@ class Run:
             speed=self._last_report,
             is_best=is_best,
         )
-        if self._ranks.is_first:
+        if self._writes:
             if is_best:
-                checkpoint = self._checkpoint(metrics=metrics.to_json(), thresholds=thresholds)
-                checkpoint.write(self._folder / run_folder.BEST)
-            run_folder.append_line(self._folder / run_folder.METRICS, report.to_json())
+                self._write(run_folder.BEST, self._checkpoint(metrics=metrics.to_json(), thresholds=thresholds))
+            path = self._folder / run_folder.METRICS
+            with run_folder.written(self._folder, path):
+                run_folder.append_line(path, report.to_json())
         self._last_report = None
         self._progress.epoch(report)
 
@@ -239,23 +253,39 @@ class Run:
         keys = [self._session.store.index.key(int(row)) for row in rows]
         path = self._folder / run_folder.NON_FINITE
         self._save(run_folder.NON_FINITE)
-        if self._ranks.is_first:
-            run_folder.write_json(path.with_suffix(".json"), {"epoch": state.epoch + 1, "step": step, "keys": keys})
-        more = f" and {len(keys) - 3} more (all in {path.with_suffix('.json')})" if len(keys) > 3 else ""
+        more, saved = (f" and {len(keys) - 3} more" if len(keys) > 3 else ""), ""
+        if self._writes:
+            names = path.with_suffix(".json")
+            with run_folder.written(self._folder, names):
+                run_folder.write_json(names, {"epoch": state.epoch + 1, "step": step, "keys": keys})
+        if self._saves:
+            more, saved = f"{more} (all in {path.with_suffix('.json')})" if more else "", f"; the state is in {path}"
         raise NonFiniteLoss(
             f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
-            f"{more}; the state is in {path}; try a lower --lr, --clip 1, --precision fp32, or --verify always if the "
-            "shards may be damaged"
+            f"{more}{saved}; try a lower --lr, --clip 1, --precision fp32, or --verify always if the shards may be "
+            "damaged"
         )
 
     def _save(self, path: Path = run_folder.LAST) -> None:
         """Save where the run is. All ranks call it after the same step."""
+        if not self._saves:
+            self._stop.saved()
+            return
         total = float(self._ranks.sum(self._loss.total()))
         self._state.loss = {"total": total, "num_patches": self._loss.num_patches}
-        if self._ranks.is_first:
-            progress = {"state": asdict(self._state), "stepper": self.stepper.state_dict()}
-            self._checkpoint(progress=progress).write(self._folder / path)
+        if self._writes:
+            loaders = {"train": self.loader, "validation": self._validation_loader}
+            progress = {
+                "state": asdict(self._state),
+                "stepper": self.stepper.state_dict(),
+                "chosen": self._session.chosen(loaders).to_json(),
+            }
+            self._write(path, self._checkpoint(progress=progress))
         self._stop.saved()
+
+    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
+        with run_folder.written(self._folder, self._folder / path):
+            checkpoint.write(self._folder / path)
 
     def _checkpoint(self, **more: Any) -> Checkpoint:
         session, ema = self._session, self.stepper.ema
@@ -268,7 +298,7 @@ class Run:
             step=self._state.step,
             source_version=session.store.manifest.source_version,
             manifest_sha256=session.manifest_sha256,
-            config=self._config.to_json(),
+            config=session.options,
             **{"metrics": None, "thresholds": None, **more},
         )
 
@@ -276,16 +306,19 @@ class Run:
         state, session = self._state, self._session
         if not state.best_epoch:
             return Result(stopped_by, None, None)
-        best = Checkpoint.read(self._folder / run_folder.BEST)
-        assert best.metrics is not None
-        validation = Metrics.from_json(best.metrics)
+        path = self._folder / run_folder.BEST
+        best = Checkpoint.read(path)
+        try:
+            validation = Metrics.from_json(best.metrics or {})
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
         if stopped_by is not None or not self._config.test:
             return Result(stopped_by, best.epoch, validation)
         with session.loader("test") as loader, autocast(self._config.precision, self._ranks.device):
             model = best.create_model().to(self._ranks.device)
             predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
         test, _ = measure(*predictions, thresholds=best.thresholds)
-        if self._ranks.is_first:
+        if self._writes:
             run_folder.write_json(
                 self._folder / run_folder.split_metrics("test"), {"epoch": best.epoch} | test.to_json()
             )

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ from trainer.data.order import Kind
 from trainer.data.subset import Subset, select
 from trainer.errors import TrainError
 from trainer.models.create import Classifier, ModelSpec, create
-from trainer.training import run_folder
+from trainer.training import effect, run_folder
 from trainer.training.checkpoint import Checkpoint
+from trainer.training.chosen import Chosen, digest
 from trainer.training.config import TrainConfig
 from trainer.training.progress import Progress
 from trainer.training.ranks import Ranks
@@ -39,7 +40,10 @@ class Session:
     """What a run works with.
 
     Attributes:
-        config: what it was told.
+        config: what it was told, with what it has chosen where that said `auto`.
+        options: what it was told, as JSON values.
+        given: names of the options that somebody gave; empty for a run that is resumed.
+        kept: what the run had chosen before it was stopped; None for a new one.
         ranks: this process among those of the run.
         store: the shards, open.
         manifest_sha256: of the manifest of the shards.
@@ -51,6 +55,9 @@ class Session:
     """
 
     config: TrainConfig
+    options: dict[str, Any]
+    given: frozenset[str]
+    kept: Chosen | None
     ranks: Ranks
     store: Store
     manifest_sha256: str
@@ -69,10 +76,17 @@ class Session:
         """Return the loader of a split: `train` is shuffled and augmented, the others keep the order of the index."""
         config, training = self.config, split == "train"
         rows, device = self.rows[split], self.ranks.device
+        backend = config.loader if self.kept is None else self.kept.backends.get(split, config.loader)
         tier = config.cache
         if tier == "auto":
             tier, why = cache.choose(self.store, rows, device)
+            if tier == "gpu" and backend not in ("auto", "torch"):
+                tier, why = "none", f"records on the GPU are prepared by torch, those of this run by {backend}"
             self.progress.note(f"cache {tier} for {split}: {why}")
+        if tier == "gpu" and backend not in ("auto", "torch"):
+            raise TrainError(
+                f"--cache gpu prepares batches by torch, and this run by {backend}; take --cache ram, or --loader torch"
+            )
         if tier == "gpu" and device.type != "cuda":
             raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
         return Loader(
@@ -87,7 +101,7 @@ class Session:
                 layout=self.model.layout,
                 interpolation=config.interpolation,
                 augmentation=config.augmentation if training else Augmentation(),
-                backend=config.loader,
+                backend=backend,
                 cache=tier,
                 rank=self.ranks.rank,
                 num_ranks=self.ranks.num_ranks,
@@ -95,14 +109,23 @@ class Session:
             ),
         )
 
+    def chosen(self, loaders: dict[str, Loader]) -> Chosen:
+        """Return what the run has chosen, by the loaders of its splits."""
+        return Chosen(
+            order="block" if self.kind == "block" else "global",
+            precision=self.config.precision,
+            backends={split: loader.backend for split, loader in loaders.items()},
+            rows={split: digest(self.rows[split]) for split in loaders},
+        )
+
     def describe(self) -> dict[str, Any]:
         """Return what `config.json` holds: all that the result depends on."""
         return {
-            "options": self.config.to_json(),
+            "options": self.options,
             "model": self.model.spec.to_json(),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "device": torch.cuda.get_device_name(self.ranks.device) if self.ranks.device.type == "cuda" else "cpu",
-            "precision": resolve(self.config.precision, self.ranks.device),
+            "precision": self.config.precision,
             "order": self.kind,
             "ranks": self.ranks.num_ranks,
             "threads": self.store.num_threads,
@@ -117,10 +140,25 @@ class Session:
 
 
 @contextmanager
-def open_session(config: TrainConfig, ranks: Ranks, progress: Progress) -> Iterator[Session]:
+def open_session(
+    config: TrainConfig,
+    ranks: Ranks,
+    progress: Progress,
+    *,
+    given: frozenset[str] = frozenset(),
+    kept: Chosen | None = None,
+) -> Iterator[Session]:
     """Open the shards and make the network; `progress` is told what was chosen, and why.
 
+    Args:
+        config: of the run.
+        ranks: this process among those of the run.
+        progress: who is told.
+        given: names of the options that somebody gave.
+        kept: what a run that is resumed had chosen; its weights come from its checkpoint.
+
     Raises:
+        InvalidValue: an option that was given has no effect.
         ShardError: the shards are damaged, or are none.
         TrainError: a split is missing, weights do not fit, or the like.
         ValueError: a name or a number is not allowed.
@@ -136,15 +174,27 @@ def open_session(config: TrainConfig, ranks: Ranks, progress: Progress) -> Itera
                 raise TrainError(f"{ranks.num_ranks} ranks share the {len(rows[split])} patches of the {split} split")
         normalisation = Normalisation.of_train_split(store.manifest, BandSelection(config.bands), config.normalise)
         kind, why = choose_kind(store.folder) if config.order == "auto" else (config.order, "")
-        if config.order == "auto" and kind == "block":
+        if kept is not None and kept.order is not None:
+            kind = kept.order
+        elif config.order == "auto" and kind == "block":
             progress.note(f"order block: {why}")
-        model = _create_model(config, store)
+        effect.check_device(config, given, ranks.device)
+        precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
+        if kept is None:
+            model = _create_model(config, store)
+            effect.check_rates(model.spec, given)
+        else:
+            # The weights come from the checkpoint: those that the run began with are not looked for again.
+            model = _create_model(replace(config, pretrained=False, weights=None), store)
         if model.loaded is not None:
             progress.note(str(model.loaded))
         if config.cache in ("ram", "auto"):
             _share_memory(store, ranks)
         yield Session(
-            config=config,
+            config=replace(config, precision=precision),
+            options=config.to_json(),
+            given=given,
+            kept=kept,
             ranks=ranks,
             store=store,
             manifest_sha256=hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest(),

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.data.batch import Batch
-from trainer.errors import TrainError
+from trainer.errors import BadCheckpoint, TrainError
 from trainer.models.create import Classifier
 from trainer.training import optimizer as optimizers
+from trainer.training.checkpoint import fit
 from trainer.training.config import Precision, TrainConfig
 from trainer.training.ema import Ema
 from trainer.training.ranks import Ranks, synchronise_batch_norm
@@ -63,16 +64,7 @@ class Stepper:
         """
         self.model = model
         self._loss, self._config, self._ranks = loss, config, ranks
-        self._optimizer = optimizers.create(
-            optimizers.OptimizerConfig(
-                name=config.optimizer,
-                lr=config.lr,
-                weight_decay=config.weight_decay,
-                momentum=config.momentum,
-                decay=config.decay,
-            ),
-            model,
-        )
+        self._optimizer = optimizers.create(config.optimizer_config, model)
         self._scaler = torch.amp.GradScaler(
             ranks.device.type, enabled=resolve(config.precision, ranks.device) == "fp16"
         )
@@ -150,10 +142,27 @@ class Stepper:
         }
 
     def load_state_dict(self, state: dict[str, Any], average: dict[str, Tensor] | None) -> None:
-        """Take what `state_dict` returned, and the average of the weights where there is one."""
+        """Take what `state_dict` returned, and the average of the weights where there is one.
+
+        Raises:
+            BadCheckpoint: it is the state of another optimizer or network.
+        """
+        if not isinstance(state, dict) or not state.keys() >= {"optimizer", "scaler", "ema_updates"}:
+            raise BadCheckpoint("the state of the steps lacks the optimizer, the scaler or ema_updates")
+        if not isinstance(state["scaler"], dict):
+            raise BadCheckpoint("the state of the loss scaler is no dictionary")
+        optimizers.check_state(self._optimizer, state["optimizer"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
-        if self.ema is not None:
+        try:
+            self._scaler.load_state_dict(state["scaler"])
+        except (RuntimeError, KeyError, TypeError, AttributeError) as err:
+            raise BadCheckpoint(f"the state of the loss scaler does not fit: {err}") from err
+        if (self.ema is None) != (average is None):
+            raise BadCheckpoint(f"there is {'an' if self.ema is None else 'no'} average of the weights")
+        if self.ema is not None and average is not None:
+            fit(self.ema.model.state_dict(), average, "averages")
+            if type(state["ema_updates"]) is not int or state["ema_updates"] < 0:
+                raise BadCheckpoint(f"ema_updates is {state['ema_updates']!r:.80}, expected a number from 0")
             self.ema.load_state_dict({"model": average, "num_updates": state["ema_updates"]})
 
 

@@ -204,3 +204,14 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path, arguments: list[str],
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_more_than_there_is_is_refused(folder: Path) -> None:
+    """A benchmark measures fewer steps or patches than it was asked for, without a word."""
+    for arguments, message in (
+        (["train", folder, "--batch-size", 8, "--steps", 13], "--steps 13: the train split has 12 whole batches of 8"),
+        (["loader", folder, "--batch-size", 8, "--patches", 97], "--patches 97: "),
+    ):
+        result = invoke(*arguments, "--device", "cpu")
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+        assert message in result.stderr
