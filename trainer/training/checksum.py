@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 
 from shards.durable import atomic_write
+from shards.regular import open_regular_file
 from trainer.errors import BadCheckpoint
 
 _PREFIX: Final = b"sha256="
@@ -38,7 +39,7 @@ def write(path: Path, values: dict[str, Any]) -> None:
 
 def is_marked(path: Path) -> bool:
     """Whether a file ends as those of `write` do, whatever it holds."""
-    with open(path, "rb") as file:
+    with open_regular_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _COMMENT_BYTES))
         return file.read(len(_PREFIX)) == _PREFIX
@@ -51,7 +52,8 @@ def read(path: Path) -> dict[str, Any]:
         BadCheckpoint: it is no such file, or is not what was written.
         OSError: it cannot be read.
     """
-    data = path.read_bytes()
+    with open_regular_file(path) as file:
+        data = file.read()
     content, comment = data[:-_COMMENT_BYTES], data[-_COMMENT_BYTES:]
     if not comment.startswith(_PREFIX) or content[-22:-18] != _END:
         raise BadCheckpoint(f"{path} is not a whole checkpoint of this program: it does not end in a checksum")

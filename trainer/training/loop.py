@@ -86,7 +86,7 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
     with (
         out_of_memory_reported(config.batch_size, config.accumulate),
         open_ranks(config.device) as ranks,
-        open_session(config, ranks, progress) as session,
+        open_session(config, ranks, progress, resumed=True) as session,
     ):
         _check_same(last, path, session)
         run = Run(session)

@@ -117,8 +117,14 @@ class Session:
 
 
 @contextmanager
-def open_session(config: TrainConfig, ranks: Ranks, progress: Progress) -> Iterator[Session]:
+def open_session(config: TrainConfig, ranks: Ranks, progress: Progress, *, resumed: bool = False) -> Iterator[Session]:
     """Open the shards and make the network; `progress` is told what was chosen, and why.
+
+    Args:
+        config: of the run.
+        ranks: this process among those of the run.
+        progress: who is told.
+        resumed: the weights follow from a checkpoint, so those to begin with are not loaded.
 
     Raises:
         ShardError: the shards are damaged, or are none.
@@ -138,7 +144,7 @@ def open_session(config: TrainConfig, ranks: Ranks, progress: Progress) -> Itera
         kind, why = choose_kind(store.folder) if config.order == "auto" else (config.order, "")
         if config.order == "auto" and kind == "block":
             progress.note(f"order block: {why}")
-        model = _create_model(config, store)
+        model = _create_model(config, store, resumed=resumed)
         if model.loaded is not None:
             progress.note(str(model.loaded))
         if config.cache in ("ram", "auto"):
@@ -166,12 +172,20 @@ def _share_memory(store: Store, ranks: Ranks) -> None:
             store.attach_memory(handle)
 
 
-def _create_model(config: TrainConfig, store: Store) -> Classifier:
+def _create_model(config: TrainConfig, store: Store, *, resumed: bool) -> Classifier:
     """Return the network with the weights to begin with."""
     spec = ModelSpec(
         name=config.model, bands=config.bands, drop_rate=config.drop_rate, drop_path_rate=config.drop_path_rate
     )
+    torch.manual_seed(config.seed)
+    if resumed:
+        return create(spec)
     if config.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.weights)) is not None:
         checkpoint.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
-    torch.manual_seed(config.seed)
-    return create(spec, pretrained=config.pretrained, weights=config.weights)
+    return create(
+        spec,
+        pretrained=config.pretrained,
+        weights=config.weights,
+        weights_bands=config.weights_bands,
+        weights_classes=config.weights_classes,
+    )
