@@ -19,13 +19,13 @@ def metrics_table(title: str, metrics: Metrics) -> Group:
 
 def _class_table(title: str, metrics: Metrics) -> Table:
     caption = (
-        "F1 tuned here: at thresholds tuned on these very patches, so it is too high for others."
+        "* F1 tuned here: at thresholds tuned on these very patches, so it is too high for others."
         if metrics.thresholds_tuned_here
         else None
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("class")  # The only one that may wrap.
-    tuned = ["F1 tuned here" if metrics.thresholds_tuned_here else "F1 tuned"] if metrics.tuned else []
+    tuned = ["F1 tuned*" if metrics.thresholds_tuned_here else "F1 tuned"] if metrics.tuned else []
     for column in ("patches", "AP", "F1", *tuned, "precision", "recall"):
         table.add_column(column, justify="right", no_wrap=True)
 
