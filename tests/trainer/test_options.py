@@ -80,6 +80,7 @@ TRAIN = {
         ),
     ),
     "order": Option(value="block"),
+    "mapped": Option(shown_by=f"{CLI}::test_damage_is_one_line"),
     "verify": Option(shown_by="trainer/data/test_loader.py::test_a_damaged_record_names_itself"),
     "augment": Option(value="none", refused=(({"--augment": "strong", "--batch-size": "1"}, "--batch-size 1"),)),
     "turn": Option(value="flips"),
@@ -99,6 +100,14 @@ TRAIN = {
     "drop_rate": Option(value="0.5"),
     "drop_path_rate": Option(value="0.9", refused=(({"--model": "test_efficientnet"}, "test_efficientnet"),)),
     "ema": Option(value="0.5"),
+    "weights_bands": Option(
+        shown_by="trainer/models/test_published_weights.py::test_each_band_gets_the_filters_of_its_channel",
+        refused=(({"--weights-bands": "rgb"}, "--weights"),),
+    ),
+    "weights_classes": Option(
+        shown_by="trainer/models/test_published_weights.py::test_rows_of_the_classifier_go_by_class",
+        refused=(({"--weights-classes": "paper"}, "--weights"),),
+    ),
     "allow_mixed_version": Option(
         shown_by=f"{CLI}::test_the_other_version_needs_a_word", refused=(({}, "--weights FILE"),)
     ),
@@ -156,7 +165,8 @@ TRAIN = {
 """The options of `bep train` by name of their parameter. A new one has to be put here."""
 
 EVALUATE = {"run", "split", "data", "where", "patches", "batch_size", "device", "threads", "verify"}
-EVALUATE |= {"allow_mixed_version", "as_json"}
+EVALUATE |= {"allow_mixed_version", "as_json", "mapped", "weights", "model", "bands", "weights_bands"}
+EVALUATE |= {"weights_classes", "statistics", "interpolation", "out"}
 BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "backend", "device", "patches", "repeats"}
 BENCH_LOADER |= {"plot", "as_json"}
 BENCH_TRAIN = {"data", "model", "batch_size", "augment", "precision", "mode", "loader", "cache", "device", "threads"}

@@ -68,6 +68,12 @@ _AUGMENTATION = ("turn", "crop", "gain", "offset", "band_dropout", "erase", "mix
 @_model("--model", default="bepnet-s", show_default=True, help="bepnet-s, bepnet-m, bepnet-l, or any network of timm.")
 @_model("--pretrained", is_flag=True, help="Begin with the weights that timm publishes; bands by name.")
 @_model("--weights", metavar="FILE", type=_path, help="Begin with the weights of a file, ours or timm's.")
+@_model("--weights-bands", metavar="PRESET|NAMES",
+        help="What the channels of that file are, if it does not say: reben-s2-v0.2.0, reben-all-v0.2.0, "
+        "reben-s2-v0.1.1, reben-all-v0.1.1, configilm-s2, configilm-all, s2-l1c, s2-l2a, rgb, or names such as "
+        "VV,VH,B02,B03.")  # fmt: skip
+@_model("--weights-classes", type=click.Choice(["alphabetical", "paper", "none"]),
+        help="Order of its 19 classes, if it does not say; none leaves its classifier out.")  # fmt: skip
 @_model("--drop-rate", default=0.0, show_default=True, help="Dropout before the classifier.")
 @_model("--drop-path-rate", default=0.0, show_default=True, help="Stochastic depth.")
 @_model("--ema", type=float, help="Decay of a moving average of the weights, which is then what is evaluated.")
@@ -186,8 +192,8 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
         click.echo(f"{why}: the state is saved; go on with: bep train --resume {printable(str(folder))}", err=True)
     if as_json:
         splits = {
-            name: values and values.to_json()
-            for name, values in (("validation", result.validation), ("test", result.test))
+            "validation": result.validation and result.validation.to_json(),
+            "test": result.test and (result.test_about or {}) | result.test.to_json(),
         }
         finished = {"run": str(folder), "finished": stopped is None, "best_epoch": result.best_epoch}
         click.echo(json.dumps(finished | splits, ensure_ascii=False))

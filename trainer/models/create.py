@@ -3,6 +3,7 @@
 import difflib
 import fnmatch
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from trainer.errors import BadCheckpoint
 from trainer.models import timm_models
 from trainer.models.bepnet import PLANS, BepNet
 from trainer.models.classifier import Classifier
+from trainer.models.published import CLASS_ORDERS, check_classes, parse_channels
 from trainer.models.spec import ModelSpec
 from trainer.models.timm_models import TimmClassifier
-from trainer.models.weights import InputFilters, Loaded, read, transfer
+from trainer.models.weights import InputFilters, Loaded, transfer
+from trainer.models.weights_file import WeightsFile, open_weights
 
 __all__ = ["Classifier", "Loaded", "ModelSpec", "create", "names"]
 
@@ -26,22 +29,37 @@ def names(pattern: str = "*") -> list[str]:
     return fnmatch.filter(PLANS, pattern) + timm_models.names(pattern)
 
 
-def create(spec: ModelSpec, *, pretrained: bool = False, weights: Path | None = None) -> Classifier:
+def create(
+    spec: ModelSpec,
+    *,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    weights_bands: str | None = None,
+    weights_classes: str | None = None,
+    as_published: bool = False,
+) -> Classifier:
     """Return a network, channels-last in memory; the same one after the same `torch.manual_seed`.
 
-    What was loaded is told by `loaded` of the result. Filters of the first convolutions are matched by name of band
-    (see `trainer.models.weights.inflate`); a classifier for other classes keeps its random values.
+    `loaded` of the result says what was loaded. Filters of the first convolutions are matched by name of band (see
+    `trainer.models.weights.inflate`), rows of the classifier by name of class; a classifier for other classes keeps its
+    random values.
 
     Args:
         spec: which network, for which bands.
         pretrained: load the weights that timm publishes under this name, which see red, green and blue.
         weights: load this file: a checkpoint of ours with the same network for any bands, or a state dict with timm's
-            or torchvision's names (`.pt`, `.pth`, `.safetensors`).
+            or torchvision's names (`.pt`, `.pth`, `.ckpt`, `.safetensors`, or a folder with `model.safetensors`).
+        weights_bands: what its channels are: a preset or names, see `trainer.models.published`; None if it says so
+            itself, as our checkpoints do.
+        weights_classes: order of its 19 classes, or `none` to leave its classifier out; None if it says so itself.
+        as_published: the network is to be used as it is, not trained, so all of it must be in the file: each band has
+            filters and each class a row. A channel that no band is for counts as if it were at its mean.
 
     Raises:
         ValueError: there is no such network, it does not take these bands, images or rates, or weights are asked for
             in two ways.
-        TrainError: the weights cannot be loaded, or are not this network's.
+        TrainError: the weights cannot be loaded, are not this network's, or the order of their channels or classes is
+            not known.
     """
     if pretrained and weights is not None:
         raise InvalidValue(f"both pretrained weights and those of {weights} are asked for, expected one of them")
@@ -63,17 +81,61 @@ def create(spec: ModelSpec, *, pretrained: bool = False, weights: Path | None = 
             f"no model {spec.name!r}{hint}; there are {', '.join(PLANS)} and those that `timm.list_models()` returns"
         )
     if weights is not None:
-        model.loaded = _load(model, weights)
+        model.loaded = _load(model, weights, weights_bands, weights_classes, as_published=as_published)
     return model.to(memory_format=torch.channels_last)
 
 
-def _load(model: Classifier, path: Path) -> Loaded:
-    content = read(path)
-    if (ours := _checkpoint(content, path)) is not None:
-        return _take(model, *ours, path)
-    if isinstance(model, TimmClassifier):
-        return model.load_file(content, path)
-    raise BadCheckpoint(f"weights {path} are no checkpoint of ours, as {model.spec.name} needs: no `model` and `state`")
+def _load(model: Classifier, path: Path, bands: str | None, classes: str | None, *, as_published: bool) -> Loaded:
+    file = open_weights(path)
+    if (ours := _checkpoint(file.content, path)) is not None:
+        if bands is not None or classes is not None:
+            raise InvalidValue(
+                f"weights {path} are a checkpoint of ours, which knows its bands and classes; do not name them"
+            )
+        loaded = _take(model, *ours, path)
+    elif isinstance(model, TimmClassifier):
+        loaded = model.load_file(_with_knowledge(file, bands, classes), as_published=as_published)
+    else:
+        raise BadCheckpoint(
+            f"weights {path} are no checkpoint of ours, as {model.spec.name} needs: no `model` and `state`"
+        )
+    if as_published and loaded.averaged:
+        raise BadCheckpoint(
+            f"weights {path} have no filters for {', '.join(loaded.averaged)}; leave these out of --bands to use the "
+            "weights as they are"
+        )
+    if as_published and loaded.initial:
+        raise BadCheckpoint(
+            f"weights {path} lack {', '.join(loaded.initial)}, so they cannot be used as they are; "
+            "train with them first"
+        )
+    return loaded
+
+
+def _with_knowledge(file: WeightsFile, bands: str | None, classes: str | None) -> WeightsFile:
+    """Return a file with what a user says of it, too.
+
+    Raises:
+        InvalidValue: what the user says is not allowed.
+        BadCheckpoint: the file says something else.
+    """
+    family = None if bands is None else parse_channels(bands)
+    if classes is not None:
+        check_classes(classes)
+    if family and file.channels and family.channels != file.channels:
+        raise BadCheckpoint(
+            f"weights {file.path} say that their channels are {', '.join(file.channels)}; --weights-bands says "
+            f"{', '.join(family.channels)}"
+        )
+    if classes in CLASS_ORDERS and file.classes and classes != file.classes:
+        raise BadCheckpoint(
+            f"weights {file.path} have their classes in {file.classes} order; --weights-classes says {classes}"
+        )
+    return replace(
+        file,
+        channels=family.channels if family else file.channels,
+        classes=classes or file.classes or (family.classes if family else None),
+    )
 
 
 def _checkpoint(content: Any, path: Path) -> tuple[ModelSpec, Mapping[str, Tensor]] | None:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 import timm
@@ -15,9 +15,12 @@ from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
+from trainer.models import subtree
 from trainer.models.classifier import Classifier, Features
+from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, presets_of
 from trainer.models.spec import ModelSpec
 from trainer.models.weights import RGB, InputFilters, Loaded, transfer
+from trainer.models.weights_file import WeightsFile
 
 _SIZES: Final = (IMAGE_SIZE, 126, 128)
 """Sides that an image may be padded to: multiples of patches of 14 and of 16 or 32 pixels."""
@@ -80,51 +83,91 @@ class TimmClassifier(Classifier):
                 f"the pretrained weights of {name} cannot be loaded ({_shorten(err)}); "
                 "give a file of them with --weights FILE"
             ) from err
-        return self._take(net, f"{name} as published by timm", net.pretrained_cfg["input_size"][0])
+        channels = net.pretrained_cfg["input_size"][0]
+        if channels != len(RGB):
+            raise TrainError(
+                f"the pretrained weights of {name} are for {channels} channels, expected red, green and blue"
+            )
+        return self._take(net, name=f"{name} as published by timm", channels=RGB)
 
-    def load_file(self, content: Any, path: Path) -> Loaded:
+    def load_file(self, file: WeightsFile, *, as_published: bool = False) -> Loaded:
         """Load a state dict with timm's or torchvision's names, on which timm does what it does to its own weights.
 
-        Three input channels are taken for red, green and blue, as many as there are bands for those bands in this
-        order; of any other number only the mean is used.
-
         Args:
-            content: what the file holds: the state dict, or a dict with it under `state_dict` or `model`.
-            path: of the file, for errors.
+            file: what was read, with what is known of its channels and classes.
+            as_published: the network is to be used as it is, not trained: see `create`.
 
         Raises:
-            BadCheckpoint: it is none, or its entries are not this network's.
+            BadCheckpoint: it holds no network, its entries are not this network's, or the order of its channels or of
+                its classes is not known.
         """
-        state = _state_dict(content, path)
-        channels = self._channels(state)
-        heads = [name for name in _heads(self.net) if name in state]
+        path, heads = file.path, _heads(self.net)
+        wanted = [name for name in self.net.state_dict() if name not in heads and "num_batches" not in name]
+        found = subtree.find(file.content, wanted, path)
+        # A head for a pretext task, such as an MLP in place of the classifier, has other entries below the same name.
+        modules = tuple({f"{name.rpartition('.')[0]}." for name in heads})
+        other_heads = [name for name in found.state if modules and name.startswith(modules) and name not in heads]
+        known = {name: value for name, value in found.state.items() if name not in other_heads}
+        state = clean_state_dict(known)
+        channels = self._channel_names(file, state, found.described(wanted))
+        by_timm = [name for name in heads if name in state]
         # Without a classifier under its usual name the file may have none, or timm may rename it.
         published = _published(self.spec.name)
-        numbers = [len(state[heads[-1]])] if heads else [0, published.num_classes]
+        numbers = [len(state[by_timm[-1]])] if by_timm else [0, published.num_classes]
+        if by_timm and other_heads:
+            numbers, state = [0], {name: value for name, value in state.items() if name not in by_timm}
         for number in numbers:
             overlay = {
                 "state_dict": state,
-                "input_size": (channels, *published.input_size[1:]),
+                "input_size": (len(channels), *published.input_size[1:]),
                 "num_classes": number,
                 "label_offset": 0,
             }
             try:
-                net = self._load_by_timm(overlay, in_chans=channels, num_classes=number)
+                net = self._load_by_timm(overlay, in_chans=len(channels), num_classes=number)
             except Exception as err:  # What timm does to foreign weights can fail in any way.
                 if number == numbers[-1]:
-                    raise BadCheckpoint(f"weights {path} do not fit {self.spec.name}: {_shorten(err)}") from err
+                    raise BadCheckpoint(
+                        f"weights {path} do not fit {self.spec.name}: {_shorten(err)}; {found.described(wanted)}"
+                    ) from err
             else:
                 break
-        return self._take(net, str(path), channels)
+        loaded = self._take(
+            net, name=str(path), channels=channels, classes=file.classes, as_published=as_published, path=path
+        )
+        unused = (*loaded.unused, *(f"net.{name}" for name in other_heads))
+        return replace(loaded, unused=unused, place=found.place, num_others=found.num_others)
 
-    def _channels(self, state: Mapping[str, Tensor]) -> int:
-        """Return the number of channels that the first convolution in a state dict looks at, 3 if it is not there."""
+    def _channel_names(self, file: WeightsFile, state: Mapping[str, Tensor], described: str) -> tuple[str, ...]:
+        """Return the name of each channel that the weights look at.
+
+        Raises:
+            BadCheckpoint: they are not known, or are of another number than the first convolution has.
+        """
+        number = self._num_channels(state)
+        if file.channels is None:
+            fitting = presets_of(number) if number else []
+            raise BadCheckpoint(
+                f"weights {file.path} {f'look at {number} channels and' if number else ''} do not say which bands they "
+                "look at; say it by --weights-bands with a name for each channel, in their order, such as "
+                f"B02,B03,B04,VV{' or a preset: ' + ', '.join(fitting) if fitting else ''}"
+                f"{'' if number else f' ({described})'}"
+            )
+        if number and number != len(file.channels):
+            raise BadCheckpoint(
+                f"weights {file.path} look at {number} channels, but {len(file.channels)} are named: "
+                f"{', '.join(file.channels)}"
+            )
+        return file.channels
+
+    def _num_channels(self, state: Mapping[str, Tensor]) -> int | None:
+        """Return how many channels the first convolution in a state dict looks at; None if it is not there."""
         for name in _first_convs(self.net):
             weight, own = state.get(f"{name}.weight"), self.net.get_submodule(name).weight
             if weight is not None and weight.ndim == own.ndim == 4:
                 # Some networks fold pixels into channels first, so that there are k times as many.
                 return max(1, weight.shape[1] * len(self.spec.bands) // own.shape[1])
-        return len(RGB)
+        return None
 
     def _load_by_timm(self, overlay: dict[str, Any], **arguments: Any) -> Any:
         """Return the network with its own channels and classes, loaded by timm."""
@@ -137,16 +180,34 @@ class TimmClassifier(Classifier):
                 **arguments,
             )
 
-    def _take(self, net: Any, source: str, channels: int) -> Loaded:
+    def _take(
+        self,
+        net: Any,
+        *,
+        name: str,
+        channels: tuple[str, ...],
+        classes: str | None = NO_CLASSIFIER,
+        as_published: bool = False,
+        path: object = None,
+    ) -> Loaded:
         """Take over the weights of a network that differs in its first convolutions and its classifier at most."""
-        bands: tuple[str | None, ...] = (None,) * channels
-        if channels == len(RGB):
-            bands = RGB
-        elif channels == len(self.spec.bands):
-            bands = self.spec.bands
-        inputs = {name: InputFilters(bands, own) for name, own in self.filter_bands(self.spec.bands).items()}
-        state = {f"net.{name}": value for name, value in net.state_dict().items()}
-        return transfer(self, state, source=source, inputs=inputs, heads=self.heads)
+        state = {f"net.{key}": value for key, value in net.state_dict().items()}
+        given = [key for key in self.heads if key in state and len(state[key]) == len(CLASSES)]
+        if given and classes is None:
+            raise BadCheckpoint(
+                f"weights {path} have a classifier for {len(CLASSES)} classes and do not say in which order these are; "
+                f"say it with --weights-classes {', '.join(CLASS_ORDERS)}, or {NO_CLASSIFIER} to leave it out"
+            )
+        for key in given:
+            if classes in CLASS_ORDERS:
+                order = CLASS_ORDERS[classes]
+                state[key] = state[key][[order.index(label) for label in CLASSES]]
+            else:
+                del state[key]
+        inputs = {key: InputFilters(channels, own) for key, own in self.filter_bands(self.spec.bands).items()}
+        loaded = transfer(self, state, source=name, inputs=inputs, heads=self.heads, rescale=not as_published)
+        unused = (*loaded.unused, *(key for key in given if key not in state))
+        return replace(loaded, unused=unused)
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -231,15 +292,6 @@ def _heads(net: Any) -> list[str]:
     modules = list(found) if isinstance(found, tuple | list | nn.ModuleList) else [found]
     prefixes = [f"{name}." for name, module in net.named_modules() if any(module is m for m in modules)]
     return [name for name in net.state_dict() if name.startswith(tuple(prefixes))]
-
-
-def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise BadCheckpoint(f"weights {path} hold no state dict: expected names of parameters with a tensor each")
-    return clean_state_dict(content)
 
 
 def _shorten(err: Exception) -> str:

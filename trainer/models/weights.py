@@ -1,17 +1,15 @@
-"""Weights from files: reading them, and fitting them to the bands and the classes of a model."""
+"""Weights of other networks: fitting them to the bands and the classes of a model."""
 
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from shards.reporting import printable
 from trainer.errors import BadCheckpoint
+from trainer.models.published import SENTINEL2
 
 RGB: Final = ("B04", "B03", "B02")
 """The bands that are red, green and blue: the channels of weights trained on photographs."""
@@ -26,30 +24,40 @@ class Loaded:
     Attributes:
         source: where they came from.
         matched: bands that kept filters of their own.
-        averaged: bands that have got the mean of all filters, since the source does not know them.
+        averaged: bands that have got the mean of the filters of all bands, since the source does not know them.
+        dropped: channels of the source whose filters are not used, since the model does not see them.
         initial: entries of the model that kept their random values: a classifier for other classes, a resolution that
             the source has no band of.
         unused: entries of the source that the model has no place for, for the same reasons.
+        place: which part of a file with several they are, such as `teacher/backbone.`; empty if there is but one.
+        num_others: tensors of the file outside of that part.
     """
 
     source: str
     matched: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     initial: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    place: str = ""
+    num_others: int = 0
 
     def __str__(self) -> str:
         """Return one line for people."""
-        parts = [f"weights of {self.source}"]
+        parts = [f"weights of {self.source}{f' ({self.place})' if self.place else ''}"]
         if self.matched:
             parts.append(f"filters by band for {', '.join(self.matched)}")
         if self.averaged:
             parts.append(f"the mean filter for {', '.join(self.averaged)}")
+        if self.dropped:
+            parts.append(f"filters dropped of {', '.join(self.dropped)}")
         if self.initial:
             parts.append(f"left random: {', '.join(self.initial)}")
         if self.unused:
             parts.append(f"not used: {', '.join(self.unused)}")
-        return "; ".join(parts)
+        if self.num_others:
+            parts.append(f"{self.num_others} other tensors of the file not used")
+        return printable("; ".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,44 +65,27 @@ class InputFilters:
     """A convolution that looks at bands.
 
     Attributes:
-        source: band of each input channel in the weights, None for one that is not known; empty if the weights lack
-            this convolution.
+        source: name of each input channel in the weights, that of a band or another; empty if the weights lack this
+            convolution.
         bands: band of each input channel in the model; empty if the model lacks it.
     """
 
-    source: tuple[str | None, ...]
+    source: tuple[str, ...]
     bands: tuple[str, ...]
 
 
-def read(path: Path) -> Any:
-    """Return what a `.safetensors` file or one of `torch.save` holds, on the CPU, without running code from it.
-
-    Raises:
-        BadCheckpoint: the file cannot be read, or holds more than tensors and plain values.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as err:
-        raise BadCheckpoint(f"weights {path} cannot be read: {err.strerror or err}") from err
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as err:
-        # What torch says of a pickle that holds more goes on to tell how to run it.
-        is_pickle = isinstance(err, pickle.UnpicklingError)
-        reason = "expected tensors alone" if is_pickle else str(err).partition("\n")[0] or type(err).__name__
-        raise BadCheckpoint(f"weights {path} are not a file of tensors: {reason}") from err
-
-
-def inflate(weight: Tensor, filters: InputFilters) -> Tensor:
+def inflate(weight: Tensor, filters: InputFilters, *, rescale: bool = True) -> Tensor:
     """Return convolution weights for other bands.
 
     With filters W of m source channels, band b of n gets F_b = (m / n) · W_b if the source knows b, otherwise
-    F_b = (m / n) · mean(W). When all inputs are equal, the response Σ F_b = (m / n) · Σ_b W_b is that of the source,
-    Σ W, wherever the filters taken have the mean of all: if the bands include all that the source knows, or none.
+    F_b = (m / n) · mean(W), the mean over those channels that are bands of Sentinel-2. When all inputs are equal, the
+    response Σ F_b = (m / n) · Σ_b W_b is that of the source, Σ W, wherever the filters taken have the mean of all: if
+    the bands include all that the source knows, or none.
 
     Args:
         weight: (out, k·m, height, width); k > 1 where the network has folded k pixels into its channels, one by one.
-        filters: the m source bands, and the n bands wanted.
+        filters: the m source channels, and the n bands wanted.
+        rescale: multiply by m / n; without, a channel that is dropped counts as if it were at its mean, 0.
 
     Returns:
         (out, k·n, height, width).
@@ -109,9 +100,9 @@ def inflate(weight: Tensor, filters: InputFilters) -> Tensor:
         raise ValueError(f"filters of shape {tuple(weight.shape)} are not for images of {num_source} channels")
     out, _, height, width = weight.shape
     by_channel = weight.float().reshape(out, -1, num_source, height, width)
-    mean = by_channel.mean(2)
+    mean = by_channel[:, :, [i for i, name in enumerate(filters.source) if name in SENTINEL2]].mean(2)
     chosen = [by_channel[:, :, filters.source.index(b)] if b in filters.source else mean for b in filters.bands]
-    inflated = torch.stack(chosen, 2) * (num_source / num_bands)
+    inflated = torch.stack(chosen, 2) * (num_source / num_bands if rescale else 1)
     return inflated.reshape(out, -1, height, width).to(weight.dtype)
 
 
@@ -122,6 +113,7 @@ def transfer(
     source: str,
     inputs: Mapping[str, InputFilters],
     heads: Iterable[str],
+    rescale: bool = True,
 ) -> Loaded:
     """Load weights into a model.
 
@@ -131,6 +123,7 @@ def transfer(
         source: what to call the weights.
         inputs: name of weight → bands, for each convolution of the weights or of the model that looks at bands.
         heads: names of the entries of the classifier; those that are absent or have another shape keep their values.
+        rescale: as in `inflate`.
 
     Raises:
         BadCheckpoint: any other entry is missing, unexpected or of another shape.
@@ -144,7 +137,7 @@ def transfer(
         given = state.get(name)
         if given is not None and filters is not None:
             try:
-                given = inflate(given, filters)
+                given = inflate(given, filters, rescale=rescale)
             except ValueError as err:
                 raise BadCheckpoint(f"weights {source} do not fit {name}: {err}") from err
         if given is not None and given.shape == value.shape:
@@ -171,6 +164,7 @@ def transfer(
         source,
         matched=_bands(used, known=True),
         averaged=_bands(used, known=False),
+        dropped=tuple(dict.fromkeys(name for filters in used for name in filters.source if name not in filters.bands)),
         initial=tuple(initial),
         unused=tuple(unused),
     )

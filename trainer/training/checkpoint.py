@@ -102,7 +102,7 @@ class Checkpoint:
             BadCheckpoint: it is a checkpoint of this program, but damaged or of other classes.
             OSError: it cannot be read.
         """
-        return cls.read(path) if checksum.is_marked(path) else None
+        return None if path.is_dir() or not checksum.is_marked(path) else cls.read(path)
 
     def check_version(self, path: Path, manifest: Manifest, *, allow_mixed: bool) -> None:
         """Check that the model may be used on a store.

@@ -13,6 +13,7 @@ from trainer.data.batch import INTERPOLATIONS, Interpolation
 from trainer.data.normalisation import METHODS, Method
 from trainer.data.preparation import Backend
 from trainer.errors import TrainError
+from trainer.models.published import check_classes, parse_channels
 from trainer.training.losses import LossConfig
 from trainer.training.optimizer import OptimizerConfig
 from trainer.training.option_types import check_type, from_json, shown
@@ -40,6 +41,8 @@ class TrainConfig:
         model: `bepnet-s`, `bepnet-m`, `bepnet-l`, or a network of timm by name.
         pretrained: begin with timm's published weights.
         weights: begin with the weights of a file.
+        weights_bands: what the channels of that file are, a preset or names; see `trainer.models.published`.
+        weights_classes: order of the file's 19 classes, or `none` to leave its classifier out.
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth.
         bands: band names in channel order.
@@ -92,6 +95,8 @@ class TrainConfig:
     model: str = DEFAULT_MODEL
     pretrained: bool = False
     weights: Path | None = None
+    weights_bands: str | None = None
+    weights_classes: str | None = None
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
     bands: tuple[str, ...] = BandSelection().names
@@ -171,6 +176,13 @@ class TrainConfig:
             raise InvalidValue(f"fraction is {self.fraction}, expected above 0 and at most 1")
         if self.pretrained and self.weights:
             raise InvalidValue("pretrained and weights are two places to take weights from; name one")
+        for name in ("weights_bands", "weights_classes"):
+            if getattr(self, name) is not None and self.weights is None:
+                raise InvalidValue(f"{name} describes the file of --weights; name that too")
+        if self.weights_bands is not None:
+            parse_channels(self.weights_bands)
+        if self.weights_classes is not None:
+            check_classes(self.weights_classes)
         # Each checks what it is made of.
         _ = self.optimizer_config, self.schedule_config, self.loss_config
 

@@ -5,7 +5,8 @@
 - `metrics.jsonl`: a line for each epoch;
 - `events.out.tfevents.*`: the same and the steps between, for TensorBoard;
 - `checkpoints/last.pt`: where the run is, to resume it; `checkpoints/best.pt`: the best weights so far;
-- `metrics-<split>.json`: results of an evaluation;
+- `metrics-<split>.json`: results on the patches that the run had of a split, `metrics-<split>-<digest>.json` on others;
+  see `trainer.training.results`;
 - `.lock`: held by the process that trains, and gone when it ends.
 """
 
@@ -52,9 +53,9 @@ _PACKAGES: Final = (
 )
 
 
-def split_metrics(split: str) -> str:
-    """Return the name of the file with the results on a split."""
-    return f"metrics-{split}.json"
+def split_metrics(split: str, digest: str = "") -> str:
+    """Return the name of the file with the results on a split, or on the selection of a digest."""
+    return f"metrics-{split}{'-' if digest else ''}{digest}.json"
 
 
 def check_unused(folder: Path) -> None:
@@ -80,10 +81,7 @@ def locked(folder: Path) -> Iterator[None]:
         OSError: the folder cannot be written to.
     """
     with exclusive(folder / LOCK, f"{folder} is in use by another training"):
-        try:
-            yield
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
+        yield
 
 
 @contextmanager

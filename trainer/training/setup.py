@@ -30,6 +30,7 @@ from trainer.training.chosen import Chosen, digest
 from trainer.training.config import TrainConfig
 from trainer.training.progress import Progress
 from trainer.training.ranks import Ranks
+from trainer.training.results import Selection
 from trainer.training.step import resolve
 
 Rows = NDArray[np.int64]
@@ -71,6 +72,16 @@ class Session:
         """Return how many of the training patches have each class."""
         counts = self.store.index.labels()[self.rows["train"]].sum(0, dtype=np.int64)
         return dict(zip(CLASSES, counts.tolist(), strict=True))
+
+    def selection(self, split: str) -> Selection:
+        """Return the patches of a split as what a result is about."""
+        return Selection(
+            store=self.store,
+            manifest_sha256=self.manifest_sha256,
+            split=split,
+            rows=self.rows[split],
+            subset=Subset(where=self.config.where, fraction=self.config.fraction, patches=self.config.patches),
+        )
 
     def loader(self, split: str) -> Loader:
         """Return the loader of a split: `train` is shuffled and augmented, the others keep the order of the index."""
@@ -180,12 +191,9 @@ def open_session(
             progress.note(f"order block: {why}")
         effect.check_device(config, given, ranks.device)
         precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
+        model = _create_model(config, store, resumed=kept is not None)
         if kept is None:
-            model = _create_model(config, store)
             effect.check_rates(model.spec, given)
-        else:
-            # The weights come from the checkpoint: those that the run began with are not looked for again.
-            model = _create_model(replace(config, pretrained=False, weights=None), store)
         if model.loaded is not None:
             progress.note(str(model.loaded))
         if config.cache in ("ram", "auto"):
@@ -216,12 +224,20 @@ def _share_memory(store: Store, ranks: Ranks) -> None:
             store.attach_memory(handle)
 
 
-def _create_model(config: TrainConfig, store: Store) -> Classifier:
+def _create_model(config: TrainConfig, store: Store, *, resumed: bool) -> Classifier:
     """Return the network with the weights to begin with."""
     spec = ModelSpec(
         name=config.model, bands=config.bands, drop_rate=config.drop_rate, drop_path_rate=config.drop_path_rate
     )
+    torch.manual_seed(config.seed)
+    if resumed:
+        return create(spec)
     if config.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.weights)) is not None:
         checkpoint.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
-    torch.manual_seed(config.seed)
-    return create(spec, pretrained=config.pretrained, weights=config.weights)
+    return create(
+        spec,
+        pretrained=config.pretrained,
+        weights=config.weights,
+        weights_bands=config.weights_bands,
+        weights_classes=config.weights_classes,
+    )

@@ -13,7 +13,7 @@ from shards import BANDS
 from tests.trainer.models.images import random_batch
 from trainer.errors import BadCheckpoint
 from trainer.models.create import ModelSpec, create, names
-from trainer.models.weights import read
+from trainer.models.weights_file import read
 
 NAMES = ("bepnet-s", "resnet18", "test_vit", "convnextv2_atto", "mobilenetv3_small_050")
 

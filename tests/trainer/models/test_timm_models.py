@@ -74,7 +74,8 @@ def test_rgb_weights_on_the_same_bands_are_the_same_network(name: str, tmp_path:
     size = {"img_size": 128} if name == "test_vit" else {}
     source = rgb_net(name, num_classes=19, **size)
     path = save(source, tmp_path / "rgb.pth")
-    model = create(ModelSpec(name, ("B02", "B03", "B04")), weights=path).eval()
+    spec = ModelSpec(name, ("B02", "B03", "B04"))
+    model = create(spec, weights=path, weights_bands="rgb", weights_classes="alphabetical").eval()
     image = random_batch(model)["image"]
     expected = source(image.flip(1) if not size else torch.nn.functional.pad(image.flip(1), (4, 4, 4, 4)))
     torch.testing.assert_close(model({"image": image}), expected, rtol=1e-4, atol=1e-5)
@@ -87,7 +88,7 @@ def test_rgb_weights_on_the_same_bands_are_the_same_network(name: str, tmp_path:
 def test_filters_of_a_first_convolution_go_by_band(bands: tuple[str, ...], tmp_path: Path) -> None:
     """The filters of RGB weights are thrown away, misplaced, or change the magnitude of what they respond with."""
     source = rgb_net("resnet18")
-    model = create(ModelSpec("resnet18", bands), weights=save(source, tmp_path / "rgb.pt"))
+    model = create(ModelSpec("resnet18", bands), weights=save(source, tmp_path / "rgb.pt"), weights_bands="rgb")
     rgb = torch.randn(2, 3, 120, 120)
     image = torch.zeros(2, len(bands), 120, 120)
     image[:, [bands.index(band) for band in BAND_SETS["rgb"]]] = rgb
@@ -107,7 +108,8 @@ def test_filters_of_a_first_convolution_go_by_band(bands: tuple[str, ...], tmp_p
 def test_folded_pixels_keep_their_places(tmp_path: Path) -> None:
     """A network that folds pixels into channels before its first convolution gets the filters of other pixels."""
     source = rgb_net("tresnet_m")
-    model = create(ModelSpec("tresnet_m", BAND_SETS["rgb-nir"]), weights=save(source, tmp_path / "rgb.pt")).eval()
+    path = save(source, tmp_path / "rgb.pt")
+    model = create(ModelSpec("tresnet_m", BAND_SETS["rgb-nir"]), weights=path, weights_bands="rgb").eval()
     rgb = torch.randn(1, 3, 120, 120)
     image = torch.cat([rgb, torch.zeros(1, 1, 120, 120)], 1)
     folded = [net.body.conv1.conv(net.body.s2d(x)) for net, x in ((model.net, image), (source, rgb))]
@@ -117,7 +119,7 @@ def test_folded_pixels_keep_their_places(tmp_path: Path) -> None:
 def test_position_embeddings_are_resampled(tmp_path: Path) -> None:
     """A vision transformer cannot start from weights for images of another size."""
     source = rgb_net("test_vit", img_size=224)
-    model = create(ModelSpec("test_vit", BANDS), weights=save(source, tmp_path / "vit.pt"))
+    model = create(ModelSpec("test_vit", BANDS), weights=save(source, tmp_path / "vit.pt"), weights_bands="rgb")
     assert model.loaded is not None
     assert model.loaded.initial == ("net.head.weight", "net.head.bias")
     blocks = {k: v for k, v in source.state_dict().items() if k.startswith("blocks")}
@@ -140,24 +142,31 @@ def test_files_of_other_programs(kind: str, tmp_path: Path) -> None:
         torch.save({name: value.half() for name, value in state.items()}, path)
     else:
         torch.save(state, path)
-    model = create(ModelSpec("test_resnet", BAND_SETS["rgb"]), weights=path)
+    model = create(ModelSpec("test_resnet", BAND_SETS["rgb"]), weights=path, weights_bands="rgb")
     assert model.loaded is not None
     assert model.loaded.initial == ("net.fc.weight", "net.fc.bias")
     name = "layer1.0.conv1.weight"
     torch.testing.assert_close(model.net.state_dict()[name], state[name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("channels", "matched"), [(12, set(BANDS)), (5, set())])
-def test_weights_of_other_numbers_of_channels(channels: int, matched: set[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "matched"), [(",".join(BANDS), set(BANDS)), ("B04,VV,VH,HH,HV", {"B04"}), ("rgb", {"B02", "B03", "B04"})]
+)
+def test_weights_of_other_numbers_of_channels(names: str, matched: set[str], tmp_path: Path) -> None:
     """Weights with a channel for each band are shuffled or averaged, or those of unknown bands are taken for known."""
-    source = rgb_net("test_resnet", in_chans=channels)
-    model = create(ModelSpec("test_resnet", BANDS), weights=save(source, tmp_path / "weights.pt"))
+    channels = names.split(",") if "," in names else ["B04", "B03", "B02"]
+    source = rgb_net("test_resnet", in_chans=len(channels))
+    path = save(source, tmp_path / "weights.pt")
+    model = create(ModelSpec("test_resnet", BANDS), weights=path, weights_bands=names)
     assert model.loaded is not None
     assert set(model.loaded.matched) == matched
+    assert set(model.loaded.averaged) == set(BANDS) - matched
+    assert set(model.loaded.dropped) == set(channels) - set(BANDS)
     theirs, own = source.conv1[0].weight, model.net.conv1[0].weight
-    torch.testing.assert_close(own.sum(1), theirs.sum(1), rtol=1e-4, atol=1e-5)
-    if matched:
-        assert torch.equal(own, theirs)
+    optical = [i for i, name in enumerate(channels) if name in BANDS]
+    for i, band in enumerate(BANDS):
+        expected = theirs[:, channels.index(band)] if band in matched else theirs[:, optical].mean(1)
+        torch.testing.assert_close(own[:, i], expected * len(channels) / len(BANDS), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +184,7 @@ def test_weights_that_do_not_fit_are_refused(change: object, named: str, tmp_pat
     change(state)  # type: ignore[operator]
     torch.save(state, tmp_path / "weights.pt")
     with pytest.raises(BadCheckpoint, match=named) as caught:
-        create(ModelSpec("test_resnet", BANDS), weights=tmp_path / "weights.pt")
+        create(ModelSpec("test_resnet", BANDS), weights=tmp_path / "weights.pt", weights_bands="rgb")
     assert "\n" not in str(caught.value)
 
 
