@@ -51,7 +51,8 @@ def test_json_and_progress_are_apart(tiny: Path, tmp_path: Path) -> None:
     result = json.loads(out)
     assert (result["best_epoch"], result["finished"]) == (1, True)
     assert result["validation"]["count"] == 8
-    assert result["test"] | {"epoch": 1} == json.loads((out_folder / "metrics-test.json").read_text())
+    assert result["test"] == json.loads((out_folder / "metrics-test.json").read_text())
+    assert result["test"]["epoch"] == 1
     # Nothing but lines of our own; how many depends on the speed of the machine.
     assert all(line.startswith(("epoch 1/1", "test step", "order", "cache")) for line in err.splitlines()), err
     assert "validation AP macro" in err
@@ -185,8 +186,7 @@ def test_evaluate_repeats_the_test(run: Run, tmp_path: Path) -> None:
     code, out, err = call("evaluate", copy, "--json")
     assert code == 0, err
     found = json.loads(out)
-    assert json.loads(path.read_text()) == found
-    assert {name: found[name] for name in before} == before
+    assert json.loads(path.read_text()) == found == before
     code, out, err = call("evaluate", copy, "--split", "validation", "--batch-size", 8)
     assert code == 0, err
     assert "validation, epoch" in out

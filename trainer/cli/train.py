@@ -182,8 +182,8 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
         click.echo(f"{why}: the state is saved; go on with: bep train --resume {folder}", err=True)
     if as_json:
         splits = {
-            name: values and values.to_json()
-            for name, values in (("validation", result.validation), ("test", result.test))
+            "validation": result.validation and result.validation.to_json(),
+            "test": result.test and (result.test_about or {}) | result.test.to_json(),
         }
         finished = {"run": str(folder), "finished": stopped is None, "best_epoch": result.best_epoch}
         click.echo(json.dumps(finished | splits, ensure_ascii=False))

@@ -32,13 +32,16 @@ class Decisions:
     """Scores of all decisions at some thresholds.
 
     Attributes:
-        macro: means over the classes that occur.
+        macro: means over the classes that occur; what was predicted of the others leaves no trace in them.
+        macro_all: means over all classes as scikit-learn's `average="macro", zero_division=0` has them: a class that
+            does not occur has a precision, recall and F1 of 0. None in files of the first version.
         micro: of all patches and classes at once.
         hamming_loss: share of wrong decisions.
         subset_accuracy: share of patches without a wrong decision.
     """
 
     macro: Scores
+    macro_all: Scores | None
     micro: Scores
     hamming_loss: float
     subset_accuracy: float
@@ -46,7 +49,8 @@ class Decisions:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Decisions":
         """Return the scores that `asdict` described."""
-        return cls(**{**values, "macro": Scores(**values["macro"]), "micro": Scores(**values["micro"])})
+        averages = {name: values.get(name) and Scores(**values[name]) for name in ("macro", "macro_all", "micro")}
+        return cls(**{**values, **averages})
 
 
 def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
@@ -61,9 +65,9 @@ def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
     counts = multilabel_stat_scores(decisions, targets, num_classes, average=None, validate_args=False)
     by_class = [_scores(*row) for row in counts[:, :4].tolist()]
     tp, fp, tn, fn = counts[:, :4].sum(0).tolist()
-    present = [asdict(scores) for scores in by_class if scores.f1 is not None]
     return Decisions(
-        macro=Scores(**{field.name: mean([scores[field.name] for scores in present]) for field in fields(Scores)}),
+        macro=_mean([scores for scores in by_class if scores.f1 is not None]),
+        macro_all=_mean([_ratios(*row) for row in counts[:, :4].tolist()]),
         micro=_scores(tp, fp, tn, fn),
         hamming_loss=(fp + fn) / (tp + fp + tn + fn),
         subset_accuracy=float(multilabel_exact_match(decisions, targets, num_classes, validate_args=False)),
@@ -72,15 +76,23 @@ def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
 
 def _scores(tp: int, fp: int, tn: int, fn: int) -> Scores:
     """Return the scores of a number of true and false positives, and true and false negatives."""
-    if not tp + fn:
-        return Scores(None, None, None, None, None)
+    return _ratios(tp, fp, tn, fn) if tp + fn else Scores(None, None, None, None, None)
+
+
+def _ratios(tp: int, fp: int, tn: int, fn: int) -> Scores:
+    """Return the scores, 0 where a denominator is 0."""
     return Scores(
-        f1=2 * tp / (2 * tp + fn + fp),
-        f2=5 * tp / (5 * tp + 4 * fn + fp),
+        f1=2 * tp / (2 * tp + fn + fp) if tp + fn + fp else 0.0,
+        f2=5 * tp / (5 * tp + 4 * fn + fp) if tp + fn + fp else 0.0,
         precision=tp / (tp + fp) if tp + fp else 0.0,
-        recall=tp / (tp + fn),
+        recall=tp / (tp + fn) if tp + fn else 0.0,
         accuracy=(tp + tn) / (tp + fp + tn + fn),
     )
+
+
+def _mean(by_class: list[Scores]) -> Scores:
+    rows = [asdict(scores) for scores in by_class]
+    return Scores(**{field.name: mean([row[field.name] for row in rows]) for field in fields(Scores)})
 
 
 def mean(values: list[float]) -> float | None:

@@ -62,6 +62,8 @@ class Metrics:
         fixed: decisions at a threshold of 0.5.
         tuned: decisions at `thresholds`; None without them.
         thresholds: probability by class name; None if there were none.
+        thresholds_tuned_here: whether they were tuned on these very patches or on some of them, which makes `tuned`
+            better than it is on others; None without thresholds.
         classes: by class name.
     """
 
@@ -75,6 +77,7 @@ class Metrics:
     fixed: Decisions
     tuned: Decisions | None
     thresholds: dict[str, float] | None
+    thresholds_tuned_here: bool | None
     classes: dict[str, ClassMetrics]
 
     @property
@@ -87,9 +90,19 @@ class Metrics:
         """F1 at a threshold of 0.5; None if no class occurs."""
         return self.fixed.micro.f1
 
+    @property
+    def f1_macro_all(self) -> float | None:
+        """F1 at a threshold of 0.5 as scikit-learn's macro mean over all classes; None if that was not computed."""
+        return None if self.fixed.macro_all is None else self.fixed.macro_all.f1
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metrics":
-        """Return the metrics that `to_json` described."""
+        """Return the metrics that `to_json` described.
+
+        Files of the first version do not say where thresholds were tuned. Those that are read again are of validation
+        splits, in checkpoints, and there it was on the same patches.
+        """
+        values = {"thresholds_tuned_here": None if values["thresholds"] is None else True, **values}
         rest = {field.name: values[field.name] for field in fields(cls)}
         return cls(
             **rest
@@ -102,18 +115,27 @@ class Metrics:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields, and `f1_macro` and `f1_micro` beside the average precisions, as JSON values."""
-        return asdict(self) | {"f1_macro": self.f1_macro, "f1_micro": self.f1_micro}
+        """Return the fields, and `f1_macro`, `f1_macro_all` and `f1_micro` beside the average precisions."""
+        f1 = {name: getattr(self, name) for name in ("f1_macro", "f1_macro_all", "f1_micro")}
+        return asdict(self) | f1
 
 
-def compute(logits: Tensor, labels: Tensor, loss: float, *, thresholds: dict[str, float] | None = None) -> Metrics:
+def compute(
+    logits: Tensor,
+    labels: Tensor,
+    loss: float,
+    *,
+    thresholds: dict[str, float] | None = None,
+    thresholds_tuned_here: bool = False,
+) -> Metrics:
     """Return the metrics of a split, computed where the logits are.
 
     Args:
         logits: (N, 19) float32, N at least 1.
         labels: (N, 19) of 0 and 1.
         loss: mean loss.
-        thresholds: probability by class name, tuned on other patches than these.
+        thresholds: probability by class name.
+        thresholds_tuned_here: whether they were tuned on these patches.
 
     Raises:
         ValueError: the shapes differ or are no such, a label is neither 0 nor 1, or thresholds are missing.
@@ -154,6 +176,7 @@ def compute(logits: Tensor, labels: Tensor, loss: float, *, thresholds: dict[str
         fixed=fixed,
         tuned=tuned,
         thresholds=thresholds,
+        thresholds_tuned_here=None if thresholds is None else thresholds_tuned_here,
         classes=classes,
     )
 

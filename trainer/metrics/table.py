@@ -11,15 +11,21 @@ from trainer.metrics.metrics import Metrics
 def metrics_table(title: str, metrics: Metrics) -> Group:
     """Return the metrics of a split: a row for each class, then macro and micro, then what is about whole patches.
 
-    Percentages, except for coverage and loss. Long class names wrap; 80 columns are enough.
+    Percentages, except for coverage and loss. Long class names wrap; 80 columns are enough. F1 is at a threshold of
+    0.5, and beside it at the tuned ones; where these were tuned on the same patches, a line below says so.
     """
     return Group(_class_table(title, metrics), _patch_table(metrics))
 
 
 def _class_table(title: str, metrics: Metrics) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    caption = (
+        "* F1 tuned here: at thresholds tuned on these very patches, so it is too high for others."
+        if metrics.thresholds_tuned_here
+        else None
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("class")  # The only one that may wrap.
-    tuned = ["F1 tuned"] if metrics.tuned else []
+    tuned = ["F1 tuned*" if metrics.thresholds_tuned_here else "F1 tuned"] if metrics.tuned else []
     for column in ("patches", "AP", "F1", *tuned, "precision", "recall"):
         table.add_column(column, justify="right", no_wrap=True)
 
@@ -32,7 +38,14 @@ def _class_table(title: str, metrics: Metrics) -> Table:
     table.add_section()
     present = sum(values.positives > 0 for values in metrics.classes.values())
     macro, micro = (metrics.tuned.macro, metrics.tuned.micro) if metrics.tuned else (None, None)
-    row(f"macro, {present} classes", metrics.count, metrics.ap_macro, metrics.fixed.macro, macro)
+    row(f"macro, {present} classes that occur", metrics.count, metrics.ap_macro, metrics.fixed.macro, macro)
+    if present < len(metrics.classes) and (fixed := metrics.fixed.macro_all):
+        scores = [fixed.f1, fixed.precision, fixed.recall]
+        if metrics.tuned and metrics.tuned.macro_all:
+            scores.insert(1, metrics.tuned.macro_all.f1)
+        table.add_row(
+            f"macro, all {len(metrics.classes)} (absent: 0)", f"{metrics.count:,}", "", *map(_percent, scores)
+        )
     row("micro", metrics.count, metrics.ap_micro, metrics.fixed.micro, micro)
     table.add_row("guessing (mean label frequency)", "", _percent(metrics.label_frequency))
     return table

@@ -52,8 +52,7 @@ def read(path: Path) -> dict[str, Any]:
         BadCheckpoint: it is no such file, or is not what was written.
         OSError: it cannot be read.
     """
-    with open_regular_file(path) as file:
-        data = file.read()
+    data = path.read_bytes()
     content, comment = data[:-_COMMENT_BYTES], data[-_COMMENT_BYTES:]
     if not comment.startswith(_PREFIX) or content[-22:-18] != _END:
         raise BadCheckpoint(f"{path} is not a whole checkpoint of this program: it does not end in a checksum")

@@ -55,7 +55,7 @@ def predict(
 
 
 def measure(
-    logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None
+    logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None, *, tuned_here: bool = False
 ) -> tuple[Metrics, dict[str, float]]:
     """Return the metrics of predictions, and the thresholds that they were measured with beside 0.5.
 
@@ -63,7 +63,13 @@ def measure(
         logits: (N, 19) float32.
         labels: (N, 19) of 0 and 1.
         thresholds: by class name; None tunes them on these predictions, which is for validation splits only.
+        tuned_here: whether the thresholds were tuned on these patches, or on some of them.
     """
     chosen = tune(logits, labels) if thresholds is None else thresholds
-    loss = float(binary_cross_entropy_with_logits(logits, labels))
-    return compute(logits, labels, loss, thresholds=chosen), chosen
+    here = tuned_here or thresholds is None
+    return compute(logits, labels, loss(logits, labels), thresholds=chosen, thresholds_tuned_here=here), chosen
+
+
+def loss(logits: Tensor, labels: Tensor) -> float:
+    """Return the mean binary cross-entropy, which is what evaluations report whatever a run was trained with."""
+    return float(binary_cross_entropy_with_logits(logits, labels))

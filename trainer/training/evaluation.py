@@ -1,21 +1,25 @@
-"""Evaluation of a finished run: what `bep evaluate` does."""
+"""Evaluation of a finished run: what `bep evaluate RUN` does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from torch import Tensor
 
 import shards
 from trainer.data.loader import Loader, LoaderConfig
-from trainer.data.subset import Subset, select
-from trainer.errors import TrainError
-from trainer.metrics.metrics import Metrics
-from trainer.training import run_folder
+from trainer.data.normalisation import Normalisation
+from trainer.data.subset import Subset
+from trainer.errors import BadPatchList, EmptySubset, TrainError
+from trainer.models.create import Classifier
+from trainer.training import results, run_folder
 from trainer.training.checkpoint import Checkpoint
-from trainer.training.config import TrainConfig
+from trainer.training.config import Precision, TrainConfig
 from trainer.training.evaluate import measure, predict
 from trainer.training.memory import out_of_memory_reported
 from trainer.training.progress import Phase, Progress
-from trainer.training.ranks import open_ranks
+from trainer.training.ranks import Ranks, open_ranks
+from trainer.training.results import Evaluation, Selection
 from trainer.training.step import autocast
 
 
@@ -48,29 +52,8 @@ class EvaluationConfig:
     allow_mixed_version: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What an evaluation has found.
-
-    Attributes:
-        epoch: epoch, from 1, of the checkpoint.
-        metrics: on the split.
-        about: what was evaluated on what, as JSON values.
-        path: file that holds it all.
-    """
-
-    epoch: int
-    metrics: Metrics
-    about: dict[str, Any]
-    path: Path
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what the file holds."""
-        return self.about | self.metrics.to_json()
-
-
-def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> Evaluation:
-    """Evaluate the best checkpoint of a run and write the results into its folder.
+def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> tuple[Evaluation, Path]:
+    """Evaluate the best checkpoint of a run, write the results into its folder and return them with the file's path.
 
     Raises:
         ShardError: the shards are damaged, or are none.
@@ -89,36 +72,51 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         shards.open(config.data or trained.data, num_threads=config.threads) as store,
     ):
         best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
-        subset = Subset(where=config.where, fraction=None, patches=config.patches)
-        rows = select(subset, store.index, trained.seed, needed=(config.split,))[config.split]
-        model = best.create_model().to(ranks.device)
-        loader_config = LoaderConfig(
-            batch_size=batch_size,
-            device=ranks.device,
-            kind="sequential",
-            layout=model.layout,
-            interpolation=trained.interpolation,
-            backend=trained.loader,
-            rank=ranks.rank,
-            num_ranks=ranks.num_ranks,
-            verify=config.verify,
+        selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
+        logits, labels = predict_selection(
+            best.create_model(),
+            best.normalisation,
+            selection,
+            ranks,
+            LoaderConfig(
+                batch_size=batch_size,
+                device=ranks.device,
+                interpolation=trained.interpolation,
+                backend=trained.loader,
+                verify=config.verify,
+            ),
+            trained.precision,
+            progress,
         )
-        with (
-            Loader(store, rows, best.normalisation, loader_config) as loader,
-            autocast(trained.precision, ranks.device),
-        ):
-            predictions = predict(model, loader, ranks, phase=Phase(config.split), progress=progress)
-        metrics, _ = measure(*predictions, thresholds=best.thresholds)
-        about = {
-            "split": config.split,
-            "epoch": best.epoch,
-            "shards": str(store.folder),
-            "source_version": store.manifest.source_version,
-            "trained_on": best.source_version,
-            "where": config.where,
-            "patches": config.patches and str(config.patches),
-        }
-        result = Evaluation(best.epoch, metrics, about, config.run / run_folder.split_metrics(config.split))
-        if ranks.is_first:
-            run_folder.write_json(result.path, result.to_json())
-    return result
+        metrics, _ = measure(logits, labels, best.thresholds, tuned_here=config.split == "validation")
+        found = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
+        own = _is_own(selection, trained, best)
+        written = results.write(config.run, found, own=own) if ranks.is_first else config.run
+    return found, written
+
+
+def predict_selection(
+    model: Classifier,
+    normalisation: Normalisation,
+    selection: Selection,
+    ranks: Ranks,
+    config: LoaderConfig,
+    precision: Precision,
+    progress: Progress | None,
+) -> tuple[Tensor, Tensor]:
+    """Return logits and labels of a selection; of `config` only what differs between evaluations is looked at."""
+    config = replace(config, kind="sequential", layout=model.layout, rank=ranks.rank, num_ranks=ranks.num_ranks)
+    with Loader(selection.store, selection.rows, normalisation, config) as loader, autocast(precision, ranks.device):
+        return predict(model.to(ranks.device), loader, ranks, phase=Phase(selection.split), progress=progress)
+
+
+def _is_own(selection: Selection, trained: TrainConfig, best: Checkpoint) -> bool:
+    """Whether a selection is what the run itself had of the split."""
+    if selection.manifest_sha256 != best.manifest_sha256:
+        return False
+    subset = Subset(where=trained.where, fraction=trained.fraction, patches=trained.patches)
+    try:
+        own = Selection.of(selection.store, selection.split, subset, trained.seed)
+    except (BadPatchList, EmptySubset, OSError):
+        return False  # The list of the run is gone, or is another one now.
+    return selection.is_same(own)

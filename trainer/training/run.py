@@ -13,11 +13,12 @@ import torch
 from trainer.data import draws
 from trainer.errors import NonFiniteLoss
 from trainer.metrics.metrics import Metrics
-from trainer.training import losses, run_folder
+from trainer.training import losses, results, run_folder
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.evaluate import measure, predict
 from trainer.training.pace import Breaker, BrokenOff, HostAhead
 from trainer.training.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
+from trainer.training.results import Evaluation
 from trainer.training.running_loss import RunningLoss
 from trainer.training.schedule import ScheduleConfig, lr_factor
 from trainer.training.setup import Session
@@ -284,9 +285,8 @@ class Run:
         with session.loader("test") as loader, autocast(self._config.precision, self._ranks.device):
             model = best.create_model().to(self._ranks.device)
             predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
-        test, _ = measure(*predictions, thresholds=best.thresholds)
+        metrics, _ = measure(*predictions, thresholds=best.thresholds)
+        test = Evaluation.of(metrics, session.selection("test"), epoch=best.epoch, trained_on=best.source_version)
         if self._ranks.is_first:
-            run_folder.write_json(
-                self._folder / run_folder.split_metrics("test"), {"epoch": best.epoch} | test.to_json()
-            )
-        return Result(None, best.epoch, validation, test)
+            results.write(self._folder, test, own=True)
+        return Result(None, best.epoch, validation, test.metrics, test.about)

@@ -5,7 +5,8 @@
 - `metrics.jsonl`: a line for each epoch;
 - `events.out.tfevents.*`: the same and the steps between, for TensorBoard;
 - `checkpoints/last.pt`: where the run is, to resume it; `checkpoints/best.pt`: the best weights so far;
-- `metrics-<split>.json`: results of an evaluation.
+- `metrics-<split>.json`: results on the patches that the run had of a split, `metrics-<split>-<digest>.json` on others;
+  see `trainer.training.results`.
 """
 
 import json
@@ -38,9 +39,9 @@ _PACKAGES: Final = (
 )
 
 
-def split_metrics(split: str) -> str:
-    """Return the name of the file with the results on a split."""
-    return f"metrics-{split}.json"
+def split_metrics(split: str, digest: str = "") -> str:
+    """Return the name of the file with the results on a split, or on the selection of a digest."""
+    return f"metrics-{split}{'-' if digest else ''}{digest}.json"
 
 
 def check_unused(folder: Path) -> None:

@@ -29,6 +29,7 @@ from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import TrainConfig
 from trainer.training.progress import Progress
 from trainer.training.ranks import Ranks
+from trainer.training.results import Selection
 from trainer.training.step import resolve
 
 Rows = NDArray[np.int64]
@@ -64,6 +65,16 @@ class Session:
         """Return how many of the training patches have each class."""
         counts = self.store.index.labels()[self.rows["train"]].sum(0, dtype=np.int64)
         return dict(zip(CLASSES, counts.tolist(), strict=True))
+
+    def selection(self, split: str) -> Selection:
+        """Return the patches of a split as what a result is about."""
+        return Selection(
+            store=self.store,
+            manifest_sha256=self.manifest_sha256,
+            split=split,
+            rows=self.rows[split],
+            subset=Subset(where=self.config.where, fraction=self.config.fraction, patches=self.config.patches),
+        )
 
     def loader(self, split: str) -> Loader:
         """Return the loader of a split: `train` is shuffled and augmented, the others keep the order of the index."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from trainer.metrics.metrics import Metrics
 from trainer.training.stop import Request
@@ -17,12 +18,14 @@ class Result:
         best_epoch: epoch, from 1, of the best checkpoint; None if no epoch has ended.
         validation: its metrics on the validation split.
         test: its metrics on the test split; None unless asked for.
+        test_about: what these are of, see `trainer.training.results`.
     """
 
     stopped_by: Request | None
     best_epoch: int | None
     validation: Metrics | None
     test: Metrics | None = None
+    test_about: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
+    f1_score,
     fbeta_score,
     hamming_loss,
     precision_recall_fscore_support,
@@ -22,7 +23,8 @@ from shards import CLASSES
 from tests.trainer.metrics.predictions import NUM_CLASSES, as_arrays, predictions
 from trainer.errors import NonFiniteLoss
 from trainer.metrics.decisions import Decisions, Scores
-from trainer.metrics.metrics import compute
+from trainer.metrics.metrics import Metrics, compute
+from trainer.training.evaluate import measure
 
 EITHER = st.one_of(predictions(), predictions(steps=2))
 
@@ -107,6 +109,63 @@ def test_absent_classes_are_absent() -> None:
         expected = (4, 1.0, 1.0) if name == CLASSES[2] else (0, None, None)
         assert (values.positives, values.ap, values.f1) == expected
         assert (values.calibration_error is None) == (name != CLASSES[2])
+
+
+@settings(max_examples=30, deadline=None)
+@given(EITHER)
+def test_false_positives_of_absent_classes_count_in_scikit_learns_mean(both: tuple[Tensor, Tensor]) -> None:
+    """Wrong predictions of classes that a subset lacks leave no trace in any macro mean."""
+    logits, labels = both
+    labels[:, ::2] = 0
+    scores, targets = as_arrays(logits, labels)
+    metrics = compute(logits, labels, 0.5, thresholds=dict.fromkeys(CLASSES, 0.5))
+    assert metrics.tuned is not None
+    for decisions in (metrics.fixed, metrics.tuned):
+        assert decisions.macro_all is not None
+        predicted, options = (scores >= 0).astype(int), {"average": "macro", "zero_division": 0}
+        assert decisions.macro_all.f1 == about(f1_score(targets, predicted, **options))
+        assert decisions.macro_all.f2 == about(fbeta_score(targets, predicted, beta=2, **options))
+        precision, recall, _, _ = precision_recall_fscore_support(targets, predicted, **options)
+        assert (decisions.macro_all.precision, decisions.macro_all.recall) == (about(precision), about(recall))
+    assert metrics.to_json()["f1_macro_all"] == metrics.f1_macro_all == metrics.fixed.macro_all.f1
+
+
+def test_a_false_positive_of_an_absent_class_shows() -> None:
+    """The two macro means of F1 are the same, or mixed up."""
+    logits, labels = torch.full((4, 19), -3.0), torch.zeros(4, 19)
+    labels[:, 0], logits[:, 0] = 1, 3.0
+    assert compute(logits, labels, 0.0).f1_macro == 1.0
+    logits[:, 1] = 3.0
+    metrics = compute(logits, labels, 0.0)
+    assert metrics.f1_macro == 1.0
+    assert metrics.f1_macro_all == about(1 / 19)
+    assert metrics.fixed.macro_all is not None
+    assert metrics.fixed.macro_all.accuracy == about(18 / 19)
+
+
+def test_where_thresholds_were_tuned_is_said() -> None:
+    """Scores at thresholds tuned on the same patches look like those on others."""
+    logits, labels = torch.randn(4, 19), torch.ones(4, 19)
+    thresholds = dict.fromkeys(CLASSES, 0.5)
+    assert compute(logits, labels, 0.0).to_json()["thresholds_tuned_here"] is None
+    for here in (False, True):
+        metrics = compute(logits, labels, 0.0, thresholds=thresholds, thresholds_tuned_here=here)
+        assert metrics.to_json()["thresholds_tuned_here"] is here
+        assert Metrics.from_json(json.loads(json.dumps(metrics.to_json()))) == metrics
+    found, chosen = measure(logits, labels)
+    assert found.thresholds_tuned_here is True
+    assert measure(logits, labels, chosen)[0].thresholds_tuned_here is False
+
+
+def test_metrics_of_the_first_version_are_read() -> None:
+    """The checkpoint of a run of the first version can no longer be shown or resumed."""
+    values = compute(torch.randn(4, 19), torch.ones(4, 19), 0.0, thresholds=dict.fromkeys(CLASSES, 0.5)).to_json()
+    del values["thresholds_tuned_here"], values["f1_macro_all"]
+    for decisions in (values["fixed"], values["tuned"]):
+        del decisions["macro_all"]
+    metrics = Metrics.from_json(json.loads(json.dumps(values)))
+    assert (metrics.f1_macro_all, metrics.thresholds_tuned_here) == (None, True)
+    assert metrics.to_json()["tuned"]["macro"] == values["tuned"]["macro"]
 
 
 def test_scores_that_float32_cannot_tell_apart_are_ranked() -> None:

@@ -12,12 +12,13 @@ from trainer.metrics.table import metrics_table
 from trainer.metrics.thresholds import tune
 
 
-def rendered(tuned: bool, width: int) -> str:
+def rendered(tuned: bool, width: int, *, here: bool = False) -> str:
     """Return the tables of a split in which one class is absent and the others are found half."""
     logits, labels = torch.full((1200, 19), -1.0), torch.zeros(1200, 19)
     labels[:400], logits[:200], logits[200:400] = 1, 2.0, -0.5
     labels[:, CLASSES.index("Arable land")] = 0
-    metrics = compute(logits, labels, 0.1234, thresholds=tune(logits, labels) if tuned else None)
+    thresholds = tune(logits, labels) if tuned else None
+    metrics = compute(logits, labels, 0.1234, thresholds=thresholds, thresholds_tuned_here=here)
     console = Console(file=io.StringIO(), width=width)
     console.print(metrics_table("validation split", metrics))
     assert isinstance(console.file, io.StringIO)
@@ -40,3 +41,20 @@ def test_every_number_can_be_read(tuned: bool, width: int) -> None:
     assert ("tuned" in text) == tuned
     assert "0.1234" in text
     assert all(name.split()[0] in text for name in CLASSES)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_names_its_conventions(width: int) -> None:
+    """A reader takes F1 tuned on the same patches for that on others, or one macro mean for the other."""
+    here, elsewhere = (rendered(True, width, here=here) for here in (True, False))
+    assert "F1 tuned*" in here
+    assert "F1 tuned here" in here
+    assert "thresholds tuned on these very patches" in " ".join(here.split())
+    assert "tuned here" not in elsewhere
+    assert "*" not in elsewhere
+    assert max(map(len, here.splitlines())) <= width
+    assert "…" not in here
+    for text in (here, elsewhere):
+        assert "that occur" in " ".join(text.split())
+        assert "all 19" in text
+        assert "absent: 0" in " ".join(text.split())

@@ -96,3 +96,10 @@ def test_thresholds_are_checked() -> None:
         with pytest.raises(ValueError, match="expected 0 to 1"):
             predict(logits, dict.fromkeys(CLASSES, value))
     assert predict(logits).all()
+
+
+@given(st.floats(-40, 40, width=32), st.integers(1, 70))
+def test_equal_logits_have_equal_probabilities(logit: float, length: int) -> None:
+    """The last patches of a split rank before or after others with the same score, which changes average precision."""
+    found = probabilities(torch.full((length, 19), logit))
+    assert (found == found[0, 0]).all()
