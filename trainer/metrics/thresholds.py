@@ -17,13 +17,11 @@ def probabilities(logits: Tensor) -> Tensor:
     """Return the probabilities of logits, float64.
 
     float32 would put every logit above 17 at exactly 1, and so make ties where there are none; float64 does that only
-    from 37 on. Equal logits have equal probabilities: on a CPU torch computes the values at the end of a tensor without
-    vectors, which may differ in the last bit, so each logit that occurs is looked at once.
+    from 37 on. Equal logits have equal probabilities: in a contiguous tensor on a CPU torch computes most values by
+    vectors and the last ones without, which may differ in the last bit; with a stride it computes all in one way.
     """
-    if not logits.is_cpu:
-        return logits.double().sigmoid()
-    values, places = logits.unique(return_inverse=True)
-    return values.double().sigmoid()[places]
+    values = torch.empty((*logits.shape, 2), dtype=torch.float64, device=logits.device)[..., 0]
+    return values.copy_(logits).sigmoid_().contiguous()
 
 
 def predict(logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
