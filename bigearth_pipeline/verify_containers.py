@@ -29,6 +29,7 @@ from shards.tar import BLOCK, MAX_KEY
 _SHAPES: Final = {group.name: group.shape for group in GROUPS}
 _MEMBER_BYTES: Final = 1 << 16
 """Of labels or JSON in a tar, at most: they take 19 and about 700."""
+_UNLISTED_BYTES: Final = 1 << 20
 # The header of a Blosc 1 frame: the third byte holds the compressor in its upper three bits.
 _BLOSC_FLAGS: Final = 2
 _BLOSC_COMPRESSOR: Final = 5
@@ -160,7 +161,7 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
         if not np.array_equal(np.frombuffer(footer, "<u8", 2 * capacity).reshape(-1, 2), places):
             yield f"{path}: the shard index differs from index.parquet"
             continue
-        if not _are_regular(store.folder, _zarr_metadata(shard.split)):
+        if not _zarr_can_read(store, _zarr_metadata(shard.split)):
             continue  # The check of the tables says so.
         try:
             group = group or zarr.open_group(store.folder, path=shard.split, mode="r", zarr_format=3)
@@ -209,18 +210,28 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def _are_regular(folder: Path, paths: Iterable[str]) -> bool:
-    """Return whether files are regular ones of a store; zarr-python would wait for a pipe."""
-    return all((path := resolve_inside(folder, name)) is not None and path.is_file() for name in paths)
+def _zarr_can_read(store: Store, paths: Iterable[str]) -> bool:
+    """Return whether files are regular ones of a store, of about the size that the manifest gives, if it lists them.
+
+    zarr-python would wait for a pipe, and read a file of terabytes into memory.
+    """
+    sizes = {info.path: info.size_bytes for info in store.manifest.files}
+    return all(
+        (path := resolve_inside(store.folder, name)) is not None
+        and path.is_file()
+        and path.stat().st_size <= sizes.get(name, 0) + _UNLISTED_BYTES
+        for name in paths
+    )
 
 
 def check_zarr_tables(store: Store) -> Iterator[str]:
     """Compare the labels and keys that zarr-python reads with `index.parquet`."""
     for split in store.manifest.splits:
         rows = store.index.rows(split)
-        files = [str(path.relative_to(store.folder)) for path in _files(store.folder / split)]
-        if not _are_regular(store.folder, [*_zarr_metadata(split), *files]):
-            yield f"{store.folder / split} is not readable by zarr-python: it lacks a file, or one is no regular file"
+        folders = (store.folder / split / name for name in ("labels", "key"))
+        files = [str(path.relative_to(store.folder)) for folder in folders for path in _files(folder)]
+        if not _zarr_can_read(store, [*_zarr_metadata(split), *files]):
+            yield f"{store.folder / split} is not readable by zarr-python: it lacks a file, or one is none or too large"
             continue
         try:
             group: Any = zarr.open_group(store.folder, path=split, mode="r", zarr_format=3)

@@ -20,13 +20,12 @@ def inspect(folder: Path, as_json: bool) -> None:
 
     with reported():
         import json
-        from dataclasses import asdict
 
         from shards.manifest import Manifest
 
         manifest = Manifest.read(folder)
         if as_json:
-            click.echo(json.dumps(asdict(manifest)))
+            click.echo(json.dumps(manifest.to_json()))
             return
         from bigearth_pipeline.cli.console import echo, human_bytes, print_table
 

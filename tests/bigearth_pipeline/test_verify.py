@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import shards
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.tiff import TiffReader
 from bigearth_pipeline.verify import MAX_PROBLEMS_A_SHARD, verify_store
+from bigearth_pipeline.verify_tables import check_build_note
 from shards.index import PARTS
 from tests import faults
 from tests.scene import PRODUCT, write_patch
@@ -455,7 +457,10 @@ def run_verify(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `bep verify` in a process of its own."""
     command = [sys.executable, "-m", "bigearth_pipeline", "verify", "--workers", "2", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    # What it says of its progress depends on how busy the machine is.
+    told.stderr = re.sub(r"^verifying: .*\n", "", told.stderr, flags=re.MULTILINE)
+    return told
 
 
 def test_the_command_tells_sound_from_damaged(tar_store: Path, scene_tree: Path, tmp_path: Path) -> None:
@@ -477,3 +482,32 @@ def test_the_command_tells_sound_from_damaged(tar_store: Path, scene_tree: Path,
     unfinished = run_verify(damaged)
     assert (unfinished.returncode, unfinished.stdout) == (1, "")
     assert unfinished.stderr == f"Error: {damaged} holds no manifest.json: its build has not finished\n"
+
+
+@KINDS
+def test_facts_of_the_manifest_that_no_pixel_shows(kind: str, damaged: Path) -> None:
+    """Another codec, seed, version or size of shards, or a file that the manifest leaves out, is believed."""
+    dropped = [] if kind == "tar_store" else ["zarr.json", "train/zarr.json", "test/labels/c/1/0"]
+
+    def change(raw: Any) -> None:
+        raw |= {"codec": "blosc-zstd", "seed": 1, "source_version": "v1"}
+        raw["files"] = [file for file in raw["files"] if file["path"] not in dropped]
+
+    edit_manifest(damaged, change)
+    note = damaged / "build.json"
+    problems = problems_of(damaged)
+    assert_named(problems, "manifest.json: codec is blosc-zstd, but the Blosc frame of ")
+    for name, there, now in (("version", "'v2'", "'v1'"), ("codec", "'blosc-lz4'", "'blosc-zstd'"), ("seed", "0", "1")):
+        assert f"{note}: {name} is {there}, manifest.json says {now}" in problems
+    for split in ("train", "validation", "test"):
+        assert f"index.parquet: the patches of split {split} are not in the order of seed 1" in problems
+    for path in dropped:
+        assert f"manifest.json does not list {path}" in problems
+    with shards.Store(damaged, compare=False) as store:
+        for content, message in (
+            (b"[]", "it is an array of 0"),
+            (b"[" * 100_000, "nested too deeply"),
+            (b"\xff", "UTF-8"),
+        ):
+            note.write_bytes(content)
+            assert_named(list(check_build_note(store)), f"{note} is not the note on a build: ", message)
