@@ -198,8 +198,8 @@ class Pieces:
             owners, begin = self.files.mapped_files(descriptors), self._offsets[pieces]
         decode_one = partial(self._decode_one, rows)
         # What a file never held is left to `decode`, which says what is wrong. `begin + lengths` could wrap.
-        last = np.array([len(owner.bytes) for owner in owners]) - lengths if owners else begin - 1
-        if not ((begin >= 0) & (lengths >= 0) & (begin <= last)).all():
+        sizes = np.array([len(owner.bytes) for owner in owners])
+        if not owners or not ((begin >= 0) & (lengths >= 0) & (begin <= sizes - lengths)).all():
             if isinstance(self._codec, Bitpack) and descriptors is not None and not due.any():
                 return PackedInFiles(descriptors, begin, lengths, decode_one)
             return None

@@ -36,9 +36,8 @@ class Patches(Dataset):
 
 @pytest.mark.parametrize(
     ("method", "kind"),
-    [("fork", "tar_store"), ("fork", "packed_store"), ("fork", "zarr_store"), ("forkserver", "tar_store"),
-     ("spawn", "zarr_store")],
-)  # fmt: skip
+    [("fork", "tar_store"), ("fork", "packed_store"), ("forkserver", "tar_store"), ("spawn", "zarr_store")],
+)
 def test_a_data_loader_with_workers(method: str, kind: str, request: pytest.FixtureRequest) -> None:
     """The workers of a DataLoader wait for ever for threads of their parent, or a store cannot be sent to them."""
     with shards.open(request.getfixturevalue(kind), num_threads=2) as store:
@@ -75,7 +74,7 @@ def test_a_child_of_a_busy_store(any_store: Path) -> None:
         for thread in threads:
             thread.start()
         try:
-            for _ in range(4):
+            for _ in range(3):
                 assert run_in_child(partial(use, store, expected)) == 0
         finally:
             stop.set()
