@@ -16,24 +16,10 @@ _COMPARISONS: Final = {
 _PARTS: Final = {"ARRAY_EXTRACT", "ARRAY_SLICE", "unnest", "filter"} | {
     f"{kind}_{what}"
     for kind in ("list", "array")
-    for what in [
-        "extract",
-        "element",
-        "slice",
-        "first",
-        "last",
-        "min",
-        "max",
-        "any_value",
-        "sort",
-        "reverse_sort",
-        "reverse",
-        "distinct",
-        "intersect",
-        "concat",
-        "cat",
-        "filter",
-    ]
+    for what in (
+        *("extract", "element", "slice", "first", "last", "min", "max", "any_value", "sort", "reverse_sort", "reverse"),
+        *("distinct", "intersect", "concat", "cat", "filter"),
+    )
 }
 """Operators and functions whose values are elements, or parts, of the list in their first argument."""
 
