@@ -76,7 +76,7 @@ def test_one_set_of_names_in_every_dialect(
     if heading:
         writer.writerow([*([""] if index else []), heading, *(f"column {i}" for i in range(len(more)))])
     for i, name in enumerate(names):
-        writer.writerow([*([i] if index else []), name + tail, *more])
+        writer.writerow([*([i] if index else []), name + tail, *(cell.replace("\n", end) for cell in more)])
     suffix, compress = packing
     content = compress((mark + comment.replace("\n", end) + text.getvalue()).encode())
     for old in folder.iterdir():
@@ -93,7 +93,7 @@ def test_one_set_of_names_in_every_dialect(
     [
         (b"a_1\0\nb_2\n", "it holds the byte 0x00"),
         (b"a_1\n\x1b[2J\n", "it holds the byte 0x1b"),
-        (b"\xff\xfea", "'utf-8' codec"),
+        (b"\xff\xfea\0", "'utf-8' codec"),
         (b'"a_1\nb_2\n', "a quote that is not closed"),
         (b'"a_1\nb_2"\n', "a quote that is not closed"),
         (b"x,patch_id\n1,a_1\nb_2\n", "has the row 'b_2', expected a patch name in column 2"),
