@@ -1,8 +1,9 @@
-"""What a build knows of its patches beside the pixels: splits, flags, dates, baselines, missing pixels, foreign folders."""
+"""What a build knows of its patches: splits, flags, dates, baselines, missing pixels, folders of others."""
 
 import json
 import os
 import random
+import re
 import shutil
 import tarfile
 from datetime import UTC, datetime, timedelta, timezone
@@ -24,9 +25,10 @@ from bigearth_pipeline.select import NO_SPLIT, Rules, select_v1
 from bigearth_pipeline.sources import find_source
 from bigearth_pipeline.tables import read_exclusions, read_split_lists
 from bigearth_pipeline.v1_flags import v1_flags
-from bigearth_pipeline.verify import verify_store
+from bigearth_pipeline.verify import _check_missing, verify_store
 from shards.bands import RECORD_VALUES
 from shards.index import ADDED
+from shards.patch import Patch
 from tests.building import build_store
 from tests.conftest import real
 from tests.scene import write_patch, write_table
@@ -54,7 +56,7 @@ def test_lists_replace_the_splits_of_v2_tables(tmp_path: Path, scheduler: str) -
     """Lists of one's own are ignored for a v2 source, even a folder that does not exist."""
     keys = write_tree(tmp_path / "tree", ["N9999"] * 6)
     lists = tmp_path / "lists"
-    with pytest.raises(PipelineError, match="splits folder .*lists does not exist"):
+    with pytest.raises(PipelineError, match=r"splits folder .*lists does not exist"):
         build_store(tmp_path / "s", tmp_path / "tree", scheduler=scheduler, splits=lists)
     lists.mkdir()
     with pytest.raises(PipelineError, match=r"holds none of train\.csv"):
@@ -103,8 +105,6 @@ def test_options_without_an_effect_are_refused(tmp_path: Path, options: list[str
     ]
     result = CliRunner().invoke(main, ["build-shards", *named, "--out", str(tmp_path / "s")])
     assert result.exit_code != 0
-    import re
-
     assert re.search(message, result.output), result.output
 
 
@@ -302,21 +302,15 @@ def test_baselines_are_not_mixed_without_a_word(tmp_path: Path, scheduler: str) 
 
 def test_another_number_of_missing_pixels_is_found(tmp_path: Path, scheduler: str) -> None:
     """The index tells another number of missing pixels than the record has."""
-    import pyarrow as pa
-
-    from bigearth_pipeline import verify
-    from shards.patch import Patch
-
     tree = tmp_path / "tree"
     write_tree(tree, ["N9999"] * 2)
     build_store(tmp_path / "s", tree, scheduler=scheduler)
     with shards.open(tmp_path / "s") as store:
         patch = store.read(1)
-    assert list(verify._check_missing(patch, False)) == []
+    assert list(_check_missing(patch, False)) == []
     fields = {name: getattr(patch, name) for name in Patch.__dataclass_fields__}
     wrong = Patch(**(fields | {"nodata_pixels": (patch.nodata_pixels or 0) + 1}))
-    assert len(list(verify._check_missing(wrong, False))) == len(list(verify._check_missing(wrong, True))) == 1
-    assert pa is not None
+    assert len(list(_check_missing(wrong, False))) == len(list(_check_missing(wrong, True))) == 1
 
 
 def test_a_patch_without_any_valid_pixel_is_bad(tmp_path: Path, scheduler: str) -> None:
