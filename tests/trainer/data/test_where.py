@@ -270,7 +270,6 @@ def test_long_conditions_are_short_in_messages(varied: Store) -> None:
                 "len(list_intersect(labels, ['Pasture'])) > 0",
                 "['Pasture'] <@ labels",
                 "CASE labels[1] WHEN 'Pasture' THEN true ELSE false END",
-                "[x for x in labels if x LIKE '%a%'][1] = 'Pasture'",
             )
         ),
         ("season::VARCHAR = 'fall'", "no patch can have 'fall' in season"),
@@ -303,7 +302,7 @@ def test_other_texts_are_left_alone(where: str) -> None:
     [
         (
             " or ".join("month = 6" for _ in range(20_000)),
-            "has 259,996 characters, expected at most 65,536; .*--patches",
+            "has 259,996 characters, .*--patches",
         ),
         (f"country = '{'x' * 10**6}'", "has 1,000,012 characters"),
         ("(" * 30_000 + "true" + ")" * 30_000, "expression depth limit"),
