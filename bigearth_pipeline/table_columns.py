@@ -17,6 +17,7 @@ from shards.arrow import nullable_array
 from shards.regular import open_regular_file
 
 MAX_ROWS: Final = 2_000_000  # BigEarthNet v1 and v2 have 1,139,814 patches together.
+MAX_GROUPS: Final = 10_000
 MAX_VALUES: Final = 1 << 26  # Values in the file's column of labels: each patch has at most 19.
 MAX_TEXT: Final = 1 << 10  # Bytes of a name.
 
@@ -59,14 +60,18 @@ def read_columns(path: Path, wanted: Mapping[str, pa.DataType], optional: frozen
             # Texts as dictionaries: a page of one long text and a run length can stand for any number of bytes.
             leaves = [leaf.path for leaf in _leaves(parquet, wanted) if leaf.physical_type == "BYTE_ARRAY"]
             parquet = pq.ParquetFile(pa.PythonFile(file, "r"), read_dictionary=leaves)
-            table = parquet.read(columns=[name for name in wanted if name in names])
+            there = [name for name in wanted if name in names]
+            # One row group at a time: Arrow does not read dictionaries in lists over several.
+            groups = [parquet.read_row_group(i, there) for i in range(parquet.num_row_groups)]
     except FileNotFoundError:
         raise PipelineError(f"metadata {path} does not exist") from None
     except (pa.ArrowException, OSError) as err:
         fact = err.strerror if isinstance(err, OSError) and err.strerror else " ".join(str(err).split())
         raise PipelineError(f"metadata {path} is not readable as Parquet: {fact}") from err
     return {
-        name: _cast(path, name, table[name], kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
+        name: pa.concat_arrays([_cast(path, name, group[name], kind) for group in groups] or [pa.nulls(0, kind)])
+        if name in there
+        else pa.nulls(sum(group.num_rows for group in groups), kind)
         for name, kind in wanted.items()
     }
 
@@ -76,6 +81,10 @@ def _check_size(path: Path, parquet: pq.ParquetFile, wanted: Mapping[str, pa.Dat
     rows = parquet.metadata.num_rows
     if not 0 <= rows <= MAX_ROWS:
         raise PipelineError(f"metadata {path} has {rows:,} rows, expected at most {MAX_ROWS:,}, one a patch")
+    if parquet.num_row_groups > MAX_GROUPS:
+        raise PipelineError(
+            f"metadata {path} has {parquet.num_row_groups:,} row groups, expected at most {MAX_GROUPS:,}"
+        )
     values = {leaf.path: 0 for leaf in _leaves(parquet, wanted)}
     for group in range(parquet.metadata.num_row_groups):
         facts = parquet.metadata.row_group(group)

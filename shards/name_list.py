@@ -117,6 +117,7 @@ class _Bounded(RawIOBase):
         if self._left < 0:
             raise BadNameList(f"has more than {MAX_BYTES:,} bytes of text, expected a list of patch names")
         if len(part.translate(None, _CONTROLS)) != len(part):
+            part.decode()  # Text in UTF-16 is full of zeros as well, and its fault is another one.
             bad = next(byte for byte in part if byte in _CONTROLS)
             raise BadNameList(f"is no text: it holds the byte {bad:#04x}, expected a patch name a line")
         end = max(part.rfind(b"\n"), part.rfind(b"\r"))
@@ -181,7 +182,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _delimiter(lines: Iterable[str]) -> str:
     """Return the separator of columns: the most frequent in the first line that has any, outside of quotes."""
     for line in lines:
-        bare = _QUOTED.sub("", line.strip(_AROUND))
+        bare = _QUOTED.sub("", line.strip())
         counts = {delimiter: bare.count(delimiter) for delimiter in _DELIMITERS}
         if any(counts.values()):
             return max(counts, key=lambda delimiter: counts[delimiter])

@@ -7,7 +7,9 @@ without access to files, network, extensions and Python variables, and nothing o
 import json
 import re
 import textwrap
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import duckdb
@@ -19,6 +21,7 @@ from shards import CLASSES, Index
 from shards.arrow import numpy_values, table_of
 from shards.errors import InvalidValue
 from shards.index import index_schema
+from trainer.data.where_limits import MEMORY, SECONDS, excess, excess_of_tree
 from trainer.data.where_names import unknown_name
 
 _NAMES: Final = "[{}]".format(", ".join(f"'{name}'" for name in CLASSES))
@@ -37,10 +40,10 @@ COLUMNS: Final[dict[str, str]] = {
     "epsg": "epsg",
     "ulx": "ulx",
     "uly": "uly",
-    "seasonal_snow": "seasonal_snow",
-    "cloud_or_shadow": "cloud_or_shadow",
     "baseline": "baseline",
     "nodata_pixels": "nodata_pixels",
+    "seasonal_snow": "seasonal_snow",
+    "cloud_or_shadow": "cloud_or_shadow",
 }
 """Columns that a condition may name, and how each follows from those of the index. `date` is without time of day;
 seasons are the meteorological ones of the northern hemisphere, winter being December to February; `labels` is a list of
@@ -56,12 +59,20 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "temp_directory": "",
     # A condition on 590,326 patches takes one thread less than half a second.
     "threads": 1,
+    "memory_limit": MEMORY,
 }
 
 # A subset must be the same on every rank and at every start, so what depends on chance or time is no condition.
 _UNSTABLE: Final = """
     SELECT function_name FROM duckdb_functions()
     WHERE stability <> 'CONSISTENT' OR regexp_matches(macro_definition, 'current_|random|sleep')
+"""
+
+
+# Aggregates, of which some are macros as well, are no values of a row; binding refuses them.
+_SCALARS: Final = """
+    SELECT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'macro')
+    EXCEPT SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'
 """
 
 
@@ -72,6 +83,27 @@ def locked_database() -> duckdb.DuckDBPyConnection:
     connection.execute("SET max_expression_depth = 100")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+@contextmanager
+def _bounded_database(where: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database for a condition, whose work ends with an error after `SECONDS`."""
+    if fact := excess(where):
+        raise InvalidValue(f"{named(where)} {fact}")
+    with locked_database() as connection:
+        timer = threading.Timer(SECONDS, connection.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield connection
+        except duckdb.InterruptException as err:
+            raise InvalidValue(
+                f"{named(where)} takes more than {SECONDS:g} s, expected comparisons of columns"
+            ) from err
+        except (duckdb.OutOfMemoryException, MemoryError) as err:
+            raise InvalidValue(f"{named(where)} takes more than {MEMORY} of memory") from err
+        finally:
+            timer.cancel()
 
 
 def named(where: str) -> str:
@@ -87,7 +119,7 @@ def check_condition(where: str) -> frozenset[str]:
             or chance, or is not boolean.
     """
     schema = index_schema("webdataset")
-    with locked_database() as connection:
+    with _bounded_database(where) as connection:
         return _prepare(connection, where, table_of({name: [] for name in schema.names}, schema))
 
 
@@ -97,11 +129,13 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
     Raises:
         ValueError: as `check_condition`, or a value cannot be converted as the condition says.
     """
-    with locked_database() as connection:
+    with _bounded_database(where) as connection:
         _prepare(connection, where, index.table)
         try:
             # DuckDB keeps the order of rows, unless told otherwise.
             found = connection.sql(f"SELECT (\n{where}\n) IS TRUE AS chosen FROM patches").to_arrow_table()
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+            raise
         except duckdb.Error as err:
             raise InvalidValue(f"{named(where)}: {_line(err)}") from err
         return np.flatnonzero(numpy_values(found["chosen"])).astype(np.int64, copy=False)
@@ -116,8 +150,11 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     called = {node["function_name"] for node in nodes if "function_name" in node}
     # SQL calls some functions without brackets, so that they look like columns: `current_date`.
     called |= references - COLUMNS.keys()
+    scalars = frozenset(name for (name,) in connection.execute(_SCALARS).fetchall())
     if unstable := called & {name for (name,) in connection.execute(_UNSTABLE).fetchall()}:
         raise InvalidValue(f"{named(where)} depends on time or chance by {min(unstable)}, expected columns alone")
+    if fact := excess_of_tree(nodes, scalars):
+        raise InvalidValue(f"{named(where)} {fact}")
     if fact := unknown_name(nodes):
         raise InvalidValue(f"{named(where)}: {fact}")
     connection.register("stored", table.select(_SOURCES))
@@ -127,6 +164,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         # Bound and not run: WHERE refuses what is no value of a row (aggregates, windows), SELECT knows the type.
         connection.sql(f"FROM patches WHERE (\n{where}\n)")
         kinds = [str(kind) for kind in connection.sql(f"SELECT (\n{where}\n) FROM patches").types]
+    except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+        raise
     except duckdb.Error as err:
         unknown = re.search(r'Referenced column "(.+?)" not found', str(err))
         fact = f"there is no column {unknown[1]}; there are {', '.join(COLUMNS)}" if unknown else _line(err)

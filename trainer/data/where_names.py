@@ -10,11 +10,23 @@ SEASONS: Final = ("winter", "spring", "summer", "autumn")
 VOCABULARIES: Final = {"labels": CLASSES, "season": SEASONS, "split": SPLITS}
 """Columns whose values are known beforehand."""
 
-_COMPARISONS: Final = {"COMPARE_EQUAL", "COMPARE_NOTEQUAL", "COMPARE_IN", "COMPARE_NOT_IN"}
+_COMPARISONS: Final = {
+    f"COMPARE_{kind}" for kind in ("EQUAL", "NOTEQUAL", "IN", "NOT_IN", "DISTINCT_FROM", "NOT_DISTINCT_FROM")
+}
+_PARTS: Final = {"ARRAY_EXTRACT", "ARRAY_SLICE", "unnest", "filter"} | {
+    f"{kind}_{what}"
+    for kind in ("list", "array")
+    for what in (
+        *("extract", "element", "slice", "first", "last", "min", "max", "any_value", "sort", "reverse_sort", "reverse"),
+        *("distinct", "intersect", "concat", "cat", "filter"),
+    )
+}
+"""Operators and functions whose values are elements, or parts, of the list in their first argument."""
+
 _MEMBERSHIP: Final = {
     f"{kind}_{what}"
     for kind in ("list", "array")
-    for what in ("contains", "has", "has_any", "has_all", "position", "indexof")
+    for what in ("contains", "has", "has_any", "has_all", "position", "indexof", "intersect")
 } | {"contains", "&&", "@>", "<@"}
 
 
@@ -28,14 +40,29 @@ def unknown_name(nodes: Iterable[dict[str, Any]]) -> str | None:
         if node.get("type") not in _COMPARISONS and node.get("function_name") not in _MEMBERSHIP:
             continue
         operands = list(_operands(node))
-        columns = [names[-1].lower() for operand in operands if (names := operand.get("column_names"))]
-        for column in VOCABULARIES.keys() & set(columns):
+        columns = {_column(operand) for operand in operands}
+        # `labels.list_contains('…')` names its first argument where a schema would stand.
+        columns.add(next(iter(node.get("qualified_name", {}).get("path", [])), "").lower())
+        for column in VOCABULARIES.keys() & columns:
             for text in _texts(operands):
                 if text not in VOCABULARIES[column]:
                     close = difflib.get_close_matches(text, VOCABULARIES[column], n=1, cutoff=0.5)
                     hint = f", perhaps {close[0]!r}" if close else ""
                     return f"no patch can have {text!r} in {column}{hint}; there are {', '.join(VOCABULARIES[column])}"
     return None
+
+
+def _column(node: dict[str, Any]) -> str:
+    """Return the column that the values of an operand come from; empty where none does."""
+    if names := node.get("column_names"):
+        return str(names[-1]).lower()
+    if node.get("class") == "CAST":
+        return _column(node["child"])
+    if node.get("type") in _PARTS or node.get("function_name") in _PARTS:
+        column = next((_column(operand) for operand in _operands(node)), "")
+        # A part of a text is no word of a vocabulary.
+        return column if column == "labels" else ""
+    return ""
 
 
 def _operands(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -50,5 +77,7 @@ def _texts(operands: Iterable[dict[str, Any]]) -> Iterator[str]:
         literal = operand.get("literal")
         if isinstance(literal, dict) and literal.get("kind") == "STRING":
             yield literal["text"]
-        elif operand.get("function_name") == "list_value":
+        elif operand.get("function_name") in ("list_value", "list_pack", "row"):
             yield from _texts(_operands(operand))
+        elif operand.get("class") == "CAST":
+            yield from _texts([operand["child"]])

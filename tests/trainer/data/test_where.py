@@ -1,6 +1,8 @@
 """SQL conditions on the index."""
 
 import re
+import resource
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -8,12 +10,14 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import shards
 from shards import Index, Store
 from shards.classes import decode_labels
 from tests.trainer.store import make_store
+from trainer.data import where as where_module
 from trainer.data.where import COLUMNS, check_condition, locked_database, rows_where
 
 Row = dict[str, Any]
@@ -246,6 +250,29 @@ def test_long_conditions_are_short_in_messages(varied: Store) -> None:
         ("country = 'Ireland' OR list_has_any(labels, ['Arable land', 'Glacier'])", "no patch can have 'Glacier'"),
         ("season IN ('summer', 'fall')", "no patch can have 'fall' in season"),
         ("NOT split = 'val'", "no patch can have 'val' in split"),
+        *(
+            (where, "no patch can have 'Pasture' in labels, perhaps 'Pastures'")
+            for where in (
+                "labels[1] = 'Pasture'",
+                "'Pasture' = labels[-1]",
+                "labels[1:2] = ['Pasture']",
+                "labels[1] IN ('Pastures', 'Pasture')",
+                "labels[1] IS DISTINCT FROM 'Pasture'",
+                "labels[1]::VARCHAR = 'Pasture'",
+                "labels[1] = 'Pasture'::VARCHAR",
+                "list_extract(labels, 1) = 'Pasture'",
+                "array_extract(labels, 1) <> 'Pasture'",
+                "unnest(labels) = 'Pasture'",
+                "'Pasture' IN labels",
+                "NOT labels.list_contains('Pasture')",
+                "list_sort(labels)[1] = 'Pasture'",
+                "list_first(labels) = 'Pasture'",
+                "len(list_intersect(labels, ['Pasture'])) > 0",
+                "['Pasture'] <@ labels",
+                "CASE labels[1] WHEN 'Pasture' THEN true ELSE false END",
+            )
+        ),
+        ("season::VARCHAR = 'fall'", "no patch can have 'fall' in season"),
     ],
 )
 def test_unknown_names_are_refused(where: str, message: str) -> None:
@@ -260,8 +287,53 @@ def test_unknown_names_are_refused(where: str, message: str) -> None:
         "list_contains(labels, 'Urban fabric') AND season <> 'winter'",
         "len(list_filter(labels, lambda name: name LIKE '%forest%')) > 1",
         "country = 'Mordor'",
+        "labels[1] = 'Pastures' and season[1] = 's' and split[1:3] = 'tra'",
+        "coalesce(labels[1], 'none') = 'none'",
+        "lower(labels[1]) = 'pastures'",
     ],
 )
 def test_other_texts_are_left_alone(where: str) -> None:
     """A pattern, or a country that another store may have, passes for a mistyped name."""
     check_condition(where)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            " or ".join("month = 6" for _ in range(20_000)),
+            "has 259,996 characters, .*--patches",
+        ),
+        (f"country = '{'x' * 10**6}'", "has 1,000,012 characters"),
+        ("(" * 30_000 + "true" + ")" * 30_000, "expression depth limit"),
+        ("len(repeat('x', 1000000000)) > 5", "calls repeat, expected comparisons of columns"),
+        ("len('x'.repeat(1000000000)) > 5", "calls repeat"),
+        ("main.rpad(key, 1000000000, 'x') = 'a'", "calls rpad"),
+        ("replace(replace(key, 'a', 'aaaaaaaaa'), 'a', 'aaaaaaaaa') = 'a'", "calls replace"),
+        ("printf('%1000000000d', month) = 'a'", "calls printf"),
+        ("list_reduce(labels, lambda a, b: a || a || b || b) = 'a'", "calls list_reduce"),
+        ("len(list_filter(labels, lambda a: len(list_filter(labels, lambda b: b < a)) > 0)) > 0", "lambda within a la"),
+        ("len([[y for y in labels if y < x] for x in labels]) > 0", "lambda within a lambda"),
+        ("key LIKE '%a%a%a%a%a%a%a%a%b'", "a text with 9 wildcards, expected at most 8"),
+        ("key GLOB '*a*a*a*a*a*a*a*a*b'", "a text with 9 wildcards, expected at most 8"),
+    ],
+)
+def test_time_and_memory_of_a_condition_are_bounded(varied: Store, where: str, message: str) -> None:
+    """A short text takes all memory, or runs for ever where it cannot be interrupted."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    with pytest.raises(ValueError, match=message) as caught:
+        rows_where(where, varied.index)
+    assert time.process_time() - started < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
+def test_a_condition_that_takes_too_long_ends(varied: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A condition of allowed functions runs for hours."""
+    monkeypatch.setattr(where_module, "SECONDS", 0.3)
+    numbers = ", ".join(str(number) for number in range(8000))
+    table = pa.concat_tables([varied.index.table] * 500)
+    with pytest.raises(ValueError, match=r"takes more than 0\.3 s"):
+        rows_where(f"len(list_filter([{numbers}], lambda x: x % 7 = ulx % 5)) >= 1", Index(table.combine_chunks()))
