@@ -4,14 +4,15 @@ import csv
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
 from bigearth_pipeline.annotations import read_v1_annotations
-from bigearth_pipeline.cluster import Cluster, open_cluster, preload
+from bigearth_pipeline.cluster import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
 from bigearth_pipeline.config import WORK, BuildConfig, build_note, claim
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.finish import finish_store
@@ -26,7 +27,7 @@ from bigearth_pipeline.select import (
     select_v2,
     unique_folders,
 )
-from bigearth_pipeline.shard_task import ShardOptions, ShardResult, finished_shard, write_shard
+from bigearth_pipeline.shard_task import PROGRESS_EVERY, ShardOptions, ShardResult, finished_shard, write_shard
 from bigearth_pipeline.sources import Source, find_source
 from bigearth_pipeline.tables import (
     Metadata,
@@ -87,7 +88,9 @@ class _Tables:
     paths: tuple[Path, ...]
 
 
-def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher) -> BuildSummary:
+def build(
+    config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher, limits: Limits | None = None
+) -> BuildSummary:
     """Build a store, or the rest of one.
 
     Args:
@@ -95,11 +98,15 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
         workers: local worker processes, if there is no scheduler.
         scheduler: address of an existing Dask scheduler, whose workers see the same paths.
         watcher: is told how it goes.
+        limits: how long to wait for workers that do nothing.
 
     Raises:
         PipelineError: the build cannot be done, or has bad patches that are not allowed for.
     """
     started = time.perf_counter()
+    refuse_import_by_worker()
+    # Workers may be in another folder, and on another host.
+    config = replace(config, sources=tuple(path.absolute() for path in config.sources), out=config.out.absolute())
     sources = _find_sources(config)
     if scheduler is None:
         preload()
@@ -111,7 +118,10 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
         if finished:
             return BuildSummary(Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, True)
         options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
-        with open_cluster(workers, scheduler, watcher.advance) as cluster:
+        shared = Shared(config.out / WORK, _folders_to_see(sources))
+        with open_cluster(
+            workers, scheduler, watcher.advance, say=watcher.say, limits=limits, shared=shared
+        ) as cluster:
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
             unmatched = _write_unmatched(config, selection)
@@ -151,6 +161,11 @@ def _find_sources(config: BuildConfig) -> list[Source]:
             f"sources are of different BigEarthNet versions: {', '.join(f'{s.root} ({s.version})' for s in sources)}"
         )
     return sources
+
+
+def _folders_to_see(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Return a patch folder of each source."""
+    return tuple(folder for source in sources for _, folder in islice(source.folders(), 1))
 
 
 def _names(sources: Sequence[Source]) -> str:
@@ -199,8 +214,12 @@ def _select(
     return select_v1(folders, annotate, tables.lists, tables.metadata, config.rules)
 
 
-def _annotate(patches: Sequence[tuple[str, str]], progress: object) -> list[tuple[int, str] | str]:
-    return read_v1_annotations(patches)
+def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[tuple[int, str] | str]:
+    annotations: list[tuple[int, str] | str] = []
+    for start in range(0, len(patches), PROGRESS_EVERY):
+        annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
+        progress(0)  # No patch is done, but the disk is not stuck.
+    return annotations
 
 
 def _run(
