@@ -4,15 +4,15 @@ import csv
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Final, Protocol
 
 from bigearth_pipeline.annotations import read_v1_annotations
 from bigearth_pipeline.claim import claim
-from bigearth_pipeline.cluster import Cluster, open_cluster, preload
+from bigearth_pipeline.cluster import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
 from bigearth_pipeline.config import BuildConfig, build_note
 from bigearth_pipeline.contents import QUARANTINE as QUARANTINE
 from bigearth_pipeline.contents import UNMATCHED as UNMATCHED
@@ -32,7 +32,7 @@ from bigearth_pipeline.select import (
     unique_folders,
 )
 from bigearth_pipeline.shard_note import ShardOptions, ShardResult, check_shard
-from bigearth_pipeline.shard_task import write_shard
+from bigearth_pipeline.shard_task import PROGRESS_EVERY, write_shard
 from bigearth_pipeline.sources import Source, find_source
 from bigearth_pipeline.tables import (
     Metadata,
@@ -98,7 +98,9 @@ class _Tables:
     paths: tuple[Path, ...]
 
 
-def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher) -> BuildSummary:
+def build(
+    config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher, limits: Limits | None = None
+) -> BuildSummary:
     """Build a store, or the rest of one.
 
     Args:
@@ -106,11 +108,15 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
         workers: local worker processes, if there is no scheduler.
         scheduler: address of an existing Dask scheduler, whose workers see the same paths.
         watcher: is told how it goes.
+        limits: how long to wait for workers that do nothing.
 
     Raises:
         PipelineError: the build cannot be done, or has bad patches that are not allowed for.
     """
     started = time.perf_counter()
+    refuse_import_by_worker()
+    # Workers may be in another folder, and on another host.
+    config = replace(config, sources=tuple(path.absolute() for path in config.sources), out=config.out.absolute())
     sources = _find_sources(config)
     if scheduler is None:
         preload()
@@ -129,7 +135,12 @@ def build(config: BuildConfig, *, workers: int, scheduler: str | None, watcher: 
                 Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, foreign, finished_before=True
             )
         options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
-        with open_cluster(workers, scheduler, watcher.advance) as cluster:
+        # A patch folder of each source is enough to tell that a worker sees it.
+        seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
+        shared = Shared(config.out / WORK, seen)
+        with open_cluster(
+            workers, scheduler, watcher.advance, say=watcher.say, limits=limits, shared=shared
+        ) as cluster:
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
             unmatched = _write_unmatched(config, selection)
@@ -242,8 +253,12 @@ def _select(
     return select_v1(folders, annotate, tables.lists, tables.metadata, config.rules)
 
 
-def _annotate(patches: Sequence[tuple[str, str]], progress: object) -> list[tuple[int, str] | str]:
-    return read_v1_annotations(patches)
+def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[tuple[int, str] | str]:
+    annotations: list[tuple[int, str] | str] = []
+    for start in range(0, len(patches), PROGRESS_EVERY):
+        annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
+        progress(0)  # No patch is done, but the disk is not stuck.
+    return annotations
 
 
 def _run(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_pipeline.cluster import open_cluster, preload
+from bigearth_pipeline.cluster import Limits, open_cluster, preload, refuse_import_by_worker
 from bigearth_pipeline.config import SOURCE_FILES, read_build_note
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.fingerprint import fingerprint_now
@@ -91,6 +91,8 @@ def verify_store(
     workers: int = 1,
     start: Callable[[int, int], None] = lambda total, done: None,
     progress: Callable[[int], None] = lambda count: None,
+    say: Callable[[str], None] = lambda text: None,
+    limits: Limits | None = None,
 ) -> Findings:
     """Check a store.
 
@@ -101,11 +103,15 @@ def verify_store(
         workers: worker processes.
         start: is told the number of patches.
         progress: is told of patches done; called from another thread.
+        say: receives lines for the user.
+        limits: how long to wait for workers that do nothing.
 
     Raises:
         ShardError: there is no store, or its manifest and its index cannot be read or do not fit together.
         PipelineError: a tree of `against` is none.
     """
+    refuse_import_by_worker()
+    folder, against = folder.absolute(), [path.absolute() for path in against]
     findings = Findings()
     manifest = Manifest.read(folder)
     preload()
@@ -136,7 +142,7 @@ def verify_store(
         ]
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
-        with open_cluster(workers, progress=progress) as cluster:
+        with open_cluster(workers, progress=progress, say=say, limits=limits) as cluster:
             for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bigearth_pipeline.cli.options import stall_minutes
+
 if TYPE_CHECKING:
     from bigearth_pipeline.build import BuildSummary
 
@@ -87,6 +89,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     callback=_scheduler_address,
     help="Use an existing Dask scheduler, whose workers see the same paths.",
 )
+@stall_minutes
 @click.option("--limit", type=click.IntRange(min=1), help="Store at most so many patches, a sample over all splits.")
 @click.option(
     "--allow-bad", type=click.IntRange(min=0), default=0, show_default=True, help="Bad patches to put up with."
@@ -108,6 +111,7 @@ def build_shards(
     seed: int,
     workers: int | None,
     scheduler: str | None,
+    stall_minutes: float,
     limit: int | None,
     allow_bad: int,
     require_all: bool,
@@ -126,6 +130,7 @@ def build_shards(
     with reported(f"interrupted; no work is lost: the same command resumes the build in {out}"):
         from bigearth_pipeline.build import build
         from bigearth_pipeline.cli.console import PatchProgress
+        from bigearth_pipeline.cluster import Limits
         from bigearth_pipeline.config import BuildConfig, default_workers
         from bigearth_pipeline.select import Rules
 
@@ -143,7 +148,13 @@ def build_shards(
             overwrite=overwrite,
         )
         with PatchProgress("building") as progress:
-            summary = build(config, workers=workers or default_workers(), scheduler=scheduler, watcher=progress)
+            summary = build(
+                config,
+                workers=workers or default_workers(),
+                scheduler=scheduler,
+                watcher=progress,
+                limits=Limits.of_minutes(stall_minutes),
+            )
         if as_json:
             import json
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from bigearth_pipeline.cli.options import stall_minutes
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -16,8 +18,16 @@ import click
 )
 @click.option("--sample", type=click.IntRange(min=1), help="Compare so many patches with --against.  [default: all]")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
+@stall_minutes
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers: int | None, as_json: bool) -> None:
+def verify(
+    folder: Path,
+    against: tuple[Path, ...],
+    sample: int | None,
+    workers: int | None,
+    stall_minutes: float,
+    as_json: bool,
+) -> None:
     """Check every checksum, count and record of the store in DIR; exit with 1 if anything is wrong."""
     from bigearth_pipeline.cli.errors import reported
 
@@ -28,6 +38,7 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
         from dataclasses import asdict
 
         from bigearth_pipeline.cli.console import PatchProgress, echo, human_bytes
+        from bigearth_pipeline.cluster import Limits
         from bigearth_pipeline.config import default_workers
         from bigearth_pipeline.verify import verify_store
 
@@ -39,6 +50,8 @@ def verify(folder: Path, against: tuple[Path, ...], sample: int | None, workers:
                 workers=workers or default_workers(),
                 start=progress.start,
                 progress=progress.advance,
+                say=progress.say,
+                limits=Limits.of_minutes(stall_minutes),
             )
         if as_json:
             click.echo(json.dumps(asdict(findings)))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -499,3 +500,81 @@ def test_an_absent_scheduler_is_one_clear_error(small_tree: Path, tmp_path: Path
     """A wrong scheduler address ends in a traceback after minutes."""
     with pytest.raises(PipelineError, match=r"scheduler tcp://127\.0\.0\.1:9 cannot be reached"):
         build_store(tmp_path / "s", small_tree, scheduler="tcp://127.0.0.1:9")
+
+
+_SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", _SIGNALS)
+@pytest.mark.parametrize("stage", ["start", "work"])
+def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number: signal.Signals, stage: str) -> None:
+    """A signal leaves processes, half files or semaphores, or prints more than a line."""
+    out = tmp_path / "s"
+    build = subprocess.Popen(
+        _command(scene_tree, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    family: set[psutil.Process] = set()
+    semaphores: set[str] = set()
+    while build.poll() is None and not (list(out.rglob("*.part")) if stage == "work" else len(family) >= 3):
+        family.update(_descendants(build.pid))
+        semaphores.update(_semaphores(family))
+    os.killpg(build.pid, number)
+    _, errors = build.communicate(timeout=60)
+    assert build.returncode == _SIGNALS[number], errors
+    lines = [line for line in errors.splitlines() if line and not line.startswith(("found ", "building: "))]
+    assert lines == [f"interrupted; no work is lost: the same command resumes the build in {out}"]
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert not list(out.rglob("*.part"))
+    assert not (out / "manifest.json").exists()
+    assert not semaphores
+
+
+def _semaphores(processes: Iterable[psutil.Process]) -> set[str]:
+    """Return the named semaphores that processes have open and that a kill would leave behind."""
+    found: set[str] = set()
+    for process in processes:
+        with suppress(OSError):
+            maps = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+            found.update(line for line in maps if "/dev/shm/sem." in line and not line.endswith("(deleted)"))
+    return found
+
+
+def test_a_second_signal_does_not_cut_off_the_end(scene_tree: Path, tmp_path: Path) -> None:
+    """Ctrl-C twice leaves half files, or ends in a traceback."""
+    out = tmp_path / "s"
+    build = subprocess.Popen(_command(scene_tree, out), stderr=subprocess.PIPE, text=True)
+    while build.poll() is None and not list(out.rglob("*.part")):
+        time.sleep(0.001)
+    while build.poll() is None:
+        build.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    _, errors = build.communicate(timeout=60)
+    assert build.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not list(out.rglob("*.part"))
+
+
+def test_verify_ends_in_order(tar_store: Path, scene_tree: Path) -> None:
+    """A signal leaves the processes of `bep verify`, or prints more than a line."""
+    command = [sys.executable, "-m", "bigearth_pipeline", "verify", str(tar_store), "--against", str(scene_tree)]
+    verify = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True)
+    family: set[psutil.Process] = set()
+    while verify.poll() is None and len(family) < 4:
+        family.update(_descendants(verify.pid))
+    verify.send_signal(signal.SIGTERM)
+    _, errors = verify.communicate(timeout=60)
+    assert verify.returncode == 143, errors
+    assert errors.strip() == "interrupted"
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def test_relative_paths_reach_workers_elsewhere(
+    small_tree: Path, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers look for relative paths in a folder of their own."""
+    monkeypatch.chdir(small_tree.parent)
+    out = Path(os.path.relpath(tmp_path / "s"))
+    summary = build_store(out, Path(small_tree.name), scheduler=scheduler)
+    monkeypatch.chdir(tmp_path)
+    assert verify_store(Path("s"), against=[small_tree]).problems == []
+    assert summary.manifest.count == 12
