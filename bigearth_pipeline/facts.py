@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from bigearth_pipeline.offset import OFFSET, baseline_name, has_offset
 from shards.arrow import numpy_values
 from shards.index import Index
 from shards.manifest import Manifest
+
+_UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,9 @@ class SourceFacts:
     unknown_flags: int = 0
 
     def lines(self) -> list[str]:
-        """Return what people should know, a line each; nothing where all is as usual."""
+        """Return what people should know, a line each."""
         lines = []
-        if len(self.baselines) > 1 or self.with_offset:
+        if self.baselines.keys() - {_UNKNOWN}:
             counts = ", ".join(f"{name} ({count:,})" for name, count in self.baselines.items())
             lines.append(f"processing baselines: {counts}")
         if self.with_offset:
@@ -64,7 +67,7 @@ def source_facts(out: Path, manifest: Manifest) -> SourceFacts:
     flags = [numpy_values(index.table[name].is_null()) for name in ("seasonal_snow", "cloud_or_shadow")]
     return SourceFacts(
         baselines={
-            "unknown" if baseline is None else baseline_name(baseline): counts[baseline]
+            _UNKNOWN if baseline is None else baseline_name(baseline): counts[baseline]
             for baseline in sorted(counts, key=lambda baseline: (baseline is None, baseline or 0))
         },
         offset=manifest.offset,

@@ -103,6 +103,11 @@ def test_rows_are_those_of_the_keys(tmp_path: Path) -> None:
         rows = listed_rows(path, store.index)
         assert rows.dtype == np.int64
         assert rows.tolist() == sorted(wanted.tolist())
+        path.write_text("x0\nx1\n")
+        with pytest.raises(
+            BadPatchList, match=f"none of its 2 names is in the store: .*x0, x1; .*{store.index.key(0)}"
+        ):
+            listed_rows(path, store.index)
         for count, some in ((1, "x0"), (3, "x0, x1, x2"), (1200, "x0, x1, x2, …")):
             path.write_text("\n".join([*names, *(f"x{i}" for i in range(count))]))
             with pytest.raises(BadPatchList, match=f"store lacks {count:,} of its {count + 4:,} patches: {some}$"):
