@@ -59,7 +59,9 @@ def claim(
 def _enter(out: Path, note: dict[str, Any], overwrite: bool, say: Callable[[str], None], stack: ExitStack) -> bool:
     """Do what precedes the build, and have the stack do what follows it; return whether the build is finished."""
     if os.path.lexists(out) and not out.is_dir():
-        raise PipelineError(f"{out} is {_kind(out)}, expected a folder or the name of a new one; name another --out")
+        raise PipelineError(
+            f"{out} cannot be written: File exists; it is {_kind(out)}, expected a folder or the name of a new one"
+        )
     earlier = None if overwrite else read_build_note(out)
     is_finished = earlier is not None and (out / MANIFEST).is_file() and not (out / MANIFEST).is_symlink()
     if earlier is not None and is_finished:
