@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,8 @@ from tests import faults
 from tests.shards.conftest import replace_index
 from tests.trainer.store import make_store
 
-SECONDS = 60
+SECONDS = 240
+"""Until a command that waits for ever is given up; to import torch takes a minute where the cores are busy."""
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,10 @@ for folder in sys.argv[1:]:
         print("read", folder)
     except ShardError as err:
         print(err)
-    # Not `ru_maxrss`, which begins at the size of the process that started this one.
-    [peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
-    assert int(peak) >> 10 < 700, peak
+    # Not of getrusage, which counts what this process was before it became Python.
+    with open("/proc/self/status") as status:
+        memory = int(next(line for line in status if line.startswith("VmHWM")).split()[1]) >> 10
+    assert memory < 700, memory
 """
 
 
@@ -301,7 +302,6 @@ def test_verify_reads_what_opening_refuses(small: Path, tmp_path: Path) -> None:
         "train-000000_0 cannot be read",
     ):
         assert part in problems
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8 << 20
 
 
 @pytest.mark.parametrize(
