@@ -82,10 +82,6 @@ class Pieces:
     def plan(self, rows: NDArray[np.int64], verify: Verify) -> list[Piece]:
         """Return what there is to do for rows, patch by patch, and open the files that it takes.
 
-        Args:
-            rows: (n,) rows of the index.
-            verify: which of the pieces to compare with their CRC-32C.
-
         Raises:
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
@@ -255,12 +251,14 @@ class Pieces:
     def _read(self, piece: Piece, data: memoryview) -> None:
         """Fill `data` with the encoded bytes of a piece from its file, and keep them if they are to be kept."""
         number, _, _, descriptor, offset, length, place, due = piece
+        if offset < 0:  # preadv2(2), which Python calls, takes −1 for the current position of the file.
+            raise self._damaged(number, f"cannot be read at offset {offset}, expected at least 0")
         try:
             count = os.preadv(descriptor, [data], offset)
         except OSError as err:
-            raise self._damaged(piece[0], f"cannot be read at offset {offset} ({err.strerror})") from err
+            raise self._damaged(number, f"cannot be read at offset {offset} ({err.strerror})") from err
         if count != length:
-            raise self._damaged(piece[0], f"ends after {count} bytes, expected {length} at offset {offset}")
+            raise self._damaged(number, f"ends after {count} bytes, expected {length} at offset {offset}")
         # What is kept is used for long, so it is checked in any case.
         if due or place >= 0:
             self._check(number, data)
