@@ -22,6 +22,8 @@ _SAFE_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY}}}")
 _V1_KEY: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{5,6}_\d+_\d+", re.ASCII)
 _V2_PRODUCT: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}", re.ASCII)
 _V2_KEY: Final = re.compile(_V2_PRODUCT.pattern + r"_\d+_\d+", re.ASCII)
+# Folders that file servers and systems put everywhere; of other names that no patch can have, a patch was renamed.
+_SYSTEM: Final = re.compile(r"[.@#$~].*|lost\+found|System Volume Information")
 _BAND_FILES: Final = tuple(
     f"_{band}{suffix}" for suffix in (".tif", ".tiff", ".TIF", ".TIFF") for band in ("B02", "B05")
 )
@@ -59,8 +61,8 @@ class Source:
     def scan(self) -> Found:
         """Look at all folders of the tree.
 
-        A folder is a patch by its name, or by its band files; what is neither that nor a product is foreign, such as
-        `@eaDir`, `.ipynb_checkpoints` or Sentinel-1 patches.
+        A folder is a patch by its name, or by its band files, and so is one in a product whose name no patch can have;
+        what is neither that nor a product is foreign, such as `@eaDir`, `.ipynb_checkpoints` or Sentinel-1 patches.
 
         Raises:
             OSError: the root cannot be read.
@@ -74,11 +76,13 @@ class Source:
             others = []
             if self.version == "v2" and not fault:
                 try:
-                    others = [
-                        f"{name}/{below}"
-                        for below, inner, inner_fault in _entries(folder)
-                        if not self._is_patch(below, inner, inner_fault, found)
-                    ]
+                    for below, inner, inner_fault in _entries(folder):
+                        if self._is_patch(below, inner, inner_fault, found):
+                            continue
+                        if product and not is_safe_key(below) and not _SYSTEM.fullmatch(below):
+                            found.patches.append((below, inner))
+                        else:
+                            others.append(f"{name}/{below}")
                 except OSError as err:
                     fault = err.strerror or str(err)
             if product and fault:

@@ -125,8 +125,6 @@ def build_shards(
     """
     from bigearth_pipeline.cli.errors import reported
 
-    if workers is not None and scheduler is not None:
-        raise click.UsageError("--workers has no effect beside --scheduler, whose workers are there already")
     with reported(f"interrupted; no work is lost: the same command resumes the build in {out}"):
         from bigearth_pipeline.build import build
         from bigearth_pipeline.cli.console import PatchProgress

@@ -84,10 +84,6 @@ def test_lists_replace_the_splits_of_v2_tables(tmp_path: Path, scheduler: str) -
     [
         (["{tree}", "{tree}/BigEarthNet-S2"], "is named twice"),
         (["{tree}", "--metadata", "{tree}/metadata.parquet", "--metadata", "{tree}/metadata.parquet"], "named twice"),
-        (
-            ["{tree}", "--workers", "1", "--scheduler", "tcp://127.0.0.1:9"],
-            "--workers has no effect beside --scheduler",
-        ),
         (["{tree}", "--seed", str(2**70)], "is not in the range"),
         (["{v1}", "--split-by", "hash:100/0/0", "--require-all"], "--require-all compares folders with split lists"),
         (["{v1}", "--split-by", "hash:100/0/0", "--metadata", "{plain}"], "--metadata .* has no effect"),
