@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from bigearth_pipeline.annotations import read_v1_annotations
 from bigearth_pipeline.claim import claim
@@ -16,11 +16,11 @@ from bigearth_pipeline.cluster import Cluster, Limits, Shared, open_cluster, pre
 from bigearth_pipeline.config import BuildConfig, build_note
 from bigearth_pipeline.contents import QUARANTINE as QUARANTINE
 from bigearth_pipeline.contents import UNMATCHED as UNMATCHED
-from bigearth_pipeline.contents import WORK, look
+from bigearth_pipeline.contents import WORK
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.facts import SourceFacts, source_facts
 from bigearth_pipeline.finish import finish_store
-from bigearth_pipeline.plan import ShardPlan, plan_shards, without
+from bigearth_pipeline.plan import plan_shards, without
 from bigearth_pipeline.select import (
     BAD,
     NO_FOLDER,
@@ -31,8 +31,8 @@ from bigearth_pipeline.select import (
     select_v2,
     unique_folders,
 )
-from bigearth_pipeline.shard_note import ShardOptions, ShardResult, check_shard
-from bigearth_pipeline.shard_task import PROGRESS_EVERY, write_shard
+from bigearth_pipeline.shard_note import ShardOptions
+from bigearth_pipeline.shard_task import PROGRESS_EVERY
 from bigearth_pipeline.sources import Source, find_source
 from bigearth_pipeline.tables import (
     Metadata,
@@ -44,24 +44,12 @@ from bigearth_pipeline.tables import (
     read_split_lists,
     refuse_no_match,
 )
+from bigearth_pipeline.write_shards import Watcher as Watcher
+from bigearth_pipeline.write_shards import write_shards
 from shards.durable import atomic_write
 from shards.manifest import Manifest
 
 _ANNOTATIONS_A_TASK: Final = 4096
-_MAX_NAMED: Final = 5
-
-
-class Watcher(Protocol):
-    """Is told how a build goes."""
-
-    def say(self, text: str) -> None:
-        """Take a line for the user."""
-
-    def start(self, total: int, done: int) -> None:
-        """Take the number of patches of the build and of those that an earlier run has done."""
-
-    def advance(self, count: int) -> None:
-        """Take a number of patches done; called from another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +135,7 @@ def build(
             _refuse_empty(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
-            results, built = _run(plan, {}, options, cluster, watcher)
+            results, built = write_shards(plan, {}, options, cluster, watcher)
             bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
             _write_quarantine(config.out, bad)
             if len(bad) > config.allow_bad:
@@ -157,7 +145,7 @@ def build(
                 plan = without(plan, frozenset(patch.key for patch in bad))
                 if not plan:
                     raise PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")
-                results, more = _run(plan, known, options, cluster, watcher)
+                results, more = write_shards(plan, known, options, cluster, watcher)
                 built += more
             build_seconds = time.perf_counter() - build_started
         left_out = Counter(selection.left_out)
@@ -259,63 +247,6 @@ def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None
         annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
         progress(0)  # No patch is done, but the disk is not stuck.
     return annotations
-
-
-def _run(
-    plan: Sequence[ShardPlan],
-    known: dict[str, ShardResult],
-    options: ShardOptions,
-    cluster: Cluster,
-    watcher: Watcher,
-) -> tuple[dict[str, ShardResult], int]:
-    """Write the shards that are not there yet; return the results of all, and the number of patches written.
-
-    Args:
-        plan: all shards.
-        known: results of shards that this run has written or checked, by the digest of their plan.
-        options: what all shards have in common.
-        cluster: workers.
-        watcher: receives how it goes.
-    """
-    results = {shard.name: known[shard.digest] for shard in plan if shard.digest in known}
-    results |= _finished([shard for shard in plan if shard.name not in results], options, cluster, watcher)
-    # Large shards first, so that the workers end together.
-    missing = sorted(
-        (shard for shard in plan if shard.name not in results), key=lambda shard: (-len(shard.entries), shard.name)
-    )
-    total = sum(len(shard.entries) for shard in plan)
-    watcher.start(total, total - sum(len(shard.entries) for shard in missing))
-    built = 0
-    for shard, result in cluster.map(write_shard, missing, options):
-        results[shard.name] = result
-        built += result.info.count if result.info else 0
-    return results, built
-
-
-def _finished(
-    plan: Sequence[ShardPlan], options: ShardOptions, cluster: Cluster, watcher: Watcher
-) -> dict[str, ShardResult]:
-    """Return the results of shards that an earlier run has written, and that are what it wrote; say which are not."""
-    noted = look(options.out, options.format, len(plan)).notes
-    candidates = [shard for shard in plan if shard.name in noted]
-    if not candidates:
-        return {}
-    watcher.say(f"comparing {_num_shards(len(candidates))} of an earlier run with checksums and source")
-    results, reasons = {}, {}
-    for shard, checked in cluster.map(check_shard, candidates, options):
-        if checked.result is not None:
-            results[shard.name] = checked.result
-        elif checked.reason is not None:
-            reasons[shard.name] = checked.reason
-    for name in sorted(reasons)[:_MAX_NAMED]:
-        watcher.say(f"shard {name} is built again: {reasons[name]}")
-    if len(reasons) > _MAX_NAMED:
-        watcher.say(f"{_num_shards(len(reasons) - _MAX_NAMED)} more are built again for such reasons")
-    return results
-
-
-def _num_shards(count: int) -> str:
-    return "1 shard" if count == 1 else f"{count:,} shards"
 
 
 def _refuse_empty(selection: Selection, config: BuildConfig) -> None:

@@ -85,7 +85,8 @@ def look(out: Path, store_format: str | None, max_shards: int = 0) -> Contents:
     names = _Names(store_format, max_shards)
     for relative, kind in _walk(out, names):
         whole = names.without_temporary(relative)
-        if not names.is_folder(relative) and not names.is_file(whole):
+        is_ours = names.is_file(whole) or (whole != relative and names.is_shard_of_any(whole))
+        if not names.is_folder(relative) and not is_ours:
             contents.strangers.append(relative)
         elif kind != ("folder" if names.is_folder(relative) else "file"):
             contents.misplaced.append(relative)
@@ -125,6 +126,10 @@ class _Names:
     def is_shard(self, path: str) -> bool:
         match = _SHARDS[self._format].fullmatch(path) if self._format is not None else None
         return match is not None and int(match[1] or match[2]) < self._max_shards
+
+    def is_shard_of_any(self, path: str) -> bool:
+        # The name of a temporary file is ours without doubt, so it may be of an earlier build with other options.
+        return self._format is not None and any(shards.fullmatch(path) for shards in _SHARDS.values())
 
     def without_temporary(self, path: str) -> str:
         """Return the name that a temporary file was to have, any other name as it is."""

@@ -10,6 +10,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.tiff import band_files
 from shards.bands import BAND_SLICES
 
 _ABSENT: Final = (-1, -1)
@@ -38,8 +40,13 @@ def fingerprint_now(patches: Sequence[tuple[str, str]]) -> str:
     """Return the fingerprint of the files of some patches, (key, folder) each, as they are now."""
     statuses: list[int] = []
     for key, folder in patches:
-        for band in BAND_SLICES:
-            statuses += _status(f"{folder}/{key}_{band}.tif")
+        try:
+            names = band_files(folder, folder, key)
+        except BadPatch:
+            # A file of a band is gone, or there are two: no build has such a patch.
+            names = [""] * len(BAND_SLICES)
+        for name in names:
+            statuses += _status(f"{folder}/{name}") if name else _ABSENT
     return fingerprint(statuses, annotation_statuses(patches))
 
 

@@ -81,7 +81,7 @@ class TiffReader:
             raise BadPatch(f"{folder} cannot be opened: {err.strerror}") from err
         place: Georeference | None = None
         try:
-            names = _band_files(directory, folder, key)
+            names = band_files(directory, folder, key)
             prefix = f"{folder}/"
             for name, (band, group, values) in zip(names, _BANDS, strict=True):
                 found = self._read(directory, prefix, name, group, record[values])
@@ -183,8 +183,13 @@ class TiffReader:
             self._epsg_of[place[TIE_POINT_BYTES:]] = found.epsg
 
 
-def _band_files(directory: int, folder: str, key: str) -> list[str]:
+def band_files(directory: int | str, folder: str, key: str) -> list[str]:
     """Return the names of the band files of a patch in record order.
+
+    Args:
+        directory: descriptor or path of the folder that is looked into.
+        folder: its path, for errors.
+        key: patch name.
 
     Raises:
         BadPatch: a band has no file, or two.

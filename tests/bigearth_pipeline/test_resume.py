@@ -354,7 +354,12 @@ def test_temporaries_of_others_stay(store: Path, tmp_path: Path) -> None:
     (out / "manifest.json").unlink()
     (out / ".build").mkdir()
     end = "host-7.77.0123abcd.part"
-    ours = [f".train-00000.tar.{end}", f".build.json.{end}", f".build/.train-00000.json.{end}"]
+    ours = [
+        f".train-00000.tar.{end}",
+        f".train-00099.idx.{end}",
+        f".build.json.{end}",
+        f".build/.train-00000.json.{end}",
+    ]
     others = [".x.part", f".thesis.tex.{end}", ".build/.x.part", f"other/.train-00000.tar.{end}"]
     (out / "other").mkdir()
     for name in ours + others:
