@@ -165,9 +165,9 @@ def _is_note(note: object) -> TypeGuard[dict[str, Any]]:
 def differences(earlier: dict[str, Any], note: dict[str, Any]) -> list[str]:
     """Return in which points another build differs from that of a note."""
     return [
-        printable(f"{words} was {_short(earlier.get(name))}, now {_short(note[name])}")
+        printable(f"{words} was {_short(earlier.get(name))}, now {_short(note.get(name))}")
         for name, words in _WORDS.items()
-        if earlier.get(name) != note[name]
+        if earlier.get(name) != note.get(name)
     ]
 
 

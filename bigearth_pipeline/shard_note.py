@@ -13,7 +13,8 @@ from bigearth_pipeline.fingerprint import fingerprint_now
 from bigearth_pipeline.plan import ShardPlan
 from bigearth_pipeline.select import Quarantined
 from shards.durable import atomic_write
-from shards.manifest import FileInfo, ShardInfo, StoreFormat
+from shards.errors import CorruptShard
+from shards.manifest import ShardInfo, StoreFormat
 from shards.regular import open_regular, read_regular, resolve_inside
 
 _MAX_BYTES: Final = 1 << 16
@@ -152,7 +153,7 @@ def _result(content: dict[str, Any], plan: ShardPlan, options: ShardOptions) -> 
     try:
         info = ShardInfo.from_json(content["shard"])
         bytes_read, source, parts = content["bytes_read"], content["source"], content["parts"]
-    except (KeyError, TypeError, AttributeError):
+    except (CorruptShard, KeyError):
         return None
     if not (
         isinstance(content.get("plan"), str)
@@ -162,13 +163,7 @@ def _result(content: dict[str, Any], plan: ShardPlan, options: ShardOptions) -> 
         and isinstance(parts, list)
         and len(parts) == 2
         and (info.name, info.split) == (plan.name, plan.split)
-        and type(info.count) is int
         and tuple(file.path for file in info.files) == shard_paths(options.format, plan.split, plan.number)
-        and all(_is_file_info(file) for file in info.files)
     ):
         return None
     return ShardResult(info, (), bytes_read, source)
-
-
-def _is_file_info(info: FileInfo) -> bool:
-    return type(info.size_bytes) is int and isinstance(info.sha256, str)
