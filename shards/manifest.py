@@ -16,7 +16,7 @@ from shards.durable import atomic_write
 from shards.errors import CorruptShard, ShardError, UnfinishedStore
 from shards.fields import Fields, shown
 from shards.json_text import parse_json
-from shards.regular import read_regular
+from shards.regular import read_inside
 from shards.reporting import printable
 from shards.statistics import BandStatistics
 
@@ -185,7 +185,7 @@ class Manifest:
         """
         path = folder / MANIFEST
         try:
-            raw = parse_json(read_regular(path, _MAX_BYTES))
+            raw = parse_json(read_inside(folder, MANIFEST, _MAX_BYTES))
             version = Fields(raw, "").integer("format_version", -_MAX_SIZE, _MAX_SIZE)
             if version != FORMAT_VERSION:
                 raise ShardError(f"{path} is of format version {version}; this program reads version {FORMAT_VERSION}")

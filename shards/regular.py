@@ -74,13 +74,32 @@ def read_regular(path: str | os.PathLike[str], at_most: int) -> bytes:
         OSError: it cannot be read, is no regular file, or is longer.
     """
     with open_regular_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        # Asked first, so that a sparse file of terabytes is not read up to the limit.
-        content = file.read(at_most + 1) if size <= at_most else b""
-        if size > at_most or len(content) > at_most:
-            size = max(size, len(content))
-            raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {at_most:,}", os.fspath(path))
-        return content
+        return _read(file, path, at_most)
+
+
+def read_inside(folder: Path, relative: str, at_most: int) -> bytes:
+    """Return the content of a regular file of a folder.
+
+    Args:
+        folder: the folder.
+        relative: name of the file in it.
+        at_most: bytes that it may have.
+
+    Raises:
+        OSError: as `open_inside`, or the file is longer.
+    """
+    with open_inside(folder, relative) as file:
+        return _read(file, folder / relative, at_most)
+
+
+def _read(file: BufferedReader, path: str | os.PathLike[str], at_most: int) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    # Asked first, so that a sparse file of terabytes is not read up to the limit.
+    content = file.read(at_most + 1) if size <= at_most else b""
+    if size > at_most or len(content) > at_most:
+        size = max(size, len(content))
+        raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {at_most:,}", os.fspath(path))
+    return content
 
 
 def resolve_inside(folder: Path, relative: str) -> Path | None:
