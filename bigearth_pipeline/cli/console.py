@@ -104,6 +104,8 @@ class PatchProgress:
 
     def advance(self, count: int) -> None:
         """Count patches done; any thread may call."""
+        if not self._total:
+            return  # Work before the first patch.
         with self._lock:
             self._done += count
             if self._bar is not None:
@@ -111,11 +113,8 @@ class PatchProgress:
             elif not self._console.is_terminal and time.monotonic() - self._printed >= _LINE_EVERY:
                 self._printed = time.monotonic()
                 rate = (self._done - self._first) / (self._printed - self._started)
-                left = (self._total - self._done) / rate if rate else float("inf")
-                self.say(
-                    f"{self._title}: {self._done:,} of {self._total:,} patches, "
-                    f"{rate:,.0f} patches/s, {left:,.0f} s left"
-                )
+                left = f", {(self._total - self._done) / rate:,.0f} s left" if rate else ""
+                self.say(f"{self._title}: {self._done:,} of {self._total:,} patches, {rate:,.0f} patches/s{left}")
 
 
 def print_table(table: Table) -> None:

@@ -123,7 +123,8 @@ def train(context: click.Context, /, **options: Any) -> None:
     Several GPUs: torchrun --nproc-per-node 8 -m bigearth_pipeline train DIR --out RUN
     """
     as_json = options.pop("as_json")
-    given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    # A command that calls this one gives all options, and no source.
+    given = {name for name in options if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)}
     with reported():
         result, folder = _train(options, given)
     if result is None:
