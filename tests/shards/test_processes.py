@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -169,7 +170,7 @@ def test_a_pickle_is_path_and_options(any_store: Path, tmp_path: Path, monkeypat
         assert pickle.dumps(other) == content
         assert "bep-records" not in str(opened_files())
         flags = other.index.column("seasonal_snow")
-    replace_index(folder, label_mask=_other_labels(folder))
+    replace_index(folder, uly=_other_places(folder))
     before = opened_files()
     with pytest.raises(shards.ShardError, match=f"{folder} holds another store than when it was pickled"):
         pickle.loads(content)
@@ -177,9 +178,9 @@ def test_a_pickle_is_path_and_options(any_store: Path, tmp_path: Path, monkeypat
     assert len(flags) == 300
 
 
-def _other_labels(folder: Path) -> object:
+def _other_places(folder: Path) -> object:
     with shards.open(folder) as store:
-        return store.index.table["label_mask"].take(list(range(299, -1, -1)))
+        return pa.array(store.index.column("uly") + 60)
 
 
 _READER = """
