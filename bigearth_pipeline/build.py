@@ -254,7 +254,8 @@ def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
         reasons = [f"{count:,} {reason}" for reason, count in sorted(selection.left_out.items())]
         if selection.bad:
             _write_quarantine(config.out, selection.bad)
-            reasons.append(f"{len(selection.bad):,} {BAD}")
+            first = min(selection.bad, key=lambda patch: (patch.key, patch.folder))
+            reasons.append(f"{len(selection.bad):,} × {BAD}, the first: {first.key}: {first.reason}")
         raise PipelineError(f"no patch is left to store: {', '.join(reasons) or 'the source is empty'}")
 
 

@@ -172,7 +172,7 @@ def differences(earlier: dict[str, Any], note: dict[str, Any]) -> list[str]:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = "none" if value is None else str(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 

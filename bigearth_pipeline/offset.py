@@ -45,12 +45,14 @@ def has_offset(baseline: int | None) -> bool:
 def subtract_offset(record: NDArray[np.uint16], baseline: int | None) -> None:
     """Take the offset of a baseline, if it has one, from all pixels of a record in place.
 
-    Missing pixels stay 0; values below the offset, which are reflectances below zero, become 0, as in the harmonised
-    collections of others.
+    Missing pixels stay 0. Values up to the offset, which are reflectances of zero or less, become 1 and not 0, so that
+    they do not pass for missing ones.
     """
     if has_offset(baseline):
-        np.maximum(record, NODATA + OFFSET, out=record)
+        valid = record != NODATA
+        np.maximum(record, OFFSET + 1, out=record)
         np.subtract(record, OFFSET, out=record)
+        np.multiply(record, valid, out=record)
 
 
 def refuse_mixture(baselines: Iterable[int | None]) -> None:

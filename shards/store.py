@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from shards.bands import RECORD_VALUES
 from shards.checks import Verify, verify_mode
 from shards.classes import decode_labels
-from shards.errors import ShardError
+from shards.errors import InvalidValue, ShardError
 from shards.fit import check_fit
 from shards.grouped import ROWS
 from shards.index import Index
@@ -275,10 +275,12 @@ class Store:
         self._pieces.keeping.open(handle)
 
     def _rows(self, indices: ArrayLike) -> NDArray[np.int64]:
-        rows = np.asarray(indices, np.int64)
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+        rows = np.asarray(indices)
+        if rows.size and rows.dtype.kind not in "iu":
+            raise InvalidValue(f"rows are of type {rows.dtype}, expected integers")
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")
-        return rows
+        return rows.astype(np.int64, copy=False)
 
 
 def _open_again(folder: Path, num_threads: int | None, mapped: bool, identity: bytes) -> Store:

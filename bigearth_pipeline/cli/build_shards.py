@@ -196,7 +196,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
 
     manifest = summary.manifest
     if summary.finished_before:
-        echo(f"{out} is finished already: nothing to do")
+        echo(f"{out} is finished already: nothing was done, and nothing checked (bep verify does that)")
     # Not the title of the table, which would break a long path into lines.
     echo(f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
     table = Table()

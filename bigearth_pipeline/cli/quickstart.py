@@ -43,6 +43,6 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
         # `invoke` adds the defaults of the options that are not given.
         ctx.invoke(command, **options)
     click.secho("\nThat was all of it. With the real dataset (BigEarthNet v2, unpacked) the same is:", bold=True)
-    click.echo("  bep build-shards BigEarthNet-S2 --out shards")
-    click.echo("  bep train shards --out runs/first --test")
+    click.echo("  bep build-shards BigEarthNet-S2 --out store")
+    click.echo("  bep train store --out runs/first --test")
     click.echo(f"To look around here: bep inspect {store}, bep verify {store} --against {data}, bep bench build {data}")

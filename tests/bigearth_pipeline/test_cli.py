@@ -150,7 +150,7 @@ def test_a_second_run_says_that_it_is_finished(
     before = contents(out)
     told = call("build-shards", scene_tree, *_options(out))
     assert told.returncode == 0
-    assert told.stdout.startswith(f"{out} is finished already: nothing to do\n")
+    assert told.stdout.startswith(f"{out} is finished already: nothing was done, and nothing checked")
     assert "patches/s" not in told.stdout
     as_json = json.loads(invoke("build-shards", scene_tree, *_options(out), "--json").stdout)
     assert (as_json["finished_before"], as_json["built"], as_json["patches_per_second"]) == (True, 0, None)

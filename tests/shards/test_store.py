@@ -193,3 +193,16 @@ def test_any_flipped_bit_in_the_index_is_found(store: Path, tmp_path: Path) -> N
             shards.open(damaged)
         faults.flip_bit(damaged / "index.parquet", offset)
     shards.open(damaged).close()
+
+
+@pytest.mark.parametrize("rows", [[0.5], [True], ["0"]])
+def test_rows_that_are_no_numbers_of_rows_are_refused(tar_store: Path, rows: object) -> None:
+    """A share, a mask or a text is cut to a row that nobody meant."""
+    with shards.open(tar_store) as store, pytest.raises(shards.InvalidValue, match="expected integers"):
+        store.read_into(rows, np.empty((1, shards.RECORD_VALUES), np.uint16))  # type: ignore[arg-type]
+
+
+def test_rows_beyond_any_are_out_of_range(tar_store: Path) -> None:
+    """A row of 2^63 wraps round to a negative one."""
+    with shards.open(tar_store) as store, pytest.raises(IndexError, match="9223372036854775808"):
+        store.read_into(np.array([2**63], np.uint64), np.empty((1, shards.RECORD_VALUES), np.uint16))

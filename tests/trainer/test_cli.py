@@ -146,7 +146,7 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     process.send_signal(sent)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == f"Interrupted: the state is saved; go on with: bep train --resume {run}"
+    assert err.splitlines()[-1] == f"Interrupted: the state is saved; resume with: bep train --resume {run}"
     assert "Traceback" not in err
     saved = Checkpoint.read(run / "checkpoints/last.pt")
     assert saved.epoch * 2 + saved.step >= 2

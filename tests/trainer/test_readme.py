@@ -17,7 +17,7 @@ EXAMPLES = [
 def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """A newcomer copies code that does not run."""
     assert len(EXAMPLES) == 2
-    (tmp_path / "shards").symlink_to(tiny)
+    (tmp_path / "store").symlink_to(tiny)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(EXAMPLES[number], f"{README} example {number}", "exec"), names)

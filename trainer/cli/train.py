@@ -188,9 +188,6 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
     from trainer.training import run_folder
 
     stopped = result.stopped_by
-    if stopped is not None:
-        why = "Interrupted" if stopped.name == "SIGNAL" else "The time is up"
-        click.echo(f"{why}: the state is saved; go on with: bep train --resume {printable(str(folder))}", err=True)
     if as_json:
         splits = {
             "validation": result.validation and result.validation.to_json(),
@@ -198,9 +195,13 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
         }
         finished = {"run": str(folder), "finished": stopped is None, "best_epoch": result.best_epoch}
         click.echo(json.dumps(finished | splits, ensure_ascii=False))
-        return
-    for name, metrics in (("validation", result.validation), ("test", result.test)):
-        if metrics is not None:
-            print_results(f"{name}, epoch {result.best_epoch}", metrics)
-    if result.best_epoch is not None:
-        echo(f"best checkpoint: {folder / run_folder.BEST}")
+    else:
+        for name, metrics in (("validation", result.validation), ("test", result.test)):
+            if metrics is not None:
+                print_results(f"{name}, epoch {result.best_epoch}", metrics)
+        if result.best_epoch is not None:
+            echo(f"best checkpoint: {folder / run_folder.BEST}")
+    if stopped is not None:
+        # Last, so that no table hides it.
+        why = "Interrupted" if stopped.name == "SIGNAL" else "The time is up"
+        click.echo(f"{why}: the state is saved; resume with: bep train --resume {printable(str(folder))}", err=True)
