@@ -113,8 +113,8 @@ def build(
     foreign = tuple(sorted(name for scan in scans for name in scan.foreign))
     folders, bad_names = unique_folders([patch for scan in scans for patch in scan.patches])
     bad_names += [Quarantined(*unreadable) for scan in scans for unreadable in scan.unreadable]
-    if tables.lists and tables.lists.split_of:
-        refuse_no_match(tables.lists, folders)
+    if tables.lists:
+        refuse_no_match(tables.lists, folders, sources[0].version)
     watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
     with claim(config.out, note, overwrite=config.overwrite, say=watcher.say) as finished:
@@ -206,7 +206,7 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
         chosen = read_split_lists(config.splits) if config.splits else None
         return _Tables(metadata, chosen, (*metadata_paths, *(chosen.paths if chosen else ())))
     folder = config.splits or find_split_lists(places)
-    lists = read_split_lists(folder) if folder else None
+    lists = read_split_lists(folder, found=config.splits is None) if folder else None
     if lists is None and config.rules.split_by is None:
         raise PipelineError(
             f"no split lists (train.csv, val.csv, test.csv) in or beside {_names(sources)}: "

@@ -94,7 +94,10 @@ def unique_folders(found: Sequence[tuple[str, str]]) -> tuple[dict[str, str], li
 
 
 def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules, lists: SplitLists | None = None) -> Selection:
-    """Select from a v2 tree by its tables; split lists, if there are any, replace the split column of the tables."""
+    """Select from a v2 tree by its tables.
+
+    Split lists, if there are any, replace the split column of the tables; exclusion lists add to its flags.
+    """
     selection = Selection()
     splits = lists.split_of if lists else None
     for key, folder in folders.items():
@@ -124,8 +127,8 @@ def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules, lists: 
             int(metadata.label_masks[row]),
             metadata.countries[row],
             date,
-            _flag(lists.snow if lists else None, key, bool(metadata.snow[row]) if metadata.snow_known[row] else None),
-            _flag(
+            _either(lists.snow if lists else None, key, bool(metadata.snow[row]) if metadata.snow_known[row] else None),
+            _either(
                 lists.cloud if lists else None, key, bool(metadata.cloud[row]) if metadata.cloud_known[row] else None
             ),
             baseline_of_key(key),
@@ -173,6 +176,11 @@ def select_v1(
 def _flag(listed: frozenset[str] | None, key: str, otherwise: bool | None) -> bool | None:
     """Return a flag as a list tells it; where there is no list, as something else does."""
     return otherwise if listed is None else key in listed
+
+
+def _either(listed: frozenset[str] | None, key: str, table: bool | None) -> bool | None:
+    """Return a flag that a table or a list sets; a list clears none of a table."""
+    return table or _flag(listed, key, table)
 
 
 def _split(known: str | None, key: str, rules: Rules) -> str:

@@ -96,15 +96,20 @@ class Source:
 
     def _is_patch(self, name: str, folder: str, fault: str, found: Found) -> bool:
         """Add a folder to those found if it is a patch; return whether it is."""
-        named = (_V1_KEY if self.version == "v1" else _V2_KEY).fullmatch(name)
+        named = is_named_as(self.version, name)
         if fault:
             if named:
                 found.unreadable.append((name, folder, f"{folder} cannot be read: {fault}"))
-            return named is not None
+            return named
         if named or (not name.startswith(".") and _patch_version(name, folder) is not None):
             found.patches.append((name, folder))
             return True
         return False
+
+
+def is_named_as(version: Version, name: str) -> bool:
+    """Return whether a name has the form of BigEarthNet's patch names of a version."""
+    return (_V1_KEY if version == "v1" else _V2_KEY).fullmatch(name) is not None
 
 
 def find_source(path: Path) -> Source:

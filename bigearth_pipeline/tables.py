@@ -1,7 +1,9 @@
 """The tables that come with BigEarthNet: v2's Parquet metadata, v1's split and exclusion lists."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.sources import Version, is_named_as
 from bigearth_pipeline.table_columns import FLAG, TEXT, TEXTS, read_columns
 from shards.arrow import numpy_values, text_array
 from shards.classes import CLASSES
@@ -24,6 +27,8 @@ SNOW_STEM: Final = "patches_with_seasonal_snow"
 CLOUD_STEM: Final = "patches_with_cloud_and_shadow"
 
 _SUFFIXES: Final = (".csv", ".csv.bz2", ".csv.gz")
+_LISTS: Final = SPLIT_NAMES | {SNOW_STEM: SNOW_STEM, CLOUD_STEM: CLOUD_STEM}  # What a list holds, by its stem.
+_LIST_NAME: Final = re.compile(rf"({'|'.join(_LISTS)})(\..*)?", re.IGNORECASE | re.DOTALL)
 _COLUMNS: Final[Mapping[str, pa.DataType]] = {
     "patch_id": TEXT,
     "labels": TEXTS,
@@ -138,81 +143,141 @@ class SplitLists:
         split_of: split by patch name.
         snow: names of patches with seasonal snow; None where there is no list of them.
         cloud: names of patches with clouds or their shadows; None likewise.
-        paths: files that were read.
+        read: the files that were read, and the names in each.
     """
 
     split_of: dict[str, str]
     snow: frozenset[str] | None
     cloud: frozenset[str] | None
-    paths: tuple[Path, ...]
+    read: tuple[tuple[Path, Collection[str]], ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were read."""
+        return tuple(path for path, _ in self.read)
 
 
 def find_split_lists(places: Iterable[Path]) -> Path | None:
     """Return the first of the places that holds a split list."""
-    for place in places:
-        if any(_list_file(place, stem) for stem in SPLIT_NAMES):
+    for place in dict.fromkeys(places):
+        if _list_files(place).keys() & SPLIT_NAMES.values():
             return place
     return None
 
 
-def read_split_lists(folder: Path) -> SplitLists:
+def read_split_lists(folder: Path, *, found: bool = False) -> SplitLists:
     """Read train, val and test lists, and the exclusion lists if there are any, from a folder.
 
-    The lists are `<stem>.csv`, `.csv.bz2` or `.csv.gz`, in any form that `shards.name_list` reads.
+    The lists are `<stem>.csv`, `.csv.bz2` or `.csv.gz` (in any case), in any form that `shards.name_list` reads.
+
+    Args:
+        folder: where they are.
+        found: nobody named the folder, so that files with the stem of a list and another ending are none of ours.
 
     Raises:
-        PipelineError: there is no split list, one is unreadable, or a patch is in two splits.
+        PipelineError: there is no split list, one is unreadable, has an unknown ending or is there twice, or a patch is
+            in two splits.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise PipelineError(f"splits folder {folder} {what}, expected one with train.csv, val.csv and test.csv")
     split_of: dict[str, str] = {}
-    paths = []
-    for stem, split in SPLIT_NAMES.items():
-        path = _list_file(folder, stem)
+    read = []
+    files = _list_files(folder, refuse_others=not found)
+    for split in dict.fromkeys(SPLIT_NAMES.values()):
+        path = _single(files.get(split))
         if path is None:
             continue
-        paths.append(path)
-        for name in _read_list(path):
+        names = _read_list(path)
+        read.append((path, names))
+        for name in names:
             if split_of.setdefault(name, split) != split:
                 raise PipelineError(f"split list {path} has patch {name}, which is also in split {split_of[name]}")
-    if not paths:
+    if not read:
         raise PipelineError(f"splits folder {folder} holds none of train.csv, val.csv, test.csv (plain, .bz2 or .gz)")
-    return read_exclusions([folder], SplitLists(split_of, None, None, tuple(paths)))
+    return read_exclusions([folder], SplitLists(split_of, None, None, tuple(read)))
 
 
 def read_exclusions(places: Sequence[Path], lists: SplitLists | None) -> SplitLists:
     """Return lists with the exclusion lists added that they lack, each from the first of the places that has it.
 
     Raises:
-        PipelineError: one is unreadable.
+        PipelineError: one is unreadable, or is there twice.
     """
     lists = lists or SplitLists({}, None, None, ())
     found: list[frozenset[str] | None] = []
-    paths = list(lists.paths)
+    read = list(lists.read)
+    files = [_list_files(place) for place in dict.fromkeys(places)]
     for names, stem in ((lists.snow, SNOW_STEM), (lists.cloud, CLOUD_STEM)):
-        path = next((path for place in places if (path := _list_file(place, stem))), None)
+        path = _single(next((those[stem] for those in files if stem in those), None))
         if names is None and path is not None:
-            paths.append(path)
             # Unlike a split, a class of flags may well have no patch.
             names = frozenset(_read_list(path, may_be_empty=True))
+            read.append((path, names))
         found.append(names)
-    return SplitLists(lists.split_of, found[0], found[1], tuple(paths))
+    return SplitLists(lists.split_of, found[0], found[1], tuple(read))
 
 
-def refuse_no_match(lists: SplitLists, folders: Mapping[str, str]) -> None:
-    """Refuse split lists that name no patch of the source.
+def refuse_no_match(lists: SplitLists, folders: Mapping[str, str], version: Version) -> None:
+    """Refuse lists that name no patch of the source.
+
+    The split lists together name one. A single list may name none where it has names as those of the source, because a
+    few patches need not be in each of the official lists. An exclusion list for v2 names one, or nothing: the tables of
+    v2 know the flags of all official patches, so that such a list is one of the user's own.
+
+    Args:
+        lists: the lists.
+        folders: folders of the source by patch name.
+        version: of the source.
 
     Raises:
-        PipelineError: that is so; the message shows names of both sides.
+        PipelineError: a list names none; the message shows names of both sides.
     """
-    if folders and not any(name in folders for name in lists.split_of):
+    if not folders:
+        return
+    for path, names in lists.read:
+        if not names or any(name in folders for name in names):
+            continue
+        own = version == "v2" and (names is lists.snow or names is lists.cloud)
+        if own or not any(is_named_as(version, name) for name in names):
+            raise PipelineError(f"list {path}: {no_match(names, folders, 'the source')}")
+    if lists.split_of and not any(name in folders for name in lists.split_of):
         where = ", ".join(str(path) for path in lists.paths[:3])
         raise PipelineError(f"split lists {where}: {no_match(lists.split_of, folders, 'the source')}")
 
 
-def _list_file(folder: Path, stem: str) -> Path | None:
-    return next((path for suffix in _SUFFIXES if (path := folder / f"{stem}{suffix}").exists()), None)
+def _list_files(folder: Path, *, refuse_others: bool = False) -> dict[str, list[Path]]:
+    """Return the files of lists in a folder, by what they hold: a split, or the stem of an exclusion list.
+
+    Raises:
+        PipelineError: others are refused, and a file is named as a list up to its ending.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except PermissionError:  # A folder above the source may be one that only lets through.
+        names = [name for stem in _LISTS for suffix in _SUFFIXES if (folder / (name := stem + suffix)).exists()]
+    files: dict[str, list[Path]] = {}
+    for name in names:
+        match = _LIST_NAME.fullmatch(name)
+        if match is None:
+            continue
+        path = folder / name
+        if (match[2] or "").lower() in _SUFFIXES:
+            files.setdefault(_LISTS[match[1].lower()], []).append(path)
+        elif refuse_others and not path.is_dir():
+            raise PipelineError(f"list {path} is not read, for its ending: expected {', '.join(_SUFFIXES)}; rename it")
+    return files
+
+
+def _single(paths: Sequence[Path] | None) -> Path | None:
+    """Return the file of a list.
+
+    Raises:
+        PipelineError: there are two.
+    """
+    if paths is not None and len(paths) > 1:
+        raise PipelineError(f"{paths[0]} and {paths[1]} are the same list in two forms, expected one of them")
+    return paths[0] if paths else None
 
 
 def _read_list(path: Path, *, may_be_empty: bool = False) -> list[str]:

@@ -6,6 +6,7 @@ Plain text, bzip2 and gzip are told apart by content and suffix.
 """
 
 import bz2
+import codecs
 import csv
 import gzip
 import re
@@ -29,6 +30,7 @@ SHOWN: Final = 3  # Names of a list in messages.
 
 _DELIMITERS: Final = ",;\t|"
 _PROBED: Final = 64  # Lines in which the separator is looked for.
+_COMMENT: Final = re.compile(rf"\s#(?![{_DELIMITERS}])")  # `Row #,patch_id` is a heading.
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _CONTROLS: Final = bytes({*range(32), 127} - {*b"\t\n\v\f\r"})
 _AROUND: Final = " \t\v\f\r\n\xa0'\""  # Around a name.
@@ -44,8 +46,8 @@ class BadNameList(BepError):
 def read_names(path: Path, *, may_be_empty: bool = False) -> list[str]:
     """Return the patch names in a list, each once, in order.
 
-    Blank lines, lines that begin with `#`, headings and an index column are passed over; a folder before a name and a
-    `/` after it are cut off.
+    Blank lines, comments (from a `#` at the start of a line or after a space, to its end), headings and an index
+    column are passed over; a folder before a name and a `/` after it are cut off.
 
     Args:
         path: the list.
@@ -62,6 +64,8 @@ def read_names(path: Path, *, may_be_empty: bool = False) -> list[str]:
             with TextIOWrapper(bounded, "utf-8-sig") as text:
                 names = list(dict.fromkeys(_names(_content_lines(text))))
     except UnicodeDecodeError as err:
+        if err.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise BadNameList("cannot be read: it is UTF-16, expected text in UTF-8") from err
         raise BadNameList(f"cannot be read: {err}; expected text in UTF-8") from err
     except (OSError, EOFError, zlib.error, csv.Error) as err:
         raise BadNameList(f"cannot be read: {getattr(err, 'strerror', None) or err}") from err
@@ -142,12 +146,21 @@ def _content_lines(text: TextIO) -> Iterator[str]:
                 raise BadNameList(f"has a quote that is not closed before line {number + 1:,}")
         elif not (bare := line.lstrip()) or bare[0] == "#":
             continue
-        row += line
+        row = _without_comment(row + line)
         if '"' not in row or row.count('"') % 2 == 0:
             yield row.rstrip("\n")
             row = ""
     if row:
         raise BadNameList("has a quote that is not closed, expected a patch name a line")
+
+
+def _without_comment(row: str) -> str:
+    """Return a row without a comment at its end; a `#` in quotes begins none."""
+    if "#" in row:
+        for match in _COMMENT.finditer(row):
+            if row.count('"', 0, match.start()) % 2 == 0:
+                return row[: match.start()]
+    return row
 
 
 def _names(lines: Iterator[str]) -> Iterator[str]:

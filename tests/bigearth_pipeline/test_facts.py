@@ -21,7 +21,7 @@ from bigearth_pipeline.annotations import baseline_of_key, read_v1_annotation, u
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.offset import count_missing, has_offset, subtract_offset
-from bigearth_pipeline.select import NO_SPLIT, Rules, select_v1
+from bigearth_pipeline.select import NO_SPLIT, SNOW, Rules, select_v1
 from bigearth_pipeline.sources import find_source
 from bigearth_pipeline.tables import read_exclusions, read_split_lists
 from bigearth_pipeline.v1_flags import v1_flags
@@ -77,6 +77,21 @@ def test_lists_replace_the_splits_of_v2_tables(tmp_path: Path, scheduler: str) -
     assert {name: split.count for name, split in summary.manifest.splits.items()} == {
         "train": 2, "validation": 3, "test": 1,
     }  # fmt: skip
+
+
+def test_exclusion_lists_of_v1_do_not_clear_flags_of_v2(tmp_path: Path, scheduler: str) -> None:
+    """Lists of v1 in a folder for a v2 source let every patch with snow enter."""
+    keys = write_tree(tmp_path / "tree", ["N9999"] * 3)
+    write_table(tmp_path / "tree" / "metadata.parquet", keys, contains_seasonal_snow=[True, False, False])
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "train.csv").write_text("\n".join(keys))
+    (lists / "patches_with_seasonal_snow.csv").write_text("S2A_MSIL2A_20170613T101031_0_0\n")
+    with pytest.raises(PipelineError, match=r"patches_with_seasonal_snow\.csv: none of its 1 names is in the source"):
+        build_store(tmp_path / "s", tmp_path / "tree", scheduler=scheduler, splits=lists)
+    (lists / "patches_with_seasonal_snow.csv").write_text(f"{keys[1]}\n")
+    summary = build_store(tmp_path / "s", tmp_path / "tree", scheduler=scheduler, splits=lists)
+    assert summary.manifest.left_out == {SNOW: 2}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,8 +25,16 @@ from bigearth_pipeline.select import (
     select_v2,
     unique_folders,
 )
-from bigearth_pipeline.sources import find_source, is_safe_key
-from bigearth_pipeline.tables import SplitLists, read_metadata, read_split_lists
+from bigearth_pipeline.sources import Version, find_source, is_safe_key
+from bigearth_pipeline.tables import (
+    CLOUD_STEM,
+    SNOW_STEM,
+    SplitLists,
+    find_split_lists,
+    read_metadata,
+    read_split_lists,
+    refuse_no_match,
+)
 from shards.classes import decode_labels, encode_labels
 from tests.scene import write_table
 
@@ -124,6 +134,130 @@ def test_lists_in_every_packing(tmp_path: Path) -> None:
         read_split_lists(tmp_path)
     with pytest.raises(PipelineError, match=r"holds none of train\.csv"):
         read_split_lists(tmp_path / "..")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("train.csv", "train.csv.bz2"),
+        ("test.csv.gz", "test.CSV"),
+        ("val.csv", "validation.csv"),
+        ("patches_with_seasonal_snow.csv", "patches_with_seasonal_snow.csv.gz"),
+        ("patches_with_cloud_and_shadow.csv", "patches_with_cloud_and_shadow.CSV"),
+    ],
+)
+def test_two_forms_of_one_list_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    """Of two forms of one list, one is read without a word, or both are mixed."""
+    (tmp_path / "train.csv").write_text("a\n")
+    for name in (one, other):
+        (tmp_path / name).write_text(f"{name[0]}\n")
+    with pytest.raises(PipelineError) as caught:
+        read_split_lists(tmp_path)
+    assert {str(tmp_path / one), str(tmp_path / other)} <= set(str(caught.value).replace(",", "").split())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["val.txt", "VAL.parquet", "validation", "test.csv.xz", f"{SNOW_STEM}.txt"])
+def test_lists_of_unknown_endings_are_refused(tmp_path: Path, name: str) -> None:
+    """A list is left unread without a word, for its ending."""
+    (tmp_path / "train.csv").write_text("a\n")
+    (tmp_path / "test").mkdir()
+    for other in ("README.txt", "training.txt", "test-notes.txt"):
+        (tmp_path / other).touch()
+    assert read_split_lists(tmp_path).split_of == {"a": "train"}
+    (tmp_path / name).write_text("b\n")
+    with pytest.raises(PipelineError, match=rf"{re.escape(name)} .*expected .*\.csv"):
+        read_split_lists(tmp_path)
+    # Nobody named a folder that was found beside a source, and all kinds of files may be there.
+    assert read_split_lists(tmp_path, found=True).split_of == {"a": "train"}
+
+
+def test_endings_in_capitals_are_read(tmp_path: Path) -> None:
+    """A list from another system is ignored for capitals in its name."""
+    (tmp_path / "Train.CSV").write_text("a\n")
+    (tmp_path / "val.csv.GZ").write_bytes(gzip.compress(b"b\n"))
+    (tmp_path / "TEST.CSV.BZ2").write_bytes(bz2.compress(b"c\n"))
+    (tmp_path / f"{SNOW_STEM}.CSV").write_text("a\n")
+    assert find_split_lists([tmp_path]) == tmp_path
+    lists = read_split_lists(tmp_path)
+    assert lists.split_of == {"a": "train", "b": "validation", "c": "test"}
+    assert lists.snow == {"a"}
+
+
+def test_lists_in_a_folder_that_cannot_be_listed_are_found(tmp_path: Path) -> None:
+    """A parent folder without the right to list it ends a build."""
+    if os.geteuid() == 0:
+        pytest.skip("root may list every folder")
+    (tmp_path / "train.csv").write_text("a\n")
+    tmp_path.chmod(0o311)
+    try:
+        assert find_split_lists([tmp_path]) == tmp_path
+        assert read_split_lists(tmp_path).split_of == {"a": "train"}
+    finally:
+        tmp_path.chmod(0o755)
+
+
+V1_NAMES = [f"S2A_MSIL2A_20170613T101031_0_{i}" for i in range(4)]
+V2_NAMES = [f"S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_0_{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize(("version", "own", "foreign"), [("v1", V1_NAMES, V2_NAMES), ("v2", V2_NAMES, V1_NAMES)])
+@pytest.mark.parametrize("stem", ["val", "test", SNOW_STEM, CLOUD_STEM])
+def test_each_list_is_of_the_version_of_the_source(
+    tmp_path: Path, version: Version, own: list[str], foreign: list[str], stem: str
+) -> None:
+    """One list of the other version has no effect, because another list matches."""
+    folders = {own[0]: f"/{own[0]}"}
+    (tmp_path / "train.csv").write_text(f"{own[0]}\n")
+    path = tmp_path / f"{stem}.csv"
+    path.write_text("\n".join(foreign))
+    with pytest.raises(PipelineError) as caught:
+        refuse_no_match(read_split_lists(tmp_path), folders, version)
+    for fact in (f"{path}: none of its 4 names is in the source", foreign[0], own[0]):
+        assert fact in str(caught.value)
+    path.write_text("\n".join([*foreign, own[1]]))
+    lists = read_split_lists(tmp_path)
+    if version == "v2" and "patches" in stem:
+        # Its table knows the flags already, so that a list without any effect is a mistake.
+        with pytest.raises(PipelineError, match="none of its 5 names"):
+            refuse_no_match(lists, folders, version)
+    else:
+        # A source of few patches has none of a whole list.
+        refuse_no_match(lists, folders, version)
+    if "patches" in stem:
+        path.write_text("")
+        refuse_no_match(read_split_lists(tmp_path), folders, version)
+
+
+def test_official_v1_lists_are_taken_for_each_of_few_patches(v1_tree: Path, v1_splits: Path) -> None:
+    """A small source is refused, because none of its patches is in one of the lists."""
+    lists = read_split_lists(v1_splits)
+    # Patches with snow or clouds are in no split.
+    usable = {key: folder for key, folder in find_source(v1_tree).folders() if key in lists.split_of}
+    assert len(usable) >= 3
+    for key, folder in usable.items():
+        refuse_no_match(lists, {key: folder}, "v1")
+
+
+@pytest.mark.parametrize("listed", [None, frozenset(), frozenset({"0_2"}), frozenset({"0_0", "0_7"})])
+def test_lists_add_flags_to_those_of_v2_tables(tmp_path: Path, listed: frozenset[str] | None) -> None:
+    """A list turns the flag of a table off, and a patch with snow or clouds enters training."""
+    keys = [f"S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_0_{i}" for i in range(8)]
+    path = tmp_path / "metadata.parquet"
+    told = [False, False, True, None, False, True, None, False]
+    write_table(path, keys, contains_seasonal_snow=told, contains_cloud_or_shadow=told[::-1])
+    names = None if listed is None else frozenset(key for key in keys if key[-3:] in listed)
+    lists = SplitLists(dict.fromkeys(keys, "train"), names, names, ())
+    folders = {key: f"/{key}" for key in keys}
+    entries = select_v2(folders, read_metadata([path]), Rules(include_snow_cloud=True), lists).entries
+    assert [entry.key for entry in entries] == keys
+    for flags, table in (
+        ([entry.seasonal_snow for entry in entries], told),
+        ([entry.cloud_or_shadow for entry in entries], told[::-1]),
+    ):
+        assert flags == [
+            flag if names is None else bool(flag) or key in names for flag, key in zip(table, keys, strict=True)
+        ]
 
 
 def test_damaged_tables_are_one_clear_error(tmp_path: Path) -> None:

@@ -93,7 +93,10 @@ def test_one_set_of_names_in_every_dialect(
     [
         (b"a_1\0\nb_2\n", "it holds the byte 0x00"),
         (b"a_1\n\x1b[2J\n", "it holds the byte 0x1b"),
-        (b"\xff\xfea\0", "'utf-8' codec"),
+        (b"\xff\xfea\0", "it is UTF-16, expected text in UTF-8"),
+        (b"\xfe\xff\0a", "it is UTF-16, expected text in UTF-8"),
+        (gzip.compress("\ufeffa_1\n".encode("utf-16-le")), "it is UTF-16, expected text in UTF-8"),
+        (b"a_1\n\xe9\n", "'utf-8' codec"),
         (b'"a_1\nb_2\n', "a quote that is not closed"),
         (b'"a_1\nb_2"\n', "a quote that is not closed"),
         (b"x,patch_id\n1,a_1\nb_2\n", "has the row 'b_2', expected a patch name in column 2"),
@@ -150,3 +153,21 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
             read_names(path)
     with pytest.raises(PipelineError, match="named pipe"):
         read_split_lists(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a_1  # clouds\nb_2\t# see a_1, b_2\n",
+        'a_1 #first\nb_2 # an open " quote\n',
+        'patch_id # of v2\n"a_1" # x; y; z\nb_2\n',
+        "patch_id,split # both; of; v2\na_1,train # x\nb_2,test\n",
+        "Row #,patch_id\n1,a_1\n2,b_2\n",
+        'note,patch_id\n"see # 5",a_1\n"two\n # lines",b_2\n',
+    ],
+)
+def test_comments_after_names_are_no_part_of_them(tmp_path: Path, text: str) -> None:
+    """A name with a comment behind it is another name, or a `#` in a column cuts the names off."""
+    path = tmp_path / "train.csv"
+    path.write_text(text)
+    assert read_names(path) == ["a_1", "b_2"]
