@@ -25,7 +25,7 @@ def from_json(name: str, value: object, hint: Any) -> Any:
 def _augmentation(name: str, values: Mapping[str, Any]) -> Augmentation:
     """Return the augmentation that JSON values describe; what they lack is as it is by default."""
     hints = get_type_hints(Augmentation)
-    if unknown := [part for part in values if part not in hints]:
+    if unknown := [str(part) for part in values if part not in hints]:
         raise InvalidValue(f"{name} has {', '.join(unknown)}, expected only {', '.join(hints)}")
     parts: dict[str, Any] = {part: tuple(value) if isinstance(value, list) else value for part, value in values.items()}
     try:

@@ -152,6 +152,7 @@ def test_a_description_that_is_cut_is_refused(folder_of_run: Path) -> None:
         ("crop_scale", [0.6], "crop_scale is (0.6,), expected 2 numbers"),
         ("crop_scale", ["a", 1], "crop_scale is ('a', 1), expected 2 numbers"),
         ("erase_area", 0.1, "erase_area is 0.1, expected 2 numbers"),
+        ("3", 1, "augmentation has 3, expected only turn, crop"),
         ("tilt", 1, "augmentation has tilt, expected only turn, crop"),
     ],
     ids=itertools.count(),
