@@ -60,7 +60,11 @@ TRAIN = {
     "epochs": Option(shown_by=f"{LOOP}::test_metrics_have_a_line_an_epoch"),
     "max_steps": Option(shown_by=f"{LOOP}::test_max_steps_ends_the_run"),
     "max_minutes": Option(shown_by=f"{LOOP}::test_max_minutes_stops_the_run"),
-    "patience": Option(shown_by=f"{LOOP}::test_early_stopping"),
+    "patience": Option(
+        value="3",
+        shown_by=f"{LOOP}::test_early_stopping",
+        refused=(({"--epochs": "1"}, "--epochs 1"), ({"--epochs": "3"}, "--epochs 3")),
+    ),
     "seed": Option(value="1"),
     "test": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
     "save_minutes": Option(shown_by="trainer/training/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),

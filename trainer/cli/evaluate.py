@@ -65,19 +65,29 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
     rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
     """
     with reported():
-        from trainer.cli.results import print_results
         from trainer.cli.terminal import Console, echo
         from trainer.training.display import open_progress
+        from trainer.training.results import NotWritten
 
-        with open_progress(Console(stderr=True)) as progress:
-            found, path = _evaluate(run, options, progress)
+        try:
+            with open_progress(Console(stderr=True)) as progress:
+                found, path = _evaluate(run, options, progress)
+        except NotWritten as err:
+            _print(err.evaluation, as_json=as_json)
+            raise
+        _print(found, as_json=as_json)
+        if path is not None and not as_json:
+            echo(f"written to {path}")
+
+
+def _print(found: "Evaluation", *, as_json: bool) -> None:
+    from trainer.cli.results import print_results
+
     if as_json:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
     epoch = "" if found.epoch is None else f", epoch {found.epoch}"
-    print_results(f"{options['split']}{epoch}", found.metrics)
-    if path is not None:
-        echo(f"written to {path}")
+    print_results(f"{found.about['split']}{epoch}", found.metrics)
 
 
 def _evaluate(run: Path | None, options: dict[str, Any], progress: "Progress") -> "tuple[Evaluation, Path | None]":

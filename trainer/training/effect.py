@@ -1,7 +1,7 @@
 """Options that a run would ignore, or could not honour: refused by name, if somebody gave them.
 
 What a recipe or a default says is no wish of anybody, so it may be without effect. A limit that a run does not reach
-(`max_steps`, `max_minutes`, `patience`, `save_steps`) and a value that stands for none of a thing (`mixup=0`,
+(`max_steps`, `max_minutes`, `save_steps`) and a value that stands for none of a thing (`mixup=0`,
 `fraction=1`) are honoured as they are.
 """
 
@@ -55,7 +55,9 @@ def check(config: TrainConfig, given: Collection[str]) -> None:
 
 def flag(name: str) -> str:
     """Return an option as it is written on the command line."""
-    return "--" + {"augmentation": "augment"}.get(name, name).replace("_", "-")
+    if name == "data":
+        return "DIR"
+    return "--" + {"augmentation": "augment", "mapped": "no-map"}.get(name, name).replace("_", "-")
 
 
 def _ignored(config: TrainConfig) -> Iterator[tuple[str, str]]:
@@ -77,6 +79,8 @@ def _ignored(config: TrainConfig) -> Iterator[tuple[str, str]]:
         reason = f"the rate falls after --step-epochs {config.step_epochs}, and the run has --epochs {config.epochs}"
         for name in ("step_epochs", "schedule", "step_gamma"):
             yield name, reason
+    if config.patience is not None and config.patience >= config.epochs:
+        yield "patience", f"the run ends after --epochs {config.epochs} in any case"
     if not config.positive_weights:
         yield "max_positive_weight", "it goes with --positive-weights"
     if config.model in PLANS and augmentation.crop != "resized":

@@ -61,8 +61,10 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
 
     Raises:
         ShardError: the shards are damaged, or are none.
-        TrainError: there is no run, or no checkpoint; its checkpoint does not fit the shards; nothing is selected.
-        OSError: a file cannot be read or written.
+        TrainError: there is no run, or no checkpoint; its shards are not where it says; its checkpoint does not fit
+            the shards; nothing is selected.
+        NotWritten: the results, which it brings along, cannot be written.
+        OSError: a file cannot be read.
     """
     written = TrainConfig.read(config.run)
     path = config.run / run_folder.BEST
@@ -74,6 +76,9 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         trained = TrainConfig.from_json(best.config)
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
+    if config.data is None:
+        remedy = f"give the new folder by --shards: bep evaluate {config.run} --shards DIR"
+        run_folder.check_shards(written.data, config.run, remedy)
     batch_size = config.batch_size or trained.batch_size
     with (
         out_of_memory_reported(batch_size),

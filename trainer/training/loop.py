@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.errors import BepError, InUse, InvalidValue
-from shards.manifest import MANIFEST
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.training import chosen, effect, run_folder
 from trainer.training.checkpoint import Checkpoint
@@ -42,7 +41,18 @@ RESUMABLE: Final = frozenset(
 `loader` is among them for machines that lack what has prepared the batches so far: unless it is given anew, a run goes
 on with the same one. They agree to the last bit of a float or two, but not further.
 """
-_DESCRIBED: Final = ("model", "order", "precision", "source_version", "patches", "bands", "classes", "normalisation")
+_DESCRIBED: Final = (
+    "model",
+    "parameters",
+    "order",
+    "precision",
+    "manifest_sha256",
+    "source_version",
+    "patches",
+    "bands",
+    "classes",
+    "normalisation",
+)
 """What `config.json` says beside the options that a run depends on."""
 
 
@@ -103,8 +113,8 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         OSError: a file cannot be read or written.
     """
     if not changes.keys() <= RESUMABLE:
-        names = ", ".join(sorted(changes.keys() - RESUMABLE))
-        raise InvalidValue(f"{names} cannot change when a run is resumed; these can: {', '.join(sorted(RESUMABLE))}")
+        wrong, right = (", ".join(map(effect.flag, sorted(names))) for names in (changes.keys() - RESUMABLE, RESUMABLE))
+        raise InvalidValue(f"{wrong} cannot change when a run is resumed; these can: {right}")
     path = folder / run_folder.LAST
     progress = progress or Silent()
     written = TrainConfig.read(folder)
@@ -120,7 +130,9 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         last = Checkpoint.read(path)
         _check_unchanged(written, last, folder)
         config = replace(written, out=folder, **changes)
-        _check_there(config, folder, "data" in changes)
+        if "data" not in changes:
+            remedy = f"give the new folder as DIR: bep train DIR --resume {folder}"
+            run_folder.check_shards(config.data, folder, remedy)
         with (
             out_of_memory_reported(config.batch_size, config.accumulate),
             open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,
@@ -188,19 +200,6 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path) -> No
         )
 
 
-def _check_there(config: TrainConfig, folder: Path, is_given: bool) -> None:
-    """Check that the store of a run is where its configuration says.
-
-    Raises:
-        TrainError: it is not.
-    """
-    if not is_given and not (config.data / MANIFEST).exists():
-        raise TrainError(
-            f"{config.data} holds no {MANIFEST}; {folder / run_folder.CONFIG} names it as the folder of the shards: if "
-            f"they were moved, give the new folder as DIR: bep train DIR --resume {folder}"
-        )
-
-
 def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
     last.check_version(path, session.store.manifest, allow_mixed=False)
     last.check_bands(path, session.model.spec.bands)
@@ -228,7 +227,12 @@ def _check_files(session: Session, folder: Path) -> None:
     """
     path = folder / run_folder.CONFIG
     found, expected = run_folder.read_json(path), json.loads(json.dumps(session.describe()))
-    edited = [name for name in _DESCRIBED if name in found and found[name] != expected[name]]
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise TrainError(
+            f"{path} was edited: it lacks {', '.join(missing)}; bring the file back from a copy, or begin a new run"
+        )
+    edited = [name for name in _DESCRIBED if found[name] != expected[name]]
     if edited:
         raise TrainError(
             f"{path} was edited: {', '.join(edited)} is not what the run was trained with; bring the file back from a "

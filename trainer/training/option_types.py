@@ -1,9 +1,10 @@
 """Types of the options of a run, which files and callers may get wrong: checked by their annotations."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from shards.errors import InvalidValue
 from trainer.data.augment import Augmentation
@@ -17,12 +18,22 @@ def from_json(name: str, value: object, hint: Any) -> Any:
     if name == "bands" and isinstance(value, list):
         return tuple(value)
     if hint is Augmentation and isinstance(value, Mapping):
-        try:
-            drawn: dict[str, Any] = {str(k): tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-            return Augmentation(**drawn)
-        except (TypeError, ValueError) as err:
-            raise InvalidValue(f"{name}: {err}") from err
+        return _augmentation(name, value)
     return value
+
+
+def _augmentation(name: str, values: Mapping[str, Any]) -> Augmentation:
+    """Return the augmentation that JSON values describe; what they lack is as it is by default."""
+    hints = get_type_hints(Augmentation)
+    if unknown := [str(part) for part in values if part not in hints]:
+        raise InvalidValue(f"{name} has {', '.join(unknown)}, expected only {', '.join(hints)}")
+    parts: dict[str, Any] = {part: tuple(value) if isinstance(value, list) else value for part, value in values.items()}
+    try:
+        for part, value in parts.items():
+            check_type(part, value, hints[part])
+        return Augmentation(**parts)
+    except InvalidValue as err:
+        raise InvalidValue(f"{name}: {err}") from err
 
 
 def check_type(name: str, value: object, hint: Any) -> None:
@@ -42,9 +53,17 @@ def _is(value: object, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return any(value == allowed and type(value) is type(allowed) for allowed in get_args(kind))
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+        if not isinstance(value, tuple):
+            return False
+        parts = get_args(kind)
+        if parts[-1] is ...:
+            return all(_is(part, parts[0]) for part in value)
+        return len(value) == len(parts) and all(map(_is, value, parts))
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int) and not isinstance(value, bool):
+            # Larger ones have no float.
+            return abs(value) <= sys.float_info.max
+        return isinstance(value, float)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind)
@@ -54,7 +73,7 @@ def _spelled(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(str(allowed) for allowed in get_args(kind))
     if get_origin(kind) is tuple:
-        return "names"
+        return "names" if str in get_args(kind) else f"{len(get_args(kind))} numbers"
     plain = {float: "a number", int: "an integer", bool: "true or false", str: "text", Path: "a path"}
     return "nothing" if kind is NoneType else plain.get(kind, kind.__name__)
 

@@ -30,6 +30,19 @@ from trainer.training import run_folder
 _RESULT_BYTES = 1 << 24
 
 
+class NotWritten(TrainError):
+    """Results were computed, and cannot be written to their file.
+
+    Attributes:
+        evaluation: the results.
+    """
+
+    def __init__(self, message: str, evaluation: "Evaluation") -> None:
+        """Keep the results, which would be lost."""
+        super().__init__(f"{message}; the results are in no file")
+        self.evaluation = evaluation
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """Patches that a result is about.
@@ -135,12 +148,15 @@ def write(folder: Path, evaluation: Evaluation, *, own: bool) -> Path:
         folder: of the run.
         evaluation: the results.
         own: whether these are the patches that the run had of the split.
+
+    Raises:
+        NotWritten: the file cannot be written.
     """
     split, digest = evaluation.about["split"], evaluation.about["rows_sha256"]
     path = folder / run_folder.split_metrics(split)
     if not own or not _may_replace(path, digest):
         path = folder / run_folder.split_metrics(split, digest[:12])
-    run_folder.write_json(path, evaluation.to_json())
+    _write(path, evaluation)
     return path
 
 
@@ -148,11 +164,13 @@ def write_new(path: Path, evaluation: Evaluation) -> None:
     """Write results to a file that does not exist yet.
 
     Raises:
-        TrainError: it exists.
-        OSError: it cannot be written.
+        NotWritten: it exists, or cannot be written.
     """
-    check_new(path)
-    run_folder.write_json(path, evaluation.to_json())
+    try:
+        check_new(path)
+    except TrainError as err:
+        raise NotWritten(str(err), evaluation) from err
+    _write(path, evaluation)
 
 
 def check_new(path: Path) -> None:
@@ -165,6 +183,13 @@ def check_new(path: Path) -> None:
         raise TrainError(f"{path} exists already; name a new file for the results")
     if not path.parent.is_dir():
         raise TrainError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def _write(path: Path, evaluation: Evaluation) -> None:
+    try:
+        run_folder.write_json(path, evaluation.to_json())
+    except OSError as err:
+        raise NotWritten(f"{path} cannot be written: {err.strerror or err}", evaluation) from err
 
 
 def _may_replace(path: Path, rows_sha256: str) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from shards.durable import atomic_write, temporary_of
 from shards.lock import exclusive
+from shards.manifest import MANIFEST
 from shards.regular import open_regular_file, read_regular
 from trainer.errors import RunExists, TrainError
 
@@ -70,6 +71,24 @@ def check_unused(folder: Path) -> None:
     if (folder / LAST).exists():
         raise RunExists(f"{folder} holds a run; go on with it by --resume {folder}, or name a new folder")
     raise RunExists(f"{folder} is not empty; name a new folder")
+
+
+def check_shards(data: Path, folder: Path, remedy: str) -> None:
+    """Check that the store of a run is where its configuration says.
+
+    Args:
+        data: folder of the shards, as the configuration names it.
+        folder: of the run.
+        remedy: what to do if the shards were moved.
+
+    Raises:
+        TrainError: it is not.
+    """
+    if not (data / MANIFEST).exists():
+        raise TrainError(
+            f"{data} holds no {MANIFEST}; {folder / CONFIG} names it as the folder of the shards: if they were moved, "
+            f"{remedy}"
+        )
 
 
 @contextmanager

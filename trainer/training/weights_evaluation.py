@@ -69,7 +69,8 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         InvalidValue: an option is missing, or says what a checkpoint of ours knows.
         ShardError: the shards are damaged, or are none.
         TrainError: the weights or the statistics cannot be used; nothing is selected; the file for the results exists.
-        OSError: a file cannot be read or written.
+        NotWritten: the results, which it brings along, cannot be written.
+        OSError: a file cannot be read.
     """
     if config.out is not None:
         results.check_new(config.out)

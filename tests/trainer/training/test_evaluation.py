@@ -1,7 +1,10 @@
 """Evaluation: a file for each selection of patches, and weights without a run."""
 
 import json
+import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from tests.trainer.conftest import Run
 from tests.trainer.store import make_store
 from trainer.metrics.metrics import Metrics
 from trainer.models.published import PAPER
+from trainer.training import weights_evaluation
 from trainer.training.checkpoint import Checkpoint
 
 BANDS = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
@@ -112,6 +116,78 @@ def test_a_run_of_the_first_version(tmp_path: Path) -> None:
     assert metrics.thresholds_tuned_here is True
     assert metrics.f1_macro_all is None
     assert best.metrics["f1_macro"] == metrics.f1_macro
+
+
+def test_a_store_that_was_moved(copy: Path, run: Run, tmp_path: Path) -> None:
+    """A user is not told where the old path comes from, nor how to give the new one."""
+    values = json.loads((copy / "config.json").read_text())
+    values["options"]["data"] = str(tmp_path / "gone")
+    (copy / "config.json").write_text(json.dumps(values))
+    result = call(copy)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.output
+    for part in (
+        f"{tmp_path / 'gone'} holds no manifest.json",
+        f"{copy / 'config.json'} names it",
+        f"bep evaluate {copy} --shards DIR",
+    ):
+        assert part in result.stderr
+    assert evaluated(copy, "--shards", run.config.data)["count"] == 20
+
+
+@pytest.fixture
+def read_only(copy: Path) -> Iterator[Path]:
+    """A copy of a finished run in a folder that cannot be written to."""
+    if os.geteuid():
+        copy.chmod(0o555)
+        yield copy
+        copy.chmod(0o755)
+        return
+    for options in (["--bind", str(copy)], ["-o", "remount,bind,ro"]):
+        if subprocess.run(["mount", *options, str(copy)], capture_output=True, check=False).returncode:
+            subprocess.run(["umount", str(copy)], capture_output=True, check=False)
+            pytest.skip("root can write everywhere, and may not mount a file system here")
+    yield copy
+    subprocess.run(["umount", str(copy)], check=True)
+
+
+def test_results_of_a_run_that_cannot_be_written_are_printed(read_only: Path) -> None:
+    """Everything is computed, and nothing of it shown, since its file cannot be written."""
+    before = results(read_only)
+    for options in ([], ["--json"]):
+        result = call(read_only, *options)
+        last = result.stderr.splitlines()[-1]
+        assert result.exit_code == 1, result.output
+        assert last.startswith(f"Error: {read_only / 'metrics-test.json'} cannot be written: ")
+        assert last.endswith("; the results are in no file")
+        assert ".part" not in result.output
+        if options:
+            assert json.loads(result.stdout) == before["metrics-test.json"]
+        else:
+            assert "test, epoch" in result.stdout
+            assert "written to" not in result.stdout
+    assert results(read_only) == before
+
+
+def test_results_of_weights_that_cannot_be_written_are_printed(
+    run: Run, folder: Path, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results are lost since their file cannot be written, or was written by another process meanwhile."""
+    options = ["--weights", run.config.out / "checkpoints/best.pt", "--shards", folder]
+    expected = evaluated(*options)
+    result = call(*options, "--out", read_only / "out.json", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, expected)
+    assert f"Error: {read_only / 'out.json'} cannot be written: " in result.stderr
+    path, compute = tmp_path / "out.json", weights_evaluation.compute
+
+    def slow(*arguments: Any, **more: Any) -> Metrics:
+        path.write_text("other")
+        return compute(*arguments, **more)
+
+    monkeypatch.setattr(weights_evaluation, "compute", slow)
+    result = call(*options, "--out", path, "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, expected)
+    assert "exists already" in result.stderr
+    assert path.read_text() == "other"
 
 
 @pytest.fixture(scope="module")

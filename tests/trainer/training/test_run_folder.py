@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import json
 import os
 import resource
@@ -27,6 +28,7 @@ from click.testing import CliRunner
 from bigearth_pipeline.cli import main
 from shards.errors import BepError, InUse
 from tests.trainer.store import make_store
+from trainer.cli.train import train as bep_train
 from trainer.data.augment import RECIPES
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.training import checksum, run_folder
@@ -118,12 +120,60 @@ def test_an_edited_configuration_is_refused(folder_of_run: Path, name: str) -> N
         resume(folder_of_run)
 
 
-@pytest.mark.parametrize("name", ["normalisation", "classes", "patches", "order", "precision"])
+@pytest.mark.parametrize(
+    "name", ["normalisation", "classes", "patches", "order", "precision", "parameters", "manifest_sha256"]
+)
 def test_an_edited_description_is_refused(folder_of_run: Path, name: str) -> None:
     """A file says of a run what is not so."""
     edit(folder_of_run, lambda values: values.update({name: "other"}))
     with pytest.raises(TrainError, match=f"config.json was edited: {name}|precision is 'other'"):
         resume(folder_of_run)
+
+
+def test_a_description_that_is_cut_is_refused(folder_of_run: Path) -> None:
+    """A file that no longer says what a run was is taken, and nothing is compared."""
+    names = [name for name in json.loads((folder_of_run / "config.json").read_text()) if name != "options"]
+    whole = (folder_of_run / "config.json").read_text()
+    for lost in (names, *([name] for name in names)):
+        (folder_of_run / "config.json").write_text(whole)
+        edit(folder_of_run, lambda values, lost=lost: [values.pop(name) for name in lost])  # type: ignore[misc]
+        assert f"config.json was edited: it lacks {', '.join(lost)};" in refusal(folder_of_run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("gain", "a", "gain is 'a', expected a number"),
+        ("gain", None, "gain is None, expected a number"),
+        ("mixup", True, "mixup is True, expected a number"),
+        ("offset", 10**400, "expected a number"),
+        ("turn", 3, "turn is 3, expected none or flips or d4"),
+        ("crop_pad", 1.5, "crop_pad is 1.5, expected an integer"),
+        ("crop_scale", [0.6], "crop_scale is (0.6,), expected 2 numbers"),
+        ("crop_scale", ["a", 1], "crop_scale is ('a', 1), expected 2 numbers"),
+        ("erase_area", 0.1, "erase_area is 0.1, expected 2 numbers"),
+        ("3", 1, "augmentation has 3, expected only turn, crop"),
+        ("tilt", 1, "augmentation has tilt, expected only turn, crop"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_wrong_augmentation_is_named(folder_of_run: Path, name: str, value: object, message: str) -> None:
+    """A user reads what Python says of a comparison, not which value is wrong; or half a cell is taken."""
+    edit(folder_of_run, lambda values: values["options"]["augmentation"].update({name: value}))
+    line = refusal(folder_of_run)
+    assert "config.json is not the configuration of a run: augmentation" in line
+    assert message in line
+
+
+def test_options_are_named_as_they_are_written(folder_of_run: Path) -> None:
+    """A user looks for options under the names of fields."""
+    line = refusal(folder_of_run, "--epochs", "20", "--augment", "none")
+    assert "--augment, --epochs cannot change" in line
+    can = line.split("these can: ")[1].strip().split(", ")
+    written = {text for option in bep_train.params for text in (*option.opts, *option.secondary_opts)}
+    assert set(can) - {"DIR"} <= written
+    assert {"DIR", "--no-map", "--max-minutes"} <= set(can)
+    assert len(can) == len(RESUMABLE)
 
 
 def test_what_may_change_may_be_edited(folder_of_run: Path) -> None:
