@@ -119,9 +119,9 @@ def build(
     note = build_note(config, sources, tables.paths, folders)
     with claim(config.out, note, overwrite=config.overwrite, say=watcher.say) as finished:
         if finished:
-            return BuildSummary(
-                Manifest.read(config.out), 0, time.perf_counter() - started, 0.0, {}, 0, foreign, finished_before=True
-            )
+            manifest = Manifest.read(config.out)
+            facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
+            return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, foreign, facts, finished_before=True)
         options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)

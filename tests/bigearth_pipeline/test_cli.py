@@ -154,7 +154,7 @@ def test_a_second_run_says_that_it_is_finished(
     assert "patches/s" not in told.stdout
     as_json = json.loads(invoke("build-shards", scene_tree, *_options(out), "--json").stdout)
     assert (as_json["finished_before"], as_json["built"], as_json["patches_per_second"]) == (True, 0, None)
-    assert as_json["patches"] == 40
+    assert (as_json["patches"], as_json["baselines"]) == (40, {"N9999": 40})
     assert contents(out) == before
 
 

@@ -141,7 +141,8 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
             trained_on=ours.source_version,
         )
     if config.model is None or config.bands is None:
-        raise InvalidValue(f"{config.weights} does not say what it is: name its network by --model and --bands")
+        missing = " and ".join(f"--{name}" for name in ("model", "bands") if getattr(config, name) is None)
+        raise InvalidValue(f"{config.weights} does not say what it is: give {missing}")
     model = create(
         ModelSpec(config.model, config.bands),
         weights=config.weights,

@@ -290,7 +290,7 @@ def test_a_checkpoint_of_ours_knows_all(run: Run, folder: Path) -> None:
         (["{run}", "--model", "resnet18"], "--model is for --weights; a run knows it"),
         (["{run}", "--out", "{tmp}/o.json"], "--out is for --weights"),
         (["--weights", "{weights}"], "--shards DIR, are missing"),
-        (["--weights", "{weights}", "--shards", "{store}"], "name its network by --model and --bands"),
+        (["--weights", "{weights}", "--shards", "{store}"], "give --model and --bands"),
         (["{all}"], "look at 10 channels and do not say which bands they look at; say it by --weights-bands"),
         (["{all}", "--weights-bands", "B02"], "look at 10 channels, but 1 are named"),
         (["{all}", "--weights-bands", "configilm-s2"], "say it with --weights-classes alphabetical"),
