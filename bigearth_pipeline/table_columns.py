@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from bigearth_pipeline.errors import PipelineError
 from shards.arrow import nullable_array
-from shards.regular import open_regular_file
+from shards.regular import read_regular
 
+MAX_BYTES: Final = 1 << 29  # Of a file; the official ones have 4 MB.
 MAX_ROWS: Final = 2_000_000  # BigEarthNet v1 and v2 have 1,139,814 patches together.
 MAX_GROUPS: Final = 10_000
 MAX_VALUES: Final = 1 << 26  # Values in the file's column of labels: each patch has at most 19.
@@ -44,25 +45,26 @@ def read_columns(path: Path, wanted: Mapping[str, pa.DataType], optional: frozen
         PipelineError: the file is missing, no Parquet file or too large, or a column is missing or of another type.
     """
     try:
-        with open_regular_file(path) as file:
-            parquet = pq.ParquetFile(pa.PythonFile(file, "r"))
-            _check_size(path, parquet, wanted)
-            names = parquet.schema_arrow.names
-            missing = [name for name in wanted if name not in names and name not in optional]
-            if missing:
-                some = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-                raise PipelineError(f"metadata {path} lacks the columns {', '.join(missing)}; it has {some}")
-            twice = next((name for name in wanted if names.count(name) > 1), None)
-            if twice:
-                raise PipelineError(f"metadata {path} has two columns {twice}, expected one")
-            for name in wanted:
-                _check_kind(path, name, wanted[name], parquet.schema_arrow, names)
-            # Texts as dictionaries: a page of one long text and a run length can stand for any number of bytes.
-            leaves = [leaf.path for leaf in _leaves(parquet, wanted) if leaf.physical_type == "BYTE_ARRAY"]
-            parquet = pq.ParquetFile(pa.PythonFile(file, "r"), read_dictionary=leaves)
-            there = [name for name in wanted if name in names]
-            # One row group at a time: Arrow does not read dictionaries in lists over several.
-            groups = [parquet.read_row_group(i, there) for i in range(parquet.num_row_groups)]
+        content = pa.py_buffer(read_regular(path, MAX_BYTES))
+        parquet = pq.ParquetFile(pa.BufferReader(content))
+        _check_size(path, parquet, wanted)
+        names = parquet.schema_arrow.names
+        missing = [name for name in wanted if name not in names and name not in optional]
+        if missing:
+            some = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+            raise PipelineError(f"metadata {path} lacks the columns {', '.join(missing)}; it has {some}")
+        twice = next((name for name in wanted if names.count(name) > 1), None)
+        if twice:
+            raise PipelineError(f"metadata {path} has two columns {twice}, expected one")
+        for name in wanted:
+            _check_kind(path, name, wanted[name], parquet.schema_arrow, names)
+        # Texts as dictionaries: a page of one long text and a run length can stand for any number of bytes.
+        leaves = [leaf.path for leaf in _leaves(parquet, wanted) if leaf.physical_type == "BYTE_ARRAY"]
+        parquet = pq.ParquetFile(pa.BufferReader(content), read_dictionary=leaves)
+        there = [name for name in wanted if name in names]
+        # One row group at a time: Arrow does not read dictionaries in lists over several. Without threads: one that
+        # lets go of Python's bytes while Python ends aborts the process.
+        groups = [parquet.read_row_group(i, there, use_threads=False) for i in range(parquet.num_row_groups)]
     except FileNotFoundError:
         raise PipelineError(f"metadata {path} does not exist") from None
     except (pa.ArrowException, OSError) as err:

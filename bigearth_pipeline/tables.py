@@ -240,7 +240,8 @@ def refuse_no_match(lists: SplitLists, folders: Mapping[str, str], version: Vers
             continue
         own = version == "v2" and (names is lists.snow or names is lists.cloud)
         if own or not any(is_named_as(version, name) for name in names):
-            raise PipelineError(f"list {path}: {no_match(names, folders, 'the source')}")
+            # In an order that is the same in every process: some lists are sets.
+            raise PipelineError(f"list {path}: {no_match(sorted(names), folders, 'the source')}")
     if lists.split_of and not any(name in folders for name in lists.split_of):
         where = ", ".join(str(path) for path in lists.paths[:3])
         raise PipelineError(f"split lists {where}: {no_match(lists.split_of, folders, 'the source')}")

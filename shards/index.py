@@ -115,7 +115,9 @@ def read_table(
             raise CorruptShard(f"{path} unpacks to {size} bytes, too many for {metadata.num_rows} rows")
         if missing := [name for name in columns or [] if name not in file.schema_arrow.names]:
             raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
-        return file.read(columns and [*columns, *(name for name in optional if name in file.schema_arrow.names)])
+        chosen = columns and [*columns, *(name for name in optional if name in file.schema_arrow.names)]
+        # A thread of Arrow that lets go of Python's bytes while Python ends aborts the process.
+        return file.read(chosen, use_threads=False)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
         raise CorruptShard(f"{path} is not readable as Parquet: {_first_line(err)}") from err
 

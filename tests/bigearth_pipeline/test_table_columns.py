@@ -1,6 +1,8 @@
 """Version 2 tables of every writer read equal, and others are one line."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,16 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     for path, what in ((tmp_path / "m.parquet", "named pipe"), (tmp_path, "folder"), (Path("/dev/zero"), "device")):
         with pytest.raises(PipelineError, match=what):
             read_metadata([path])
+
+
+def test_reading_starts_no_thread(v2_tree: Path) -> None:
+    """A thread of Arrow that lets go of the table's bytes while Python ends aborts the process after an early error."""
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from bigearth_pipeline.tables import read_metadata\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "read_metadata([Path(sys.argv[1])])\n"
+        "assert len(os.listdir('/proc/self/task')) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(v2_tree / "metadata.parquet")], check=True, timeout=120)

@@ -1,6 +1,8 @@
 """Reading stores, sound and damaged ones."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +208,14 @@ def test_rows_beyond_any_are_out_of_range(tar_store: Path) -> None:
     """A row of 2^63 wraps round to a negative one."""
     with shards.open(tar_store) as store, pytest.raises(IndexError, match="9223372036854775808"):
         store.read_into(np.array([2**63], np.uint64), np.empty((1, shards.RECORD_VALUES), np.uint16))
+
+
+def test_opening_starts_no_thread(tar_store: Path) -> None:
+    """A thread of Arrow that lets go of the index's bytes while Python ends aborts the process after an early error."""
+    script = (
+        "import os, sys, shards\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "store = shards.open(sys.argv[1])\n"
+        "assert len(os.listdir('/proc/self/task')) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tar_store)], check=True, timeout=120)
