@@ -24,6 +24,7 @@ from shards.index import index_schema
 from trainer.data.where_limits import MEMORY, SECONDS, excess, excess_of_tree
 from trainer.data.where_names import unknown_name
 
+_INTERRUPT_SECONDS: Final = 0.1
 _NAMES: Final = "[{}]".format(", ".join(f"'{name}'" for name in CLASSES))
 
 COLUMNS: Final[dict[str, str]] = {
@@ -91,8 +92,16 @@ def _bounded_database(where: str) -> Iterator[duckdb.DuckDBPyConnection]:
     if fact := excess(where):
         raise InvalidValue(f"{named(where)} {fact}")
     with locked_database() as connection:
-        timer = threading.Timer(SECONDS, connection.interrupt)
-        timer.daemon = True
+        ended = threading.Event()
+
+        def interrupt() -> None:
+            if not ended.wait(SECONDS):
+                connection.interrupt()
+                # One that comes between two statements is lost.
+                while not ended.wait(_INTERRUPT_SECONDS):
+                    connection.interrupt()
+
+        timer = threading.Thread(target=interrupt, daemon=True)
         timer.start()
         try:
             yield connection
@@ -103,7 +112,8 @@ def _bounded_database(where: str) -> Iterator[duckdb.DuckDBPyConnection]:
         except (duckdb.OutOfMemoryException, MemoryError) as err:
             raise InvalidValue(f"{named(where)} takes more than {MEMORY} of memory") from err
         finally:
-            timer.cancel()
+            ended.set()
+            timer.join()
 
 
 def named(where: str) -> str:

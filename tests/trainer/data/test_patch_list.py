@@ -88,9 +88,10 @@ def test_unreadable_lists_are_named(tmp_path: Path, file: Path) -> None:
         read_keys(tmp_path / "absent.csv")
     with pytest.raises(BadPatchList, match="cannot be read: it is a folder, expected a regular file"):
         read_keys(tmp_path)
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadPatchList, match="cannot be read: 'utf-8' codec"):
-        read_keys(file)
+    for content, fact in ((b"\x80\x00", "'utf-8' codec"), (b"\xff\xfe\x00", "it is UTF-16, expected text in UTF-8")):
+        file.write_bytes(content)
+        with pytest.raises(BadPatchList, match=f"cannot be read: {fact}"):
+            read_keys(file)
 
 
 def test_rows_are_those_of_the_keys(tmp_path: Path) -> None:
