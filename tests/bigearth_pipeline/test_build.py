@@ -290,7 +290,7 @@ def test_workers_stay_small(tmp_path: Path) -> None:
         ({"codec": "raw"}, "--codec was blosc-lz4, now raw"),
         ({"format": "zarr"}, "--format was webdataset, now zarr"),
         ({"patches_per_shard": 32}, "--patches-per-shard was 64, now 32"),
-        ({"rules": Rules(limit=10)}, "--limit was None, now 10"),
+        ({"rules": Rules(limit=10)}, "--limit was none, now 10"),
         ({"rules": Rules(include_snow_cloud=True)}, "--include-snow-cloud was False, now True"),
     ],
 )
