@@ -13,7 +13,7 @@ _MAX_NAMED: Final = 5
 
 
 class Watcher(Protocol):
-    """Is told how a build goes."""
+    """Receives the progress of a build."""
 
     def say(self, text: str) -> None:
         """Take a line for the user."""

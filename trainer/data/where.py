@@ -21,7 +21,7 @@ from shards import CLASSES, Index
 from shards.arrow import numpy_values, table_of
 from shards.errors import InvalidValue
 from shards.index import index_schema
-from trainer.data.where_limits import MEMORY, SECONDS, excess, excess_of_tree
+from trainer.data.where_limits import MEMORY, SECONDS, excess, excess_of_tree, objects
 from trainer.data.where_names import unknown_name
 
 _INTERRUPT_SECONDS: Final = 0.1
@@ -153,7 +153,7 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
 
 def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table) -> frozenset[str]:
     """Check a condition, and make the view `patches` of a table."""
-    nodes = list(_objects(_parse(connection, where)))
+    nodes = list(objects(_parse(connection, where)))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
         raise InvalidValue(f"{named(where)} holds a query, expected an expression of columns")
     references = {name.lower() for node in nodes for name in node.get("column_names", [])}
@@ -204,18 +204,6 @@ def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
         raise InvalidValue(f"{named(where)} is not a single SQL expression")
     expression: dict[str, Any] = expressions[0]
     return expression
-
-
-def _objects(document: Any) -> Iterator[dict[str, Any]]:
-    """Yield all objects of a JSON document."""
-    left = [document]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            yield value
-            left += value.values()
-        elif isinstance(value, list):
-            left += value
 
 
 def _line(err: duckdb.Error) -> str:

@@ -63,7 +63,9 @@ def excess_of_tree(nodes: Iterable[dict[str, Any]], existing: frozenset[str]) ->
         name = node.get("function_name", "")
         if name in existing and name not in FUNCTIONS:
             return f"calls {name}, expected comparisons of columns; functions that make long values are not taken"
-        if node.get("class") == "LAMBDA" and any(inner.get("class") == "LAMBDA" for inner in _below(node)):
+        if node.get("class") == "LAMBDA" and any(
+            inner.get("class") == "LAMBDA" for inner in objects(list(node.values()))
+        ):
             return "holds a lambda within a lambda, expected one level"
         literal = node.get("literal")
         if isinstance(literal, dict) and literal.get("kind") == "STRING":
@@ -73,9 +75,9 @@ def excess_of_tree(nodes: Iterable[dict[str, Any]], existing: frozenset[str]) ->
     return None
 
 
-def _below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield all objects within an object."""
-    left: list[Any] = list(node.values())
+def objects(document: Any) -> Iterator[dict[str, Any]]:
+    """Yield all objects of a JSON document."""
+    left = [document]
     while left:
         value = left.pop()
         if isinstance(value, dict):
