@@ -58,7 +58,7 @@ SEASONS = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: 
         ("date between '2017-05-01' and '2018-08-28'", lambda row: row["date"].month in (5, 6, 7, 8)),
         ("year = 2018", lambda row: row["date"].year == 2018),
         ("month in (6, 7, 8)", lambda row: row["date"].month in (6, 7, 8)),
-        *((f"season = '{s}'", lambda row, s=s: SEASONS[row["date"].month] == s) for s in set(SEASONS.values())),
+        *((f"season = '{s}'", lambda row, s=s: SEASONS[row["date"].month] == s) for s in sorted(set(SEASONS.values()))),
         ("list_contains(labels, 'Arable land')", lambda row: "Arable land" in row["labels"]),
         (
             "labels @> ['Arable land', 'Coastal wetlands']",
