@@ -133,6 +133,7 @@ def build(
             selection.bad += bad_names
             unmatched = _write_unmatched(config, selection)
             _refuse_empty(selection, config)
+            _refuse_unused_rule(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
             results, built = write_shards(plan, {}, options, cluster, watcher)
@@ -257,6 +258,12 @@ def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
             first = min(selection.bad, key=lambda patch: (patch.key, patch.folder))
             reasons.append(f"{len(selection.bad):,} × {BAD}, the first: {first.key}: {first.reason}")
         raise PipelineError(f"no patch is left to store: {', '.join(reasons) or 'the source is empty'}")
+
+
+def _refuse_unused_rule(selection: Selection, config: BuildConfig) -> None:
+    if config.rules.split_by is not None and not selection.num_split_by_name:
+        tables = f"the lists of {config.splits}" if config.splits else "the tables and lists"
+        raise PipelineError(f"--split-by has no effect: {tables} give a split to every patch; leave it out")
 
 
 def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int]:

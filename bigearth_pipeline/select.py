@@ -64,12 +64,14 @@ class Selection:
         left_out: patches left out, by reason.
         bad: patches that cannot be used.
         unmatched: (what is missing, patch name) of table rows without folders and folders without rows.
+        num_split_by_name: patches whose split follows from their name, by the rule `split_by`.
     """
 
     entries: list[PatchEntry] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     bad: list[Quarantined] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
+    num_split_by_name: int = 0
 
     def quarantine(self, key: str, folder: str, reason: str) -> None:
         """Note a patch that cannot be used."""
@@ -123,7 +125,7 @@ def select_v2(folders: dict[str, str], metadata: Metadata, rules: Rules, lists: 
         entry = PatchEntry(
             key,
             folder,
-            _split(metadata.splits[row] if splits is None else splits.get(key), key, rules),
+            _split(metadata.splits[row] if splits is None else splits.get(key), key, rules, selection),
             int(metadata.label_masks[row]),
             metadata.countries[row],
             date,
@@ -159,7 +161,7 @@ def select_v1(
         entry = PatchEntry(
             key,
             folder,
-            _split(lists.split_of.get(key) if lists else None, key, rules),
+            _split(lists.split_of.get(key) if lists else None, key, rules, selection),
             label_mask,
             countries.get(key),
             date,
@@ -183,11 +185,12 @@ def _either(listed: frozenset[str] | None, key: str, table: bool | None) -> bool
     return table or _flag(listed, key, table)
 
 
-def _split(known: str | None, key: str, rules: Rules) -> str:
-    """Return the split of a patch; empty if it has none."""
-    if known:
-        return known
-    return hash_split(key, rules.split_by) if rules.split_by else ""
+def _split(known: str | None, key: str, rules: Rules, selection: Selection) -> str:
+    """Return the split of a patch; empty if it has none. Count it if its name decides."""
+    if known or not rules.split_by:
+        return known or ""
+    selection.num_split_by_name += 1
+    return hash_split(key, rules.split_by)
 
 
 def _take(entry: PatchEntry, rules: Rules, selection: Selection) -> None:

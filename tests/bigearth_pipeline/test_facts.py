@@ -100,6 +100,7 @@ def test_exclusion_lists_of_v1_do_not_clear_flags_of_v2(tmp_path: Path, schedule
         (["{tree}", "{tree}/BigEarthNet-S2"], "is named twice"),
         (["{tree}", "--metadata", "{tree}/metadata.parquet", "--metadata", "{tree}/metadata.parquet"], "named twice"),
         (["{tree}", "--seed", str(2**70)], "is not in the range"),
+        (["{tree}", "--split-by", "hash:100/0/0"], "--split-by has no effect: the tables and lists give a split to"),
         (["{v1}", "--split-by", "hash:100/0/0", "--require-all"], "--require-all compares folders with split lists"),
         (["{v1}", "--split-by", "hash:100/0/0", "--metadata", "{plain}"], "--metadata .* has no effect"),
     ],

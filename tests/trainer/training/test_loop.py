@@ -19,6 +19,7 @@ from trainer.errors import BadCheckpoint, NonFiniteLoss, RunExists, TrainError
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.config import REBEN, TrainConfig
 from trainer.training.loop import resume, train
+from trainer.training.progress import Silent
 from trainer.training.stop import Request
 
 
@@ -189,9 +190,17 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 
 
 def test_a_finished_run_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
-    """Resuming a finished run trains on, or spoils it."""
+    """Resuming a finished run trains on, spoils it, or does not say that it is finished."""
+
+    class Notes(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    notes: list[str] = []
     copy = shutil.copytree(run.config.out, tmp_path / "run")
-    result = resume(copy)
+    result = resume(copy, Notes())
+    epochs = run.config.epochs
+    assert f"the run is finished already: {epochs} of {epochs} epochs" in notes
     assert result.stopped_by is None
     assert result.validation == run.result.validation
     assert_same_weights(copy, run.config.out)
