@@ -12,14 +12,13 @@ from typing import Any, Final
 from bigearth_pipeline.config import DamagedNote, differences, read_build_note
 from bigearth_pipeline.contents import LOCK, LOCKS, WORK, Contents, look
 from bigearth_pipeline.errors import PipelineError
-from shards.durable import atomic_write
+from shards.durable import FULL, atomic_write
 from shards.errors import InUse, ShardError
 from shards.lock import exclusive
 from shards.manifest import BUILD_NOTE, MANIFEST, Manifest
 from shards.reporting import printable
 
 _ROUNDS: Final = 100  # Each that fails means that another build has just ended.
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -51,7 +50,7 @@ def claim(
             yield finished
         except OSError as err:
             # Errors of sources and of connections are reported as what they are.
-            if err.errno in _FULL or _is_below(err.filename, out):
+            if err.errno in FULL or _is_below(err.filename, out):
                 raise PipelineError(_describe(err, out)) from err
             raise
 
@@ -207,7 +206,7 @@ def _tidy(out: Path, say: Callable[[str], None]) -> None:
 
 def _describe(err: OSError, out: Path) -> str:
     """Return one line on an error of writing to the store."""
-    if err.errno in _FULL:
+    if err.errno in FULL:
         what = "space" if err.errno == errno.ENOSPC else "quota"
         return f"no {what} left on the disk of {out}; make room and run the same command again to resume"
     return f"{err.filename or out} cannot be written: {err.strerror or err}"

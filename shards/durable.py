@@ -1,5 +1,6 @@
 """Files that are either whole or absent: temporary name → fsync → rename → fsync of the folder."""
 
+import errno
 import os
 import re
 import secrets
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import IO, Final
 
 TEMPORARY_SUFFIX: Final = ".part"
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk."""
 _TEMPORARY: Final = re.compile(r"\.(.+)\.[A-Za-z0-9-]+\.\d+\.[0-9a-f]{8}\.part")
 
 

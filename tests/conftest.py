@@ -11,8 +11,10 @@ from distributed import LocalCluster
 from tests.building import build_store
 from tests.scene import write_scene_tree
 
-# A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test starts.
+# What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
+# starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

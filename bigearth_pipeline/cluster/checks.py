@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
+from shards.durable import FULL, TEMPORARY_SUFFIX
 
 # Those that tasks are made of, and those whose releases may write other bytes.
 _LIBRARIES: Final = ("dask", "distributed", "numpy", "numcodecs", "crc32c", "pyarrow", "rasterio", "zarr")
@@ -108,6 +109,9 @@ def look(terms: Terms) -> tuple[tuple[tuple[str, str], ...], str, Path | None]:
     try:
         left = _write_probe(folder, terms.token)
     except OSError as err:
+        if err.errno in FULL:
+            # The folder is the right one; that the disk is full is for the writers to say, who know what it is full of.
+            return found, "", None
         return found, f"cannot write in {folder} ({err.strerror})", None
     return found, "", left
 
@@ -180,7 +184,12 @@ def _names(folder: str) -> tuple[str, ...]:
 
 def _write_probe(folder: Path, token: str) -> Path:
     """Write the token to a new file, named as the temporary files of writers are so that they clean it up."""
-    path = folder / f".probe.bep.{os.getpid()}.{secrets.token_hex(4)}.part"
-    with open(path, "x") as file:
-        file.write(token)
+    path = folder / f".probe.bep.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    try:
+        with open(path, "x") as file:
+            file.write(token)
+    except OSError:
+        # On a full disk there is room for the name alone.
+        path.unlink(missing_ok=True)
+        raise
     return path

@@ -19,6 +19,7 @@ import pytest
 from distributed import Client
 
 from bigearth_pipeline.cluster import Limits, Shared, open_cluster
+from bigearth_pipeline.cluster.checks import terms_of
 from bigearth_pipeline.errors import PipelineError
 from tests.clusters import REPOSITORY, bare_scheduler, worker
 
@@ -196,6 +197,34 @@ def test_a_worker_that_does_not_see_the_paths(tmp_path: Path) -> None:
         with open_cluster(1, scheduler, shared=Shared(tmp_path, (str(tmp_path),)), limits=PATIENT) as cluster:
             assert dict(cluster.map(report, [1], 2)) == {1: 2}
         assert not list(tmp_path.glob(".*.part"))
+
+
+def fill(item: int, file: Path, progress: Callable[[int], None]) -> None:
+    with open(file, "wb", buffering=0) as out:
+        while out.write(bytes(4096)):
+            pass
+
+
+def test_a_full_disk_is_not_the_fault_of_a_worker(tmp_path: Path) -> None:
+    """Where the disk is full in the middle of a build, the workers are called unfit, or a temporary file stays."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        with (
+            bare_scheduler() as scheduler,
+            worker(scheduler),
+            open_cluster(1, scheduler, shared=Shared(disk), limits=PATIENT) as cluster,
+        ):
+            with pytest.raises(OSError, match="No space left on device"):
+                list(cluster.map(fill, [0], disk / "full"))
+            with pytest.raises(OSError, match="No space left on device"), terms_of(Shared(disk)):
+                pass
+            assert len(list(disk.glob("*.part"))) == 1, "that of the driver"
+        assert [path.name for path in disk.iterdir()] == ["full"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_stopped_worker_is_named() -> None:
