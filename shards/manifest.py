@@ -255,6 +255,9 @@ class Manifest:
             else:
                 footer = _ZARR_ENTRY * self.patches_per_shard + 4
                 yield from self._too_small(shard, shard.files, footer + shard.count)
+        # The index is read by this count.
+        if (total := sum(shard.count for shard in self.shards)) != self.count:
+            yield f"it counts {self.count} patches, but its shards hold {total}"
 
     def _too_small(self, shard: ShardInfo, files: tuple[FileInfo, ...], least: int) -> Iterator[str]:
         for file in files:

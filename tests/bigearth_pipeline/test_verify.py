@@ -242,8 +242,10 @@ def test_wrong_numbers_in_the_manifest(damaged: Path) -> None:
         counts = splits["train"]["class_counts"]
         counts["Arable land"], counts["Pastures"] = counts["Arable land"] + 1, counts["Pastures"] - 1
         splits["test"]["count"] -= 1
+        splits["train"]["count"] += 1
         shard = {shard["name"]: shard for shard in raw["shards"]}
         shard["test-00001"]["count"] += 1
+        shard["test-00000"]["count"] -= 1
         shard["train-00000"]["files"][0]["sha256"] = "0" * 64
         shard["train-00001"]["files"][1]["size_bytes"] += 1
 
@@ -259,8 +261,9 @@ def test_wrong_numbers_in_the_manifest(damaged: Path) -> None:
             "manifest.json: the statistics of B02 in split test are not those of the pixels",
             "manifest.json: the class counts of split train are not those of the index",
             "manifest.json: split test has 74 patches, the index 75",
+            "manifest.json: split train has 151 patches, the index 150",
+            "test-00000: the index has 64 rows, the manifest 63",
             "test-00001: the index has 11 rows, the manifest 12",
-            "index.parquet: 300 rows, but the shards of the manifest hold other numbers",
             f"{files['train-00000'][0]} has SHA-256 {digest}, expected {'0' * 64}",
             f"{files['train-00001'][1]} has {size} bytes, expected {size + 1}",
         ]

@@ -151,8 +151,10 @@ def test_an_unfinished_or_foreign_folder_is_refused(store: Path, tmp_path: Path)
         ({"format_version": 2}, "format version 2"),
         ({"bands": ["B02"]}, "has bands B02"),
         ({"classes": list(reversed(shards.CLASSES))}, "another order"),
-        ({"count": 299}, "300 rows, expected 299"),
-        ({"shards": []}, "does not list"),
+        ({"count": 299}, "it counts 299 patches, but its shards hold 300"),
+        ({"count": 12_000_000}, "it counts 12000000 patches, but its shards hold 300"),
+        ({"splits": {}}, "split test is missing, the index has 75 patches of it"),
+        ({"shards": []}, "it counts 300 patches, but its shards hold 0"),
         ({"shards": 3}, "not a manifest"),
         ({"codec": "lz5"}, "no codec 'lz5'"),
     ],
@@ -164,6 +166,14 @@ def test_a_manifest_that_does_not_fit_is_refused(
     damaged = faults.copy(store, tmp_path / "damaged")
     faults.edit_manifest(damaged, lambda raw: raw.update(change))
     with pytest.raises((shards.ShardError, ValueError), match=message):
+        shards.open(damaged)
+
+
+def test_an_index_of_other_shards_is_refused(store: Path, tmp_path: Path) -> None:
+    """Rows are looked for in a shard that there is not."""
+    damaged = faults.copy(store, tmp_path / "damaged")
+    faults.edit_manifest(damaged, lambda raw: raw["shards"][0].update(name="train-99999"))
+    with pytest.raises(shards.CorruptShard, match="which the manifest does not list"):
         shards.open(damaged)
 
 
