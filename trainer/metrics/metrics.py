@@ -63,7 +63,7 @@ class Metrics:
         tuned: decisions at `thresholds`; None without them.
         thresholds: probability by class name; None if there were none.
         thresholds_tuned_here: whether they were tuned on these very patches or on some of them, which makes `tuned`
-            better than it is on others; None without thresholds.
+            better than it is on others; None without thresholds, and where nobody knows.
         classes: by class name.
     """
 
@@ -126,7 +126,7 @@ def compute(
     loss: float,
     *,
     thresholds: dict[str, float] | None = None,
-    thresholds_tuned_here: bool = False,
+    thresholds_tuned_here: bool | None = False,
 ) -> Metrics:
     """Return the metrics of a split, computed where the logits are.
 
@@ -135,7 +135,7 @@ def compute(
         labels: (N, 19) of 0 and 1.
         loss: mean loss.
         thresholds: probability by class name.
-        thresholds_tuned_here: whether they were tuned on these patches.
+        thresholds_tuned_here: whether they were tuned on these patches; None if nobody knows.
 
     Raises:
         ValueError: the shapes differ or are no such, a label is neither 0 nor 1, or thresholds are missing.

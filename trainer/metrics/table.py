@@ -1,5 +1,7 @@
 """Metrics as tables for people."""
 
+from typing import Final
+
 from rich import box
 from rich.console import Group
 from rich.table import Table
@@ -7,25 +9,27 @@ from rich.table import Table
 from trainer.metrics.decisions import Scores
 from trainer.metrics.metrics import Metrics
 
+_CAPTIONS: Final = {
+    True: "* F1 tuned here: at thresholds tuned on these very patches, so it is too high for others.",
+    False: None,
+    None: "* F1 tuned: at thresholds that may have been tuned on some of these patches; nothing here can tell.",
+}
+
 
 def metrics_table(title: str, metrics: Metrics) -> Group:
     """Return the metrics of a split: a row for each class, then macro and micro, then what is about whole patches.
 
     Percentages, except for coverage and loss. Long class names wrap; 80 columns are enough. F1 is at a threshold of
-    0.5, and beside it at the tuned ones; where these were tuned on the same patches, a line below says so.
+    0.5, and beside it at the tuned ones; a line below says if these were, or may have been, tuned on the same patches.
     """
     return Group(_class_table(title, metrics), _patch_table(metrics))
 
 
 def _class_table(title: str, metrics: Metrics) -> Table:
-    caption = (
-        "* F1 tuned here: at thresholds tuned on these very patches, so it is too high for others."
-        if metrics.thresholds_tuned_here
-        else None
-    )
+    caption = _CAPTIONS[metrics.thresholds_tuned_here] if metrics.tuned else None
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("class")  # The only one that may wrap.
-    tuned = ["F1 tuned*" if metrics.thresholds_tuned_here else "F1 tuned"] if metrics.tuned else []
+    tuned = ["F1 tuned*" if caption else "F1 tuned"] if metrics.tuned else []
     for column in ("patches", "AP", "F1", *tuned, "precision", "recall"):
         table.add_column(column, justify="right", no_wrap=True)
 

@@ -55,7 +55,7 @@ def predict(
 
 
 def measure(
-    logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None, *, tuned_here: bool = False
+    logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None, *, tuned_here: bool | None = False
 ) -> tuple[Metrics, dict[str, float]]:
     """Return the metrics of predictions, and the thresholds that they were measured with beside 0.5.
 
@@ -63,10 +63,10 @@ def measure(
         logits: (N, 19) float32.
         labels: (N, 19) of 0 and 1.
         thresholds: by class name; None tunes them on these predictions, which is for validation splits only.
-        tuned_here: whether the thresholds were tuned on these patches, or on some of them.
+        tuned_here: whether the thresholds were tuned on these patches, or on some of them; None if nobody knows.
     """
     chosen = tune(logits, labels) if thresholds is None else thresholds
-    here = tuned_here or thresholds is None
+    here = True if thresholds is None else tuned_here
     return compute(logits, labels, loss(logits, labels), thresholds=chosen, thresholds_tuned_here=here), chosen
 
 

@@ -12,7 +12,7 @@ from shards.errors import InvalidValue
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.subset import Subset
-from trainer.errors import BadCheckpoint, BadPatchList, EmptySubset, TrainError
+from trainer.errors import BadCheckpoint, TrainError
 from trainer.models.create import Classifier
 from trainer.training import results, run_folder
 from trainer.training.checkpoint import Checkpoint
@@ -23,6 +23,7 @@ from trainer.training.progress import Phase, Progress
 from trainer.training.ranks import Ranks, open_ranks
 from trainer.training.results import Evaluation, Selection
 from trainer.training.step import autocast
+from trainer.training.tuning_patches import own_selection, tuned_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +104,9 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
             trained.precision,
             progress,
         )
-        metrics, _ = measure(logits, labels, best.thresholds, tuned_here=config.split == "validation")
+        metrics, _ = measure(logits, labels, best.thresholds, tuned_here=tuned_here(selection, best, config.run))
         found = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
-        own = _is_own(selection, trained, best)
+        own = _is_own(selection, trained, best, config.run)
         file = results.write(config.run, found, own=own) if ranks.is_first else config.run
     return found, file
 
@@ -125,13 +126,9 @@ def predict_selection(
         return predict(model.to(ranks.device), loader, ranks, phase=Phase(selection.split), progress=progress)
 
 
-def _is_own(selection: Selection, trained: TrainConfig, best: Checkpoint) -> bool:
+def _is_own(selection: Selection, trained: TrainConfig, best: Checkpoint, run: Path) -> bool:
     """Whether a selection is what the run itself had of the split."""
     if selection.manifest_sha256 != best.manifest_sha256:
         return False
-    subset = Subset(where=trained.where, fraction=trained.fraction, patches=trained.patches)
-    try:
-        own = Selection.of(selection.store, selection.split, subset, trained.seed)
-    except (BadPatchList, EmptySubset, OSError):
-        return False  # The list of the run is gone, or is another one now.
-    return selection.is_same(own)
+    own = own_selection(selection.store, selection.split, trained, run)
+    return own is not None and selection.is_same(own)

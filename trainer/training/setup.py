@@ -88,7 +88,8 @@ class Session:
         config, training = self.config, split == "train"
         rows, device = self.rows[split], self.ranks.device
         backend = config.loader if self.kept is None else self.kept.backends.get(split, config.loader)
-        tier = config.cache
+        # The test split is read once: keeping it would take memory for nothing, and fail when the training is done.
+        tier = "none" if split == "test" else config.cache
         if tier == "auto":
             tier, why = cache.choose(self.store, rows, device)
             if tier == "gpu" and backend not in ("auto", "torch"):

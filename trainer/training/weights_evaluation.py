@@ -23,6 +23,7 @@ from trainer.training.progress import Progress, Silent
 from trainer.training.ranks import open_ranks
 from trainer.training.results import Evaluation, Selection
 from trainer.training.statistics_file import read_statistics
+from trainer.training.tuning_patches import tuned_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,16 +98,20 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
             "auto",
             progress,
         )
-        tuned_here = weights.thresholds is not None and config.split == "validation"
+        ours = weights.ours
         metrics = compute(
             logits,
             labels,
             loss(logits, labels),
-            thresholds=weights.thresholds,
-            thresholds_tuned_here=tuned_here,
+            thresholds=None if ours is None else ours.thresholds,
+            thresholds_tuned_here=None if ours is None else tuned_here(selection, ours),
         )
         found = Evaluation.of(
-            metrics, selection, epoch=weights.epoch, trained_on=weights.trained_on, weights=weights.described
+            metrics,
+            selection,
+            epoch=None if ours is None else ours.epoch,
+            trained_on=None if ours is None else ours.source_version,
+            weights=weights.described,
         )
         if config.out is not None and ranks.is_first:
             results.write_new(config.out, found)
@@ -115,14 +120,12 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
 
 @dataclass(frozen=True, kw_only=True)
 class _Weights:
-    """Weights that are ready for use; the last three are known of a checkpoint of ours only."""
+    """Weights that are ready for use; `ours` if they are a checkpoint of ours, which brings thresholds."""
 
     model: Classifier
     normalisation: Normalisation
     described: dict[str, Any]
-    thresholds: dict[str, float] | None = None
-    epoch: int | None = None
-    trained_on: str | None = None
+    ours: Checkpoint | None = None
 
 
 def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
@@ -136,9 +139,7 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
             model=ours.create_model(),
             normalisation=ours.normalisation,
             described=described | {"model": ours.model.name, "bands": list(ours.model.bands), "statistics": "its own"},
-            thresholds=ours.thresholds,
-            epoch=ours.epoch,
-            trained_on=ours.source_version,
+            ours=ours,
         )
     if config.model is None or config.bands is None:
         missing = " and ".join(f"--{name}" for name in ("model", "bands") if getattr(config, name) is None)

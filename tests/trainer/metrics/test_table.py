@@ -12,7 +12,7 @@ from trainer.metrics.table import metrics_table
 from trainer.metrics.thresholds import tune
 
 
-def rendered(tuned: bool, width: int, *, here: bool = False) -> str:
+def rendered(tuned: bool, width: int, *, here: bool | None = False) -> str:
     """Return the tables of a split in which one class is absent and the others are found half."""
     logits, labels = torch.full((1200, 19), -1.0), torch.zeros(1200, 19)
     labels[:400], logits[:200], logits[200:400] = 1, 2.0, -0.5
@@ -46,7 +46,10 @@ def test_every_number_can_be_read(tuned: bool, width: int) -> None:
 @pytest.mark.parametrize("width", [80, 100])
 def test_the_table_names_its_conventions(width: int) -> None:
     """A reader takes F1 tuned on the same patches for that on others, or one macro mean for the other."""
-    here, elsewhere = (rendered(True, width, here=here) for here in (True, False))
+    here, elsewhere, unknown = (rendered(True, width, here=here) for here in (True, False, None))
+    assert "F1 tuned*" in unknown
+    assert "may have been tuned on some of these patches" in " ".join(unknown.split())
+    assert "*" not in rendered(False, width, here=None)
     assert "F1 tuned*" in here
     assert "F1 tuned here" in here
     assert "thresholds tuned on these very patches" in " ".join(here.split())
@@ -54,7 +57,7 @@ def test_the_table_names_its_conventions(width: int) -> None:
     assert "*" not in elsewhere
     assert max(map(len, here.splitlines())) <= width
     assert "…" not in here
-    for text in (here, elsewhere):
+    for text in (here, elsewhere, unknown):
         assert "that occur" in " ".join(text.split())
         assert "all 19" in text
         assert "absent: 0" in " ".join(text.split())

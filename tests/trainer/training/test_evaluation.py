@@ -1,5 +1,6 @@
 """Evaluation: a file for each selection of patches, and weights without a run."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import timm
 import torch
@@ -17,12 +19,15 @@ from click.testing import CliRunner, Result
 import shards
 from bigearth_pipeline.cli import main
 from shards import CLASSES
+from shards.index import read_table, write_table
+from shards.manifest import INDEX
+from tests import faults
 from tests.conftest import DATA
 from tests.trainer.conftest import Run
 from tests.trainer.store import make_store
 from trainer.metrics.metrics import Metrics
 from trainer.models.published import PAPER
-from trainer.training import weights_evaluation
+from trainer.training import chosen, weights_evaluation
 from trainer.training.checkpoint import Checkpoint
 
 BANDS = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
@@ -102,6 +107,68 @@ def test_validation_says_that_thresholds_were_tuned_there(copy: Path, run: Run) 
     assert found["tuned"] == json.loads(json.dumps(run.result.validation.to_json()))["tuned"]
     assert "F1 tuned here" in call(copy, "--split", "validation").stdout
     assert "tuned here" not in call(copy).stdout
+
+
+def with_keys(folder: Path, keys: list[str]) -> Path:
+    """Give the patches of a store other names, in the index alone."""
+    table = read_table(folder / INDEX)
+    write_table(table.set_column(table.column_names.index("key"), "key", pa.array(keys)), folder / INDEX)
+    content = (folder / INDEX).read_bytes()
+    described = {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    def describe(raw: Any) -> None:
+        raw["files"][0] |= described
+
+    faults.edit_manifest(folder, describe)
+    return folder
+
+
+def test_thresholds_are_tuned_on_patches_and_not_on_names_of_splits(copy: Path, run: Run, tmp_path: Path) -> None:
+    """With other splits, F1 at tuned thresholds on the very patches they were tuned on looks like that on others."""
+    validation = [f"validation-000000_{i}" for i in range(40)]
+    other = make_store(tmp_path / "other", {"validation": 20, "test": 20})
+    with_keys(other, [f"train-000000_{i}" for i in range(20)] + validation[:20])
+    found = {split: evaluated(copy, "--shards", other, "--split", split) for split in ("validation", "test")}
+    assert {split: one["thresholds_tuned_here"] for split, one in found.items()} == {"validation": False, "test": True}
+    assert "F1 tuned here" in call(copy, "--shards", other, "--split", "test").stdout
+    best = copy / "checkpoints/best.pt"
+    alone = ("--weights", best, "--shards", other)
+    assert evaluated(*alone, "--split", "test")["thresholds_tuned_here"] is True
+    # The shards of the run are gone: nobody knows.
+    checkpoint = Checkpoint.read(best)
+    replace(checkpoint, config=checkpoint.config | {"data": str(tmp_path / "gone")}).write(best)
+    for split in ("validation", "test"):
+        assert evaluated(copy, "--shards", other, "--split", split)["thresholds_tuned_here"] is None
+        assert "may have been tuned on some of these" in call(copy, "--shards", other, "--split", split).stdout
+    # Its own shards tell by themselves.
+    assert evaluated(copy, "--shards", run.config.data)["thresholds_tuned_here"] is False
+
+
+def test_patches_that_a_run_left_out_were_not_tuned_on(copy: Path, run: Run, tmp_path: Path) -> None:
+    """All of a split counts as tuned on whatever the run's own conditions, or a changed list as its own."""
+    with shards.open(run.config.data) as store:
+        keys = [store.index.key(int(row)) for row in store.index.rows("validation")]
+    used, rest = tmp_path / "used.txt", tmp_path / "rest.txt"
+    used.write_text("\n".join(keys[:10]))
+    rest.write_text("\n".join(keys[10:]))
+    best, last = copy / "checkpoints/best.pt", copy / "checkpoints/last.pt"
+    changed = {"patches": str(used)}
+    checkpoint = Checkpoint.read(best)
+    replace(checkpoint, config=checkpoint.config | changed).write(best)
+    validation = ("--split", "validation", "--patches")
+    # The run's record is of the whole split, so this list was not the one that it used.
+    assert evaluated(copy, *validation, used)["thresholds_tuned_here"] is None
+    resumable = Checkpoint.read(last)
+    assert resumable.progress is not None
+    with shards.open(run.config.data) as store:
+        digest = chosen.digest(store.index.rows("validation")[:10])
+    kept = resumable.progress["chosen"] | {"rows": {"validation": digest}}
+    replace(resumable, progress=resumable.progress | {"chosen": kept}).write(last)
+    assert evaluated(copy, *validation, used)["thresholds_tuned_here"] is True
+    assert evaluated(copy, *validation, rest)["thresholds_tuned_here"] is False
+    assert evaluated(copy, "--split", "validation")["thresholds_tuned_here"] is True
+    used.write_text("\n".join(keys[5:15]))
+    assert evaluated(copy, *validation, used)["thresholds_tuned_here"] is None
 
 
 def test_a_run_of_the_first_version(tmp_path: Path) -> None:

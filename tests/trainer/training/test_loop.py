@@ -207,6 +207,26 @@ def test_a_finished_run_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
     assert lines(copy) == lines(run.config.out)
 
 
+def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After hours of training `--cache ram` fails for want of memory, and the results of the test split are lost."""
+    asked: list[int] = []
+
+    def available() -> int:
+        asked.append(1)
+        # As if training and validation took all there is.
+        return 1 << 30 if len(asked) <= 2 else 0
+
+    monkeypatch.setattr("shards.keeping.available_bytes", available)
+    config = TrainConfig(
+        data=tiny, out=tmp_path / "run", model="test_resnet", device="cpu", epochs=1, batch_size=8, cache="ram",
+        test=True, max_steps=1,
+    )  # fmt: skip
+    assert train(config).test is not None
+    assert len(asked) == 2
+
+
 def test_only_harmless_options_change_on_resume(run: Run) -> None:
     """A resumed run silently is another one."""
     with pytest.raises(ValueError, match="lr cannot change when a run is resumed"):
