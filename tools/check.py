@@ -1,5 +1,9 @@
-"""Run all checks in the active environment: `python tools/check.py [pytest arguments]`."""
+"""Run all checks in the active environment: `python tools/check.py [pytest arguments]`.
 
+The tests run in one process for each core, a file of them at a time, unless the arguments say otherwise (`-n 0`).
+"""
+
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +16,8 @@ CHECKS = (
     ["lint-imports"],
     ["codespell"],
 )
+MAX_PROCESSES = 8
+"""Each builds the stores of its own that the tests share; more processes build more of them than they save."""
 
 
 def run(command: list[str]) -> int:
@@ -25,7 +31,8 @@ def main() -> int:
     failed = [command[0] for command in CHECKS if run(command)]
     if failed:
         print("failed:", *failed, flush=True)
-    return run(["pytest", *sys.argv[1:]]) or bool(failed)
+    cores = len(os.sched_getaffinity(0))
+    return run(["pytest", "-n", str(min(cores, MAX_PROCESSES)), "--dist", "loadfile", *sys.argv[1:]]) or bool(failed)
 
 
 if __name__ == "__main__":
