@@ -7,19 +7,21 @@ import numpy as np
 import pytest
 import torch
 from nvidia.dali import fn
+from nvidia.dali.backend import RegisteredGPUOps
 from nvidia.dali.types import DALIDataType
 
 from shards import BANDS
 from tools.gpu.counts import Cost, TorchCost, run_graph, schemas_of
 from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, render
 from trainer.data.augment import RECIPES
-from trainer.data.dali import DaliPreparation
+from trainer.data.dali import DaliPreparation, _pipeline
+from trainer.data.dali_batched import BatchedGraph
+from trainer.data.layout import images_of
 
 MOST_LAUNCHES = 40
 MOST_BYTES = {"nearest": 1.6e6, "bilinear": 3.0e6}
 """A patch. With bilinear pixels a stacked image is written and read once as float32, 1.4 MB, before it is float16."""
 
-# Few patches are enough where only launches are counted.
 CPU = torch.device("cpu")
 
 
@@ -63,6 +65,24 @@ def test_what_is_counted_is_what_is_built(recipe: str, interpolation: Any, monke
     monkeypatch.setattr("tools.gpu.launches.run_graph", watched)
     by_dali(case)
     assert seen == [schemas_of(built._pipeline)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_all_operators_are_on_the_gpu(recipe: str, interpolation: Any) -> None:
+    """An operator is one for the CPU, or pixels go back to the host, where no test on a CPU would see it."""
+    case = Case(recipe, "stacked", interpolation)
+    images = images_of(case.bands, case.layout)
+    graph = BatchedGraph(case.normalisation, images, interpolation, RECIPES[recipe], CPU)
+    options = {"batch_size": PATCHES, "num_threads": 1, "device_id": 0, "exec_dynamic": True}
+    pipe = _pipeline(lambda: None, graph.feeds(case.draws()), graph, **options)
+    # This is as far as DALI goes without a GPU: operators are checked, and know their devices.
+    pipe._build_graph()
+    operators = [op for op in pipe._ops if type(op._op).__name__ != "ExternalSource"]
+    assert operators
+    assert {output.device for op in operators for output in op.outputs} == {"gpu"}
+    assert {type(op._op).__name__ for op in operators} <= set(RegisteredGPUOps())
+    assert all(output.device == "gpu" for output in pipe._graph_outputs)
 
 
 def count(define: Callable[[Any], Any], num: int) -> Cost:

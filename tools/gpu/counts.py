@@ -252,7 +252,6 @@ _OPERATORS: Final[dict[str, Callable[[Operator], Cost]]] = {
     "Reshape": _free,
     "Squeeze": _free,
     "Slice": _picks,
-    "_TensorSubscript": _picks,
     "WarpAffine": _picks,
     "Resize": _resizes,
     "Flip": _flips,

@@ -80,16 +80,17 @@ class DaliPreparation:
             ValueError: the layout is `record`, which leaves nothing to prepare.
         """
         on_gpu = device.type == "cuda"
-        images = images_of(normalisation.bands, layout)
-        self._graph: Graph = (
-            BatchedGraph(normalisation, images, interpolation, augmentation, device)
-            if batched or on_gpu
-            else HostGraph(normalisation, images, interpolation, augmentation)
-        )
-        self._augmentation = augmentation
-        self._next: Callable[[], Any] = _end
         # Copying on a stream of its own keeps the copies of one batch beside the training steps of another.
         self._stream = SideStream(device)
+        images = images_of(normalisation.bands, layout)
+        with self._stream:  # On which its constants are copied to the device.
+            self._graph: Graph = (
+                BatchedGraph(normalisation, images, interpolation, augmentation, device)
+                if batched or on_gpu
+                else HostGraph(normalisation, images, interpolation, augmentation)
+            )
+        self._augmentation = augmentation
+        self._next: Callable[[], Any] = _end
         # What DALI has written, until the device has read it.
         self._held: deque[tuple[Any, torch.cuda.Event]] = deque()
         # What a batch feeds in, by the example of one that is drawn; the records come first.
@@ -148,10 +149,13 @@ class DaliPreparation:
                 raise error
         finally:
             self._next = _end
-            self._drain()
-            # An error may have come between a batch and its event.
-            self._stream.finish()
-            self._held.clear()
+            try:
+                # After an error of its own DALI has nothing left, and says the same again.
+                self._drain()
+            finally:
+                # An error may have come between a batch and its event.
+                self._stream.finish()
+                self._held.clear()
 
     def _feeds(self, draws: Draws) -> dict[str, NDArray]:
         self._augmentation.check(draws)

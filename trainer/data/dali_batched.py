@@ -71,7 +71,8 @@ def _bands(records: Any, fed: dict[str, Any], span: Span, fill: list[int], plan:
             fed[f"size_{name}"] if plan.resized else [num, size, size],
         )
     else:
-        bands = fn.reshape(records[span.first : span.first + span.num_values], shape=[num, size, size], layout="CHW")
+        values = fn.slice(records, start=[span.first], shape=[span.num_values], axes=[0])
+        bands = fn.reshape(values, shape=[num, size, size], layout="CHW")
     if plan.slices:
         bands = fn.slice(
             bands,
