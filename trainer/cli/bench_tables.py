@@ -42,7 +42,9 @@ def print_loader(folder: Path, found: LoaderBench) -> None:
             size = found.store["bytes_per_patch" if name.endswith(READ) else "decoded_bytes_per_patch"]
             table.add_row(title.text, title.cache, *_numbers(rate), f"{rate.median * size / 1e9:.2f}")
     _print(table)
-    if found.warm_share < 0.99:
+    if found.warm_share is None:
+        echo("whether all of the records' pages stayed in the page cache is not known here: warm may not be all warm")
+    elif found.warm_share < 0.99:
         echo(f"only {found.warm_share:.0%} of the records' pages stayed in the page cache: warm is not all warm")
     echo(f"records reach {found.share_of_bound:.0%} of {TITLES[found.bound].text}")
     echo(

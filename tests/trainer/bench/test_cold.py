@@ -1,5 +1,7 @@
 """Passes that begin with an empty page cache."""
 
+import ctypes
+import errno
 import mmap
 import shutil
 import tempfile
@@ -136,3 +138,32 @@ def test_files_that_are_gone_give_a_reason(copy: Store) -> None:
     gone = next(iter(pages.files))
     gone.unlink()
     assert pages.drop() == f"not possible: {gone}: No such file or directory"
+
+
+class NoCall:
+    """A C library without mincore(2)."""
+
+
+class NotImplementedCall:
+    """A kernel without it."""
+
+    def mincore(self, *arguments: object) -> int:
+        """Fail as the C library does then."""
+        ctypes.set_errno(errno.ENOSYS)
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("library", "reason"),
+    [(NoCall, "the C library has no mincore(2)"), (NotImplementedCall, "mincore(2): Function not implemented")],
+)
+def test_a_kernel_that_does_not_tell_gives_a_reason(
+    copy: Store, library: type, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark of many minutes ends in an error where nobody knows what the page cache holds."""
+    pages = RecordPages.of(copy, copy.index.rows("train"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda *arguments, **options: library())
+    found = measure_cold({"pass": never}, pages, 2, lambda text: None)
+    assert isinstance(found, str)
+    assert found.startswith("not possible: what the page cache holds is not known here")
+    assert reason in found
