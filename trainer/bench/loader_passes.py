@@ -153,7 +153,7 @@ def _preparation(loader: Loader) -> Pass:
 
     def run(number: int) -> int:
         batches = islice(cycle(hosts), len(loader))
-        count = sum(len(batch["row"]) for _, batch in loader._preparation.run(batches))
+        count = sum(len(prepared.batch["row"]) for prepared in loader._preparation.run(batches))
         _finish(loader.config.device)
         return count
 
