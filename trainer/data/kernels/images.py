@@ -184,10 +184,7 @@ def _images(
         picked = tl.load(begin + at, mask=there & (at >= 0), other=0).to(tl.float32)
         if crop is not None:
             picked = tl.where(at >= 0, picked, outside)
-        if BILINEAR:
-            value = value + picked * weight
-        else:
-            value = picked
+        value = value + picked * weight if BILINEAR else picked
 
     value = value - tl.load(centre + channel, mask=known, other=0.0)[None, :]
     divisor = tl.load(scale + channel, mask=known, other=1.0)[None, :]

@@ -1,9 +1,9 @@
 """Two kernels from records encoded as `bitpack` to records: where the rows of blocks begin, then the pixels.
 
-`shards/SPEC.md` says what the bytes mean and `shards.bitpack` does the same on the host; the bits agree. Differences add
-up from north to south in every column by itself, and a band is predicted from those before it pixel by pixel. So one
-program restores one group of bands of a record: it goes down the rows with all columns side by side, and keeps the sums
-of its bands in registers. All of Triton that `bitpack` needs is in this file.
+`shards/SPEC.md` says what the bytes mean and `shards.bitpack` does the same on the host; the bits agree. Differences
+add up from north to south in every column by itself, and a band is predicted from those before it pixel by pixel. So
+one program restores one group of bands of a record: it goes down the rows with all columns side by side, and keeps the
+sums of its bands in registers. All of Triton that `bitpack` needs is in this file.
 """
 
 from typing import Final
@@ -20,44 +20,36 @@ _LINES: Final = sum(len(group.bands) * group.size // 2 for group in GROUPS)
 """Lines of blocks of a record, each as high as two rows of pixels: 440."""
 
 
-def unpack(arena: Tensor, begins: Tensor, lengths: Tensor, places: Tensor | None = None) -> Tensor:
+def unpack(arena: Tensor, begins: Tensor, lengths: Tensor, out: Tensor) -> None:
     """Decode records; nothing waits for the device.
 
-    Whatever the records hold, no byte outside of them is read. That a header says as many bytes as there are is for the
-    host to check: see `trainer.data.encoded`.
+    Whatever the records hold, no byte outside of them is read, and none outside of `out` written. That a header says as
+    many bytes as there are is for the host to check: see `trainer.data.encoded`.
 
     Args:
         arena: bytes that hold the records, (size,) uint8, on the device.
-        begins: (m,) int64 on the device, where records begin.
-        lengths: (m,) int32 on the device, bytes of each.
-        places: (n,) int64 on the device, which records are decoded; None for all of them in their order.
-
-    Returns:
-        (n, 80000) uint16 on the device.
+        begins: (n,) int64 on the device, where records begin.
+        lengths: (n,) int64 on the device, bytes of each.
+        out: (n, 80000) uint16 on the device, contiguous.
     """
-    n = len(begins) if places is None else len(places)
+    n = len(begins)
     lines = torch.empty((n, _LINES), dtype=torch.int32, device=arena.device)
-    records = torch.empty((n, RECORD_VALUES), dtype=torch.uint16, device=arena.device)
     sizes = {"LINES": _LINES, "COEFFICIENTS": COEFFICIENTS, "HALF": BLOCKS // 2}
-    _find_lines[(n,)](arena, begins, lengths, places, lines, LANES=1 << (_LINES - 1).bit_length(), **sizes)
+    _find_lines[(n,)](arena, begins, lengths, lines, LANES=1 << (_LINES - 1).bit_length(), **sizes)
     _restore[(n, len(GROUPS))](
-        arena, begins, lengths, places, lines, records,
+        arena, begins, lengths, lines, out,
         VALUES=RECORD_VALUES, HEADER=HEADER, ROUND=ROUND, FRACTION=FRACTION, num_warps=1, **sizes,
     )  # fmt: skip
-    return records
 
 
 @triton.jit
 def _find_lines(
-    arena, begins, lengths, places, lines,
+    arena, begins, lengths, lines,
     LINES: tl.constexpr, LANES: tl.constexpr, COEFFICIENTS: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
     """Write where the lines of blocks of record n begin, counted from the first block: lines is (n, LINES) int32."""
     n = tl.program_id(0).to(tl.int64)
-    record = n
-    if places is not None:
-        record = tl.load(places + n)
-    data, length = arena + tl.load(begins + record), tl.load(lengths + record)
+    data, length = arena + tl.load(begins + n), tl.load(lengths + n).to(tl.int32)
     # The sizes are written out: 4 · 60 lines of 30 blocks, 6 · 30 of 15, 2 · 10 of 5.
     line = tl.arange(0, LANES)
     block = tl.where(line < 240, 30 * line, tl.where(line < 420, 15 * line + 3600, 5 * line + 7800))
@@ -70,16 +62,13 @@ def _find_lines(
 
 @triton.jit
 def _restore(
-    arena, begins, lengths, places, lines, records,
+    arena, begins, lengths, lines, records,
     VALUES: tl.constexpr, LINES: tl.constexpr, COEFFICIENTS: tl.constexpr, HALF: tl.constexpr,
     HEADER: tl.constexpr, ROUND: tl.constexpr, FRACTION: tl.constexpr,
 ):  # fmt: skip
     """Decode one group of record n: program (n, group)."""
     n = tl.program_id(0).to(tl.int64)
-    record = n
-    if places is not None:
-        record = tl.load(places + n)
-    data, length = arena + tl.load(begins + record), tl.load(lengths + record)
+    data, length = arena + tl.load(begins + n), tl.load(lengths + n).to(tl.int32)
     lines += n * LINES
     out = records + n * VALUES
     # Side, bands, both up to powers of 2; the first block, line, value and coefficient. Compilers know them so.
