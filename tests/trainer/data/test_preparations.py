@@ -41,16 +41,23 @@ D4 = Augmentation(turn="d4")
 TOLERANCE = {"nearest": 1e-5, "bilinear": 1e-3}
 
 
-Kind = Literal["dali", "numba"]
-KINDS: tuple[Kind, ...] = ("dali", "numba")
-WAYS: tuple[tuple[Kind, Interpolation], ...] = (("dali", "nearest"), ("dali", "bilinear"), ("numba", "nearest"))
+# `batched` is DALI with the graph for a GPU, on the CPU.
+Kind = Literal["dali", "batched", "numba"]
+KINDS: tuple[Kind, ...] = ("dali", "batched", "numba")
+WAYS: tuple[tuple[Kind, Interpolation], ...] = (
+    ("dali", "nearest"),
+    ("dali", "bilinear"),
+    ("batched", "nearest"),
+    ("batched", "bilinear"),
+    ("numba", "nearest"),
+)
 
 
 def create(kind: Kind, norm: Normalisation, **options: Any) -> Preparation:
     """Return a preparation on the CPU, unless the options say otherwise, by two threads."""
     if kind == "numba":
         return FusedPreparation(norm, num_threads=2, **options)
-    return DaliPreparation(norm, **{"device": CPU, "num_threads": 2, **options})
+    return DaliPreparation(norm, batched=kind == "batched", **{"device": CPU, "num_threads": 2, **options})
 
 
 def run_both(kind: Kind, draws: Draws, norm: Normalisation, **options: Any) -> tuple[Batch, Batch]:
@@ -112,12 +119,49 @@ def _named(how: Interpolation) -> dict[str, Any]:
 def test_all_turns_of_boxes_at_the_edge(layout: Layout, way: tuple[Kind, Interpolation]) -> None:
     """A turn of a box that is no square, or lies in part or altogether outside of the patch, shows other pixels."""
     boxes = [(-3, 2, 11, 7), (5, 14, 3, 19), (15, -10, 20, 13), (0, 0, 20, 20), (-20, 3, 5, 5), (19, 19, 1, 1)]
+    if way[0] == "batched":
+        boxes = [(9, 2, 11, 7), (5, 1, 3, 19), (0, 7, 20, 13), (0, 0, 20, 20), (0, 15, 5, 5), (19, 19, 1, 1)]
     crop = np.array([box for box in boxes for _ in ALL_TURNS], np.int32)
     draws = Draws(turn=np.tile(ALL_TURNS, (len(boxes), 1)), crop=crop)
     augmentation = Augmentation(turn="d4", crop="resized")
     kind, how = way
     ours, expected = run_both(kind, draws, standard(), layout=layout, augmentation=augmentation, **_named(how))
     assert_same(ours, expected, rtol=1e-6, atol=TOLERANCE[how])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("how", INTERPOLATIONS)
+def test_boxes_that_are_shifted_far_are_filled(layout: Layout, how: Interpolation) -> None:
+    """The graph for a GPU cuts a turned patch out at another place than the reference, or fills with other values."""
+    shifts = [(-19, 0), (3, -7), (19, 19), (-1, 12), (20, 0), (0, -25)]
+    crop = np.array([(*shift, CELLS, CELLS) for shift in shifts for _ in ALL_TURNS], np.int32)
+    draws = Draws(turn=np.tile(ALL_TURNS, (len(shifts), 1)), crop=crop)
+    augmentation = Augmentation(turn="d4", crop="pad")
+    ours, expected = run_both("batched", draws, standard(), layout=layout, augmentation=augmentation, **_named(how))
+    assert_same(ours, expected, rtol=1e-6, atol=TOLERANCE[how])
+
+
+def test_the_graph_for_a_gpu_enlarges_boxes_of_the_patch_only() -> None:
+    """A box that reaches outside of the patch is filled with the pixels at its edge, in silence."""
+    draws = Draws(crop=np.array([[0, 0, 20, 20], [-1, 0, 5, 5], [0, 0, 5, 5]], np.int32))
+    with pytest.raises(ValueError, match="reaches outside of the patch"):
+        run_both("batched", draws, standard(), augmentation=Augmentation(crop="resized"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_sides_of_boxes_are_exact(layout: Layout) -> None:
+    """A pixel at the edge of two is taken from the wrong one, for some side of a box, after rounding in float32."""
+    sides = [*range(1, CELLS, 2), CELLS]
+    crop = np.array([(CELLS - side, (CELLS - side) // 2, side, side) for side in sides], np.int32)
+    turns = ALL_TURNS[np.arange(len(crop)) % len(ALL_TURNS)]
+    augmentation = Augmentation(turn="d4", crop="resized")
+    draws = Draws(turn=turns, crop=crop)
+    host = host_batch(random_records(len(crop), high=65_536), draws)
+    options: dict[str, Any] = {"batch_size": len(crop), "layout": layout, "augmentation": augmentation}
+    (ours,) = create("batched", identity(), **options).run([host])
+    (expected,) = TorchPreparation(identity(), device=CPU, num_threads=1, **options).run([host])
+    for name in ours.batch:
+        assert torch.equal(ours.batch[name], expected.batch[name]), name
 
 
 @pytest.mark.parametrize("kind", KINDS)

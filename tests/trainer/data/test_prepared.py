@@ -1,6 +1,7 @@
 """Host buffers that a device still reads, stood for by events that a test completes."""
 
 import threading
+import weakref
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 import shards
 from shards import RECORD_VALUES, CorruptShard
 from tests import faults
-from tests.trainer.data.records import NOTHING
+from tests.trainer.data.records import NOTHING, identity
 from trainer.data.augment import RECIPES
 from trainer.data.batch import HostBatch
 from trainer.data.buffers import PENDING, Buffers
 from trainer.data.channel import Finished
+from trainer.data.dali import DaliPreparation
 from trainer.data.iteration import READ_AHEAD, READY, Iteration
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
@@ -290,3 +292,18 @@ def test_there_is_no_stream_on_the_cpu() -> None:
     with SideStream(torch.device("cpu")) as stream:
         assert stream.mark() is None
     stream.finish()
+
+
+def test_what_dali_wrote_is_held_until_it_is_read() -> None:
+    """DALI writes the next batch over one that the device has not read yet, or nothing is ever let go."""
+    preparation = DaliPreparation(identity(), batch_size=1, device=torch.device("cpu"), num_threads=1, batched=True)
+    events = [Event() for _ in range(3)]
+    written = [Event() for _ in events]  # Any objects whose end can be seen.
+    ends = [weakref.ref(output) for output in written]
+    for event in events:
+        preparation._hold(written.pop(0), event)  # type: ignore[arg-type]
+    assert all(end() is not None for end in ends)
+    for i, event in enumerate(events):
+        event.complete()
+        preparation._hold(None, None)
+        assert [end() is None for end in ends] == [j <= i for j in range(3)]
