@@ -38,7 +38,7 @@ def launches_compiled(*modules: ModuleType) -> Iterator[list[tuple[str, str]]]:
         yield found
 
 
-def _compile_instead(kernel: JITFunction[Any], found: list[tuple[str, str]]) -> Any:
+def _compile_instead(kernel: JITFunction, found: list[tuple[str, str]]) -> Any:
     def run(*args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
         given = dict(zip(kernel.arg_names, args, strict=False))
         options = {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}

@@ -18,7 +18,7 @@ def interpreted(*modules: ModuleType) -> Iterator[None]:
     The environment variable TRITON_INTERPRET would do so only if it were set before Triton is imported, for all kernels
     of the process and of those that it starts: on a machine with a GPU nothing could be compiled.
     """
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, _language_restored():
         for module in modules:
             for name, value in list(vars(module).items()):
                 if isinstance(value, JITFunction):
@@ -28,7 +28,23 @@ def interpreted(*modules: ModuleType) -> Iterator[None]:
         yield
 
 
-class _Interpreted(InterpretedFunction[Any]):
+@contextmanager
+def _language_restored() -> Iterator[None]:
+    """Take back what the interpreter puts into Triton's language: before 3.5 it leaves that there."""
+    owners: tuple[Any, ...] = (tl, tl.core, tl.math, tl.tensor, tl.dtype)
+    before = [dict(vars(owner)) for owner in owners]
+    try:
+        yield
+    finally:
+        for owner, names in zip(owners, before, strict=True):
+            for name, value in list(vars(owner).items()):
+                if name not in names:
+                    delattr(owner, name)
+                elif value is not names[name]:
+                    setattr(owner, name, names[name])
+
+
+class _Interpreted(InterpretedFunction):
     """A kernel, or a function that kernels call: `tl` is what the interpreter needs already while they do."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
