@@ -10,6 +10,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
@@ -146,7 +147,8 @@ def main() -> None:
     for what, size, work in works(chosen.batch_size, device):
         found.append(measure(what, size, work, **vars(chosen)))
         print(found[-1].row(), flush=True)
-    where = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, **vars(chosen)}
+    where = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "triton": version("triton")}
+    where |= vars(chosen)
     print(json.dumps({**where, "rates": [asdict(rate) | {"median": rate.median} for rate in found]}))
 
 
