@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from itertools import cycle, islice
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -54,7 +54,8 @@ def build_passes(
             kind=config.kind,
             layout=layout,
             augmentation=RECIPES["none" if layout == "record" else config.augment],
-            backend=config.backend,
+            # DALI takes no records that are on the device.
+            backend="auto" if tier == "gpu" and config.backend == "dali" else config.backend,
             cache=tier,
         )
         return stack.enter_context(Loader(source, rows, normalisation, settings))
@@ -131,7 +132,7 @@ def _host_batches(loader: Loader) -> Pass:
     """Return a pass of what the loader's reading thread does: records, labels, draws."""
 
     def run(number: int) -> int:
-        count, held = 0, deque[NDArray[np.uint16]]()
+        count, held = 0, deque[NDArray[Any]]()
         for host in loader._host_batches(number, 0):
             count += len(host.rows)
             held.append(host.buffer)

@@ -12,7 +12,7 @@ import click
 
 from trainer.cli.errors import reported
 
-_LOADERS = click.Choice(["auto", "dali", "numba", "torch"])
+_LOADERS = click.Choice(["auto", "dali", "numba", "torch", "triton"])
 _RECIPES = click.Choice(["none", "flips", "standard", "strong"])
 _MODES = click.Choice(["default", "reduce-overhead", "max-autotune"])
 _ORDERS = click.Choice(["global", "block", "sequential"])

@@ -25,6 +25,7 @@ from trainer.data.augment import RECIPES, Augmentation, draw
 from trainer.data.batch import CELLS, Draws, Interpolation, Layout
 from trainer.data.mix import complete
 from trainer.data.normalisation import Normalisation
+from trainer.data.on_device import Decoded
 from trainer.data.reference import TorchPreparation, prepare
 
 CPU = torch.device("cpu")
@@ -161,7 +162,7 @@ def test_preparation_adds_labels_and_mixes(layout: Layout) -> None:
     for host in made:
         images = prepare(torch.tensor(host.records), host.draws, standard(), layout)
         expected.append(complete(images, host.labels.copy(), host.rows.copy(), host.mask.copy(), host.draws))
-        directly = preparation.prepare(torch.tensor(host.records), host.labels, host.rows, host.mask, host.draws)
+        directly = preparation.prepare_at(Decoded(torch.tensor(host.records)), host)
         assert all(torch.equal(directly[name], tensor) for name, tensor in expected[-1].items())
     kept = []
     with closing(preparation.run(made)) as batches:
