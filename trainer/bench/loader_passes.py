@@ -151,8 +151,8 @@ def _preparation(loader: Loader) -> Pass:
 
     def run(lap: Lap) -> int:
         batches = islice(cycle(hosts), len(loader))
-        prepared = (len(batch["row"]) for _, batch in loader._preparation.run(batches))
-        count = count_after_first(prepared, len(loader), lap)
+        counts = (len(prepared.batch["row"]) for prepared in loader._preparation.run(batches))
+        count = count_after_first(counts, len(loader), lap)
         finish(loader.config.device)
         return count
 

@@ -5,7 +5,6 @@ device, so that later epochs need neither reading nor decoding nor a copy to the
 """
 
 from collections.abc import Generator, Iterable
-from contextlib import nullcontext
 from typing import Final, Literal
 
 import numpy as np
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from shards import RECORD_VALUES, Store
 from shards.bands import RECORD_BYTES
-from trainer.data.batch import Batch, HostBatch
+from trainer.data.batch import HostBatch
 from trainer.data.mounts import MOUNTS, file_system
+from trainer.data.prepared import Prepared, SideStream
 from trainer.data.reference import TorchPreparation
 from trainer.data.transfer import to_device
 
@@ -73,22 +73,23 @@ class CachedPreparation:
 
     def __init__(self, records: DeviceRecords, preparation: TorchPreparation, device: torch.device) -> None:
         self._records, self._preparation, self._device = records, preparation, device
-        # As in TorchPreparation: beside the training steps.
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = SideStream(device)
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch, Batch], None, None]:
-        """Prepare batches in their order; each comes with its host batch, which is free again from then on."""
-        for host in batches:
-            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                missing = self._records.missing(host.rows)
-                if missing.any():
-                    new = torch.from_numpy(host.buffer[: np.count_nonzero(missing)])
-                    self._records.put(host.rows[missing], new.to(self._device, non_blocking=True))
-                records = self._records.get(host.rows)
-                batch = self._preparation.prepare(records, host.labels, host.rows, host.mask, host.draws)
-            if self._stream is not None:
-                self._stream.synchronize()
-            yield host, batch
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches in their order."""
+        try:
+            for host in batches:
+                with self._stream:
+                    missing = self._records.missing(host.rows)
+                    if missing.any():
+                        new = torch.from_numpy(host.buffer[: np.count_nonzero(missing)])
+                        self._records.put(host.rows[missing], new.to(self._device, non_blocking=True))
+                    records = self._records.get(host.rows)
+                    batch = self._preparation.prepare(records, host.labels, host.rows, host.mask, host.draws)
+                yield Prepared(host, batch, self._stream.mark())
+        finally:
+            # An error may have come between a copy from host memory and the event.
+            self._stream.finish()
 
 
 def choose(store: Store, rows: NDArray[np.int64], device: torch.device) -> tuple[Tier, str]:

@@ -6,7 +6,6 @@ bytes a patch; bands are cropped and turned there while they are small and upsam
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from trainer.data.feeds import JITTER_SCALE, feeds_of
 from trainer.data.layout import Image, images_of
 from trainer.data.mix import complete
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepared import Prepared, SideStream
 from trainer.data.reference import fill_values
 from trainer.data.transfer import to_device
 
@@ -76,7 +76,7 @@ class DaliPreparation:
         self._device = device
         self._next: Callable[[], Any] = _end
         # Copying on a stream of its own keeps the copies of one batch beside the training steps of another.
-        self._stream = torch.cuda.Stream(device) if on_gpu else None
+        self._stream = SideStream(device)
         # What a batch feeds in, by the example of one that is drawn; the records come first.
         feeds = self._feeds(draw(augmentation, np.zeros(1, np.int64), len(normalisation.bands), seed=0, epoch=0))
         self._pipeline = _pipeline(
@@ -94,11 +94,10 @@ class DaliPreparation:
         )
         self._pipeline.build()
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch, Batch], None, None]:
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
         """Prepare batches, `DEPTH` at a time, in their order.
 
-        Each comes with the host batch that it was made of, whose memory may be overwritten from then on. An error of
-        `batches` is raised after the batches before it.
+        An error of `batches` is raised after the batches before it.
         """
         source = iter(batches)
         # DALI copies nothing that it is fed with, so that is kept.
@@ -123,18 +122,21 @@ class DaliPreparation:
         try:
             while True:
                 try:
-                    # Without a stream as its argument this returns when the batch is done on the device too, so
-                    # nothing reads the host buffer any more. Only the loader's own thread waits here.
-                    outputs = self._pipeline.run()
+                    # With a stream as its argument this does not wait for the device: the stream does.
+                    outputs = self._pipeline.run(self._stream.stream)
                 except StopIteration:
                     break
-                batch, _ = pending.popleft()
-                yield batch, self._batch(batch, outputs)
+                host, _ = pending.popleft()
+                batch = self._batch(host, outputs)
+                # DALI's copy from the host buffer is before the outputs on their stream, so the event stands for it.
+                yield Prepared(host, batch, self._stream.mark())
             if error is not None:
                 raise error
         finally:
             self._next = _end
             self._drain()
+            # An error may have come between a batch and its event.
+            self._stream.finish()
 
     def _feeds(self, draws: Draws) -> dict[str, NDArray]:
         self._augmentation.check(draws)
@@ -142,8 +144,8 @@ class DaliPreparation:
 
     def _batch(self, host: HostBatch, outputs: tuple[Any, ...]) -> Batch:
         tensors = [from_dlpack(output.as_tensor()) for output in outputs]
-        with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-            if self._stream is not None:
+        with self._stream:
+            if self._stream.stream is not None:
                 # DALI takes a buffer back as soon as the tensor is gone on the host, when steps that read it may still
                 # be waiting on the device. The copies are torch's, which knows its streams.
                 tensors = [tensor.clone() for tensor in tensors]
@@ -157,10 +159,7 @@ class DaliPreparation:
                     image.clamp_(0, 1)
                 if host.draws.erase is not None:
                     erase(image, to_device(host.draws.erase, self._device))
-            batch = complete(images, host.labels, host.rows, host.mask, host.draws)
-        if self._stream is not None:
-            self._stream.synchronize()
-        return batch
+            return complete(images, host.labels, host.rows, host.mask, host.draws)
 
     def _drain(self) -> None:
         """Take out what an iteration that was broken off has left, and be ready for another one."""

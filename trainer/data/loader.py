@@ -194,15 +194,19 @@ class Loader:
             while True:
                 start = time.perf_counter()
                 try:
-                    batch = running.ready.get()
+                    prepared = running.ready.get()
                 except Finished:
                     break
                 finally:
                     self.wait_seconds += time.perf_counter() - start
-                if self.config.device.type == "cuda":
+                batch = prepared.batch
+                if prepared.done is not None:
+                    stream = torch.cuda.current_stream(self.config.device)
+                    # The device waits for the batch, this thread does not.
+                    stream.wait_event(prepared.done)
                     # The memory was taken on the loader's stream: torch must not reuse it before this one is done.
                     for tensor in batch.values():
-                        tensor.record_stream(torch.cuda.current_stream(self.config.device))
+                        tensor.record_stream(stream)
                 self._step += 1
                 yield batch
         finally:
@@ -231,7 +235,11 @@ class Loader:
             rows, mask = order.part(step, config.rank, config.num_ranks)
             ahead.before(step)
             buffer = self._buffers.take()
-            self._read(rows, buffer)
+            try:
+                self._read(rows, buffer)
+            except BaseException:
+                self._buffers.give(buffer)
+                raise
             yield HostBatch(
                 buffer=buffer,
                 labels=self._labels[rows].astype(np.float32),

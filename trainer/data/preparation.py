@@ -8,8 +8,9 @@ import torch
 
 from shards.errors import InvalidValue
 from trainer.data.augment import Augmentation
-from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.batch import HostBatch, Interpolation, Layout
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepared import Prepared
 from trainer.data.reference import TorchPreparation
 from trainer.errors import TrainError
 
@@ -20,8 +21,12 @@ BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "auto")
 class Preparation(Protocol):
     """Makes device batches of host batches."""
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch | None, Batch], None, None]:
-        """Prepare batches in their order; the host batch that comes out with one may be overwritten from then on."""
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches in their order, without waiting for the device.
+
+        Once the generator is at its end, closed or broken by an error, the device reads none of the host batches that
+        have not come out.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

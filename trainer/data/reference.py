@@ -1,11 +1,10 @@
 """The preparation of a batch in plain torch: what it means, and how it is done where DALI is not.
 
 `trainer.data.dali` must give the same; the tests compare them. Records that lie on the device already are prepared here
-too. Nothing waits for the device but `TorchPreparation.run`.
+too. Nothing waits for the device.
 """
 
 from collections.abc import Generator, Iterable
-from contextlib import nullcontext
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from trainer.data.boxes import erase
 from trainer.data.layout import images_of
 from trainer.data.mix import complete
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepared import Prepared, SideStream
 from trainer.data.transfer import to_device
 
 _WHOLE = np.array([[0, 0, CELLS, CELLS]], np.int32)
@@ -115,22 +115,19 @@ class TorchPreparation:
         self._interpolation: Interpolation = interpolation
         self._augmentation = augmentation
         self._device = device
-        # As in DaliPreparation: beside the training steps.
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = SideStream(device)
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch, Batch], None, None]:
-        """Prepare batches, in their order.
-
-        Each comes with the host batch that it was made of, whose memory may be overwritten from then on.
-        """
-        for host in batches:
-            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                records = torch.from_numpy(host.records).to(self._device, non_blocking=True)
-                batch = self.prepare(records, host.labels, host.rows, host.mask, host.draws)
-            if self._stream is not None:
-                # Only the loader's own thread waits here.
-                self._stream.synchronize()
-            yield host, batch
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches, in their order."""
+        try:
+            for host in batches:
+                with self._stream:
+                    records = torch.from_numpy(host.records).to(self._device, non_blocking=True)
+                    batch = self.prepare(records, host.labels, host.rows, host.mask, host.draws)
+                yield Prepared(host, batch, self._stream.mark())
+        finally:
+            # An error may have come between the copy of the records and the event.
+            self._stream.finish()
 
     def prepare(
         self,

@@ -165,9 +165,9 @@ def test_preparation_adds_labels_and_mixes(layout: Layout) -> None:
         assert all(torch.equal(directly[name], tensor) for name, tensor in expected[-1].items())
     kept = []
     with closing(preparation.run(made)) as batches:
-        for i, (host, batch) in enumerate(batches):
-            assert host is made[i]
-            kept.append(batch)
+        for host, prepared in zip(made, batches, strict=True):
+            assert prepared.host is host
+            kept.append(prepared.batch)
             for array in (host.buffer, host.labels, host.rows, host.mask):
                 array[:] = 1
     for batch, wanted in zip(kept, expected, strict=True):
