@@ -92,7 +92,7 @@ class TrainBench:
             )
         return (
             f"the training thread is the limit: {times}, but it takes the thread too long to ask for a step; try "
-            "--compile reduce-overhead, or a larger --batch-size"
+            "--compile cuda-graph or reduce-overhead, or a larger --batch-size"
         )
 
     @property

@@ -14,7 +14,7 @@ from trainer.cli.errors import reported
 
 _LOADERS = click.Choice(["auto", "dali", "numba", "torch"])
 _RECIPES = click.Choice(["none", "flips", "standard", "strong"])
-_MODES = click.Choice(["default", "reduce-overhead", "max-autotune"])
+_MODES = click.Choice(["default", "reduce-overhead", "max-autotune", "cuda-graph"])
 _ORDERS = click.Choice(["global", "block", "sequential"])
 _FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 _LEAST = "A pass repeats its lap until it has been timed for so long."

@@ -12,6 +12,7 @@ from trainer.metrics.thresholds import tune
 from trainer.training.pace import HostAhead
 from trainer.training.progress import Phase, Progress, Silent, Stopwatch
 from trainer.training.ranks import Ranks
+from trainer.training.step import seek_convolutions
 
 ALONE: Final = Phase("evaluation")
 """The phase of an evaluation outside of a run."""
@@ -46,6 +47,8 @@ def predict(
     logits, labels, rows, masks = [], [], [], []
     with torch.inference_mode():
         for batch in loader:
+            is_full = loader.order.batch_count(stopwatch.step) == loader.config.batch_size
+            seek_convolutions(ranks.device, for_these=is_full)
             logits.append(model(batch))
             labels.append(batch["label"])
             rows.append(batch["row"])
