@@ -8,12 +8,14 @@ but only a share of its records is read and decoded: as much as keeps this work 
 index is repeated to the length of BigEarthNet v1, so that an epoch does not end meanwhile.
 
 What is measured is what does not shrink with the records: threads, channels, Python between batches. Beside each rate
-stands the limit: that of the same loader without a device. A thread that only sleeps a millisecond, again and again,
-shows the interpreter lock: by how much later it wakes while the loader works.
+stands the limit: that of the same loader without a device. The interpreter lock shows in two tickers that only sleep a
+millisecond, again and again: a thread beside the loader's, and the same in another process, which shares the cores but
+not the lock. By how much later the thread wakes is what it waits for the lock.
 """
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import threading
 import time
@@ -152,25 +154,44 @@ class Lateness:
         return cls(round(statistics.median(values), 1), round(statistics.fmean(values), 1), round(high, 1), len(late))
 
 
+def tick(stopped: Callable[[], bool], late: list[float]) -> None:
+    """Sleep again and again, and note the seconds by which the thread wakes late."""
+    while not stopped():
+        start = time.perf_counter()
+        time.sleep(TICK)
+        late.append(time.perf_counter() - start - TICK)
+
+
 @contextmanager
-def ticking() -> Iterator[list[float]]:
-    """Let a thread sleep again and again while the block runs; give the seconds by which it wakes late."""
+def ticking() -> Iterator[dict[str, Lateness]]:
+    """Let a thread of this process and one of another tick while the block runs; afterwards give their lateness."""
     late: list[float] = []
+    found: dict[str, Lateness] = {}
     stopped = threading.Event()
-
-    def tick() -> None:
-        while not stopped.is_set():
-            start = time.perf_counter()
-            time.sleep(TICK)
-            late.append(time.perf_counter() - start - TICK)
-
-    thread = threading.Thread(target=tick, name="ticker")
+    thread = threading.Thread(target=tick, args=(stopped.is_set, late), name="ticker")
+    context = multiprocessing.get_context("spawn")
+    end, results = context.Event(), context.Queue()
+    process = context.Process(target=_tick_elsewhere, args=(end, results), daemon=True)
+    process.start()
+    # It has imported everything, and ticks.
+    results.get()
     thread.start()
     try:
-        yield late
+        yield found
     finally:
         stopped.set()
+        end.set()
+        elsewhere = results.get()
         thread.join()
+        process.join()
+    found |= {"thread": Lateness.of(late), "process": Lateness.of(elsewhere)}
+
+
+def _tick_elsewhere(end: Any, results: Any) -> None:
+    late: list[float] = []
+    results.put(None)
+    tick(end.is_set, late)
+    results.put(late)
 
 
 def drive(
@@ -204,7 +225,7 @@ def measure(
         decoding = statistics.median(alone(1.0) for _ in range(repeats))
         with ticking() as late:
             time.sleep(seconds)
-        idle = Lateness.of(late)
+        idle = {name: asdict(lateness) for name, lateness in late.items()}
         for rate in rates:
             share = min(1.0, LOAD * decoding / rate)
             light, waiting, lateness = LightStore(store, rows, share), [], []
@@ -214,7 +235,7 @@ def measure(
                 with ticking() as late:
                     drive(light, normalisation, batch_size, device, seconds)
                 waiting.append(device.idle_share)
-                lateness.append(asdict(Lateness.of(late)))
+                lateness.append({name: asdict(found_late) for name, found_late in late.items()})
             found[f"{rate:.0f}"] = {
                 "decoded_share": share,
                 "limit": limits,
@@ -223,7 +244,7 @@ def measure(
             }
     return {
         "decoding_patches_per_second": decoding,
-        "ticker_late_us_idle": asdict(idle),
+        "ticker_late_us_idle": idle,
         "rates": found,
         "batch_size": batch_size,
         "threads": threads,
@@ -231,6 +252,12 @@ def measure(
         "repeats": repeats,
         "environment": describe_environment(folder, torch.device("cpu")),
     }
+
+
+def _late(found: list[dict[str, Any]]) -> str:
+    """Return the median over the repeats of the mean lateness of both tickers, for people."""
+    means = {name: statistics.median(one[name]["mean"] for one in found) for name in ("thread", "process")}
+    return f"thread {means['thread']:.0f} µs late, process {means['process']:.0f} µs"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -246,13 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     folder, rates, out = options.pop("store"), options.pop("rates"), options.pop("out")
     found = measure(folder, rates, **options)
-    print(f"decoding {found['decoding_patches_per_second']:,.0f}/s; a ticker wakes {found['ticker_late_us_idle']} late")
+    idle = _late([found["ticker_late_us_idle"]])
+    print(f"decoding {found['decoding_patches_per_second']:,.0f}/s; tickers without a loader: {idle}")
     for rate, values in found["rates"].items():
         waits = ", ".join(f"{share:.2%}" for share in values["waiting_share"])
-        late = [one["mean"] for one in values["ticker_late_us"]]
         print(
             f"{float(rate):,.0f}/s: waits {waits}; limit {statistics.median(values['limit']):,.0f}/s with "
-            f"{values['decoded_share']:.1%} decoded; ticker {statistics.median(late):.0f} µs late on average"
+            f"{values['decoded_share']:.1%} decoded; tickers: {_late(values['ticker_late_us'])}"
         )
     if out is not None:
         with atomic_write(out) as file:
