@@ -11,6 +11,9 @@ import numpy as np
 LEAST_SECONDS: Final = 2.0
 """A timed pass repeats its lap until it has been timed for this long: the rate of a shorter one is mostly chance."""
 
+MOST_TIMES: Final = 5
+"""A pass is not repeated further when, starts and pauses between laps included, it has taken so many times as long."""
+
 
 class Lap:
     """One run of a pass through its patches.
@@ -138,7 +141,8 @@ def take_turns(
         passes: by name.
         repeats: timed rounds.
         warm_up: rounds before these, of one lap each.
-        least_seconds: timed seconds until which a timed pass repeats its lap; 0 for one lap.
+        least_seconds: timed seconds until which a timed pass repeats its lap; 0 for one lap. Where starts take most of
+            the time, it ends at `MOST_TIMES` as many seconds in all.
         seed: of the order.
         watch: is told what begins.
         before: is called before every lap, untimed.
@@ -152,7 +156,8 @@ def take_turns(
         for name in rng.permutation(list(passes)).tolist():
             watch(f"round {number + 1} of {warm_up + repeats}: {name}")
             patches, seconds, starts = 0, 0.0, list[float]()
-            while not starts or (is_timed and seconds < least_seconds):
+            latest = clock() + MOST_TIMES * least_seconds
+            while not starts or (is_timed and seconds < least_seconds and clock() < latest):
                 before()
                 lap = Lap(laps[name], is_timed=is_timed, clock=clock)
                 patches += passes[name](lap)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.bench.passes import Lap, Pass, Rate, count_after_first, take_turns
+from trainer.bench.passes import MOST_TIMES, Lap, Pass, Rate, count_after_first, take_turns
 
 
 class Clock:
@@ -54,27 +54,35 @@ def test_what_comes_before_a_lap_is_not_timed() -> None:
         begun.append(clock.now)
         clock.now += 50
 
-    run = clock.batches(0, 1, 1)
-    rates = take_turns({"a": run}, repeats=2, warm_up=1, least_seconds=3, before=before, clock=clock)
-    assert rates["a"] == Rate((10.0, 10.0), (30, 30), (3, 3), (0.0, 0.0))
+    run = clock.batches(0, 10, 1)
+    rates = take_turns({"a": run}, repeats=2, warm_up=1, least_seconds=30, before=before, clock=clock)
+    assert rates["a"] == Rate((1.0, 1.0), (30, 30), (3, 3), (0.0, 0.0))
     # Every lap is cold, not only the first one of a pass.
     assert len(begun) == 7
 
 
 @settings(deadline=None)
-@given(start=st.floats(0.01, 100), rate=st.floats(1, 1e6), count=st.integers(2, 60), laps=st.floats(0, 9))
-def test_a_start_is_not_in_the_rate(start: float, rate: float, count: int, laps: float) -> None:
+@given(times=st.floats(0.01, 2), rate=st.floats(1, 1e6), count=st.integers(2, 60), laps=st.floats(0, 9))
+def test_a_start_is_not_in_the_rate(times: float, rate: float, count: int, laps: float) -> None:
     """A loader that takes long to start looks slow, in short passes more than in long ones; or passes stay short."""
     clock, seconds = Clock(), 10 / rate
     lap = (count - 1) * seconds
+    start = times * lap
     run = clock.batches(start, seconds, count)
     found = take_turns({"a": run}, repeats=1, warm_up=1, least_seconds=laps * lap, clock=clock)["a"]
-    # The clock holds hundreds of seconds and is asked for microseconds.
     assert found.median == pytest.approx(rate, rel=1e-4)
     assert found.start == pytest.approx(start + seconds)
     assert found.patches == (found.laps[0] * (count - 1) * 10,)
     # Long enough, and not a lap longer; a slow machine gets one lap.
     assert max(1, laps - 1e-3) <= found.laps[0] <= max(1, laps + 1 + 1e-3)
+
+
+def test_a_pass_ends_where_starts_take_all_the_time() -> None:
+    """A small store is measured for an hour: a lap takes ten milliseconds, and its start a second."""
+    clock = Clock()
+    found = take_turns({"a": clock.batches(1, 0.005, 3)}, repeats=1, warm_up=1, least_seconds=2, clock=clock)["a"]
+    assert found.laps == (MOST_TIMES * 2,)
+    assert found.median == pytest.approx(2000)
 
 
 def test_a_single_batch_is_timed_from_the_call() -> None:

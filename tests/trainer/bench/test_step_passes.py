@@ -23,7 +23,7 @@ from trainer.training.setup import open_session
 
 RATE = 12_345.0
 """Patches per second of the device."""
-START = 0.4
+START = 0.01
 """Seconds that the loader takes to start."""
 
 
