@@ -64,7 +64,7 @@ GPU: Final = Size(
 )
 REHEARSAL: Final = Size(
     device="cpu",
-    patches=300,
+    patches=160,
     batch_size=16,
     precision="fp32",
     networks=("test_resnet", "bepnet-s"),
