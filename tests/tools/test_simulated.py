@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import shards
 from tests.trainer.store import make_store
-from tools.bench.simulated import Lateness, LightStore, SimulatedDevice, drive
+from tools.bench.simulated import TICK, Lateness, LightStore, SimulatedDevice, drive, tick
 from trainer.data.normalisation import Normalisation
 
 
@@ -65,6 +65,14 @@ def test_lateness_is_summarised() -> None:
     """Seconds are taken for microseconds."""
     assert Lateness.of([0.001] * 99 + [0.101]) == Lateness(1000.0, 2000.0, pytest.approx(2000, rel=1), 100)
     assert Lateness.of([]).count == 0
+
+
+def test_a_ticker_notes_by_how_much_it_is_late() -> None:
+    """A ticker never stops, or notes how long it slept."""
+    late: list[float] = []
+    tick(lambda: len(late) == 3, late)
+    assert len(late) == 3
+    assert all(seconds > -TICK for seconds in late)
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
