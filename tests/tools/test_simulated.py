@@ -1,5 +1,6 @@
 """The device that is a clock: what counts as waiting."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 import shards
 from tests.trainer.store import make_store
-from tools.bench.simulated import TICK, Lateness, LightStore, SimulatedDevice, drive, tick
+from tools.bench.simulated import TICK, Lateness, LightStore, SimulatedDevice, drive, tick, ticking
 from trainer.data.normalisation import Normalisation
 
 
@@ -73,6 +74,14 @@ def test_a_ticker_notes_by_how_much_it_is_late() -> None:
     tick(lambda: len(late) == 3, late)
     assert len(late) == 3
     assert all(seconds > -TICK for seconds in late)
+
+
+def test_both_tickers_tick() -> None:
+    """The lateness of one ticker is shown as that of the other, or one of them never ends."""
+    with ticking() as late:
+        time.sleep(0.05)
+    assert late.keys() == {"thread", "process"}
+    assert min(one.count for one in late.values()) >= 1
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])

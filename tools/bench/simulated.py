@@ -15,8 +15,9 @@ not the lock. By how much later the thread wakes is what it waits for the lock.
 
 import argparse
 import json
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -44,6 +45,20 @@ LOAD: Final = 0.5
 """Share of the machine's decoding rate that a device asks for."""
 TICK: Final = 0.001
 """Seconds that the ticker sleeps."""
+
+
+_TICKER: Final = """
+import json, sys, threading, time
+tick, late, stopped = float(sys.argv[1]), [], threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
+print("ready", flush=True)
+while not stopped.is_set():
+    start = time.perf_counter()
+    time.sleep(tick)
+    late.append(time.perf_counter() - start - tick)
+print(json.dumps(late))
+"""
+"""The same as `tick`, without the seconds that importing this file takes; it ends when its input does."""
 
 
 class SimulatedDevice:
@@ -169,29 +184,19 @@ def ticking() -> Iterator[dict[str, Lateness]]:
     found: dict[str, Lateness] = {}
     stopped = threading.Event()
     thread = threading.Thread(target=tick, args=(stopped.is_set, late), name="ticker")
-    context = multiprocessing.get_context("spawn")
-    end, results = context.Event(), context.Queue()
-    process = context.Process(target=_tick_elsewhere, args=(end, results), daemon=True)
-    process.start()
-    # It has imported everything, and ticks.
-    results.get()
+    command = [sys.executable, "-c", _TICKER, str(TICK)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    # It has imported what it needs, and ticks.
+    process.stdout.readline()
     thread.start()
     try:
         yield found
     finally:
         stopped.set()
-        end.set()
-        elsewhere = results.get()
+        elsewhere, _ = process.communicate()
         thread.join()
-        process.join()
-    found |= {"thread": Lateness.of(late), "process": Lateness.of(elsewhere)}
-
-
-def _tick_elsewhere(end: Any, results: Any) -> None:
-    late: list[float] = []
-    results.put(None)
-    tick(end.is_set, late)
-    results.put(late)
+    found |= {"thread": Lateness.of(late), "process": Lateness.of(json.loads(elsewhere))}
 
 
 def drive(
