@@ -23,9 +23,10 @@ class Size:
         precision: of the features.
         networks: a network of timm, which timm's own loop is compared by, and one of ours.
         tiers: where records are kept.
-        steps: steps of a pass over training.
+        steps: steps of a lap of training.
         repeats: timed passes over training.
         loader_repeats: timed passes over the loader.
+        least_seconds: that each of these passes takes.
         resumed: network of the run that is killed.
         resumed_batch: its batch size: small, so that an epoch has steps enough to be killed between.
         save_steps: steps between two of its saved states.
@@ -40,6 +41,7 @@ class Size:
     steps: int
     repeats: int
     loader_repeats: int
+    least_seconds: float
     resumed: str
     resumed_batch: int
     save_steps: int
@@ -55,13 +57,14 @@ GPU: Final = Size(
     steps=30,
     repeats=5,
     loader_repeats=3,
+    least_seconds=2.0,
     resumed="bepnet-s",
     resumed_batch=64,
     save_steps=25,
 )
 REHEARSAL: Final = Size(
     device="cpu",
-    patches=300,
+    patches=160,
     batch_size=16,
     precision="fp32",
     networks=("test_resnet", "bepnet-s"),
@@ -69,6 +72,7 @@ REHEARSAL: Final = Size(
     steps=2,
     repeats=1,
     loader_repeats=1,
+    least_seconds=0.0,
     resumed="test_resnet",
     resumed_batch=8,
     save_steps=3,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shards import Store
 from shards.index import PARTS
-from trainer.bench.passes import Rate, take_turns
+from trainer.bench.passes import Pass, Rate, take_turns
 from trainer.data.mounts import MOUNTS, file_system
 
 MEMORY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs")
@@ -96,15 +96,20 @@ class _StillWarm(Exception):
 
 
 def measure_cold(
-    passes: Mapping[str, Callable[[int], int]], pages: RecordPages, repeats: int, watch: Callable[[str], None]
+    passes: Mapping[str, Pass],
+    pages: RecordPages,
+    repeats: int,
+    watch: Callable[[str], None],
+    least_seconds: float = 0.0,
 ) -> dict[str, Rate] | str:
-    """Time passes that each begin with an empty page cache, `repeats` times.
+    """Time passes whose laps each begin with an empty page cache, `repeats` times.
 
     Args:
         passes: as in `take_turns`; they have read the records before.
         pages: of the records.
         repeats: timed passes.
         watch: is told what is going on.
+        least_seconds: of a pass.
 
     Returns:
         Rates by pass; where pages cannot be dropped, or are no measure of what is in memory, the reason for people.
@@ -123,7 +128,14 @@ def measure_cold(
             raise _StillWarm(why_not)
 
     try:
-        return take_turns(passes, repeats=repeats, warm_up=0, watch=lambda text: watch(f"{text}, cold"), before=drop)
+        return take_turns(
+            passes,
+            repeats=repeats,
+            warm_up=0,
+            least_seconds=least_seconds,
+            watch=lambda text: watch(f"{text}, cold"),
+            before=drop,
+        )
     except _StillWarm as err:
         return str(err)
 

@@ -100,14 +100,16 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
         store = stack.enter_context(shards.open(folder, num_threads=config.threads))
         rows = choose_rows(store, config)
         passes, missing = build_passes(store, rows, config, stack)
-        rates = take_turns(passes, repeats=config.repeats, warm_up=config.warm_up, watch=watch)
+        rates = take_turns(
+            passes, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds, watch=watch
+        )
         pages = RecordPages.of(store, rows)
         try:
             warm_share = pages.share_in_cache()
         except OSError:
             warm_share = None  # `measure_cold` says why.
         cold = {name: passes[name] for name in (READ, READ_INTO, "record")}
-        found = measure_cold(cold, pages, config.repeats, watch)
+        found = measure_cold(cold, pages, config.repeats, watch, config.least_seconds)
         if isinstance(found, str):
             missing |= {f"cold_{name}": found for name in cold}
         else:
@@ -126,6 +128,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
                 "order": config.kind,
                 "augment": config.augment,
                 "repeats": config.repeats,
+                "least_seconds": config.least_seconds,
             },
             rates=rates,
             missing=missing,

@@ -211,8 +211,11 @@ def open_session(
             kind = kept.order
         elif config.order == "auto" and kind == "block":
             progress.note(f"order block: {why}")
-        effect.check_device(config, given, ranks.device)
         precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
+        effect.check_device(config, given, ranks, precision)
+        if precision == "fp16" and config.optimizer == "lamb":
+            # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
+            progress.note("fp16 with lamb: every step waits for the GPU; --precision bf16 does not")
         model = _create_model(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)

@@ -16,6 +16,7 @@ from shards import Store
 from shards.index import PARTS
 from tests.shards.conftest import share_in_cache
 from trainer.bench.cold import MEMORY_FILE_SYSTEMS, MOST_LEFT, RecordPages, cached_pages, measure_cold
+from trainer.bench.passes import Lap
 from trainer.data.mounts import MOUNTS, file_system
 
 SHM = Path("/dev/shm")
@@ -76,7 +77,7 @@ def test_every_pass_begins_cold(copy: Store) -> None:
     rows = copy.index.rows("train")
     pages, begun = RecordPages.of(copy, rows), []
 
-    def read(number: int) -> int:
+    def read(lap: Lap) -> int:
         begun.append(pages.share_in_cache())
         copy.fetch(rows)
         return len(rows)
@@ -89,7 +90,7 @@ def test_every_pass_begins_cold(copy: Store) -> None:
     assert {name: len(rate.patches_per_second) for name, rate in found.items()} == {"a": 3, "b": 3}
 
 
-def never(number: int) -> int:
+def never(lap: Lap) -> int:
     """Be a pass that must not run."""
     raise AssertionError("a pass ran although the page cache was warm")
 
