@@ -11,6 +11,9 @@ from shards.errors import BepError
 # C0 and C1 controls, DEL, surrogates that stand for undecodable bytes, and the characters that
 # change the direction of text (Unicode Standard Annex 9), which can make a line read as another.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+RESULTS_KEPT: Final = "shards.reporting.results_kept"
+"""Key of `click.Context.meta`, true once the results of a command lie in files, or in its exit status, whatever becomes
+of standard output."""
 _HINTS: Final = {
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
@@ -36,7 +39,7 @@ def one_line(err: BaseException) -> str | None:
     """
     if isinstance(err, BepError):
         return printable(" ".join(str(err).splitlines()))
-    if isinstance(err, OSError) and err.errno is not None and err.errno != errno.EPIPE:
+    if isinstance(err, OSError) and err.errno is not None:
         where = "" if err.filename is None else f"{_name(err.filename)}: "
         hint = f"; {_HINTS[err.errno]}" if err.errno in _HINTS else ""
         return printable(f"{where}{err.strerror}{hint}")

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bigearth_pipeline.cli import main, output
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.manifest import Manifest
 from tests.building import build_store
@@ -74,15 +76,104 @@ def test_json_stays_json(hostile: Path) -> None:
     assert json.loads(done.stdout)["count"] == Manifest.read(hostile / "store").count
 
 
-def test_a_closed_pipe_is_no_traceback(hostile: Path) -> None:
-    """`bep inspect … | head -1` ends early on purpose."""
+def call_without(stream: str, *arguments: object, **environment: str) -> tuple[int, list[str]]:
+    """Run `bep` with a stdout, or stderr, that takes nothing; return its status and the lines of the other stream."""
+    name, _, kind = stream.partition(" ")
+    if kind == "full":
+        writer = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+    other = {"stdout": "stderr", "stderr": "stdout"}[name]
+    try:
+        done = subprocess.run(
+            [*BEP, *map(str, arguments)],
+            **{name: writer, other: subprocess.PIPE},  # type: ignore[call-overload]
+            env=ENVIRONMENT | environment,
+            timeout=300,
+        )
+    finally:
+        os.close(writer)
+    return done.returncode, getattr(done, other).decode().splitlines()
+
+
+UNWRITTEN = "standard output cannot be written: No space left on device"
+KEPT = f"{UNWRITTEN}; the results are in files all the same"
+
+
+@pytest.mark.parametrize(
+    ("command", "status_if_full", "line_if_full"),
+    [
+        ("--help", 1, UNWRITTEN),
+        ("inspect {}/store", 1, UNWRITTEN),
+        ("stats {}/store --json", 1, UNWRITTEN),
+        ("build-shards {}/data --out {}/store", 0, KEPT),
+        ("verify {}/store", 0, KEPT),
+    ],
+)
+def test_a_stdout_that_takes_nothing(hostile: Path, command: str, status_if_full: int, line_if_full: str) -> None:
+    """`bep inspect … | head -1` ends early on purpose; a build that a log cannot tell of is no failed build."""
+    arguments = [word.replace("{}", str(hostile)) for word in command.split()]
+    status, lines = call_without("stdout closed", *arguments)
+    assert status == 0
+    assert not [line for line in lines if "standard output" in line or "Errno" in line or "Traceback" in line]
+    status, lines = call_without("stdout full", *arguments, PYTHONUNBUFFERED="1")
+    assert (status, lines[-1]) == (status_if_full, line_if_full)
+
+
+@pytest.mark.parametrize("kind", ["closed", "full"])
+def test_the_verdict_of_verify_outlives_its_output(hostile: Path, tmp_path: Path, kind: str) -> None:
+    """A damaged store passes for sound where the log cannot be written."""
+    shutil.copytree(hostile / "store", tmp_path / "store")
+    (tmp_path / "store" / "index.parquet").write_bytes(b"")
+    status, lines = call_without(f"stdout {kind}", "verify", tmp_path / "store")
+    assert status == 1
+    assert any("problem" in line for line in lines)
+
+
+def test_a_training_ends_well_without_output(hostile: Path, tmp_path: Path) -> None:
+    """A training of days counts as failed because the log of its results is on a full disk."""
+    arguments = ("train", hostile / "store", "--out", tmp_path / "run", "--max-steps", 1, "--batch-size", 8)
+    status, lines = call_without("stdout full", *arguments)
+    assert (status, lines[-1]) == (0, KEPT)
+
+
+@pytest.mark.parametrize("stream", ["stderr closed", "stderr full"])
+def test_work_goes_on_where_progress_cannot_be_shown(hostile: Path, stream: str) -> None:
+    """A build of hours ends because the terminal, or the log, that shows its progress has gone."""
+    status, lines = call_without(stream, "build-shards", hostile / "data", "--out", hostile / "store")
+    assert status == 0
+    assert any("finished already" in line for line in lines)
+
+
+def test_a_slow_reader_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another program has made the pipe non-blocking, output ends in the middle."""
     reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [*BEP, "inspect", str(hostile / "store")], stdout=writer, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60
-    )
+    os.set_blocking(writer, False)
+    taken = bytearray()
+
+    def wait(*streams: object) -> None:
+        taken.extend(os.read(reader, 1 << 20))
+
+    monkeypatch.setattr(output.select, "select", wait)
+    with os.fdopen(writer, "w", closefd=False) as stream:
+        guard = output.StandardStream(stream)
+    text = "".join(f"{number}\n" for number in range(100_000))
+    guard.text.write(text)
+    assert guard.finish() is None
     os.close(writer)
-    assert b"Traceback" not in done.stderr, done.stderr
+    with os.fdopen(reader, "rb") as pipe:
+        assert (taken + pipe.read()).decode() == text
+
+
+def test_output_of_a_caller_stays_where_it_is(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that calls a command loses what it has put in place of stdout, or the guard stays there."""
+    before = sys.stdout, sys.stderr
+    with pytest.raises(SystemExit) as ended:
+        main(["stats", str(hostile / "store"), "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)
+    assert (sys.stdout, sys.stderr) == before
 
 
 def test_a_bug_shows_its_traceback_and_how_to_report_it(tmp_path: Path) -> None:

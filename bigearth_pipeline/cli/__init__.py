@@ -1,12 +1,10 @@
 """The `bep` command: each subcommand in a file of its own, imported only when it is called."""
 
-import sys
-from io import TextIOWrapper
 from typing import Final
 
 import click
 
-from bigearth_pipeline.cli.lazy import LazyGroup
+from bigearth_pipeline.cli.output import ReportingGroup
 
 _COMMANDS: Final = {
     "quickstart": (
@@ -25,11 +23,7 @@ _COMMANDS: Final = {
 """Where each subcommand is, and its line in the help. The trainer is named here, and imported by nothing else."""
 
 
-@click.group(cls=LazyGroup, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ReportingGroup, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bigearth-pipeline", prog_name="bep")
 def main() -> None:
     """BigEarthNet from GeoTIFFs to shards, and CNNs trained on them."""
-    # A terminal or a pipe that cannot encode "→" must not end a command whose work is done.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")

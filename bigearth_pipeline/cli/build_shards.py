@@ -131,6 +131,7 @@ def build_shards(
         from bigearth_pipeline.cluster import Limits
         from bigearth_pipeline.config import BuildConfig, default_workers
         from bigearth_pipeline.select import Rules
+        from shards.reporting import RESULTS_KEPT
 
         config = BuildConfig(
             sources=sources,
@@ -153,6 +154,7 @@ def build_shards(
                 watcher=progress,
                 limits=Limits.of_minutes(stall_minutes),
             )
+        click.get_current_context().meta[RESULTS_KEPT] = True
         if as_json:
             import json
 

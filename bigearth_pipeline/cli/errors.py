@@ -31,7 +31,7 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
         number = err.args[0] if err.args and isinstance(err.args[0], int) else signal.SIGINT
         click.echo(f"\n{if_interrupted}", err=True)
         raise click.exceptions.Exit(128 + number) from None
-    except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+    except (click.exceptions.Exit, click.ClickException):
         raise
     except Exception as err:
         line = one_line(err)

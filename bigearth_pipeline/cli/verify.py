@@ -41,6 +41,7 @@ def verify(
         from bigearth_pipeline.cluster import Limits
         from bigearth_pipeline.config import default_workers
         from bigearth_pipeline.verify import verify_store
+        from shards.reporting import RESULTS_KEPT
 
         with PatchProgress("verifying") as progress:
             findings = verify_store(
@@ -53,6 +54,7 @@ def verify(
                 say=progress.say,
                 limits=Limits.of_minutes(stall_minutes),
             )
+        click.get_current_context().meta[RESULTS_KEPT] = not as_json
         if as_json:
             click.echo(json.dumps(asdict(findings)))
         else:

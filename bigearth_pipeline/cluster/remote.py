@@ -14,6 +14,13 @@ from bigearth_pipeline.cluster.stall import Limits
 from bigearth_pipeline.errors import PipelineError
 
 _CONNECT_SECONDS: Final = 10.0
+_TLS: Final = ("tls://", "wss://")
+# Names of `distributed.yaml` and, by the rules of `dask.config`, of the environment.
+_TLS_FIELDS: Final = ("ca-file", "client.cert", "client.key")
+_TLS_KEYS: Final = ", ".join(f"distributed.comm.tls.{name}" for name in _TLS_FIELDS)
+_TLS_VARIABLES: Final = ", ".join(
+    f"DASK_DISTRIBUTED__COMM__TLS__{name.replace('.', '__').replace('-', '_').upper()}" for name in _TLS_FIELDS
+)
 _NAMED: Final = 3  # Unfit workers that a message names.
 
 
@@ -56,13 +63,33 @@ def check_workers(client: Any, scheduler: str, terms: Terms, limits: Limits) -> 
     return len(workers)
 
 
+def _security(scheduler: str) -> Any:
+    """Return Dask's settings of TLS, which an address of TLS needs on this side too."""
+    from distributed.security import Security
+
+    try:
+        security = Security()
+        context = security.get_connection_args("client")["ssl_context"]
+    except (OSError, ValueError, TypeError) as err:  # A file that is absent or no certificate, or no such version.
+        raise PipelineError(
+            f"Dask's settings of TLS, distributed.comm.tls, cannot be used here: {_cause(err)}"
+        ) from err
+    if context is None and scheduler.startswith(_TLS):
+        raise PipelineError(
+            f"scheduler {scheduler} needs TLS, and Dask has no settings of it here: set {_TLS_KEYS} in its "
+            f"configuration, or {_TLS_VARIABLES}"
+        )
+    return security
+
+
 def _expect_scheduler(scheduler: str, limits: Limits) -> None:
+    security = _security(scheduler)
+
     async def ask() -> Any:
         from distributed.core import rpc
-        from distributed.security import Security
 
         seconds = min(_CONNECT_SECONDS, limits.answer_seconds)
-        remote = rpc(scheduler, timeout=seconds, connection_args=Security().get_connection_args("client"))
+        remote = rpc(scheduler, timeout=seconds, connection_args=security.get_connection_args("client"))
         try:
             return await asyncio.wait_for(remote.identity(), limits.answer_seconds)
         finally:

@@ -1,6 +1,7 @@
 """Tasks on a Dask cluster."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -118,6 +119,34 @@ def test_an_address_that_is_of_no_use(address: Callable[[], "contextmanager[str]
         with pytest.raises(PipelineError, match=name), open_cluster(1, name, limits=QUICK):
             pass
         assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "wss://127.0.0.1:1"])
+def test_an_address_of_tls_without_settings(address: str) -> None:
+    """Settings that are missing here pass for a fault of the scheduler, which nobody has asked."""
+    with (
+        pytest.raises(PipelineError, match="needs TLS, and Dask has no settings of it here") as caught,
+        open_cluster(1, address),
+    ):
+        pass
+    assert "distributed.comm.tls.ca-file" in str(caught.value)
+    variables = re.findall(r"DASK_[A-Z_]+", str(caught.value))
+    # Dask itself knows the names.
+    found = dask.config.collect_env(dict.fromkeys(variables, "x"))["distributed"]["comm"]["tls"]
+    assert {name.replace("_", "-") for name in found} == {"ca-file", "client"}
+    assert found["client"] == {"cert": "x", "key": "x"}
+    for name in ("ca-file", "client.cert", "client.key"):
+        assert dask.config.get(f"distributed.comm.tls.{name}", default="unknown") != "unknown"
+
+
+def test_settings_of_tls_that_cannot_be_used(tmp_path: Path) -> None:
+    """A certificate that is absent passes for a scheduler that cannot be reached."""
+    (tmp_path / "damaged.pem").write_text("no certificate")
+    for file in ("absent.pem", "damaged.pem"):
+        names = {f"distributed.comm.tls.{name}": str(tmp_path / file) for name in ("ca-file", "client.cert")}
+        with dask.config.set(names), pytest.raises(PipelineError, match=r"settings of TLS.* cannot be used here"):  # noqa: SIM117
+            with open_cluster(1, "tls://127.0.0.1:1"):
+                pass
 
 
 def test_the_address_of_a_worker(scheduler: str) -> None:

@@ -23,7 +23,7 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("\ninterrupted", err=True)
         raise click.exceptions.Exit(130) from None
-    except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+    except (click.exceptions.Exit, click.ClickException):
         raise
     except Exception as err:
         line = one_line(err)

@@ -65,6 +65,7 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
     rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
     """
     with reported():
+        from shards.reporting import RESULTS_KEPT
         from trainer.cli.terminal import Console, echo
         from trainer.training.display import open_progress
         from trainer.training.results import NotWritten
@@ -75,6 +76,7 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
         except NotWritten as err:
             _print(err.evaluation, as_json=as_json)
             raise
+        click.get_current_context().meta[RESULTS_KEPT] = path is not None
         _print(found, as_json=as_json)
         if path is not None and not as_json:
             echo(f"written to {path}")

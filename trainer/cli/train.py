@@ -127,7 +127,10 @@ def train(context: click.Context, /, **options: Any) -> None:
     # A command that calls this one gives all options, and no source.
     given = {name for name in options if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)}
     with reported():
+        from shards.reporting import RESULTS_KEPT
+
         result, folder = _train(options, given)
+    context.meta[RESULTS_KEPT] = True
     if result is None:
         return
     _print(result, folder, as_json)

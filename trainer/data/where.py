@@ -7,7 +7,6 @@ without access to files, network, extensions and Python variables, and nothing o
 import json
 import re
 import textwrap
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -21,10 +20,10 @@ from shards import CLASSES, Index
 from shards.arrow import numpy_values, table_of
 from shards.errors import InvalidValue
 from shards.index import index_schema
-from trainer.data.where_limits import MEMORY, SECONDS, excess, excess_of_tree, objects
+from trainer.data.where_limits import MEMORY, excess, excess_of_tree, objects, rows_at_a_time
 from trainer.data.where_names import unknown_name
+from trainer.data.where_watch import watched
 
-_INTERRUPT_SECONDS: Final = 0.1
 _NAMES: Final = "[{}]".format(", ".join(f"'{name}'" for name in CLASSES))
 
 COLUMNS: Final[dict[str, str]] = {
@@ -60,7 +59,7 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "temp_directory": "",
     # A condition on 590,326 patches takes one thread less than half a second.
     "threads": 1,
-    "memory_limit": MEMORY,
+    "memory_limit": f"{MEMORY}B",
 }
 
 # A subset must be the same on every rank and at every start, so what depends on chance or time is no condition.
@@ -88,32 +87,18 @@ def locked_database() -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def _bounded_database(where: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database for a condition, whose work ends with an error after `SECONDS`."""
+    """Open a database for a condition, whose work ends with an error where it exceeds a limit."""
     if fact := excess(where):
         raise InvalidValue(f"{named(where)} {fact}")
-    with locked_database() as connection:
-        ended = threading.Event()
-
-        def interrupt() -> None:
-            if not ended.wait(SECONDS):
-                connection.interrupt()
-                # One that comes between two statements is lost.
-                while not ended.wait(_INTERRUPT_SECONDS):
-                    connection.interrupt()
-
-        timer = threading.Thread(target=interrupt, daemon=True)
-        timer.start()
+    with locked_database() as connection, watched(connection.interrupt) as watch:
         try:
             yield connection
         except duckdb.InterruptException as err:
             raise InvalidValue(
-                f"{named(where)} takes more than {SECONDS:g} s, expected comparisons of columns"
+                f"{named(where)} takes more than {watch.excess}, expected comparisons of columns"
             ) from err
         except (duckdb.OutOfMemoryException, MemoryError) as err:
-            raise InvalidValue(f"{named(where)} takes more than {MEMORY} of memory") from err
-        finally:
-            ended.set()
-            timer.join()
+            raise InvalidValue(f"{named(where)} takes more than {MEMORY / 1e9:g} GB of memory") from err
 
 
 def named(where: str) -> str:
@@ -167,7 +152,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         raise InvalidValue(f"{named(where)} {fact}")
     if fact := unknown_name(nodes):
         raise InvalidValue(f"{named(where)}: {fact}")
-    connection.register("stored", table.select(_SOURCES))
+    connection.register("stored", _in_batches(table.select(_SOURCES), rows_at_a_time(nodes)))
     columns = ", ".join(f"{definition} AS {name}" for name, definition in COLUMNS.items())
     connection.execute(f"CREATE VIEW patches AS SELECT {columns} FROM stored")
     try:
@@ -183,6 +168,14 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     if kinds != ["BOOLEAN"]:
         raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
     return frozenset(references & COLUMNS.keys())
+
+
+def _in_batches(table: pa.Table, rows: int | None) -> pa.Table | pa.RecordBatchReader:
+    """Return a table to be read once, at most `rows` rows at a time if that is not None."""
+    if rows is None:
+        return table
+    batches = (batch.slice(start, rows) for batch in table.to_batches() for start in range(0, batch.num_rows, rows))
+    return pa.RecordBatchReader.from_batches(table.schema, batches)
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import Tensor
-from torchmetrics.functional.classification import multilabel_exact_match, multilabel_stat_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,9 @@ def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
         predicted: (N, C) bool, N at least 1.
         targets: (N, C) int64 of 0 and 1.
     """
+    # Imported where it is needed: torchmetrics takes two seconds.
+    from torchmetrics.functional.classification import multilabel_exact_match, multilabel_stat_scores
+
     # As whole numbers, which torchmetrics takes for decisions, not scores.
     decisions, num_classes = predicted.long(), targets.shape[1]
     counts = multilabel_stat_scores(decisions, targets, num_classes, average=None, validate_args=False)

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import Tensor
-from torchmetrics.functional.classification import binary_average_precision
 
 from shards import CLASSES
 from trainer.errors import NonFiniteLoss
@@ -186,4 +185,7 @@ def _average_precision(scores: Tensor, targets: Tensor) -> float:
 
     `scores` are probabilities: of other numbers torchmetrics would take the sigmoid, in their precision.
     """
+    # Imported where it is needed: torchmetrics takes two seconds.
+    from torchmetrics.functional.classification import binary_average_precision
+
     return float(binary_average_precision(scores.flatten(), targets.flatten(), validate_args=False))

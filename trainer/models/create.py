@@ -1,4 +1,7 @@
-"""Building a network from its description, with random weights or with those of a file."""
+"""Building a network from its description, with random weights or with those of a file.
+
+timm takes three seconds to import, so it is when a network of it is asked for.
+"""
 
 import difflib
 import fnmatch
@@ -12,12 +15,10 @@ from torch import Tensor
 
 from shards.errors import InvalidValue
 from trainer.errors import BadCheckpoint
-from trainer.models import timm_models
 from trainer.models.bepnet import PLANS, BepNet
 from trainer.models.classifier import Classifier
 from trainer.models.published import CLASS_ORDERS, check_classes, parse_channels
 from trainer.models.spec import ModelSpec
-from trainer.models.timm_models import TimmClassifier
 from trainer.models.weights import InputFilters, Loaded, transfer
 from trainer.models.weights_file import WeightsFile, open_weights
 
@@ -26,6 +27,8 @@ __all__ = ["Classifier", "Loaded", "ModelSpec", "create", "names"]
 
 def names(pattern: str = "*") -> list[str]:
     """Return the names of the models that fit a pattern with `*` and `?`, ours before timm's."""
+    from trainer.models import timm_models
+
     return fnmatch.filter(PLANS, pattern) + timm_models.names(pattern)
 
 
@@ -70,19 +73,26 @@ def create(
                 f"there are no published weights of {spec.name}; give a file of them with --weights FILE"
             )
         model = BepNet(spec)
-    elif timm_models.is_known(spec.name):
-        model = net = TimmClassifier(spec)
-        if pretrained:
-            model.loaded = net.load_pretrained()
     else:
+        model = _create_by_timm(spec, pretrained=pretrained)
+    if weights is not None:
+        model.loaded = _load(model, weights, weights_bands, weights_classes, as_published=as_published)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _create_by_timm(spec: ModelSpec, *, pretrained: bool) -> Classifier:
+    from trainer.models import timm_models
+
+    if not timm_models.is_known(spec.name):
         close = difflib.get_close_matches(spec.name, names(), n=3, cutoff=0.5)
         hint = f", perhaps {' or '.join(close)}" if close else ""
         raise InvalidValue(
             f"no model {spec.name!r}{hint}; there are {', '.join(PLANS)} and those that `timm.list_models()` returns"
         )
-    if weights is not None:
-        model.loaded = _load(model, weights, weights_bands, weights_classes, as_published=as_published)
-    return model.to(memory_format=torch.channels_last)
+    model = timm_models.TimmClassifier(spec)
+    if pretrained:
+        model.loaded = model.load_pretrained()
+    return model
 
 
 def _load(model: Classifier, path: Path, bands: str | None, classes: str | None, *, as_published: bool) -> Loaded:
@@ -93,12 +103,15 @@ def _load(model: Classifier, path: Path, bands: str | None, classes: str | None,
                 f"weights {path} are a checkpoint of ours, which knows its bands and classes; do not name them"
             )
         loaded = _take(model, *ours, path)
-    elif isinstance(model, TimmClassifier):
-        loaded = model.load_file(_with_knowledge(file, bands, classes), as_published=as_published)
-    else:
+    elif model.spec.name in PLANS:
         raise BadCheckpoint(
             f"weights {path} are no checkpoint of ours, as {model.spec.name} needs: no `model` and `state`"
         )
+    else:
+        from trainer.models.timm_models import TimmClassifier
+
+        assert isinstance(model, TimmClassifier)
+        loaded = model.load_file(_with_knowledge(file, bands, classes), as_published=as_published)
     if as_published and loaded.averaged:
         raise BadCheckpoint(
             f"weights {path} have no filters for {', '.join(loaded.averaged)}; leave these out of --bands to use the "

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from timm.optim.lamb import Lamb
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -64,6 +63,9 @@ def create(config: OptimizerConfig, model: nn.Module) -> Optimizer:
         # Nesterov momentum of 0 is none, which torch wants to be told.
         return SGD(groups, config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
     if config.name == "lamb":
+        # Imported where it is needed: timm takes three seconds.
+        from timm.optim.lamb import Lamb
+
         return Lamb(groups, config.lr)
     return AdamW(groups, config.lr, fused=True)
 
