@@ -47,6 +47,8 @@ class Workplace:
                 return self._build(step.about[0], log, deadline)
             case "tests":
                 return run_tests(self.logs, log, deadline)
+            case "kernels":
+                return self._kernels(log, deadline)
             case "resume":
                 # torch takes seconds to import, which no other step needs in this process.
                 from tools.gpu.resume import check_resume
@@ -55,7 +57,7 @@ class Workplace:
             case "train":
                 return self._train(step, log, deadline)
             case "loader":
-                return self._loader(step.about[0], log, deadline)
+                return self._loader(*step.about, log=log, deadline=deadline)
             case "timm":
                 return self._timm(step.about[0], log, deadline)
 
@@ -93,9 +95,14 @@ class Workplace:
         found: dict[str, Any] = json.loads(call(command, log, deadline))
         return found
 
-    def _loader(self, codec: str, log: Path, deadline: Deadline) -> dict[str, Any]:
+    def _kernels(self, log: Path, deadline: Deadline) -> dict[str, Any]:
+        printed = call(("-m", "tools.gpu.kernels", "--batch-size", self.size.batch_size), log, deadline)
+        found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        return found
+
+    def _loader(self, codec: str, backend: str = "auto", *, log: Path, deadline: Deadline) -> dict[str, Any]:
         store = self._store(codec)
-        options: tuple[Any, ...] = ("--repeats", self.size.loader_repeats)
+        options: tuple[Any, ...] = ("--repeats", self.size.loader_repeats, "--loader", backend)
         options += ("--least-seconds", self.size.least_seconds, *self._common)
         printed = json.loads(call((*BEP, "bench", "loader", store, *options, "--json"), log, deadline))
         found: dict[str, Any] = printed[str(store)]["global"]

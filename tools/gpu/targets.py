@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from tools.gpu.execute import Outcome
-from tools.gpu.plan import CODECS, Size
+from tools.gpu.plan import Size, plan_steps
 
 Verdict = Literal["yes", "no", "reported", "not measured"]
 
@@ -71,10 +71,10 @@ def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
             rows.append(row(f"what it takes, {name}, --cache {tier}", "–", step, _cost))
     compared = (f"timm {network}", *(f"train {network} {tier}" for tier in size.tiers))
     rows.append(row(f"{network} fed from shards, of timm's rate", "≥ 100%", compared, _timm))
-    for codec in CODECS:
-        step = (f"loader {codec}",)
-        rows.append(row(f"loader, {codec}", f"≥ {LOADER:,}/s", step, _loader("", LOADER)))
-        rows.append(row(f"loader, {codec}, --cache gpu", f"≥ {GPU_CACHE:,}/s", step, _loader("gpu_", GPU_CACHE)))
+    for about in (step.about for step in plan_steps(size) if step.action == "loader"):
+        step, what = (" ".join(("loader", *about)),), ", ".join(("loader", *about))
+        rows.append(row(what, f"≥ {LOADER:,}/s", step, _loader("", LOADER)))
+        rows.append(row(f"{what}, --cache gpu", f"≥ {GPU_CACHE:,}/s", step, _loader("gpu_", GPU_CACHE)))
     return rows
 
 
