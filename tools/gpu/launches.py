@@ -11,17 +11,19 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from shards import BANDS, RECORD_VALUES
-from shards.bands import RECORD_BYTES
+from shards.bands import GROUP_OF, RECORD_BYTES
 from tools.gpu.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment import RECIPES, draw
 from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
 from trainer.data.boxes import erase
 from trainer.data.dali_batched import BatchedGraph
 from trainer.data.interleave import Interleave
+from trainer.data.kernels.images import DRAWN
 from trainer.data.layout import images_of
-from trainer.data.mix import complete
+from trainer.data.mix import complete, completed, rest
 from trainer.data.normalisation import Normalisation
 from trainer.data.reference import prepare
 from trainer.data.transfer import to_device
@@ -145,7 +147,29 @@ def by_torch(case: Case) -> Found:
         return Found(copied(PATCHES * RECORD_BYTES) + made.cost, _rest(images, draws, made))
 
 
-ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"dali": by_dali, "torch": by_torch}
+def by_triton(case: Case) -> Found:
+    """Return what the kernel costs: a launch an image, and one copy for all that is not pixels."""
+    draws, images = case.draws(), images_of(case.bands, case.layout)
+    read = sum(GROUP_OF[band].band_values * 2 for image in images for band in image.bands)
+    written = sum(len(image.bands) * image.size**2 * 2 for image in images)
+    arrays = rest(*_no_labels(), draws)
+    drawn = {name: array for name in DRAWN if (array := getattr(draws, name)) is not None}
+    num_bytes = sum(array.nbytes for array in (*arrays.values(), *drawn.values()))
+    cost = copied(PATCHES * RECORD_BYTES) + copied(num_bytes) + Cost(len(images), 0.0, PATCHES * (read + written))
+    with TorchCost() as made:
+        made_images = {
+            image.name: torch.empty(
+                (PATCHES, image.size, image.size, len(image.bands)), dtype=torch.float16, device=DEVICE
+            ).permute(0, 3, 1, 2)
+            for image in images
+        }
+        sent = {name: torch.from_numpy(array).to(DEVICE) for name, array in arrays.items()}
+        made.cost = Cost()
+        completed(made_images, sent)
+        return Found(cost, made.cost)
+
+
+ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
 """How to find what an engine costs, by the name of its `--loader`."""
 
 _TYPES: Final = {2: torch.uint16, 4: torch.float32}
@@ -157,9 +181,13 @@ def _rest(images: Batch, draws: Draws, made: TorchCost) -> Cost:
     if draws.erase is not None:
         for image in images.values():
             erase(image, to_device(draws.erase, DEVICE))
-    num = PATCHES
-    complete(images, np.zeros((num, 19), np.float32), np.arange(num), np.ones(num, np.bool_), draws)
+    complete(images, *_no_labels(), draws)
     return made.cost
+
+
+def _no_labels() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return labels, rows and mask of a batch."""
+    return np.zeros((PATCHES, 19), np.float32), np.arange(PATCHES), np.ones(PATCHES, np.bool_)
 
 
 def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:

@@ -31,12 +31,11 @@ def send(arrays: Mapping[str, NDArray[Any]], device: torch.device) -> dict[str, 
     for name, array in arrays.items():
         begins[name] = size
         size += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    packed = torch.empty(size, dtype=torch.uint8, pin_memory=device.type == "cuda")
-    memory = packed.numpy()
+    memory = np.zeros(size, np.uint8)
     for name, array in arrays.items():
         place = memory[begins[name] : begins[name] + array.nbytes]
         place.view(array.dtype).reshape(array.shape)[...] = array
-    there = packed.to(device, non_blocking=True)
+    there = to_device(memory, device)
     return {
         name: there[begins[name] : begins[name] + array.nbytes]
         .view(torch.from_numpy(np.empty(0, array.dtype)).dtype)
