@@ -12,7 +12,7 @@ from nvidia.dali.types import DALIDataType
 
 from shards import BANDS
 from tools.gpu.counts import Cost, TorchCost, run_graph, schemas_of
-from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, render
+from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, by_triton, render
 from trainer.data.augment import RECIPES
 from trainer.data.dali import DaliPreparation, _pipeline
 from trainer.data.dali_batched import BatchedGraph
@@ -125,6 +125,15 @@ def test_torch_is_counted_on_a_gpu_that_is_not_there() -> None:
         assert made.cost.device_bytes == 20 + 96 + 960 + 96 + 24 + 96 + 192
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
+def test_the_kernel_is_launched_once_an_image(case: Case) -> None:
+    """The kernel needs more of a GPU than one pass over records and images, with two copies before it."""
+    images = by_triton(case).images
+    assert images.launches == (3 if case.layout == "stacked" else 5)
+    # Records arrive (160 kB), and are read where bands show; images are written in float16.
+    assert images.device_bytes / PATCHES < 680_000
+
+
 def test_the_slowest_part_sets_the_pace() -> None:
     """The rate that is predicted forgets the bus, the memory or the launches."""
     card = CARDS[0]
@@ -141,4 +150,4 @@ def test_the_table_says_that_it_is_no_measurement() -> None:
     case = CASES[0]
     text = render({(name, case): find(case) for name, find in ENGINES.items()}, 512)
     assert text.startswith("predicted, not measured")
-    assert {"dali", "torch"} <= {line.split()[0] for line in text.splitlines()[2:]}
+    assert {"dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}
