@@ -104,7 +104,9 @@ def test_v1_patches_with_their_json(v1_splits: Path, scheduler: str, tmp_path: P
     """The original files of eight more patches read otherwise than the six that the other tests have."""
     tree = unpack("bigearthnet-v1", tmp_path)
     out = tmp_path / "store"
-    build_store(out, tree / "BigEarthNet-S2", scheduler=scheduler, splits=v1_splits, rules=Rules(True, (80, 10, 10)))
+    build_store(
+        out, tree / "BigEarthNet-S2", scheduler=scheduler, splits=v1_splits, rules=Rules(include_snow_cloud=True)
+    )
     findings = verify_store(out, against=[tree / "BigEarthNet-S2"])
     assert findings.problems == []
     assert findings.compared == 8

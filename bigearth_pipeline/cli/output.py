@@ -6,14 +6,13 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedWriter, RawIOBase, TextIOWrapper
 from typing import Any, Final, TextIO
 
 import click
 
 from bigearth_pipeline.cli.lazy import LazyGroup
-from shards.reporting import RESULTS_KEPT, printable
 
 _FAILED: Final = 1
 
@@ -36,25 +35,27 @@ class ReportingGroup(LazyGroup):
                 failure = stdout.finish() if stdout else None
                 if failure is None or failure.errno == errno.EPIPE:
                     raise
+                # Here, so that help needs nothing heavy.
+                from shards.reporting import RESULTS_KEPT, printable
+
+                is_kept = outcome.meta.get(RESULTS_KEPT, False)
                 reason = printable(failure.strerror or type(failure).__name__)
-                kept = "; the results are in files all the same" if outcome.kept else ""
+                kept = "; the results are in files all the same" if is_kept else ""
                 click.echo(f"standard output cannot be written: {reason}{kept}", err=True)
-                if end.code in (0, None) and not outcome.kept:
+                if end.code in (0, None) and not is_kept:
                     raise SystemExit(_FAILED) from failure
                 raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, and note whether it has kept its results."""
-        try:
-            return super().invoke(ctx)
-        finally:
-            if isinstance(ctx.obj, _Outcome):
-                ctx.obj.kept = ctx.meta.get(RESULTS_KEPT, False)
+        """Run a command, and keep what it says of itself in the meta data of the context."""
+        if isinstance(ctx.obj, _Outcome):
+            ctx.obj.meta = ctx.meta
+        return super().invoke(ctx)
 
 
 @dataclass(slots=True)
 class _Outcome:
-    kept: bool = False
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 class StandardStream(RawIOBase):

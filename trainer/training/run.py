@@ -117,8 +117,7 @@ class Run:
         """Train to the end, or until something stops the run; the state is saved then."""
         with self, self._stop.listen(), Board(self._folder, self._first_step, self._ranks.is_first) as board:
             self._progress = Tee(self._progress, board, Breaker(self._stop, self._ranks))
-            if self._state.ended:
-                self._progress.note(f"the run is finished already: {self._state.epoch} of {self._config.epochs} epochs")
+            was_ended = self._state.ended
             if self._first_step == 0:
                 # From here on a kill at any moment can be resumed.
                 self._save()
@@ -131,7 +130,11 @@ class Run:
                     self._end_epoch()
                     self._save()
                 self._ranks.wait()
-                return self._result()
+                result = self._result()
+                if was_ended:
+                    epochs = f"{self._state.epoch} of {self._config.epochs} epochs"
+                    self._progress.note(f"the run is finished already: {epochs}")
+                return result
             except BrokenOff:
                 self._save()
                 return self._result(stopped_by=Request.SIGNAL)
