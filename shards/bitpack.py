@@ -47,6 +47,21 @@ def decode(data: NDArray[np.uint8], out: NDArray[np.uint16]) -> bool:
 
 
 @compiled
+def first_incomplete(addresses: NDArray[np.uint64], lengths: NDArray[np.int64]) -> int:
+    """Return the first record that is not as long as its own header says; n if there is none.
+
+    Args:
+        addresses: (n,) uint64, anywhere in memory.
+        lengths: (n,) int64 bytes, all of which are there.
+    """
+    widths = np.empty(BLOCKS, np.uint8)
+    for i in range(len(addresses)):
+        if not _is_complete(np.uint64(addresses[i]), lengths[i], widths):
+            return i
+    return len(addresses)
+
+
+@compiled
 def decode_rows(addresses: NDArray[np.uint64], lengths: NDArray[np.int64], out: NDArray[np.uint16]) -> int:
     """Decode records that lie anywhere in memory.
 
@@ -97,11 +112,9 @@ def read_rows(
 
 @compiled
 def _decode(address: Word, length: int, out: NDArray[np.uint16]) -> bool:
-    if length < HEADER + PADDING:
-        return False
     begin = np.uint64(address)
     widths = np.empty(BLOCKS, np.uint8)
-    if _read_widths(begin + np.uint64(COEFFICIENTS), widths) != length - HEADER - PADDING:
+    if not _is_complete(begin, length, widths):
         return False
     coefficients = np.empty(COEFFICIENTS + 8, np.int8)
     for k in range(0, COEFFICIENTS, 8):
@@ -121,6 +134,14 @@ def _decode(address: Word, length: int, out: NDArray[np.uint16]) -> bool:
     for i in range(2):
         _sum_up(b60[400 * i : 400 * (i + 1)], 20)
     return True
+
+
+@compiled
+def _is_complete(address: Word, length: int, widths: NDArray[np.uint8]) -> bool:
+    """Write the width of each block, and return whether the record is as long as they say."""
+    if length < HEADER + PADDING:
+        return False
+    return bool(_read_widths(address + np.uint64(COEFFICIENTS), widths) == length - HEADER - PADDING)
 
 
 @compiled

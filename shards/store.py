@@ -167,6 +167,44 @@ class Store:
         plan, scratch = self._pieces.plan(self._rows(indices), verify_mode(verify)), self._pieces.scratch()
         return [bytes(self._pieces.encoded(piece, scratch)) for piece in plan]
 
+    def read_encoded_into(
+        self, indices: ArrayLike, out: NDArray[np.uint8], *, verify: Verify | bool = "first"
+    ) -> NDArray[np.int64]:
+        """Read the stored bytes of records into an array, contiguous, with the decode threads; decode nothing.
+
+        Args:
+            indices: (n,) rows of the index.
+            out: C-contiguous (size,) uint8, at least `encoded_bytes(indices)` long.
+            verify: `first`, `always` or `never`, see `Store`.
+
+        Returns:
+            The bytes of each piece, in order: (n,) int64 in a tar store, (3 · n,) in a Zarr store.
+
+        Raises:
+            ValueError: `out` is too small, or of another type or layout.
+            IndexError: an index is out of range.
+            CorruptShard: a record is cut off or, if it is compared, damaged; no thread writes to `out` any more.
+        """
+        rows = self._rows(indices)
+        lengths = self._pieces.lengths[self._pieces.of(rows)].astype(np.int64)
+        if out.ndim != 1 or out.dtype != np.uint8 or not out.flags.c_contiguous or len(out) < lengths.sum():
+            raise ValueError(
+                f"out is {out.dtype} of shape {out.shape}, "
+                f"expected C-contiguous uint8 of at least {lengths.sum()} bytes"
+            )
+        memory, ends = memoryview(out), np.cumsum(lengths)
+
+        def read(plan: Iterator[tuple[Piece, int, int]]) -> None:
+            for piece, begin, end in plan:
+                target = memory[begin:end]
+                data = self._pieces.encoded(piece, target)
+                if data.obj is not target.obj:  # It lies in shared memory.
+                    target[:] = data
+
+        plan = self._pieces.plan(rows, verify_mode(verify))
+        self._threads.run(read, list(zip(plan, (ends - lengths).tolist(), ends.tolist(), strict=True)))
+        return lengths
+
     def fetch(self, indices: ArrayLike, *, verify: Verify | bool = "first") -> None:
         """Read the stored bytes of records with the decode threads, and decode nothing.
 

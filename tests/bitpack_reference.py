@@ -7,6 +7,14 @@ GROUPS = ((120, 4), (60, 6), (20, 2))
 COEFFICIENTS, BLOCKS, PADDING = 22, 10_000, 8
 
 
+def any_encoding(rng: np.random.Generator, low: int = 0, high: int = 15) -> bytes:
+    """Return a record that no encoder has made: any coefficients, bits and codes of widths from `low` to `high`."""
+    codes = rng.integers(low, high, BLOCKS, np.uint8, endpoint=True)
+    widths = codes[: BLOCKS // 2] | codes[BLOCKS // 2 :] << 4
+    size = int(np.where(codes == 15, 16, codes).sum(dtype=np.int64))
+    return rng.bytes(COEFFICIENTS) + widths.tobytes() + rng.bytes(size) + rng.bytes(PADDING)
+
+
 def widths_of(data: bytes) -> NDArray[np.int64]:
     """Return the widths of the blocks of a record, (10000,)."""
     packed = np.frombuffer(data, np.uint8, BLOCKS // 2, COEFFICIENTS)

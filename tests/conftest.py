@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from distributed import LocalCluster
-
-from tests.building import build_store
-from tests.scene import write_scene_tree
 
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
 # starts would inherit that.
@@ -17,6 +13,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a test for a GPU where only those are asked for, by `-m gpu`.
+
+    The others are many, and what they import need not be installed on a machine that is there for its GPU.
+    """
+    if config.option.markexpr != "gpu" or collection_path.suffix != ".py" or not collection_path.is_file():
+        return None
+    return "@pytest.mark.gpu" not in collection_path.read_text() or None
 
 
 def real(path: str) -> Path:
@@ -50,6 +56,8 @@ def v2_tree() -> Path:
 @pytest.fixture(scope="session")
 def scene_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 windows of the real scene in the v2 layout, with a table beside them."""
+    from tests.scene import write_scene_tree
+
     folder = tmp_path_factory.mktemp("scene")
     write_scene_tree(real("scenes/199U_1099R"), folder, patches=300)
     return folder
@@ -58,6 +66,8 @@ def scene_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def scheduler() -> Iterator[str]:
     """The address of a running Dask scheduler with two worker processes."""
+    from distributed import LocalCluster
+
     with LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     ) as cluster:
@@ -67,6 +77,8 @@ def scheduler() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a WebDataset store of seven shards."""
+    from tests.building import build_store
+
     out = tmp_path_factory.mktemp("stores") / "tar"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64)
     return out
@@ -75,6 +87,8 @@ def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def zarr_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a Zarr store of seven shards."""
+    from tests.building import build_store
+
     out = tmp_path_factory.mktemp("stores") / "zarr"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, format="zarr")
     return out
@@ -83,6 +97,8 @@ def zarr_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a WebDataset store of uncompressed records."""
+    from tests.building import build_store
+
     out = tmp_path_factory.mktemp("stores") / "raw"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="raw")
     return out
@@ -91,6 +107,8 @@ def raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def packed_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a WebDataset store of codec `bitpack`."""
+    from tests.building import build_store
+
     out = tmp_path_factory.mktemp("stores") / "packed"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="bitpack")
     return out

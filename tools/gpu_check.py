@@ -11,16 +11,18 @@ It makes synthetic patches and a store of each codec, on tmpfs if there is room,
 
 Each step has a share of the time, and what it spares is there for the later ones. One that fails or takes too long is
 reported with its reason and the others go on; one for which no time is left is skipped. The last thing printed is a
-table of targets and figures. OUT/gpu-check.json has all of it (`settings`, `environment`, `steps`, `targets`) and is
-written anew after every step; OUT/logs holds what the commands said. The exit status is 1 if a step failed or was
-skipped; a target that is missed is no failure.
+table of targets and figures. OUT gets two files, both written anew after every step: gpu-check.json has all figures
+(`settings`, `environment`, `steps`, `targets`), logs.tar.gz what the commands said. More would not come back from
+machines that return few files. The exit status is 1 if a step failed or was skipped; a target that is missed is no
+failure.
 
-`--device cpu --minutes 3` rehearses the same steps on a CPU with tiny networks and batches; no target counts as
-measured then.
+`--device cpu` rehearses the same steps on a CPU, with tiny networks and batches, in less than three minutes; no target
+counts as measured then.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,17 +33,22 @@ from typing import Any
 from shards.durable import atomic_write
 from tools.gpu.actions import Workplace
 from tools.gpu.execute import Outcome, carry_out
+from tools.gpu.logs import pack
 from tools.gpu.machine import choose_work, describe
 from tools.gpu.plan import SIZES, Size, plan_steps
 from tools.gpu.targets import judge, render
 
 RESULT = "gpu-check.json"
+LOGS = "logs.tar.gz"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the check; return 0 if every step was done."""
     options = _parse(arguments)
     size = _size(options)
+    if size.device == "cpu":
+        # Threads of tiny networks wait for each other for most of the time, on a busy machine for nearly all of it.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.out.mkdir(parents=True, exist_ok=True)
     steps = plan_steps(size)
     found: dict[str, Any] = {"settings": asdict(size) | {"minutes": options.minutes}}
@@ -52,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = Path(folder).absolute()
         found["environment"] = describe(work)
         _say(f"data in {work} ({found['environment']['work_file_system']})")
-        workplace = Workplace(size, work, options.out / "logs")
+        workplace = Workplace(size, work, work / "logs")
         _say(f"{steps[0].name} …")
         for number, outcome in enumerate(carry_out(steps, options.minutes * 60, workplace.act), 1):
             outcomes[outcome.name] = outcome
@@ -60,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if number < len(steps):
                 _say(f"{steps[number].name} …")
             _write(options.out / RESULT, found | {"steps": [one.to_json() for one in outcomes.values()]})
+            pack(workplace.logs, options.out / LOGS)
     rows = judge(size, outcomes)
     found |= {"steps": [one.to_json() for one in outcomes.values()], "targets": [asdict(row) for row in rows]}
     _write(options.out / RESULT, found)

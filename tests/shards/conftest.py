@@ -66,8 +66,11 @@ def share_in_cache(path: Path) -> float:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE) as mapping:
         start = (ctypes.c_char * len(mapping)).from_buffer(mapping)
         pages = (ctypes.c_ubyte * -(-len(mapping) // mmap.PAGESIZE))()
-        assert ctypes.CDLL(None).mincore(start, ctypes.c_size_t(len(mapping)), pages) == 0
+        mincore = getattr(ctypes.CDLL(None), "mincore", None)
+        known = mincore is not None and mincore(start, ctypes.c_size_t(len(mapping)), pages) == 0
         del start
+        if not known:
+            pytest.skip("what the page cache holds is not known here: mincore(2) is missing")
         return sum(page & 1 for page in pages) / len(pages)
 
 

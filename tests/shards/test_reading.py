@@ -33,6 +33,17 @@ def test_encoded_bytes_decode_to_what_is_read(any_store: Path) -> None:
         for i, piece in enumerate(pieces):
             CODECS[store.manifest.codec].decode_into(piece, found[i // len(parts), parts[i % len(parts)]])
         np.testing.assert_array_equal(found, expected)
+        packed = np.zeros(store.encoded_bytes(rows) + 3, np.uint8)
+        for keep in (False, True):  # In the last pass from shared memory.
+            if keep:
+                store.keep_in_memory(rows)
+                store.fetch(rows)
+            packed[:] = 0
+            assert store.read_encoded_into(rows, packed).tolist() == [len(piece) for piece in pieces]
+            assert packed.tobytes() == b"".join(pieces) + bytes(3)
+        with pytest.raises(ValueError, match="expected C-contiguous uint8 of at least"):
+            store.read_encoded_into(rows, packed[4:])
+        assert len(store.read_encoded_into([], packed[:0])) == 0
         assert store.read_encoded([]) == []
         assert store.encoded_bytes([]) == 0
 

@@ -34,6 +34,7 @@ def make_store(
     source_version: str = "v2",
     countries: Sequence[str | None] = ("Ireland",),
     dates: Sequence[datetime] = (datetime(2017, 6, 13),),
+    codec: str = DEFAULT_CODEC,
 ) -> Path:
     """Write a WebDataset store of synthetic patches and return its folder.
 
@@ -44,6 +45,7 @@ def make_store(
         source_version: version of BigEarthNet that the manifest names.
         countries: patch i of the index is from country i, again and again from the first one.
         dates: likewise when a patch was taken.
+        codec: of the records.
     """
     rng = np.random.default_rng(seed)
     # What each class adds to each band.
@@ -59,7 +61,7 @@ def make_store(
         histograms = Histograms()
         for start in range(0, count, PATCHES_PER_SHARD):
             name, labels = f"{split}-{start // PATCHES_PER_SHARD:06d}", present[start : start + PATCHES_PER_SHARD]
-            new_rows, files = _write_shard(folder, split, name, labels, labels @ spectra, histograms, rng)
+            new_rows, files = _write_shard(folder, split, name, labels, labels @ spectra, histograms, rng, codec)
             for i, row in enumerate(new_rows, len(rows)):
                 row |= {"country": countries[i % len(countries)], "date": dates[i % len(dates)]}
             rows += new_rows
@@ -74,7 +76,7 @@ def make_store(
     write_table(histogram_table(total), folder / HISTOGRAMS)
     Manifest(
         format="webdataset",
-        codec=DEFAULT_CODEC,
+        codec=codec,
         source_version=source_version,
         source_bytes=0,
         count=len(rows),
@@ -100,6 +102,7 @@ def _write_shard(
     levels: NDArray[np.float64],
     histograms: Histograms,
     rng: np.random.Generator,
+    codec: str,
 ) -> tuple[list[dict[str, Any]], tuple[FileInfo, ...]]:
     """Write a shard of patches with these classes (n, 6) and band levels (n, 12); return index rows and files."""
     rows = []
@@ -112,7 +115,7 @@ def _write_shard(
                 record[place] += np.uint16(max(0, 3000 + value))
             histograms.commit()
             mask = encode_labels(np.array(CLASSES)[:NUM_CLASSES][classes].tolist())
-            key, encoded = f"{name}_{position}", CODECS[DEFAULT_CODEC].encode(record)
+            key, encoded = f"{name}_{position}", CODECS[codec].encode(record)
             rows.append(
                 {
                     "key": key,

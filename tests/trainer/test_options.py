@@ -172,9 +172,9 @@ EVALUATE = {"run", "split", "data", "where", "patches", "batch_size", "device", 
 EVALUATE |= {"allow_mixed_version", "as_json", "mapped", "weights", "model", "bands", "weights_bands"}
 EVALUATE |= {"weights_classes", "statistics", "interpolation", "out"}
 BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "backend", "device", "patches", "repeats"}
-BENCH_LOADER |= {"plot", "as_json"}
+BENCH_LOADER |= {"least_seconds", "plot", "as_json"}
 BENCH_TRAIN = {"data", "model", "batch_size", "augment", "precision", "mode", "loader", "cache", "device", "threads"}
-BENCH_TRAIN |= {"steps", "repeats", "trace", "as_json"}
+BENCH_TRAIN |= {"steps", "repeats", "least_seconds", "trace", "as_json"}
 
 
 def flag_of(name: str) -> str:

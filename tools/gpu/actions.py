@@ -47,6 +47,8 @@ class Workplace:
                 return self._build(step.about[0], log, deadline)
             case "tests":
                 return run_tests(self.logs, log, deadline)
+            case "kernels":
+                return self._kernels(log, deadline)
             case "resume":
                 # torch takes seconds to import, which no other step needs in this process.
                 from tools.gpu.resume import check_resume
@@ -55,7 +57,7 @@ class Workplace:
             case "train":
                 return self._train(step, log, deadline)
             case "loader":
-                return self._loader(step.about[0], log, deadline)
+                return self._loader(*step.about, log=log, deadline=deadline)
             case "timm":
                 return self._timm(step.about[0], log, deadline)
 
@@ -85,21 +87,30 @@ class Workplace:
             self.size.steps,
             "--repeats",
             self.size.repeats,
+            "--least-seconds",
+            self.size.least_seconds,
         )
         options += ("--precision", self.size.precision, *self._common)
         command = (*BEP, "bench", "train", self._store(CODECS[0]), *options, "--json")
         found: dict[str, Any] = json.loads(call(command, log, deadline))
         return found
 
-    def _loader(self, codec: str, log: Path, deadline: Deadline) -> dict[str, Any]:
+    def _kernels(self, log: Path, deadline: Deadline) -> dict[str, Any]:
+        printed = call(("-m", "tools.gpu.kernels", "--batch-size", self.size.batch_size), log, deadline)
+        found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        return found
+
+    def _loader(self, codec: str, backend: str = "auto", *, log: Path, deadline: Deadline) -> dict[str, Any]:
         store = self._store(codec)
-        options = ("--repeats", self.size.loader_repeats, *self._common)
+        options: tuple[Any, ...] = ("--repeats", self.size.loader_repeats, "--loader", backend)
+        options += ("--least-seconds", self.size.least_seconds, *self._common)
         printed = json.loads(call((*BEP, "bench", "loader", store, *options, "--json"), log, deadline))
         found: dict[str, Any] = printed[str(store)]["global"]
         return found
 
     def _timm(self, network: str, log: Path, deadline: Deadline) -> dict[str, Any]:
-        options = ("--precision", self.size.precision, "--steps", self.size.steps, "--repeats", self.size.repeats)
+        options: tuple[Any, ...] = ("--precision", self.size.precision, "--steps", self.size.steps)
+        options += ("--repeats", self.size.repeats, "--least-seconds", self.size.least_seconds)
         printed = call(("-m", "tools.gpu.timm_rate", network, *options, *self._common), log, deadline)
         found: dict[str, Any] = json.loads(printed)
         return found
@@ -150,7 +161,8 @@ def run_tests(logs: Path, log: Path, deadline: Deadline) -> dict[str, Any]:
     """
     report = logs.absolute() / "tests.xml"
     report.unlink(missing_ok=True)
-    options = ("-m", "gpu", "-q", "-p", "no:cacheprovider", f"--junitxml={report}")
+    # A file that lacks what it imports is a failure of its own, and keeps no other from being run.
+    options = ("-m", "gpu", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", f"--junitxml={report}")
     limit = f"--session-timeout={max(1.0, deadline.left - _END_OF_TESTS):.0f}"
     printed = call(("-m", "pytest", *options, limit, "tests"), log, deadline, _PYTEST_REPORTS)
     with open(log, "a") as file:

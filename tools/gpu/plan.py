@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Action = Literal["synth", "store", "tests", "resume", "train", "loader", "timm"]
+Action = Literal["synth", "store", "tests", "kernels", "resume", "train", "loader", "timm"]
 
 CODECS: Final = ("blosc-lz4", "bitpack", "raw")
 """Of the stores; training is measured with the first."""
@@ -23,9 +23,10 @@ class Size:
         precision: of the features.
         networks: a network of timm, which timm's own loop is compared by, and one of ours.
         tiers: where records are kept.
-        steps: steps of a pass over training.
+        steps: steps of a lap of training.
         repeats: timed passes over training.
         loader_repeats: timed passes over the loader.
+        least_seconds: that each of these passes takes.
         resumed: network of the run that is killed.
         resumed_batch: its batch size: small, so that an epoch has steps enough to be killed between.
         save_steps: steps between two of its saved states.
@@ -40,6 +41,7 @@ class Size:
     steps: int
     repeats: int
     loader_repeats: int
+    least_seconds: float
     resumed: str
     resumed_batch: int
     save_steps: int
@@ -55,13 +57,14 @@ GPU: Final = Size(
     steps=30,
     repeats=5,
     loader_repeats=3,
+    least_seconds=2.0,
     resumed="bepnet-s",
     resumed_batch=64,
     save_steps=25,
 )
 REHEARSAL: Final = Size(
     device="cpu",
-    patches=300,
+    patches=160,
     batch_size=16,
     precision="fp32",
     networks=("test_resnet", "bepnet-s"),
@@ -69,6 +72,7 @@ REHEARSAL: Final = Size(
     steps=2,
     repeats=1,
     loader_repeats=1,
+    least_seconds=0.0,
     resumed="test_resnet",
     resumed_batch=8,
     save_steps=3,
@@ -82,7 +86,7 @@ class Step:
 
     Attributes:
         action: what kind of thing it does.
-        about: what it does that to: a codec, a network, a network and a tier.
+        about: what it does that to: a codec, a codec and a loader, a network, a network and a tier.
         share: of the time, 0 to 1.
         needs: names of the steps whose results it works on.
     """
@@ -103,20 +107,27 @@ def plan_steps(size: Size) -> tuple[Step, ...]:
 
     The shares leave a little for the start of this program and for tidying up.
     """
-    synth = Step("synth", (), 0.13)
+    on_gpu = size.device == "cuda"
+    synth = Step("synth", (), 0.12)
     stores = [Step("store", (codec,), 0.04, (synth.name,)) for codec in CODECS]
+    # The kernels need a GPU, so a rehearsal has their time for the rest.
+    training, loading = (0.06, 0.05) if on_gpu else (0.075, 0.065)
     trainings = [
-        Step("train", (network, tier), 0.075, (stores[0].name,)) for network in size.networks for tier in size.tiers
+        Step("train", (network, tier), training, (stores[0].name,)) for network in size.networks for tier in size.tiers
     ]
-    loaders = [Step("loader", (store.about[0],), 0.06, (store.name,)) for store in stores]
+    loaders = [Step("loader", store.about, loading, (store.name,)) for store in stores]
+    kernels = [Step("kernels", (), 0.05)] if on_gpu else []
+    if on_gpu:
+        loaders += [Step("loader", (*store.about, "triton"), 0.04, (store.name,)) for store in stores[:2]]
     return (
         synth,
         *stores,
-        Step("tests", (), 0.12),
+        Step("tests", (), 0.1),
+        *kernels,
         Step("resume", (), 0.07, (stores[0].name,)),
         *trainings,
         *loaders,
-        Step("timm", (size.networks[0],), 0.05),
+        Step("timm", (size.networks[0],), 0.045),
     )
 
 

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from tools.gpu.execute import Outcome
-from tools.gpu.plan import CODECS, Size
+from tools.gpu.plan import Size, plan_steps
 
-Verdict = Literal["yes", "no", "not measured"]
+Verdict = Literal["yes", "no", "reported", "not measured"]
 
 SATURATION: Final = 0.99
 LOADER: Final = 60_000
 """Patches per second into tensors on the device, by either layout of the images."""
-GPU_CACHE: Final = 200_000
+GPU_CACHE: Final = 500_000
 """The same with records that are kept on the device."""
+_EPOCH_OF: Final = "v2 train"
 _LAYOUTS: Final = {"stacked": "at 10 m", "native": "native"}
 
 
@@ -25,7 +26,7 @@ class Row:
         what: is measured.
         target: what is to be reached.
         measured: what was, or why nothing was.
-        met: whether it is.
+        met: whether it is; `reported` for a figure that nothing is asked of.
     """
 
     what: str
@@ -35,8 +36,8 @@ class Row:
 
 
 Found = dict[str, Any]
-Reading = tuple[str, bool]
-"""What was measured, for people, and whether it is enough."""
+Reading = tuple[str, bool | None]
+"""What was measured, for people, and whether it is enough; None where nothing is asked of it."""
 
 
 def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
@@ -56,7 +57,9 @@ def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
         measured, enough = read(*(outcomes[name].found for name in steps))
         if any(outcomes[name].status == "failed" for name in steps):
             enough = False
-        return Row(what, target, measured, "not measured" if size.device == "cpu" else "yes" if enough else "no")
+        if size.device == "cpu":
+            return Row(what, target, measured, "not measured")
+        return Row(what, target, measured, "reported" if enough is None else "yes" if enough else "no")
 
     network = size.networks[0]
     rows = [row("tests that need a GPU", "all pass", ("tests",), _tests)]
@@ -65,12 +68,13 @@ def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
         for tier in size.tiers:
             step = (f"train {name} {tier}",)
             rows.append(row(f"saturation, {name}, --cache {tier}", f"≥ {SATURATION:.0%}", step, _saturation))
+            rows.append(row(f"what it takes, {name}, --cache {tier}", "–", step, _cost))
     compared = (f"timm {network}", *(f"train {network} {tier}" for tier in size.tiers))
     rows.append(row(f"{network} fed from shards, of timm's rate", "≥ 100%", compared, _timm))
-    for codec in CODECS:
-        step = (f"loader {codec}",)
-        rows.append(row(f"loader, {codec}", f"≥ {LOADER:,}/s", step, _loader("", LOADER)))
-        rows.append(row(f"loader, {codec}, --cache gpu", f"≥ {GPU_CACHE:,}/s", step, _loader("gpu_", GPU_CACHE)))
+    for about in (step.about for step in plan_steps(size) if step.action == "loader"):
+        step, what = (" ".join(("loader", *about)),), ", ".join(("loader", *about))
+        rows.append(row(what, f"≥ {LOADER:,}/s", step, _loader("", LOADER)))
+        rows.append(row(f"{what}, --cache gpu", f"≥ {GPU_CACHE:,}/s", step, _loader("gpu_", GPU_CACHE)))
     return rows
 
 
@@ -101,6 +105,20 @@ def _saturation(found: Found) -> Reading:
     idle = "" if found["idle_share"] is None else f"; idle {found['idle_share']:.1%}"
     text = f"{found['saturation']:.1%} ({fed:,.0f} of {resident:,.0f} patches/s{idle})"
     return text, found["saturation"] >= SATURATION
+
+
+def _cost(found: Found) -> Reading:
+    """Read peak memory, host cores, the loader's start and the seconds of an epoch."""
+    start, peak = found["rates"]["fed"]["start_seconds"], found["memory_bytes"]
+    epochs = [epoch for epoch in found["epochs"] if epoch["dataset"] == _EPOCH_OF and epoch["seconds"]]
+    seconds = min((epoch["seconds"]["steps"] for epoch in epochs), default=None)
+    parts = [
+        f"epoch of {_EPOCH_OF} {'not predicted' if seconds is None else f'{seconds:.1f} s'}",
+        f"peak {'unknown' if peak is None else f'{peak / 1e9:.1f} GB'}",
+        f"{found['host_cores']:.1f} host cores",
+        f"start {sum(start) / len(start):.2f} s",
+    ]
+    return ", ".join(parts), None
 
 
 def _timm(timm: Found, *fed: Found) -> Reading:

@@ -20,7 +20,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 CHANNELS, SIZE, CLASSES = 12, 120, 19
 
 
-def measure(model: str, *, device: torch.device, precision: str, batch_size: int, steps: int, repeats: int) -> Any:
+def measure(
+    model: str, *, device: torch.device, precision: str, batch_size: int, steps: int, repeats: int, least_seconds: float
+) -> Any:
     """Return the rates of passes of `steps` steps, in patches per second, as JSON values.
 
     Args:
@@ -28,8 +30,9 @@ def measure(model: str, *, device: torch.device, precision: str, batch_size: int
         device: where it trains.
         precision: `bf16` or `fp32`.
         batch_size: patches of a step.
-        steps: of a pass; one pass before is not timed.
+        steps: of a lap; one before the passes is not timed.
         repeats: timed passes.
+        least_seconds: that a pass takes: it repeats its lap until then.
     """
     torch.backends.cudnn.benchmark = True
     net: Any = timm.create_model(model, in_chans=CHANNELS, num_classes=CLASSES)
@@ -52,9 +55,11 @@ def measure(model: str, *, device: torch.device, precision: str, batch_size: int
     train()
     rates = []
     for _ in range(repeats):
-        start = time.perf_counter()
-        train()
-        rates.append(batch_size * steps / (time.perf_counter() - start))
+        start, laps = time.perf_counter(), 0
+        while not laps or time.perf_counter() - start < least_seconds:
+            train()
+            laps += 1
+        rates.append(batch_size * steps * laps / (time.perf_counter() - start))
     return {"patches_per_second": rates, "median": statistics.median(rates), "timm": timm.__version__}
 
 
@@ -67,6 +72,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--least-seconds", type=float, default=2.0)
     print(json.dumps(measure(**vars(parser.parse_args()))))
 
 

@@ -4,6 +4,7 @@ What lies below the kernel, such as the cache of a disk or of a virtual machine'
 """
 
 import ctypes
+import errno
 import mmap
 import os
 import time
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from shards import Store
 from shards.index import PARTS
-from trainer.bench.passes import Rate, take_turns
+from trainer.bench.passes import Pass, Rate, take_turns
 from trainer.data.mounts import MOUNTS, file_system
 
 MEMORY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs")
@@ -64,7 +65,11 @@ class RecordPages:
         return self.kind in MEMORY_FILE_SYSTEMS
 
     def share_in_cache(self) -> float:
-        """Return which share of the pages the page cache holds, 0 to 1."""
+        """Return which share of the pages the page cache holds, 0 to 1.
+
+        Raises:
+            OSError: a file is gone, or the kernel does not tell.
+        """
         cached = sum(np.count_nonzero(cached_pages(path)[pages]) for path, pages in self.files.items())
         return cached / sum(np.count_nonzero(pages) for pages in self.files.values())
 
@@ -91,20 +96,28 @@ class _StillWarm(Exception):
 
 
 def measure_cold(
-    passes: Mapping[str, Callable[[int], int]], pages: RecordPages, repeats: int, watch: Callable[[str], None]
+    passes: Mapping[str, Pass],
+    pages: RecordPages,
+    repeats: int,
+    watch: Callable[[str], None],
+    least_seconds: float = 0.0,
 ) -> dict[str, Rate] | str:
-    """Time passes that each begin with an empty page cache, `repeats` times.
+    """Time passes whose laps each begin with an empty page cache, `repeats` times.
 
     Args:
         passes: as in `take_turns`; they have read the records before.
         pages: of the records.
         repeats: timed passes.
         watch: is told what is going on.
+        least_seconds: of a pass.
 
     Returns:
         Rates by pass; where pages cannot be dropped, or are no measure of what is in memory, the reason for people.
     """
-    share = pages.share_in_cache()
+    try:
+        share = pages.share_in_cache()
+    except OSError as err:
+        return f"not possible: what the page cache holds is not known here: {err}"
     if share < LEAST_KEPT:
         return (
             f"not possible: after they were read, only {share:.0%} of the pages are in the page cache, so none was warm"
@@ -115,7 +128,14 @@ def measure_cold(
             raise _StillWarm(why_not)
 
     try:
-        return take_turns(passes, repeats=repeats, warm_up=0, watch=lambda text: watch(f"{text}, cold"), before=drop)
+        return take_turns(
+            passes,
+            repeats=repeats,
+            warm_up=0,
+            least_seconds=least_seconds,
+            watch=lambda text: watch(f"{text}, cold"),
+            before=drop,
+        )
     except _StillWarm as err:
         return str(err)
 
@@ -128,16 +148,21 @@ def cached_pages(path: Path) -> NDArray[np.bool_]:
     Raises:
         OSError: there is no such file, or the kernel does not tell.
     """
+    try:
+        mincore = ctypes.CDLL(None, use_errno=True).mincore
+    except AttributeError as err:
+        raise OSError(errno.ENOSYS, "the C library has no mincore(2)", str(path)) from err
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
         memory = np.frombuffer(mapping, np.uint8)
         pages = np.zeros(-(-len(memory) // mmap.PAGESIZE), np.uint8)
-        status = ctypes.CDLL(None, use_errno=True).mincore(
+        status = mincore(
             ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(len(memory)), ctypes.c_void_p(pages.ctypes.data)
         )
         # The mapping cannot be closed while an array looks at it.
         del memory
     if status != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+        # Sandboxes such as gVisor have no such system call.
+        raise OSError(ctypes.get_errno(), f"mincore(2): {os.strerror(ctypes.get_errno())}", str(path))
     return (pages & 1).astype(np.bool_)
 
 

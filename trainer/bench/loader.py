@@ -36,7 +36,8 @@ class LoaderBench:
         config: batch size, threads, order and the like.
         rates: by pass.
         missing: why a pass has no rate, by pass.
-        warm_share: share of the records' pages that were in the page cache after the passes that read from there.
+        warm_share: share of the records' pages that were in the page cache after the passes that read from there; None
+            where the kernel does not tell.
         memory: what was free before.
         environment: what it was measured on.
     """
@@ -45,7 +46,7 @@ class LoaderBench:
     config: dict[str, Any]
     rates: dict[str, Rate]
     missing: dict[str, str]
-    warm_share: float
+    warm_share: float | None
     memory: Memory
     environment: dict[str, Any]
 
@@ -99,11 +100,16 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
         store = stack.enter_context(shards.open(folder, num_threads=config.threads))
         rows = choose_rows(store, config)
         passes, missing = build_passes(store, rows, config, stack)
-        rates = take_turns(passes, repeats=config.repeats, warm_up=config.warm_up, watch=watch)
+        rates = take_turns(
+            passes, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds, watch=watch
+        )
         pages = RecordPages.of(store, rows)
-        warm_share = pages.share_in_cache()
+        try:
+            warm_share = pages.share_in_cache()
+        except OSError:
+            warm_share = None  # `measure_cold` says why.
         cold = {name: passes[name] for name in (READ, READ_INTO, "record")}
-        found = measure_cold(cold, pages, config.repeats, watch)
+        found = measure_cold(cold, pages, config.repeats, watch, config.least_seconds)
         if isinstance(found, str):
             missing |= {f"cold_{name}": found for name in cold}
         else:
@@ -122,6 +128,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
                 "order": config.kind,
                 "augment": config.augment,
                 "repeats": config.repeats,
+                "least_seconds": config.least_seconds,
             },
             rates=rates,
             missing=missing,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shards import Store
 from shards.errors import InvalidValue
+from trainer.bench.passes import LEAST_SECONDS
 from trainer.data.order import Kind
 from trainer.data.preparation import Backend
 
@@ -23,8 +24,9 @@ class LoaderBenchConfig:
         augment: recipe of the images.
         backend: what prepares the images.
         repeats: timed passes over the patches.
-        warm_up: passes before these.
-        patches: patches of a pass; None for the train split, up to 16,384.
+        warm_up: passes before these, of one lap each.
+        least_seconds: timed seconds until which a pass repeats its lap.
+        patches: patches of a lap; None for the train split, up to 16,384.
         device: where the batches go.
     """
 
@@ -35,12 +37,13 @@ class LoaderBenchConfig:
     backend: Backend = "auto"
     repeats: int = 5
     warm_up: int = 1
+    least_seconds: float = LEAST_SECONDS
     patches: int | None = None
     device: torch.device
 
 
 def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
-    """Return which patches of the train split the passes go over: ascending rows, a multiple of the batch size.
+    """Return which patches of the train split the laps go over: ascending rows, a multiple of the batch size.
 
     They are a random part if the order is `global`, for the first rows would lie in a few shards only. The other orders
     read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.

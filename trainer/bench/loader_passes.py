@@ -1,14 +1,13 @@
 """Passes over a loader, and over each of its parts alone, to be timed.
 
-Each takes a number and returns how many patches it has handled. The parts are private to `trainer.data.loader`; this is
+The parts are private to `trainer.data.loader`; this is
 the only other file that knows them.
 """
 
 from collections import deque
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from itertools import cycle, islice
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from shards import RECORD_VALUES, Store
 from shards.errors import NotEnoughMemory
 from shards.threads import Threads
 from trainer.bench.loader_config import LoaderBenchConfig
+from trainer.bench.passes import Lap, Pass, count_after_first
 from trainer.bench.read_stages import CHECKED, READ, READ_INTO, Stage, build_stages
 from trainer.bench.titles import CPU_IS_DEVICE, NO_GPU, TO_DEVICE
 from trainer.data.augment import RECIPES
@@ -27,8 +27,6 @@ from trainer.data.cache import Tier
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.read_ahead import ReadAhead
-
-Pass: TypeAlias = Callable[[int], int]
 
 BUFFERS: Final = 4
 """Outputs that take turns, as in a loader: a single one would stay in the processor's cache."""
@@ -54,14 +52,15 @@ def build_passes(
             kind=config.kind,
             layout=layout,
             augmentation=RECIPES["none" if layout == "record" else config.augment],
-            backend=config.backend,
+            # DALI takes no records that are on the device.
+            backend="auto" if tier == "gpu" and config.backend == "dali" else config.backend,
             cache=tier,
         )
         return stack.enter_context(Loader(source, rows, normalisation, settings))
 
     images: tuple[Layout, ...] = ("stacked", "native")
     loaders = {layout: open_loader(layout) for layout in (*images, "record")}
-    passes: dict[str, Pass] = {name: _whole(loader) for name, loader in loaders.items()}
+    passes: dict[str, Pass] = {name: whole(loader) for name, loader in loaders.items()}
     passes |= {f"prepare_{layout}": _preparation(loaders[layout]) for layout in images}
     passes["host"] = _host_batches(loaders["stacked"])
     outputs = [np.zeros((config.batch_size, RECORD_VALUES), np.uint16) for _ in range(BUFFERS)]
@@ -78,13 +77,13 @@ def build_passes(
         kept = stack.enter_context(shards.open(store.folder, num_threads=config.threads))
         kept.keep_in_memory(rows)
         kept.fetch(rows)
-        passes |= {f"ram_{layout}": _whole(open_loader(layout, kept, "ram")) for layout in images}
+        passes |= {f"ram_{layout}": whole(open_loader(layout, kept, "ram")) for layout in images}
     except NotEnoughMemory as err:
         missing |= {f"ram_{layout}": str(err) for layout in images}
     if config.device.type == "cuda":
         passes[TO_DEVICE] = _copies(loaders["record"])
         # They are filled in the warm-up.
-        passes |= {f"gpu_{layout}": _whole(open_loader(layout, tier="gpu")) for layout in images}
+        passes |= {f"gpu_{layout}": whole(open_loader(layout, tier="gpu")) for layout in images}
     else:
         missing |= {TO_DEVICE: CPU_IS_DEVICE} | {f"gpu_{layout}": NO_GPU for layout in images}
     return passes, missing
@@ -93,8 +92,8 @@ def build_passes(
 def _in_order(loader: Loader, stage: Stage) -> Pass:
     """Return a pass of a stage over the batches that the loader has, announced to the kernel as the loader does."""
 
-    def run(number: int) -> int:
-        epoch = loader.order.epoch(number)
+    def run(lap: Lap) -> int:
+        epoch = loader.order.epoch(lap.number)
         ahead = ReadAhead(loader._store, epoch, loader.config.kind)
         for step in range(len(epoch)):
             ahead.before(step)
@@ -107,8 +106,8 @@ def _in_order(loader: Loader, stage: Stage) -> Pass:
 def _shuffled(rows: NDArray[np.int64], batch_size: int, stage: Stage) -> Pass:
     """Return a pass of a stage over rows in an order drawn anew; `rows` are a multiple of the batch size."""
 
-    def run(number: int) -> int:
-        plan = np.random.default_rng(number).permutation(rows).reshape(-1, batch_size)
+    def run(lap: Lap) -> int:
+        plan = np.random.default_rng(lap.number).permutation(rows).reshape(-1, batch_size)
         for step, batch in enumerate(plan):
             stage(batch, step % BUFFERS)
         return len(rows)
@@ -116,12 +115,12 @@ def _shuffled(rows: NDArray[np.int64], batch_size: int, stage: Stage) -> Pass:
     return run
 
 
-def _whole(loader: Loader) -> Pass:
-    """Return a pass over all batches of a loader."""
+def whole(loader: Loader) -> Pass:
+    """Return a pass over all batches of a loader, the next epoch in each lap."""
 
-    def run(number: int) -> int:
-        count = sum(len(batch["row"]) for batch in loader)
-        _finish(loader.config.device)
+    def run(lap: Lap) -> int:
+        count = count_after_first((len(batch["row"]) for batch in loader), len(loader), lap)
+        finish(loader.config.device)
         return count
 
     return run
@@ -130,9 +129,9 @@ def _whole(loader: Loader) -> Pass:
 def _host_batches(loader: Loader) -> Pass:
     """Return a pass of what the loader's reading thread does: records, labels, draws."""
 
-    def run(number: int) -> int:
-        count, held = 0, deque[NDArray[np.uint16]]()
-        for host in loader._host_batches(number, 0):
+    def run(lap: Lap) -> int:
+        count, held = 0, deque[NDArray[Any]]()
+        for host in loader._host_batches(lap.number, 0):
             count += len(host.rows)
             held.append(host.buffer)
             if len(held) == BUFFERS:
@@ -151,10 +150,11 @@ def _preparation(loader: Loader) -> Pass:
     """
     hosts = list(islice(loader._host_batches(0, 0), BUFFERS))
 
-    def run(number: int) -> int:
+    def run(lap: Lap) -> int:
         batches = islice(cycle(hosts), len(loader))
-        count = sum(len(batch["row"]) for _, batch in loader._preparation.run(batches))
-        _finish(loader.config.device)
+        counts = (len(prepared.batch["row"]) for prepared in loader._preparation.run(batches))
+        count = count_after_first(counts, len(loader), lap)
+        finish(loader.config.device)
         return count
 
     return run
@@ -166,17 +166,18 @@ def _copies(loader: Loader) -> Pass:
     sources = [torch.from_numpy(host.records) for host in hosts]
     targets = [torch.empty_like(source, device=loader.config.device) for source in sources]
 
-    def run(number: int) -> int:
+    def run(lap: Lap) -> int:
         count = 0
         for source, target in islice(cycle(zip(sources, targets, strict=True)), len(loader)):
             target.copy_(source, non_blocking=True)
             count += len(source)
-        _finish(loader.config.device)
+        finish(loader.config.device)
         return count
 
     return run
 
 
-def _finish(device: torch.device) -> None:
+def finish(device: torch.device) -> None:
+    """Wait until a device has done all that was asked of it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

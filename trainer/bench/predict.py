@@ -64,7 +64,7 @@ class Epoch:
         dataset: its name.
         patches: of an epoch.
         place: where records come from.
-        seconds: of an epoch, by kind of images; empty where nothing is predicted.
+        seconds: of an epoch, with the start of the loader, by kind of images; empty where nothing is predicted.
         measured_by: the passes that the seconds follow from, by kind of images; of two it is the slower one.
         why_not: why nothing is predicted.
         is_best: no place is faster beyond the spread of the passes, and none that takes less memory is as fast as that.
@@ -109,7 +109,7 @@ def predict(
             seconds = {}
             for images, names in passes.items():
                 limits[place] = min((rates[name] for name in names), key=lambda rate: rate.median)
-                seconds[images] = patches / limits[place].median
+                seconds[images] = limits[place].start + patches / limits[place].median
             epochs.append(Epoch(dataset, patches, place, seconds, dict(passes)))
         best = _best(limits)
         found += [replace(epoch, is_best=epoch.place == best) for epoch in epochs]

@@ -1,6 +1,7 @@
 """Training steps that are timed: on the host, and on a GPU between each other."""
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -47,13 +48,18 @@ class TimedStepper(Stepper):
     Attributes:
         seconds: so far. On a GPU this is the time that it took to ask for the work, not the work.
         events: where steps are marked, if anywhere.
+        before_next: is called once, before the next step.
     """
 
     seconds = 0.0
     events: StepEvents | None = None
+    before_next: Callable[[], None] | None = None
 
     def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
         """Do a step."""
+        if self.before_next is not None:
+            self.before_next()
+            self.before_next = None
         start = time.perf_counter()
         if self.events is not None:
             self.events.mark()

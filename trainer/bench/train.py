@@ -1,7 +1,6 @@
 """Whether the device is kept busy: steps fed from shards against steps on one batch that is already there."""
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,10 +13,11 @@ from torch.profiler import ProfilerActivity, profile
 from shards.errors import InvalidValue
 from trainer.bench.cold import RecordPages, measure_cold
 from trainer.bench.environment import describe_environment
-from trainer.bench.passes import take_turns
+from trainer.bench.passes import LEAST_SECONDS, Lap, take_turns
 from trainer.bench.predict import Memory
-from trainer.bench.timed_stepper import StepEvents, TimedStepper
-from trainer.bench.train_result import COLD, FED, LOADER, RESIDENT, TrainBench
+from trainer.bench.step_passes import StepPasses
+from trainer.bench.timed_stepper import TimedStepper
+from trainer.bench.train_result import COLD, LOADER, TrainBench
 from trainer.training import effect
 from trainer.training.config import TrainConfig
 from trainer.training.memory import out_of_memory_reported
@@ -28,7 +28,7 @@ from trainer.training.setup import open_session
 from trainer.training.step import resolve
 
 STEPS: Final = 30
-"""Steps of a pass where none are asked for."""
+"""Steps of a lap where none are asked for."""
 
 
 def bench_train(
@@ -37,6 +37,7 @@ def bench_train(
     steps: int | None,
     repeats: int,
     warm_up: int,
+    least_seconds: float = LEAST_SECONDS,
     watch: Callable[[str], None],
     trace: Path | None = None,
 ) -> TrainBench:
@@ -44,9 +45,10 @@ def bench_train(
 
     Args:
         config: of the run; its folder is not written to.
-        steps: steps of a pass; None for 30, or as many as the train split has whole batches.
+        steps: steps of a lap; None for 30, or as many as the train split has whole batches.
         repeats: timed passes.
-        warm_up: passes before these.
+        warm_up: passes before these, of one lap each.
+        least_seconds: timed seconds until which a pass repeats its lap.
         watch: is told what is going on.
         trace: where to write a trace of one more pass of fed steps, for chrome://tracing or Perfetto; None for none.
 
@@ -73,55 +75,19 @@ def bench_train(
         stepper = run.stepper
         assert isinstance(stepper, TimedStepper)
         loader = stack.enter_context(session.loader("train"))
-        resident = {name: values.clone() for name, values in next(iter(loader)).items()}
-        waited = stepped = total = idle = marked = 0.0
-
-        def finish() -> int:
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            return count
-
-        def step_resident(number: int) -> int:
-            session.model.train()
-            for _ in range(count // batch_size):
-                stepper.step(resident, batch_size, config.lr)
-            return finish()
-
-        def step_fed(number: int) -> int:
-            nonlocal waited, stepped, total, idle, marked
-            stepper.events = StepEvents() if device.type == "cuda" else None
-            start, before_wait, before_step = time.perf_counter(), run.loader.wait_seconds, stepper.seconds
-            run.train_epoch()
-            finish()
-            if number >= warm_up:
-                total += time.perf_counter() - start
-                waited += run.loader.wait_seconds - before_wait
-                stepped += stepper.seconds - before_step
-                if stepper.events is not None:
-                    pass_idle, pass_total = stepper.events.idle_and_total()
-                    idle, marked = idle + pass_idle, marked + pass_total
-            stepper.events = None
-            run.next_epoch()
-            return count
-
-        def load(number: int) -> int:
-            for _ in loader:
-                pass
-            return finish()
-
-        passes = {RESIDENT: step_resident, FED: step_fed, LOADER: load}
-        rates = take_turns(passes, repeats=repeats, warm_up=warm_up, watch=watch)
+        laps = StepPasses(run, stepper, loader, batch_size=batch_size, lr=config.lr)
+        rates = take_turns(laps.passes, repeats=repeats, warm_up=warm_up, least_seconds=least_seconds, watch=watch)
         missing = {}
         if run.loader.config.cache == "none":
             pages = RecordPages.of(session.store, session.rows["train"])
-            found = measure_cold({COLD: load}, pages, repeats, watch)
+            found = measure_cold({COLD: laps.passes[LOADER]}, pages, repeats, watch, least_seconds)
             if isinstance(found, str):
                 missing[COLD] = found
             else:
                 rates |= found
         if trace is not None:
             watch("trace")
-            _write_trace(trace, step_fed, device)
+            _write_trace(trace, lambda: laps.fed(Lap(is_timed=False)), device)
         return TrainBench(
             config={
                 "model": config.model,
@@ -134,12 +100,14 @@ def bench_train(
                 "codec": session.store.manifest.codec,
                 "steps": count // batch_size,
                 "repeats": repeats,
+                "least_seconds": least_seconds,
             },
             rates=rates,
             missing=missing,
-            wait_share=waited / total,
-            other_share=max(0.0, total - waited - stepped) / total,
-            idle_share=idle / marked if marked else None,
+            wait_share=laps.spent.waited / laps.spent.total,
+            other_share=max(0.0, laps.spent.total - laps.spent.waited - laps.spent.stepped) / laps.spent.total,
+            idle_share=laps.spent.idle / laps.spent.marked if laps.spent.marked else None,
+            host_cores=laps.spent.processor / laps.spent.total,
             memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
             bytes_per_patch=session.store.encoded_bytes(session.rows["train"]) / count,
             memory=memory,
@@ -147,10 +115,10 @@ def bench_train(
         )
 
 
-def _write_trace(path: Path, run: Callable[[int], int], device: torch.device) -> None:
+def _write_trace(path: Path, run: Callable[[], object], device: torch.device) -> None:
     # Kineto tells stderr of everything that it does.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
-        run(-1)  # Before the first round that counts.
+        run()
     profiler.export_chrome_trace(str(path))

@@ -32,6 +32,7 @@ class TrainBench:
         wait_share: share of the fed steps' time in which the training thread waited for the loader, 0 to 1.
         other_share: share in which it neither waited nor was in a step: what the loop itself costs.
         idle_share: share of the fed steps' time in which a GPU had no step to work on, by CUDA events; None on a CPU.
+        host_cores: processor time of this process, all threads, by the time of the fed steps.
         memory_bytes: most memory of the device that torch had in use; None on a CPU.
         bytes_per_patch: of a stored record.
         memory: what was free before.
@@ -44,6 +45,7 @@ class TrainBench:
     wait_share: float
     other_share: float
     idle_share: float | None
+    host_cores: float
     memory_bytes: int | None
     bytes_per_patch: float
     memory: Memory
@@ -90,7 +92,7 @@ class TrainBench:
             )
         return (
             f"the training thread is the limit: {times}, but it takes the thread too long to ask for a step; try "
-            "--compile reduce-overhead, or a larger --batch-size"
+            "--compile cuda-graph or reduce-overhead, or a larger --batch-size"
         )
 
     @property
@@ -114,6 +116,7 @@ class TrainBench:
             "wait_share": self.wait_share,
             "other_share": self.other_share,
             "idle_share": self.idle_share,
+            "host_cores": self.host_cores,
             "memory_bytes": self.memory_bytes,
             "limit": self.limit,
             "advice": self.advice,

@@ -12,11 +12,12 @@ import click
 
 from trainer.cli.errors import reported
 
-_LOADERS = click.Choice(["auto", "dali", "numba", "torch"])
+_LOADERS = click.Choice(["auto", "dali", "numba", "torch", "triton"])
 _RECIPES = click.Choice(["none", "flips", "standard", "strong"])
-_MODES = click.Choice(["default", "reduce-overhead", "max-autotune"])
+_MODES = click.Choice(["default", "reduce-overhead", "max-autotune", "cuda-graph"])
 _ORDERS = click.Choice(["global", "block", "sequential"])
 _FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
+_LEAST = "A pass repeats its lap until it has been timed for so long."
 _CLEAR = "\r\033[K"
 _LOG_SECONDS = 10
 """Between two lines about what is measured, where there is no terminal."""
@@ -32,8 +33,9 @@ _LOG_SECONDS = 10
 @click.option("--augment", default="flips", show_default=True, type=_RECIPES)
 @click.option("--loader", "backend", default="auto", show_default=True, type=_LOADERS)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
-@click.option("--patches", type=click.IntRange(1), help="Patches of a pass.  [default: the train split, up to 16384]")
+@click.option("--patches", type=click.IntRange(1), help="Patches of a lap.  [default: the train split, up to 16384]")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--least-seconds", default=2.0, show_default=True, type=click.FloatRange(0), help=_LEAST)
 @click.option("--plot", metavar="FILE.png", type=_FILE, help="Also draw the figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench_loader(
@@ -41,7 +43,9 @@ def bench_loader(
 ) -> None:
     """Measure how fast batches come from the stores in DIR, beside each of the stages that they go through.
 
-    All passes take turns. Rows marked warm read from the page cache. For rows marked cold the records are dropped from
+    All passes take turns. The clock of a pass starts at its first batch; the start of threads is shown beside it.
+
+    Rows marked warm read from the page cache. For rows marked cold the records are dropped from
     it before every pass; where that cannot be done, as on a tmpfs, they have no figure. What lies below the kernel,
     such as the cache of a virtual machine's host, stays as it is.
 
@@ -88,8 +92,9 @@ def bench_loader(
 @click.option("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]))
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--threads", type=click.IntRange(1, 1024), help="Decode threads.  [default: the cores]")
-@click.option("--steps", type=click.IntRange(1), help="Steps of a pass.  [default: 30, or those that the split has]")
+@click.option("--steps", type=click.IntRange(1), help="Steps of a lap.  [default: 30, or those that the split has]")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--least-seconds", default=2.0, show_default=True, type=click.FloatRange(0), help=_LEAST)
 @click.option("--trace", metavar="FILE.json", type=_FILE, help="Also write a Chrome trace of one more pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench_train(
@@ -98,6 +103,7 @@ def bench_train(
     mode: str | None,
     steps: int | None,
     repeats: int,
+    least_seconds: float,
     trace: Path | None,
     as_json: bool,
     **options: Any,
@@ -105,7 +111,8 @@ def bench_train(
     """Measure whether the device is kept busy by the shards in DIR.
 
     Three passes take turns: steps on one batch that lies on the device, steps fed from the shards in the training loop,
-    and the loader alone. The ratio of the first two is the saturation.
+    and the loader alone. The ratio of the first two is the saturation. The clock starts at the first batch; the start
+    of the loader, which an epoch has once, is shown beside the rates.
     """
     with reported():
         _check_name(trace, ".json")
@@ -123,7 +130,15 @@ def bench_train(
             **options,
         )
         with _watching(str(data)) as watch:
-            found = measure(config, steps=steps, repeats=repeats, warm_up=1, watch=watch, trace=trace)
+            found = measure(
+                config,
+                steps=steps,
+                repeats=repeats,
+                warm_up=1,
+                least_seconds=least_seconds,
+                watch=watch,
+                trace=trace,
+            )
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:

@@ -33,16 +33,18 @@ def print_loader(folder: Path, found: LoaderBench) -> None:
         f"{where['device']}, store on {where['store_file_system']}"
     )
     notes = [""] if found.missing else []
-    table = _table("patches/s", "page cache", "median", "lowest", "highest", "GB/s", *notes)
+    table = _table("patches/s", "page cache", "median", "lowest", "highest", "start, s", "GB/s", *notes)
     for name, title in TITLES.items():
         if name in found.missing:
-            table.add_row(title.text, title.cache, "", "", "", "", found.missing[name])
+            table.add_row(title.text, title.cache, "", "", "", "", "", found.missing[name])
         elif name in found.rates:
             rate = found.rates[name]
             size = found.store["bytes_per_patch" if name.endswith(READ) else "decoded_bytes_per_patch"]
             table.add_row(title.text, title.cache, *_numbers(rate), f"{rate.median * size / 1e9:.2f}")
     _print(table)
-    if found.warm_share < 0.99:
+    if found.warm_share is None:
+        echo("whether all of the records' pages stayed in the page cache is not known here: warm may not be all warm")
+    elif found.warm_share < 0.99:
         echo(f"only {found.warm_share:.0%} of the records' pages stayed in the page cache: warm is not all warm")
     echo(f"records reach {found.share_of_bound:.0%} of {TITLES[found.bound].text}")
     echo(
@@ -60,16 +62,16 @@ def print_train(folder: Path, found: TrainBench) -> None:
         f"{where['cpu']}, {config['threads']} threads"
     )
     notes = [""] if found.missing else []
-    table = _table("patches/s", "median", "lowest", "highest", *notes)
+    table = _table("patches/s", "median", "lowest", "highest", "start, s", *notes)
     for name, rate in found.rates.items():
         table.add_row(_TRAIN[name], *_numbers(rate))
     for name, why_not in found.missing.items():
-        table.add_row(_TRAIN[name], "", "", "", why_not)
+        table.add_row(_TRAIN[name], "", "", "", "", why_not)
     _print(table)
     idle = "" if found.idle_share is None else f"the GPU had no step to work on {found.idle_share:.1%} of the time, "
     echo(
         f"saturation {found.saturation:.1%}; {idle}the training thread waited for the loader {found.wait_share:.1%} of "
-        f"the time, and the loop itself cost {found.other_share:.2%}"
+        f"the time, and the loop itself cost {found.other_share:.2%}; {found.host_cores:.1f} host cores were busy"
     )
     if found.memory_bytes is not None:
         echo(f"{found.memory_bytes / 1e9:.1f} GB of device memory")
@@ -113,7 +115,8 @@ def _table(first: str, *headings: str) -> Table:
 
 
 def _numbers(rate: Rate) -> Iterable[str]:
-    return (f"{number:,.0f}" for number in (rate.median, rate.lowest, rate.highest))
+    start = f"{rate.start:.3f}" if rate.start else ""
+    return (*(f"{number:,.0f}" for number in (rate.median, rate.lowest, rate.highest)), start)
 
 
 def _print(table: Table) -> None:

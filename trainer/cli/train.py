@@ -103,12 +103,13 @@ _AUGMENTATION = ("turn", "crop", "gain", "offset", "band_dropout", "erase", "mix
 @_machine("--precision", default="auto", show_default=True, type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
           help="auto: bf16 on a GPU, fp32 on a CPU.")  # fmt: skip
 @_machine("--compile", is_flag=False, flag_value="default",
-          type=click.Choice(["default", "reduce-overhead", "max-autotune"]),
-          help="Compile the network; the last two modes record CUDA graphs.")  # fmt: skip
-@_machine("--loader", default="auto", show_default=True, type=click.Choice(["auto", "dali", "numba", "torch"]),
+          type=click.Choice(["default", "reduce-overhead", "max-autotune", "cuda-graph"]),
+          help="Compile the network. Two modes record CUDA graphs; cuda-graph records steps uncompiled.")  # fmt: skip
+@_machine("--loader", default="auto", show_default=True,
+          type=click.Choice(["auto", "dali", "numba", "torch", "triton"]),
           help="What prepares the batches; a resumed run keeps it unless given anew.")  # fmt: skip
 @_machine("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]),
-          help="Keep records in memory: encoded in the host's, or decoded in the GPU's.")  # fmt: skip
+          help="Keep records in memory: the host's or the GPU's.")  # fmt: skip
 @_machine("--threads", type=click.IntRange(1), help="Decode threads of a process.  [default: the cores, shared out]")
 @_machine("--map/--no-map", "mapped", default=True, show_default=True,
           help="Decode shards on a tmpfs where they lie. If one is cut off, that ends the process.")  # fmt: skip

@@ -1,7 +1,7 @@
 """A batch on its way: in host memory as it is stored, on the device as the model wants it."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,18 +67,23 @@ class HostBatch:
     """A batch in host memory.
 
     Attributes:
-        buffer: (at least n, 80000) uint16, C-contiguous; must not change before the `Batch` is there.
+        buffer: (at least n, 80000) uint16, C-contiguous; must not change before the `Batch` is there. If the records
+            are encoded, (at least the sum of `lengths`,) uint8.
         labels: (n, 19) float32 of 0 and 1.
         rows: (n,) int64, rows of the index.
         mask: (n,) bool, as in `Batch`.
         draws: what is random about it.
+        held: (n,) bool, whose records the buffer holds, one after the other; None for all. The device has the others.
+        lengths: (those that are held,) int64, bytes of their encoded records; None if they are decoded.
     """
 
-    buffer: NDArray[np.uint16]
+    buffer: NDArray[Any]
     labels: NDArray[np.float32]
     rows: NDArray[np.int64]
     mask: NDArray[np.bool_]
     draws: Draws
+    held: NDArray[np.bool_] | None = None
+    lengths: NDArray[np.int64] | None = None
 
     @property
     def records(self) -> NDArray[np.uint16]:

@@ -3,7 +3,8 @@
 import math
 import threading
 import weakref
-from typing import Any
+from collections import deque
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,11 +13,15 @@ from torch import Tensor
 
 from shards.forks import renew_in_children
 
+PENDING: Final = 2
+"""Buffers that the device may read before one of them is waited for: with fewer, a fast reader waits for each copy."""
+
 
 class Buffers:
     """Buffers of one size, made when none is free.
 
-    How many there are is limited by the channels that the batches go through, and by what a consumer keeps.
+    How many there are is limited by the channels that the batches go through, by what a consumer keeps, and by
+    `PENDING`.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type[np.generic], *, pin: bool = False) -> None:
@@ -29,6 +34,8 @@ class Buffers:
         """
         self._shape, self._dtype, self._pin = shape, np.dtype(dtype), pin
         self._free: list[NDArray[Any]] = []
+        # Events of one stream complete in the order in which they are recorded: the first one is waited for.
+        self._pending: deque[tuple[NDArray[Any], torch.cuda.Event]] = deque()
         self.renew_after_fork()
         renew_in_children(self)
 
@@ -37,20 +44,36 @@ class Buffers:
         self._lock = threading.Lock()
 
     def take(self) -> NDArray[Any]:
-        """Return a buffer with whatever it holds."""
+        """Return a buffer with whatever it holds; wait for the device where it still reads many."""
         with self._lock:
+            while self._pending and self._pending[0][1].query():
+                self._free.append(self._pending.popleft()[0])
             if self._free:
                 return self._free.pop()
+            oldest = self._pending.popleft() if len(self._pending) >= PENDING else None
+        if oldest is not None:
+            buffer, done = oldest
+            # Without the lock, which the preparing thread needs to give a buffer back.
+            done.synchronize()
+            return buffer
         if self._pin:
             num_bytes = math.prod(self._shape) * self._dtype.itemsize
             memory = torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True).numpy()
             return memory.view(self._dtype).reshape(self._shape)
         return np.empty(self._shape, self._dtype)  # In huge pages, where the system allows it: torch asks for none.
 
-    def give(self, buffer: NDArray[Any]) -> None:
-        """Take a buffer back."""
+    def give(self, buffer: NDArray[Any], done: torch.cuda.Event | None = None) -> None:
+        """Take a buffer back, without waiting.
+
+        Args:
+            buffer: from `take`.
+            done: complete once the device does not read the buffer any more; None if it does not now.
+        """
         with self._lock:
-            self._free.append(buffer)
+            if done is None:
+                self._free.append(buffer)
+            else:
+                self._pending.append((buffer, done))
 
     def lend(self, buffer: NDArray[Any], num_patches: int) -> Tensor:
         """Return the first patches of a buffer as a tensor; the buffer comes back when nobody holds the tensor."""

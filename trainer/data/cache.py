@@ -1,117 +1,89 @@
 """The tiers that records can be kept in after they were read once, and the choice between them.
 
-`ram` keeps encoded records in the host's memory, shared by the ranks of a node; `gpu` keeps decoded records on the
-device, so that later epochs need neither reading nor decoding nor a copy to the device.
+`ram` keeps encoded records in the host's memory, shared by the ranks of a node. `gpu` keeps decoded records on the
+device, so that later epochs need neither reading nor decoding nor a copy to the device; `gpu-encoded` keeps encoded
+ones there, which take about half of the memory and are decoded by the device for each batch.
 """
 
-from collections.abc import Generator, Iterable
-from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from shards import RECORD_VALUES, Store
+from shards import Store
 from shards.bands import RECORD_BYTES
-from trainer.data.batch import Batch, HostBatch
+from trainer.data import encoded
 from trainer.data.mounts import MOUNTS, file_system
-from trainer.data.reference import TorchPreparation
-from trainer.data.transfer import to_device
 
-Tier = Literal["none", "ram", "gpu"]
-TIERS: Final[tuple[Tier, ...]] = ("none", "ram", "gpu")
+Tier = Literal["none", "ram", "gpu", "gpu-encoded"]
+TIERS: Final[tuple[Tier, ...]] = ("none", "ram", "gpu", "gpu-encoded")
 SHARE_OF_RAM: Final = 0.5
 """`auto` takes at most this share of the host memory that is free."""
 SHARE_OF_GPU: Final = 0.6
 """`auto` takes at most this share of the device memory that is free: model, activations and batches need the rest."""
 
 
-class DeviceRecords:
-    """Records on the device, filled batch by batch while they are first used.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A tier that was chosen.
 
     Attributes:
-        rows: (n,) int64, rows of the index, ascending: those that there is room for.
+        tier: the tier.
+        reason: why, for people.
     """
 
-    def __init__(self, rows: NDArray[np.int64], device: torch.device) -> None:
-        """Take the memory: 160,000 bytes a row.
-
-        Raises:
-            torch.OutOfMemoryError: the device has less.
-        """
-        self.rows = rows
-        self._filled = np.zeros(len(rows), np.bool_)
-        # int16 holds the same bits as uint16, and torch gathers it on every device.
-        self._records = torch.empty((len(rows), RECORD_VALUES), dtype=torch.int16, device=device)
-
-    def missing(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which of some rows are not there yet."""
-        found: NDArray[np.bool_] = ~self._filled[self._places(rows)]
-        return found
-
-    def put(self, rows: NDArray[np.int64], records: Tensor) -> None:
-        """Keep records, (n, 80000) uint16 on the device."""
-        places = self._places(rows)
-        self._records.index_copy_(0, self._on_device(places), records.view(torch.int16))
-        self._filled[places] = True
-
-    def get(self, rows: NDArray[np.int64]) -> Tensor:
-        """Return records that are there, (n, 80000) uint16 on the device."""
-        return self._records.index_select(0, self._on_device(self._places(rows))).view(torch.uint16)
-
-    def _places(self, rows: NDArray[np.int64]) -> NDArray[np.intp]:
-        return np.searchsorted(self.rows, rows)
-
-    def _on_device(self, places: NDArray[np.intp]) -> Tensor:
-        return to_device(places, self._records.device)
+    tier: Tier
+    reason: str
 
 
-class CachedPreparation:
-    """Prepares batches from `DeviceRecords`; a host batch brings only the records that are missing there, packed."""
-
-    def __init__(self, records: DeviceRecords, preparation: TorchPreparation, device: torch.device) -> None:
-        self._records, self._preparation, self._device = records, preparation, device
-        # As in TorchPreparation: beside the training steps.
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch, Batch], None, None]:
-        """Prepare batches in their order; each comes with its host batch, which is free again from then on."""
-        for host in batches:
-            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                missing = self._records.missing(host.rows)
-                if missing.any():
-                    new = torch.from_numpy(host.buffer[: np.count_nonzero(missing)])
-                    self._records.put(host.rows[missing], new.to(self._device, non_blocking=True))
-                records = self._records.get(host.rows)
-                batch = self._preparation.prepare(records, host.labels, host.rows, host.mask, host.draws)
-            if self._stream is not None:
-                self._stream.synchronize()
-            yield host, batch
-
-
-def choose(store: Store, rows: NDArray[np.int64], device: torch.device) -> tuple[Tier, str]:
+def choose(store: Store, rows: NDArray[np.int64], device: torch.device, *, decodes: bool) -> Choice:
     """Choose the tier for `--cache auto` from the memory that is free now.
 
-    Returns:
-        The tier, and the reason for people.
+    Args:
+        store: where the records come from.
+        rows: (n,) rows of its index.
+        device: of the batches.
+        decodes: whether batches are prepared there by what can decode `bitpack`.
     """
+    why = ""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        needed = len(rows) * RECORD_BYTES
-        if needed <= SHARE_OF_GPU * free:
-            return "gpu", f"{_gb(needed)} of records fit into the {_gb(free)} that the GPU has free"
-        why = f"{_gb(needed)} of records are too much for the {_gb(free)} that the GPU has free; "
-    else:
-        why = ""
+        found = on_gpu(store, rows, device, decodes=decodes)
+        if found.tier != "none":
+            return found
+        why = f"{found.reason}; "
     kind = file_system(store.folder.resolve(), MOUNTS.read_bytes())
     if kind in ("tmpfs", "ramfs"):
-        return "none", f"{why}the store lies in memory already ({kind})"
+        return Choice("none", f"{why}the store lies in memory already ({kind})")
     needed, free = store.encoded_bytes(rows), store.memory_left()
     if needed <= SHARE_OF_RAM * free:
-        return "ram", f"{why}{_gb(needed)} of encoded records fit into the {_gb(free)} of memory that are free"
-    return "none", f"{why}{_gb(needed)} of encoded records are too much for the {_gb(free)} of memory that are free"
+        return Choice("ram", f"{why}{_gb(needed)} of encoded records fit into the {_gb(free)} of memory that are free")
+    return Choice(
+        "none", f"{why}{_gb(needed)} of encoded records are too much for the {_gb(free)} of memory that are free"
+    )
+
+
+def on_gpu(store: Store, rows: NDArray[np.int64], device: torch.device, *, decodes: bool) -> Choice:
+    """Choose between decoded and encoded records on a GPU; arguments as for `choose`.
+
+    Returns:
+        `gpu` if decoded records fit, else `gpu-encoded` if encoded ones can be decoded there and fit, else `none`.
+    """
+    free, _ = torch.cuda.mem_get_info(device)
+    needed = len(rows) * RECORD_BYTES
+    room = f"the {_gb(free)} that the GPU has free"
+    if needed <= SHARE_OF_GPU * free:
+        return Choice("gpu", f"{_gb(needed)} of records fit into {room}")
+    why = f"{_gb(needed)} of records are too much for {room}"
+    if not encoded.can_decode(store):
+        return Choice("none", f"{why}, and {store.manifest.codec} is not decoded there, as {encoded.CODEC} is")
+    needed = store.encoded_bytes(rows)
+    if needed > SHARE_OF_GPU * free:
+        return Choice("none", f"{why}, and so are {_gb(needed)} of encoded ones")
+    if not decodes:
+        return Choice("none", f"{why}, and the {_gb(needed)} of encoded ones are decoded there by Triton only")
+    return Choice("gpu-encoded", f"{why}, but {_gb(needed)} of encoded ones fit")
 
 
 def _gb(size: float) -> str:

@@ -72,9 +72,11 @@ class Channel(Generic[T]):
                 self._finished, self._error = True, error
             self._condition.notify_all()
 
-    def cancel(self) -> None:
-        """Drop all items and wake both sides with `Finished`."""
+    def cancel(self) -> list[T]:
+        """Drop all items and wake both sides with `Finished`; return the items."""
         with self._condition:
             self._finished, self._error = True, None
+            dropped = list(self._items)
             self._items.clear()
             self._condition.notify_all()
+        return dropped

@@ -17,11 +17,12 @@ from shards.bands import BAND_SLICES, GROUP_OF
 from shards.compiled import compiled
 from shards.threads import Threads
 from trainer.data.augment import RECIPES, Augmentation
-from trainer.data.batch import CELLS, Batch, Draws, HostBatch, Layout
+from trainer.data.batch import CELLS, Draws, HostBatch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.layout import Image, images_of
 from trainer.data.mix import complete
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepared import Prepared
 from trainer.data.reference import fill_values
 
 _ROWS: Final = 4
@@ -58,8 +59,8 @@ class FusedPreparation:
         self._num_threads = num_threads
         self._images = [_Plan(image, normalisation, batch_size) for image in images_of(normalisation.bands, layout)]
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch, Batch], None, None]:
-        """Prepare batches, in their order; the host batch that comes with one may be overwritten from then on.
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches, in their order.
 
         Raises:
             ValueError: the draws of a batch are of another augmentation.
@@ -68,7 +69,8 @@ class FusedPreparation:
             for host in batches:
                 self._augmentation.check(host.draws)
                 images = {plan.image.name: plan.make(host, threads) for plan in self._images}
-                yield host, complete(images, host.labels, host.rows, host.mask, host.draws)
+                batch = complete(images, host.labels, host.rows, host.mask, host.draws)
+                yield Prepared(host, batch, None)
 
 
 class _Plan:

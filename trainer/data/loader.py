@@ -1,6 +1,8 @@
 """Batches of some rows of a store, made ahead of the training thread by two threads of their own.
 
-order ─▶ store: read, decode ─▶ host buffers ─▶ DALI, numba or torch: prepare ─▶ device batches ─▶ the consumer
+order ─▶ store: read, decode ─▶ host buffers ─▶ DALI, numba, Triton or torch: prepare ─▶ device batches ─▶ the consumer
+
+Triton on a GPU decodes `bitpack` too: then the host only reads, and encoded records go to the device.
 """
 
 import time
@@ -15,18 +17,20 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
-from trainer.data import augment
+from trainer.data import augment, encoded
 from trainer.data.augment import RECIPES, Augmentation
 from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
 from trainer.data.buffers import Buffers
-from trainer.data.cache import CachedPreparation, DeviceRecords, Tier
+from trainer.data.cache import Tier
 from trainer.data.channel import Finished
+from trainer.data.device_records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
 from trainer.data.iteration import Iteration
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind, SampleOrder
 from trainer.data.preparation import Backend, Images, Preparation
 from trainer.data.read_ahead import ReadAhead
 from trainer.data.records import RecordPreparation
+from trainer.errors import TrainError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,8 @@ class LoaderConfig:
         interpolation: how bands are brought to another size.
         augmentation: what is random; by default nothing.
         backend: what prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels only;
-            `torch`; or `auto` for `numba` where it can, else DALI where it is installed.
-        cache: where records are kept after they were read once: `none`, `ram` or `gpu`.
+            `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.preparation.Images`.
+        cache: where records are kept after they were read once, see `trainer.data.cache`.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
         verify: which records to compare with their checksums, see `shards.Store`.
@@ -77,7 +81,7 @@ class Loader:
     Attributes:
         config: how it loads.
         order: which patches each batch holds.
-        backend: what prepares the images, `numba`, `dali` or `torch`; `auto` where there are none.
+        backend: what prepares the images, `numba`, `dali`, `triton` or `torch`; `auto` where there are none.
         wait_seconds: how long consumers have waited for batches so far.
     """
 
@@ -111,11 +115,28 @@ class Loader:
         largest = self.order.largest_part(config.num_ranks)
         if config.layout == "record" and config.augmentation.fields:
             raise InvalidValue("records are handed over as they are: layout record allows for no augmentation")
-        self._device_records = DeviceRecords(rows, config.device) if config.cache == "gpu" else None
         if config.cache == "ram":
             store.keep_in_memory(rows)
-        self._buffers = Buffers((largest, RECORD_VALUES), np.uint16, pin=config.device.type == "cuda")
-        self._preparation = self._create_preparation(normalisation, largest)
+        images = Images(
+            normalisation=normalisation,
+            batch_size=largest,
+            device=config.device,
+            num_threads=store.num_threads,
+            layout=config.layout,
+            interpolation=config.interpolation,
+            augmentation=config.augmentation,
+        )
+        if config.layout != "record":
+            on_device = config.cache in ("gpu", "gpu-encoded")
+            self.backend = images.resolve_on_device(config.backend) if on_device else images.resolve(config.backend)
+        self._reads_encoded = self.backend == "triton" and encoded.can_decode(store)
+        on_gpu = config.device.type == "cuda"
+        if self._reads_encoded:
+            self._buffers = Buffers((largest * encoded.LARGEST,), np.uint8, pin=on_gpu)
+        else:
+            self._buffers = Buffers((largest, RECORD_VALUES), np.uint16, pin=on_gpu)
+        self._device_records: DeviceRecords | None = None
+        self._preparation = self._create_preparation(images)
         self._running: Iteration | None = None
         self._epoch = self._step = 0
         """Place of the next batch."""
@@ -194,15 +215,19 @@ class Loader:
             while True:
                 start = time.perf_counter()
                 try:
-                    batch = running.ready.get()
+                    prepared = running.ready.get()
                 except Finished:
                     break
                 finally:
                     self.wait_seconds += time.perf_counter() - start
-                if self.config.device.type == "cuda":
+                batch = prepared.batch
+                if prepared.done is not None:
+                    stream = torch.cuda.current_stream(self.config.device)
+                    # The device waits for the batch, this thread does not.
+                    stream.wait_event(prepared.done)
                     # The memory was taken on the loader's stream: torch must not reuse it before this one is done.
                     for tensor in batch.values():
-                        tensor.record_stream(torch.cuda.current_stream(self.config.device))
+                        tensor.record_stream(stream)
                 self._step += 1
                 yield batch
         finally:
@@ -231,40 +256,60 @@ class Loader:
             rows, mask = order.part(step, config.rank, config.num_ranks)
             ahead.before(step)
             buffer = self._buffers.take()
-            self._read(rows, buffer)
+            try:
+                held, lengths = self._read(rows, buffer)
+            except BaseException:
+                self._buffers.give(buffer)
+                raise
             yield HostBatch(
                 buffer=buffer,
                 labels=self._labels[rows].astype(np.float32),
                 rows=rows,
                 mask=mask,
                 draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
+                held=held,
+                lengths=lengths,
             )
 
-    def _read(self, rows: NDArray[np.int64], buffer: NDArray[np.uint16]) -> None:
-        """Read records into the first rows of a buffer: all, or those that the device lacks, packed."""
-        rows = self._unread(rows)
+    def _read(
+        self, rows: NDArray[np.int64], buffer: NDArray[Any]
+    ) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
+        """Read records into a buffer: all, or those that the device lacks, one after the other.
+
+        Returns:
+            `held` and `lengths` of the host batch.
+        """
+        held = None
+        if self._device_records is not None:
+            held = self._device_records.missing(rows)
+            rows = rows[held]
+        if self._reads_encoded:
+            return held, encoded.read(self._store, rows, buffer, self.config.verify)
         if len(rows):
             self._store.read_into(rows, buffer[: len(rows)], verify=self.config.verify)
+        return held, None
 
     def _unread(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of some rows that the device lacks."""
         return rows if self._device_records is None else rows[self._device_records.missing(rows)]
 
-    def _create_preparation(self, normalisation: Normalisation, largest: int) -> Preparation:
-        config = self.config
+    def _create_preparation(self, images: Images) -> Preparation:
+        config, rows = self.config, self.order.rows
         if config.layout == "record":
             return RecordPreparation(self._buffers, config.device)
-        how = Images(
-            normalisation=normalisation,
-            batch_size=largest,
-            device=config.device,
-            num_threads=self._store.num_threads,
-            layout=config.layout,
-            interpolation=config.interpolation,
-            augmentation=config.augmentation,
-        )
-        if self._device_records is not None:
-            self.backend = "torch"
-            return CachedPreparation(self._device_records, how.by_torch(), config.device)
-        self.backend = how.resolve(config.backend)
-        return how.by(self.backend)
+        if config.cache not in ("gpu", "gpu-encoded"):
+            return images.by(self.backend)
+        if config.cache == "gpu-encoded" and not self._reads_encoded:
+            raise TrainError(
+                f"encoded records on the GPU are {encoded.CODEC} decoded by Triton, and these are "
+                f"{self._store.manifest.codec} prepared by {self.backend}; keep them decoded, or in the host's memory"
+            )
+        if self.backend == "triton":
+            triton = images.by_triton()
+            if config.cache == "gpu":
+                self._device_records = DecodedRecords(rows, config.device, triton)
+            else:
+                self._device_records = EncodedRecords(rows, encoded.lengths_of(self._store, rows), config.device)
+            return CachedPreparation(self._device_records, triton, config.device)
+        self._device_records = DecodedRecords(rows, config.device)
+        return CachedPreparation(self._device_records, images.by_torch(), config.device)

@@ -4,6 +4,9 @@ The partner of the patch at place p is the one at place p XOR 1; the last one of
 batches are cut at even places, so a patch has the same partner whatever the number of ranks is.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +14,7 @@ from torch import Tensor
 
 from trainer.data.batch import CELLS, Batch, Draws
 from trainer.data.boxes import box_masks
-from trainer.data.transfer import to_device
+from trainer.data.transfer import send, to_device
 
 _IMAGES = ("image", "b10", "b20", "b60")
 
@@ -23,9 +26,22 @@ def complete(
 
     The arrays, as in `HostBatch`, are copied to where the images are, without waiting for the device.
     """
-    device = next(iter(images.values())).device
-    rest = {"label": to_device(labels, device), "row": to_device(rows, device), "mask": to_device(mask, device)}
-    return mix(images | rest, draws)
+    return completed(images, send(rest(labels, rows, mask, draws), next(iter(images.values())).device))
+
+
+def rest(
+    labels: NDArray[np.float32], rows: NDArray[np.int64], mask: NDArray[np.bool_], draws: Draws
+) -> dict[str, NDArray[Any]]:
+    """Return what `completed` needs on the device, by name."""
+    mixing = {"share": draws.share, "paste": draws.paste}
+    drawn = {name: array for name, array in mixing.items() if array is not None}
+    return {"label": labels, "row": rows, "mask": mask, **drawn}
+
+
+def completed(images: Batch, sent: Mapping[str, Tensor]) -> Batch:
+    """Do what `complete` does, with arrays that are on the device already: those of `rest`, by name."""
+    batch = images | {name: sent[name] for name in ("label", "row", "mask")}
+    return _mix(batch, sent.get("share"), sent.get("paste"))
 
 
 def mix(batch: Batch, draws: Draws) -> Batch:
@@ -40,11 +56,16 @@ def mix(batch: Batch, draws: Draws) -> Batch:
     Returns:
         A batch with new images and labels, and the other tensors of this one.
     """
-    if draws.share is None and draws.paste is None:
+    device = batch["label"].device
+    share, boxes = (None if array is None else to_device(array, device) for array in (draws.share, draws.paste))
+    return _mix(batch, share, boxes)
+
+
+def _mix(batch: Batch, share: Tensor | None, boxes: Tensor | None) -> Batch:
+    if share is None and boxes is None:
         return batch
     label = batch["label"]
-    own = torch.ones(len(label), device=label.device) if draws.share is None else to_device(draws.share, label.device)
-    boxes = None if draws.paste is None else to_device(draws.paste, label.device)
+    own = torch.ones(len(label), device=label.device) if share is None else share
     mixed = dict(batch)
     for name in _IMAGES:
         if name in batch:

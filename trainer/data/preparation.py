@@ -1,27 +1,36 @@
-"""What prepares the images of batches: DALI, numba or torch, whichever is asked for, or fits best."""
+"""What prepares the images of batches: DALI, numba, Triton or torch, whichever is asked for, or fits best."""
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import torch
 
 from shards.errors import InvalidValue
 from trainer.data.augment import Augmentation
-from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.batch import HostBatch, Interpolation, Layout
+from trainer.data.leads import leads
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepared import Prepared
 from trainer.data.reference import TorchPreparation
 from trainer.errors import TrainError
 
-Backend = Literal["dali", "numba", "torch", "auto"]
-BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "auto")
+if TYPE_CHECKING:
+    from trainer.data.kernels.preparation import TritonPreparation
+
+Backend = Literal["dali", "numba", "torch", "triton", "auto"]
+BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "triton", "auto")
 
 
 class Preparation(Protocol):
     """Makes device batches of host batches."""
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch | None, Batch], None, None]:
-        """Prepare batches in their order; the host batch that comes out with one may be overwritten from then on."""
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches in their order, without waiting for the device.
+
+        Once the generator is at its end, closed or broken by an error, the device reads none of the host batches that
+        have not come out.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +65,15 @@ class Images:
         backend = self.resolve(backend)
         if backend == "numba":
             return self._by_numba()
+        if backend == "triton":
+            return self.by_triton()
         return self.by_torch() if backend == "torch" else self._by_dali()
 
     def resolve(self, backend: Backend) -> Backend:
-        """Return what makes them: what was asked for; `auto` is numba where it can, else DALI where it is installed.
+        """Return what makes them: what was asked for, or what `auto` stands for.
+
+        `auto` is numba where it can, Triton on a GPU on which it was measured to be ahead, else DALI where it is
+        installed, else torch.
 
         Raises:
             TrainError: the backend is not installed, or cannot do it.
@@ -75,6 +89,10 @@ class Images:
             )
         if backend == "auto" and fused:
             return "numba"
+        if backend == "triton":
+            _check_triton(self.device)
+        elif backend == "auto" and leads(self.device) and triton_is_there(self.device):
+            return "triton"
         if backend in ("auto", "dali"):
             try:
                 import trainer.data.dali  # noqa: F401
@@ -84,6 +102,32 @@ class Images:
                 return "torch"
             return "dali"
         return backend
+
+    def resolve_on_device(self, backend: Backend) -> Backend:
+        """Return what makes them of records that are on the device: Triton, or torch where that is asked for or needed.
+
+        Raises:
+            TrainError: Triton is asked for and cannot do it, or the backend takes no such records.
+        """
+        if backend == "auto":
+            return "triton" if triton_is_there(self.device) else "torch"
+        if self.resolve(backend) not in ("torch", "triton"):
+            raise TrainError(
+                f"--cache gpu prepares batches by Triton or torch, not by {backend}; "
+                "take --cache ram, or --loader triton"
+            )
+        return backend
+
+    def by_triton(self) -> "TritonPreparation":
+        """Return what makes them with Triton's kernels.
+
+        Raises:
+            TrainError: the device is no GPU, or Triton is not installed.
+        """
+        _check_triton(self.device)
+        from trainer.data.kernels.preparation import TritonPreparation
+
+        return TritonPreparation(device=self.device, interpolation=self.interpolation, **self._common())
 
     def by_torch(self) -> TorchPreparation:
         """Return what makes them with plain torch."""
@@ -107,3 +151,21 @@ class Images:
             "layout": self.layout,
             "augmentation": self.augmentation,
         }
+
+
+def triton_is_there(device: torch.device) -> bool:
+    """Return whether Triton can make images on a device: a GPU, where it is installed."""
+    try:
+        _check_triton(device)
+    except TrainError:
+        return False
+    return True
+
+
+def _check_triton(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise TrainError(f"loader triton is for a GPU, not for {device}; use --loader auto")
+    try:
+        import trainer.data.kernels.preparation  # noqa: F401
+    except ImportError as err:
+        raise TrainError(f"Triton is not installed ({err}); install it, or use --loader dali or torch") from err

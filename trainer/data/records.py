@@ -4,9 +4,10 @@ from collections.abc import Generator, Iterable
 
 import torch
 
-from trainer.data.batch import Batch, HostBatch
+from trainer.data.batch import HostBatch
 from trainer.data.buffers import Buffers
 from trainer.data.mix import complete
+from trainer.data.prepared import Prepared, SideStream
 
 
 class RecordPreparation:
@@ -20,13 +21,20 @@ class RecordPreparation:
             device: the CPU, or a GPU.
         """
         self._buffers, self._device = buffers, device
+        self._stream = SideStream(device)
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch | None, Batch], None, None]:
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
         """Hand over batches in their order; a host batch that the result is a view of stays out."""
-        for host in batches:
-            if self._device.type == "cpu":
-                records = self._buffers.lend(host.buffer, len(host.rows))
-            else:
-                records = torch.from_numpy(host.records).to(self._device)
-            batch = complete({"record": records}, host.labels, host.rows, host.mask, host.draws)
-            yield None if self._device.type == "cpu" else host, batch
+        on_cpu = self._device.type == "cpu"
+        try:
+            for host in batches:
+                with self._stream:
+                    if on_cpu:
+                        records = self._buffers.lend(host.buffer, len(host.rows))
+                    else:
+                        records = torch.from_numpy(host.records).to(self._device, non_blocking=True)
+                    batch = complete({"record": records}, host.labels, host.rows, host.mask, host.draws)
+                yield Prepared(None if on_cpu else host, batch, self._stream.mark())
+        finally:
+            # An error may have come between the copy of the records and the event.
+            self._stream.finish()

@@ -1,16 +1,14 @@
 """The preparation of a batch in plain torch: what it means, and how it is done where DALI is not.
 
 `trainer.data.dali` must give the same; the tests compare them. Records that lie on the device already are prepared here
-too. Nothing waits for the device but `TorchPreparation.run`.
+too. Nothing waits for the device.
 """
 
 from collections.abc import Generator, Iterable
-from contextlib import nullcontext
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from shards.bands import BAND_SLICES, GROUP_OF
@@ -21,6 +19,8 @@ from trainer.data.boxes import erase
 from trainer.data.layout import images_of
 from trainer.data.mix import complete
 from trainer.data.normalisation import Normalisation
+from trainer.data.on_device import Decoded, Encoded, gather
+from trainer.data.prepared import Prepared, SideStream
 from trainer.data.transfer import to_device
 
 _WHOLE = np.array([[0, 0, CELLS, CELLS]], np.int32)
@@ -69,12 +69,14 @@ def prepare(
     images: Batch = {}
     for image in images_of(normalisation.bands, layout):
         chosen, channels = normalisation.select(image.bands), list(image.channels)
-        parts = []
+        values = torch.empty((len(records), len(image.bands), image.size, image.size), device=device)
+        done = 0
         for run in runs(image.bands):
             axes = _axes(GROUP_OF[run[0]].size, image.size, turn, crop, interpolation)
             outside = np.array(fill_values(chosen.select(run)), np.float32)
-            parts.append(_sample(records, run, axes, None if draws.crop is None else to_device(outside, device)))
-        values = torch.cat(parts, 1)
+            part = values[:, done : done + len(run)]
+            _sample(records, run, axes, None if draws.crop is None else to_device(outside, device), part)
+            done += len(run)
         values.sub_(to_device(np.array(chosen.centre, np.float32), device)[:, None, None])
         values.div_(to_device(np.array(chosen.scale, np.float32), device)[:, None, None])
         if draws.gain is not None:
@@ -115,46 +117,30 @@ class TorchPreparation:
         self._interpolation: Interpolation = interpolation
         self._augmentation = augmentation
         self._device = device
-        # As in DaliPreparation: beside the training steps.
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = SideStream(device)
 
-    def run(self, batches: Iterable[HostBatch]) -> Generator[tuple[HostBatch, Batch], None, None]:
-        """Prepare batches, in their order.
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches, in their order."""
+        try:
+            for host in batches:
+                with self._stream:
+                    records = torch.from_numpy(host.records).to(self._device, non_blocking=True)
+                    batch = self.prepare_at(Decoded(records), host)
+                yield Prepared(host, batch, self._stream.mark())
+        finally:
+            # An error may have come between the copy of the records and the event.
+            self._stream.finish()
 
-        Each comes with the host batch that it was made of, whose memory may be overwritten from then on.
-        """
-        for host in batches:
-            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                records = torch.from_numpy(host.records).to(self._device, non_blocking=True)
-                batch = self.prepare(records, host.labels, host.rows, host.mask, host.draws)
-            if self._stream is not None:
-                # Only the loader's own thread waits here.
-                self._stream.synchronize()
-            yield host, batch
-
-    def prepare(
-        self,
-        records: Tensor,
-        labels: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        mask: NDArray[np.bool_],
-        draws: Draws,
-    ) -> Batch:
-        """Prepare a batch of records that lie on the device, on the current stream; nothing waits for the device.
-
-        Args:
-            records: (n, 80000) uint16, on the device.
-            labels: (n, 19) float32, in host memory, like the rest.
-            rows: (n,) int64.
-            mask: (n,) bool.
-            draws: what is random about them.
+    def prepare_at(self, where: Decoded | Encoded, host: HostBatch) -> Batch:
+        """See `FromDevice`; the records are decoded.
 
         Raises:
             ValueError: the draws are of another augmentation.
         """
-        self._augmentation.check(draws)
-        images = prepare(records, draws, self._normalisation, self._layout, self._interpolation)
-        return complete(images, labels, rows, mask, draws)
+        assert isinstance(where, Decoded)
+        self._augmentation.check(host.draws)
+        images = prepare(gather(where), host.draws, self._normalisation, self._layout, self._interpolation)
+        return complete(images, host.labels, host.rows, host.mask, host.draws)
 
 
 _Axes: TypeAlias = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -199,14 +185,15 @@ def _turned(down: Tensor, across: Tensor, turn: Tensor | None) -> tuple[Tensor, 
     return torch.where(up_down, down.flip(1), down), torch.where(left_right, across.flip(1), across)
 
 
-def _sample(records: Tensor, run: tuple[str, ...], axes: _Axes, outside: Tensor | None) -> Tensor:
-    """Return an image of bands that lie one behind the other in a record: (n, bands, size, size) float32.
+def _sample(records: Tensor, run: tuple[str, ...], axes: _Axes, outside: Tensor | None, out: Tensor) -> None:
+    """Write an image of bands that lie one behind the other in a record.
 
     Args:
         records: (n, 80000) uint16.
         run: names of the bands.
         axes: as `_axes` returns them.
         outside: (bands,) float32, value of the pixels outside of the patch; None if there are none.
+        out: (n, bands, size, size) float32.
     """
     group, first = GROUP_OF[run[0]], BAND_SLICES[run[0]].start
     # torch gathers no uint16 on the CPU.
@@ -214,16 +201,18 @@ def _sample(records: Tensor, run: tuple[str, ...], axes: _Axes, outside: Tensor 
     values = values.unflatten(1, (len(run), group.band_values))
     (down, across), (down_weight, across_weight) = axes
     size, neighbours = down.shape[1:]
-    total: Tensor | None = None
     for i in range(neighbours):
         for j in range(neighbours):
             place = (down[:, :, None, i] + across[:, None, :, j])[:, None]
-            picked = values.gather(2, place.clamp(min=0).flatten(2).expand(*values.shape[:2], -1))
-            picked = picked.view(torch.uint16).float().unflatten(2, (size, size))
+            # Places are 8 bytes a pixel: another pass over them is spared where none is outside.
+            inner = place if outside is None else place.clamp(min=0)
+            picked = values.gather(2, inner.flatten(2).expand(*values.shape[:2], -1))
+            # The first of the neighbours is converted in its place.
+            target = out if (i, j) == (0, 0) else torch.empty_like(out)
+            target.copy_(picked.view(torch.uint16).unflatten(2, (size, size)))
             if outside is not None:
-                picked = torch.where(place < 0, outside[:, None, None], picked)
+                torch.where(place < 0, outside[:, None, None], target, out=target)
             if neighbours > 1:
-                picked.mul_((down_weight[:, :, None, i] * across_weight[:, None, :, j])[:, None])
-            total = picked if total is None else total.add_(picked)
-    assert total is not None
-    return total
+                target.mul_((down_weight[:, :, None, i] * across_weight[:, None, :, j])[:, None])
+            if target is not out:
+                out.add_(target)

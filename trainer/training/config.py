@@ -14,6 +14,7 @@ from trainer.data.normalisation import METHODS, Method
 from trainer.data.preparation import Backend
 from trainer.errors import TrainError
 from trainer.models.published import check_classes, parse_channels
+from trainer.training.graph import CUDA_GRAPH
 from trainer.training.losses import LossConfig
 from trainer.training.optimizer import OptimizerConfig
 from trainer.training.option_types import check_type, from_json, shown
@@ -22,8 +23,8 @@ from trainer.training.schedule import ScheduleConfig
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "bf16", "fp16", "fp32")
-COMPILE_MODES: Final = ("default", "reduce-overhead", "max-autotune")
-"""Modes of torch.compile; the last two record CUDA graphs."""
+COMPILE_MODES: Final = ("default", "reduce-overhead", "max-autotune", CUDA_GRAPH)
+"""Modes of torch.compile, of which the last two record CUDA graphs; and the step as it is, recorded as one."""
 DEFAULT_MODEL: Final = "bepnet-s"
 MOST: Final = 2**31 - 1
 """Highest count of epochs, steps or patches."""
@@ -73,7 +74,7 @@ class TrainConfig:
         positive_weights: weight positive labels by their rarity in the train split.
         max_positive_weight: highest of these weights.
         precision: `bf16`, `fp16`, `fp32`, or `auto` for bf16 on a GPU and fp32 on a CPU.
-        compile: mode of torch.compile; None for none.
+        compile: mode of torch.compile, or `cuda-graph` to record steps without it; None for neither.
         ema: decay of the moving average of the weights, which is then what is evaluated; None for none.
         seed: seed of weights, order and augmentation.
         patience: epochs without a better validation score after which the run ends; None for no such end.

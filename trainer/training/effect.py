@@ -19,7 +19,9 @@ from trainer.data.batch import IMAGE_SIZE
 from trainer.models.bepnet import PLANS
 from trainer.models.create import create
 from trainer.models.spec import ModelSpec
-from trainer.training.config import TrainConfig
+from trainer.training.config import Precision, TrainConfig
+from trainer.training.graph import CUDA_GRAPH
+from trainer.training.ranks import Ranks
 
 LAMB_CLIP: Final = 1.0
 """The norm that LAMB scales gradients down to by itself: `max_grad_norm` of timm's."""
@@ -106,16 +108,42 @@ def _ignored(config: TrainConfig) -> Iterator[tuple[str, str]]:
         yield "accumulate", reason
 
 
-def check_device(config: TrainConfig, given: Collection[str], device: torch.device) -> None:
-    """Check what depends on the device.
+def check_device(config: TrainConfig, given: Collection[str], ranks: Ranks, precision: Precision) -> None:
+    """Check what depends on the device and the processes.
+
+    Args:
+        config: of the run, new or resumed.
+        given: names of the options that somebody gave.
+        ranks: this process among those of the run.
+        precision: that the run has.
 
     Raises:
-        InvalidValue: an option has no effect there.
+        InvalidValue: an option has no effect there, or cannot be honoured.
     """
-    if "compile" in given and config.compile == "reduce-overhead" and device.type != "cuda":
+    if ranks.device.type != "cuda":
+        if "compile" in given and config.compile in ("reduce-overhead", CUDA_GRAPH):
+            raise InvalidValue(
+                f"--compile {config.compile} has no effect: it records CUDA graphs, which need a GPU; take --compile "
+                "default"
+            )
+        return
+    if config.compile in ("reduce-overhead", "max-autotune") and config.accumulate > 1:
+        # The graph of the backward pass leaves gradients in memory that its next replay overwrites.
         raise InvalidValue(
-            "--compile reduce-overhead has no effect: it records CUDA graphs, which need a GPU; take --compile default"
+            f"--compile {config.compile} cannot be honoured: it records CUDA graphs, whose gradients do not outlive "
+            f"the next part of --accumulate {config.accumulate}; take --compile default, or --compile {CUDA_GRAPH}"
         )
+    if config.compile != CUDA_GRAPH:
+        return
+    for is_given, what, instead in (
+        (ranks.num_ranks > 1, f"{ranks.num_ranks} processes", "--compile reduce-overhead"),
+        (precision == "fp16", "--precision fp16", "--precision bf16"),
+        (config.optimizer == "lamb", "--optimizer lamb", "--optimizer adamw"),
+    ):
+        if is_given:
+            raise InvalidValue(
+                f"--compile {CUDA_GRAPH} cannot be honoured with {what}, whose steps hang on the host; take {instead}"
+            )
 
 
 def check_size(

@@ -52,8 +52,9 @@ class Ema:
         averages, counters = _tensors(self.model)
         weights, new_counters = _tensors(model)
         get_ema_multi_avg_fn(self.decay)(averages, weights, None)
-        for counter, new in zip(counters, new_counters, strict=True):
-            counter.copy_(new)
+        if counters:
+            # One kernel, not one for each BatchNorm.
+            torch._foreach_copy_(counters, new_counters)
         self.num_updates += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from trainer.data.loader import Loader
 from trainer.metrics.metrics import Metrics, compute
 from trainer.metrics.thresholds import tune
+from trainer.training.pace import HostAhead
 from trainer.training.progress import Phase, Progress, Silent, Stopwatch
 from trainer.training.ranks import Ranks
+from trainer.training.step import seek_convolutions
 
 ALONE: Final = Phase("evaluation")
 """The phase of an evaluation outside of a run."""
@@ -41,17 +43,24 @@ def predict(
     model.eval()
     ranks = ranks or Ranks(loader.config.device)
     stopwatch = Stopwatch(phase, loader, progress or Silent())
-    logits, labels, rows = [], [], []
+    host = HostAhead(ranks.device)
+    logits, labels, rows, masks = [], [], [], []
     with torch.inference_mode():
         for batch in loader:
-            there = batch["mask"]
-            logits.append(model(batch)[there])
-            labels.append(batch["label"][there])
-            rows.append(batch["row"][there])
+            is_full = loader.order.batch_count(stopwatch.step) == loader.config.batch_size
+            seek_convolutions(ranks.device, for_these=is_full)
+            logits.append(model(batch))
+            labels.append(batch["label"])
+            rows.append(batch["row"])
+            masks.append(batch["mask"])
+            host.wait()
             if stopwatch.count():
+                host.wait_for_all()
                 stopwatch.report()
-        order = ranks.gather(torch.cat(rows)).argsort()
-        return ranks.gather(torch.cat(logits))[order], ranks.gather(torch.cat(labels))[order]
+        # How many patches a mask leaves is known to the device only: asking once for all batches waits once.
+        there = torch.cat(masks).nonzero()[:, 0]
+        order = ranks.gather(torch.cat(rows)[there]).argsort()
+        return ranks.gather(torch.cat(logits)[there])[order], ranks.gather(torch.cat(labels)[there])[order]
 
 
 def measure(

@@ -88,6 +88,8 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     ):
         best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
+        # A GPU has no numba, a CPU no Triton, and the last bit matters to no score.
+        unfit = "numba" if ranks.device.type == "cuda" else "triton"
         logits, labels = predict_selection(
             best.create_model(),
             best.normalisation,
@@ -97,8 +99,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
                 batch_size=batch_size,
                 device=ranks.device,
                 interpolation=trained.interpolation,
-                # A GPU has no numba, and the last bit matters to no score.
-                backend="auto" if ranks.device.type == "cuda" and trained.loader == "numba" else trained.loader,
+                backend="auto" if trained.loader == unfit else trained.loader,
                 verify=config.verify,
             ),
             trained.precision,

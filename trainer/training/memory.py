@@ -1,11 +1,30 @@
 """What is said when memory runs out."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 
 from trainer.errors import OutOfMemory
+
+_HOST: Final = "host"
+_GPU: Final = "GPU"
+_EITHER: Final = "GPU, or the host for page-locked memory,"
+
+_TEXTS: Final = (
+    # torch's allocator for the host, which has no class of error of its own.
+    (re.compile(r"can't allocate memory"), _HOST),
+    # DALI's `CUDABadAlloc` in its core/cuda_error.h, and what it says of the C++ library's allocator.
+    (re.compile(r"Can't allocate \d+ bytes on host"), _HOST),
+    (re.compile(r"Can't allocate \d+ bytes on device"), _GPU),
+    (re.compile(r"CUDA allocation failed"), _GPU),
+    (re.compile(r"std::bad_alloc"), _HOST),
+    # What the driver says through torch, of `cudaHostAlloc` and of all that is not its allocator's on the device.
+    (re.compile(r"CUDA (driver )?error: out of memory"), _EITHER),
+)
+"""Texts of a RuntimeError that is a lack of memory, and where it was lacking."""
 
 
 @contextmanager
@@ -17,18 +36,24 @@ def out_of_memory_reported(batch_size: int, accumulate: int | None = None) -> It
         accumulate: parts that a training step is computed in; None where nothing is trained.
 
     Raises:
-        OutOfMemory: in place of what torch or NumPy raise.
+        OutOfMemory: in place of what torch, DALI or NumPy raise.
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as err:
-        where = "GPU" if isinstance(err, torch.OutOfMemoryError) else "host"
-        raise _error(where, batch_size, accumulate) from err
-    except RuntimeError as err:
-        # torch has no class of its own for a lack of host memory.
-        if "can't allocate memory" not in str(err):
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as err:
+        where = _where(err)
+        if where is None:
             raise
-        raise _error("host", batch_size, accumulate) from err
+        raise _error(where, batch_size, accumulate) from err
+
+
+def _where(err: Exception) -> str | None:
+    """Return where memory was lacking; None if that is not what an error says."""
+    if isinstance(err, torch.OutOfMemoryError):
+        return _GPU
+    if isinstance(err, MemoryError):
+        return _HOST
+    return next((where for text, where in _TEXTS if text.search(str(err))), None)
 
 
 def _error(where: str, batch_size: int, accumulate: int | None) -> OutOfMemory:

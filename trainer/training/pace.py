@@ -51,3 +51,9 @@ class HostAhead:
         self._events.append(event)
         if len(self._events) > STEPS_AHEAD:
             self._events.popleft().synchronize()
+
+    def wait_for_all(self) -> None:
+        """Wait until the device has done all steps so far."""
+        if self._events:
+            self._events[-1].synchronize()
+            self._events.clear()

@@ -60,6 +60,7 @@ class Run:
             losses.create(config.loss_config, counts, len(session.rows["train"]), ranks.device),
             config,
             ranks,
+            full=min(config.batch_size, len(session.rows["train"])),
         )
         self._state = State()
         self._stop = Stop(config.max_minutes, config.save_minutes)

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 import shards
 from shards import CLASSES, Store
 from shards.manifest import MANIFEST
-from trainer.data import cache
+from trainer.data import cache, encoded
 from trainer.data.augment import Augmentation
 from trainer.data.bands import BandSelection
+from trainer.data.cache import Tier
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.mounts import choose_kind
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind
+from trainer.data.preparation import Backend, triton_is_there
 from trainer.data.subset import Subset, select
 from trainer.errors import TrainError
 from trainer.models.create import Classifier, ModelSpec, create
@@ -88,19 +90,7 @@ class Session:
         config, training = self.config, split == "train"
         rows, device = self.rows[split], self.ranks.device
         backend = config.loader if self.kept is None else self.kept.backends.get(split, config.loader)
-        # The test split is read once: keeping it would take memory for nothing, and fail when the training is done.
-        tier = "none" if split == "test" else config.cache
-        if tier == "auto":
-            tier, why = cache.choose(self.store, rows, device)
-            if tier == "gpu" and backend not in ("auto", "torch"):
-                tier, why = "none", f"records on the GPU are prepared by torch, those of this run by {backend}"
-            self.progress.note(f"cache {tier} for {split}: {why}")
-        if tier == "gpu" and backend not in ("auto", "torch"):
-            raise TrainError(
-                f"--cache gpu prepares batches by torch, and this run by {backend}; take --cache ram, or --loader torch"
-            )
-        if tier == "gpu" and device.type != "cuda":
-            raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
+        tier = self._tier(split, backend)
         return Loader(
             self.store,
             rows,
@@ -120,6 +110,37 @@ class Session:
                 verify=config.verify,
             ),
         )
+
+    def _tier(self, split: str, backend: Backend) -> Tier:
+        """Return where the records of a split are kept, and say why if that was left open."""
+        rows, device, tier = self.rows[split], self.ranks.device, self.config.cache
+        if split == "test":
+            # It is read once: keeping it would take memory for nothing, and fail when the training is done.
+            return "none"
+        if tier == "none" or tier == "ram":
+            return tier
+        fits = backend in ("auto", "torch", "triton")
+        decodes = backend != "torch" and triton_is_there(device)
+        if tier == "gpu":
+            if not fits:
+                raise TrainError(
+                    f"--cache gpu prepares batches by Triton or torch, and this run by {backend}; take --cache ram, or "
+                    "--loader triton or torch"
+                )
+            if device.type != "cuda":
+                raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
+            found = cache.on_gpu(self.store, rows, device, decodes=decodes)
+            if found.tier == "none":
+                # It was asked for, so what is left for the rest is the user's concern.
+                smallest: Tier = "gpu-encoded" if decodes and encoded.can_decode(self.store) else "gpu"
+                found = cache.Choice(smallest, f"as asked for, although {found.reason}")
+        else:
+            found = cache.choose(self.store, rows, device, decodes=decodes)
+            if found.tier in ("gpu", "gpu-encoded") and not fits:
+                reason = f"records on the GPU are prepared by Triton or torch, those of this run by {backend}"
+                found = cache.Choice("none", reason)
+        self.progress.note(f"cache {found.tier} for {split}: {found.reason}")
+        return found.tier
 
     def chosen(self, loaders: dict[str, Loader]) -> Chosen:
         """Return what the run has chosen, by the loaders of its splits."""
@@ -190,8 +211,11 @@ def open_session(
             kind = kept.order
         elif config.order == "auto" and kind == "block":
             progress.note(f"order block: {why}")
-        effect.check_device(config, given, ranks.device)
         precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
+        effect.check_device(config, given, ranks, precision)
+        if precision == "fp16" and config.optimizer == "lamb":
+            # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
+            progress.note("fp16 with lamb: every step waits for the GPU; --precision bf16 does not")
         model = _create_model(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)

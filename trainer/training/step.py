@@ -16,6 +16,7 @@ from trainer.training import optimizer as optimizers
 from trainer.training.checkpoint import fit
 from trainer.training.config import Precision, TrainConfig
 from trainer.training.ema import Ema
+from trainer.training.graph import CUDA_GRAPH, RecordedStep, set_lr
 from trainer.training.ranks import Ranks, synchronise_batch_norm
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -43,6 +44,15 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
+def seek_convolutions(device: torch.device, *, for_these: bool) -> None:
+    """Say whether cuDNN is to try all convolutions on the shapes that come next, and keep the fastest.
+
+    It pays for shapes that come in nearly every step; for that of an epoch's last batch it takes longer than the step.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = for_these
+
+
 class Stepper:
     """A model in training with its optimizer.
 
@@ -52,7 +62,13 @@ class Stepper:
     """
 
     def __init__(
-        self, model: Classifier, loss: Callable[[Tensor, Tensor], Tensor], config: TrainConfig, ranks: Ranks
+        self,
+        model: Classifier,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        config: TrainConfig,
+        ranks: Ranks,
+        *,
+        full: int | None = None,
     ) -> None:
         """Prepare a model for training.
 
@@ -61,19 +77,18 @@ class Stepper:
             loss: (n, 19) logits, (n, 19) labels → (n,) loss of each patch.
             config: of the run.
             ranks: this process among those of the run.
+            full: patches of every global batch but the last one of an epoch; None for the batch size.
         """
         self.model = model
+        self._full = config.batch_size if full is None else full
         self._loss, self._config, self._ranks = loss, config, ranks
         self._optimizer = optimizers.create(config.optimizer_config, model)
         self._scaler = torch.amp.GradScaler(
             ranks.device.type, enabled=resolve(config.precision, ranks.device) == "fp16"
         )
         self.ema = Ema(model, config.ema) if config.ema else None
-        self._forward: nn.Module = model
+        self._eager: nn.Module = model
         self._share = torch.ones((), device=ranks.device)
-        if ranks.device.type == "cuda":
-            # Shapes are the same in nearly every step, so it pays to look for the fastest convolutions.
-            torch.backends.cudnn.benchmark = True
         if ranks.num_ranks > 1:
             synchronise_batch_norm(model, self._share)
             devices = [ranks.device] if ranks.device.type == "cuda" else None
@@ -81,9 +96,16 @@ class Stepper:
             names = inspect.signature(DistributedDataParallel).parameters
             name = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
             unsent: dict[str, Any] = {name: False}
-            self._forward = DistributedDataParallel(model, device_ids=devices, **unsent)
-        if config.compile is not None:
-            self._forward = torch.compile(self._forward, mode=config.compile)  # type: ignore[assignment]
+            self._eager = DistributedDataParallel(model, device_ids=devices, **unsent)
+        self._forward, self._recorded = self._eager, None
+        if config.compile == CUDA_GRAPH:
+            if ranks.device.type == "cuda":
+                self._recorded = RecordedStep(
+                    lambda batch: self._update(batch, self._full, self._eager), self._optimizer, ranks.device
+                )
+        elif config.compile is not None:
+            # Never for any batch size: the code would be slower, and take another minute to compile.
+            self._forward = torch.compile(self._eager, mode=config.compile, dynamic=False)  # type: ignore[assignment]
 
     def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
         """Train on this rank's part of a global batch.
@@ -97,8 +119,21 @@ class Stepper:
             This rank's share of the mean loss of the global batch, a tensor on the device: the sum over the ranks is
             the loss. Nothing waits for it. On a CPU, a loss that is not finite leaves the weights as they are.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
+        # The last batch of an epoch is a shape of its own. Looking for the fastest convolutions, compiling or recording
+        # takes seconds to minutes, and would be for one step an epoch: it runs as it is.
+        is_full = num_patches == self._full
+        seek_convolutions(self._ranks.device, for_these=is_full)
+        if self._recorded is not None and is_full:
+            total = self._recorded(batch, lr)
+        else:
+            set_lr(self._optimizer, lr)
+            total = self._update(batch, num_patches, self._forward if is_full else self._eager)
+        if self.ema is not None and not _is_lost(total):
+            self.ema.update(self.model)
+        return total
+
+    def _update(self, batch: Batch, num_patches: int, forward: nn.Module) -> Tensor:
+        """Compute the loss, and update the weights; return the loss. Nothing waits for the device."""
         total = torch.zeros((), device=self._ranks.device)
         # A rank without a patch of its own must not have a say in the statistics of BatchNorm.
         self._share.copy_(batch["mask"].any())
@@ -107,27 +142,22 @@ class Stepper:
             # Gradients go over the wire once, with the last part.
             with self._no_sync() if number < len(parts) else nullcontext():
                 with autocast(self._config.precision, self._ranks.device):
-                    logits = self._forward(part)
+                    logits = forward(part)
                 loss = (self._loss(logits, part["label"]) * part["mask"]).sum() / num_patches
                 total += loss.detach()
                 # DistributedDataParallel takes the mean over the ranks, and the loss is a sum over them.
                 self._scaler.scale(loss * self._ranks.num_ranks).backward()
-        if total.is_cpu and not total.isfinite():
-            self._optimizer.zero_grad(set_to_none=True)
-            return total
-        if self._config.clip is not None:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        if not _is_lost(total):
+            if self._config.clip is not None:
+                self._scaler.unscale_(self._optimizer)
+                nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip)
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        if self.ema is not None:
-            self.ema.update(self.model)
         return total
 
     def _no_sync(self) -> AbstractContextManager[None]:
-        ddp = getattr(self._forward, "_orig_mod", self._forward)
-        return ddp.no_sync() if isinstance(ddp, DistributedDataParallel) else nullcontext()
+        return self._eager.no_sync() if isinstance(self._eager, DistributedDataParallel) else nullcontext()
 
     def evaluated(self) -> nn.Module:
         """Return the network that is to be evaluated: the moving average where there is one."""
@@ -164,6 +194,11 @@ class Stepper:
             if type(state["ema_updates"]) is not int or state["ema_updates"] < 0:
                 raise BadCheckpoint(f"ema_updates is {state['ema_updates']!r:.80}, expected a number from 0")
             self.ema.load_state_dict({"model": average, "num_updates": state["ema_updates"]})
+
+
+def _is_lost(loss: Tensor) -> bool:
+    """Whether a step is not to change the weights. Of a GPU that is not asked: it would have to be waited for."""
+    return loss.is_cpu and not loss.isfinite()
 
 
 def _cut(batch: Batch, num_parts: int) -> Iterator[Batch]:

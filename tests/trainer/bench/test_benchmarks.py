@@ -4,7 +4,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from bigearth_pipeline.cli import main
 from tests.terminal import Terminal
-from trainer.bench.passes import Rate, take_turns
 from trainer.bench.timed_stepper import STEP
 from trainer.bench.titles import TITLES
 
 ROOT = Path(__file__).parents[3]
+QUICK = ("--repeats", 1, "--least-seconds", 0)
 
 
 def invoke(*arguments: object) -> Result:
@@ -32,45 +31,6 @@ def invoke_well(*arguments: object) -> str:
     return result.stdout
 
 
-def test_passes_take_turns() -> None:
-    """One side is measured while the machine is busy, the other while it is not; or warm-up counts."""
-    log: list[tuple[str, int]] = []
-
-    def run(name: str, seconds: float, number: int) -> int:
-        log.append((name, number))
-        time.sleep(seconds)
-        return 10
-
-    passes = {"slow": lambda n: run("slow", 0.02, n), "fast": lambda n: run("fast", 0.01, n)}
-    rates = take_turns(passes, repeats=4, warm_up=2)
-    assert [sorted(name for name, number in log if number == i) for i in range(6)] == [["fast", "slow"]] * 6
-    assert all(len(rate.patches_per_second) == 4 for rate in rates.values())
-    assert rates["slow"].highest <= 500
-    assert rates["fast"].share_of(rates["slow"]) > 1
-
-
-def test_what_comes_before_a_pass_is_not_timed() -> None:
-    """A cold pass is slow because pages are dropped, not because they are read."""
-    log: list[str] = []
-
-    def run(number: int) -> int:
-        log.append("pass")
-        return 1
-
-    def before() -> None:
-        log.append("before")
-        time.sleep(0.05)
-
-    rates = take_turns({"a": run, "b": run}, repeats=2, warm_up=1, before=before)
-    assert log == ["before", "pass"] * 6
-    assert min(rate.lowest for rate in rates.values()) > 100
-
-
-def test_shares_are_taken_pass_by_pass() -> None:
-    """A share is distorted by the machine getting slower in between."""
-    assert Rate((10.0, 1.0, 5.0)).share_of(Rate((20.0, 2.0, 10.0))) == 0.5
-
-
 def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
     """`bep bench loader` leaves out a stage without a word, prints more than JSON, or draws nothing."""
     plot = tmp_path / "loader.png"
@@ -79,6 +39,8 @@ def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
         "32",
         "--repeats",
         "2",
+        "--least-seconds",
+        "0",
         "--patches",
         "70",
         "--device",
@@ -101,8 +63,11 @@ def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
         assert all(len(rate["patches_per_second"]) == 2 for rate in bench["rates"].values())
         assert all(rate["lowest"] <= rate["median"] <= rate["highest"] for rate in bench["rates"].values())
         assert (bench["config"]["order"], bench["config"]["patches"]) == (order, 64)
+        for name, rate in bench["rates"].items():
+            count = 32 if rate["start_seconds"][0] else 64
+            assert (rate["patches"], rate["laps"]) == ([count] * 2, [1] * 2), name
         assert bench["missing"]["to_device"] == "none: the CPU is the device"
-        assert 0 < bench["share_of_bound"] < 2
+        assert bench["share_of_bound"] > 0
         assert 0 < bench["warm_share"] <= 1
         cold = {name for name in TITLES if name.startswith("cold_")}
         if not cold <= bench["rates"].keys():
@@ -118,7 +83,9 @@ def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
 
 def test_progress_makes_way_for_the_figures(packed_store: Path) -> None:
     """On a terminal nothing moves for minutes, or the last thing that was measured stands before the table."""
-    bench = Terminal("bench", "loader", packed_store, "--batch-size", 32, "--repeats", 1, "--device", "cpu")
+    bench = Terminal(
+        "bench", "loader", packed_store, "--batch-size", 32, "--repeats", 1, "--least-seconds", 0, "--device", "cpu"
+    )
     assert bench.finish() == 0
     assert f"{packed_store}, order global: round 1 of 2: " in bench.text
     assert not any("round" in line for line in bench.lines)
@@ -128,7 +95,18 @@ def test_progress_makes_way_for_the_figures(packed_store: Path) -> None:
 def test_figures_of_the_loader_are_shown(raw_store: Path) -> None:
     """A user is not shown a stage, why a figure is absent, or what to do."""
     printed = invoke_well(
-        "loader", raw_store, "--batch-size", 32, "--repeats", 1, "--loader", "torch", "--device", "cpu"
+        "loader",
+        raw_store,
+        "--batch-size",
+        32,
+        "--repeats",
+        1,
+        "--least-seconds",
+        0,
+        "--loader",
+        "torch",
+        "--device",
+        "cpu",
     )
     for name, title in TITLES.items():
         assert (title.text in printed) == (name != "decode"), name
@@ -149,6 +127,7 @@ def test_training_is_measured(folder: Path, tmp_path: Path) -> None:
     """`bep bench train` fails, its shares do not add up, or its trace lacks the steps."""
     trace = tmp_path / "trace.json"
     options = ["--batch-size", 8, "--repeats", 2, "--steps", 2, "--device", "cpu", "--trace", trace]
+    options += ["--least-seconds", 0]
     found = json.loads(invoke_well("train", folder, *options, "--json"))
     assert found["rates"].keys() | found["missing"].keys() == {"resident", "fed", "loader", "cold_loader"}
     assert found["config"]["steps"] == 2
@@ -156,6 +135,10 @@ def test_training_is_measured(folder: Path, tmp_path: Path) -> None:
     assert 0 <= found["wait_share"] <= 1
     assert 0 <= found["other_share"] <= 1
     assert (found["memory_bytes"], found["idle_share"]) == (None, None)
+    assert found["host_cores"] > 0
+    assert found["rates"]["fed"]["patches"] == found["rates"]["resident"]["patches"] == [16, 16]
+    assert min(found["rates"]["fed"]["start_seconds"]) > 0
+    assert found["rates"]["resident"]["start_seconds"] == [0, 0]
     assert found["limit"] in ("device", "loader", "host")
     for epoch in found["epochs"]:
         assert epoch["why_not"] or epoch["seconds"]["steps"] >= epoch["patches"] / found["rates"]["fed"]["median"]
@@ -167,7 +150,9 @@ def test_training_is_measured(folder: Path, tmp_path: Path) -> None:
 def test_training_with_other_options_is_shown(folder: Path) -> None:
     """A network of timm, or records in memory, cannot be measured; or a user is not told what limits them."""
     options = ["--model", "test_resnet", "--cache", "ram", "--loader", "torch"]
-    printed = invoke_well("train", folder, "--batch-size", 8, "--repeats", 1, "--steps", 2, *options)
+    printed = invoke_well(
+        "train", folder, "--batch-size", 8, "--repeats", 1, "--steps", 2, "--least-seconds", 0, *options
+    )
     for text in ("steps on one batch", "steps from shards", "loader alone", "saturation", " is the limit", "cache ram"):
         assert text in printed
 

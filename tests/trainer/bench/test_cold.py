@@ -1,5 +1,7 @@
 """Passes that begin with an empty page cache."""
 
+import ctypes
+import errno
 import mmap
 import shutil
 import tempfile
@@ -14,6 +16,7 @@ from shards import Store
 from shards.index import PARTS
 from tests.shards.conftest import share_in_cache
 from trainer.bench.cold import MEMORY_FILE_SYSTEMS, MOST_LEFT, RecordPages, cached_pages, measure_cold
+from trainer.bench.passes import Lap
 from trainer.data.mounts import MOUNTS, file_system
 
 SHM = Path("/dev/shm")
@@ -74,7 +77,7 @@ def test_every_pass_begins_cold(copy: Store) -> None:
     rows = copy.index.rows("train")
     pages, begun = RecordPages.of(copy, rows), []
 
-    def read(number: int) -> int:
+    def read(lap: Lap) -> int:
         begun.append(pages.share_in_cache())
         copy.fetch(rows)
         return len(rows)
@@ -87,7 +90,7 @@ def test_every_pass_begins_cold(copy: Store) -> None:
     assert {name: len(rate.patches_per_second) for name, rate in found.items()} == {"a": 3, "b": 3}
 
 
-def never(number: int) -> int:
+def never(lap: Lap) -> int:
     """Be a pass that must not run."""
     raise AssertionError("a pass ran although the page cache was warm")
 
@@ -136,3 +139,32 @@ def test_files_that_are_gone_give_a_reason(copy: Store) -> None:
     gone = next(iter(pages.files))
     gone.unlink()
     assert pages.drop() == f"not possible: {gone}: No such file or directory"
+
+
+class NoCall:
+    """A C library without mincore(2)."""
+
+
+class NotImplementedCall:
+    """A kernel without it."""
+
+    def mincore(self, *arguments: object) -> int:
+        """Fail as the C library does then."""
+        ctypes.set_errno(errno.ENOSYS)
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("library", "reason"),
+    [(NoCall, "the C library has no mincore(2)"), (NotImplementedCall, "mincore(2): Function not implemented")],
+)
+def test_a_kernel_that_does_not_tell_gives_a_reason(
+    copy: Store, library: type, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark of many minutes ends in an error where nobody knows what the page cache holds."""
+    pages = RecordPages.of(copy, copy.index.rows("train"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda *arguments, **options: library())
+    found = measure_cold({"pass": never}, pages, 2, lambda text: None)
+    assert isinstance(found, str)
+    assert found.startswith("not possible: what the page cache holds is not known here")
+    assert reason in found

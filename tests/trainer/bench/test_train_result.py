@@ -18,6 +18,7 @@ def bench(resident: float, fed: float, loader: float, *, waited: float, on_gpu: 
         wait_share=waited,
         other_share=0.0,
         idle_share=waited if on_gpu else None,
+        host_cores=1.0,
         memory_bytes=1 if on_gpu else None,
         bytes_per_patch=100_000,
         memory=Memory(10**12, None),

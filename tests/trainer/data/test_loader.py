@@ -295,7 +295,7 @@ def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
     """Bilinear pixels are nearest ones in truth, or cannot be had without naming a backend."""
     with pytest.raises(TrainError, match="numba is for the CPU and nearest pixels, not for cpu and bilinear ones"):
         make_loader(store, backend="numba", interpolation="bilinear")
-    with pytest.raises(ValueError, match="no backend 'cupy'; there are dali, numba, torch, auto"):
+    with pytest.raises(ValueError, match="no backend 'cupy'; there are dali, numba, torch, triton, auto"):
         make_loader(store, backend="cupy")
     images = [
         next(iter(loader))["image"]

@@ -41,16 +41,23 @@ D4 = Augmentation(turn="d4")
 TOLERANCE = {"nearest": 1e-5, "bilinear": 1e-3}
 
 
-Kind = Literal["dali", "numba"]
-KINDS: tuple[Kind, ...] = ("dali", "numba")
-WAYS: tuple[tuple[Kind, Interpolation], ...] = (("dali", "nearest"), ("dali", "bilinear"), ("numba", "nearest"))
+# `batched` is DALI with the graph for a GPU, on the CPU.
+Kind = Literal["dali", "batched", "numba"]
+KINDS: tuple[Kind, ...] = ("dali", "batched", "numba")
+WAYS: tuple[tuple[Kind, Interpolation], ...] = (
+    ("dali", "nearest"),
+    ("dali", "bilinear"),
+    ("batched", "nearest"),
+    ("batched", "bilinear"),
+    ("numba", "nearest"),
+)
 
 
 def create(kind: Kind, norm: Normalisation, **options: Any) -> Preparation:
     """Return a preparation on the CPU, unless the options say otherwise, by two threads."""
     if kind == "numba":
         return FusedPreparation(norm, num_threads=2, **options)
-    return DaliPreparation(norm, **{"device": CPU, "num_threads": 2, **options})
+    return DaliPreparation(norm, batched=kind == "batched", **{"device": CPU, "num_threads": 2, **options})
 
 
 def run_both(kind: Kind, draws: Draws, norm: Normalisation, **options: Any) -> tuple[Batch, Batch]:
@@ -58,10 +65,10 @@ def run_both(kind: Kind, draws: Draws, norm: Normalisation, **options: Any) -> t
     n = next((len(v) for v in (getattr(draws, name) for name in Draws.__slots__) if v is not None), 3)
     host = host_batch(random_records(n), draws)
     # A larger batch is expected than the one that comes, as at the end of an epoch.
-    ((_, ours),) = create(kind, norm, batch_size=n + 1, **options).run([host])
+    (ours,) = create(kind, norm, batch_size=n + 1, **options).run([host])
     options["device"] = CPU
-    ((_, expected),) = TorchPreparation(norm, batch_size=n + 1, num_threads=2, **options).run([host])
-    return ours, expected
+    (expected,) = TorchPreparation(norm, batch_size=n + 1, num_threads=2, **options).run([host])
+    return ours.batch, expected.batch
 
 
 def assert_same(ours: Batch, expected: Batch, rtol: float, atol: float) -> None:
@@ -112,6 +119,8 @@ def _named(how: Interpolation) -> dict[str, Any]:
 def test_all_turns_of_boxes_at_the_edge(layout: Layout, way: tuple[Kind, Interpolation]) -> None:
     """A turn of a box that is no square, or lies in part or altogether outside of the patch, shows other pixels."""
     boxes = [(-3, 2, 11, 7), (5, 14, 3, 19), (15, -10, 20, 13), (0, 0, 20, 20), (-20, 3, 5, 5), (19, 19, 1, 1)]
+    if way[0] == "batched":
+        boxes = [(9, 2, 11, 7), (5, 1, 3, 19), (0, 7, 20, 13), (0, 0, 20, 20), (0, 15, 5, 5), (19, 19, 1, 1)]
     crop = np.array([box for box in boxes for _ in ALL_TURNS], np.int32)
     draws = Draws(turn=np.tile(ALL_TURNS, (len(boxes), 1)), crop=crop)
     augmentation = Augmentation(turn="d4", crop="resized")
@@ -120,15 +129,50 @@ def test_all_turns_of_boxes_at_the_edge(layout: Layout, way: tuple[Kind, Interpo
     assert_same(ours, expected, rtol=1e-6, atol=TOLERANCE[how])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("how", INTERPOLATIONS)
+def test_boxes_that_are_shifted_far_are_filled(layout: Layout, how: Interpolation) -> None:
+    """The graph for a GPU cuts a turned patch out at another place than the reference, or fills with other values."""
+    shifts = [(-19, 0), (3, -7), (19, 19), (-1, 12), (20, 0), (0, -25)]
+    crop = np.array([(*shift, CELLS, CELLS) for shift in shifts for _ in ALL_TURNS], np.int32)
+    draws = Draws(turn=np.tile(ALL_TURNS, (len(shifts), 1)), crop=crop)
+    augmentation = Augmentation(turn="d4", crop="pad")
+    ours, expected = run_both("batched", draws, standard(), layout=layout, augmentation=augmentation, **_named(how))
+    assert_same(ours, expected, rtol=1e-6, atol=TOLERANCE[how])
+
+
+def test_the_graph_for_a_gpu_enlarges_boxes_of_the_patch_only() -> None:
+    """A box that reaches outside of the patch is filled with the pixels at its edge, in silence."""
+    draws = Draws(crop=np.array([[0, 0, 20, 20], [-1, 0, 5, 5], [0, 0, 5, 5]], np.int32))
+    with pytest.raises(ValueError, match="reaches outside of the patch"):
+        run_both("batched", draws, standard(), augmentation=Augmentation(crop="resized"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_sides_of_boxes_are_exact(layout: Layout) -> None:
+    """A pixel at the edge of two is taken from the wrong one, for some side of a box, after rounding in float32."""
+    sides = [*range(1, CELLS, 2), CELLS]
+    crop = np.array([(CELLS - side, (CELLS - side) // 2, side, side) for side in sides], np.int32)
+    turns = ALL_TURNS[np.arange(len(crop)) % len(ALL_TURNS)]
+    augmentation = Augmentation(turn="d4", crop="resized")
+    draws = Draws(turn=turns, crop=crop)
+    host = host_batch(random_records(len(crop), high=65_536), draws)
+    options: dict[str, Any] = {"batch_size": len(crop), "layout": layout, "augmentation": augmentation}
+    (ours,) = create("batched", identity(), **options).run([host])
+    (expected,) = TorchPreparation(identity(), device=CPU, num_threads=1, **options).run([host])
+    for name in ours.batch:
+        assert torch.equal(ours.batch[name], expected.batch[name]), name
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_are_exact(kind: Kind) -> None:
     """Pixels are rounded or cut off on their way, or wrap above 32,767."""
     host = host_batch(random_records(8, high=65_536), Draws(turn=ALL_TURNS))
-    ((_, ours),) = create(kind, identity(), batch_size=8, augmentation=D4).run([host])
+    (ours,) = create(kind, identity(), batch_size=8, augmentation=D4).run([host])
     reference = TorchPreparation(identity(), batch_size=8, device=CPU, num_threads=1, augmentation=D4)
-    ((_, expected),) = reference.run([host])
-    assert torch.equal(ours["image"], expected["image"])
-    assert ours["image"].max() > 65_000
+    (expected,) = reference.run([host])
+    assert torch.equal(ours.batch["image"], expected.batch["image"])
+    assert ours.batch["image"].max() > 65_000
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -165,8 +209,8 @@ def test_gpu_equals_cpu(layout: Layout, how: Interpolation, recipe: str) -> None
             assert_same(ours, expected, rtol=2e-3, atol=2e-2)
             host = host_batch(random_records(9), draws)
             preparation = TorchPreparation(norm, batch_size=9, device=device, num_threads=2, **options)
-            ((_, theirs),) = preparation.run([host])
-            assert_same(theirs, expected, rtol=2e-3, atol=2e-2)
+            (theirs,) = preparation.run([host])
+            assert_same(theirs.batch, expected, rtol=2e-3, atol=2e-2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,8 +245,10 @@ def test_batches_keep_order_and_size(preparation: Preparation, sizes: list[int],
     made = [host_batch(np.zeros((n, 80_000), np.uint16), NOTHING, 10 * i) for i, n in enumerate(sizes)]
     seen = 0
     with closing(preparation.run(made)) as batches:
-        for i, (host, batch) in enumerate(batches):
-            assert host is made[i]
+        for i, prepared in enumerate(batches):
+            host, batch = made[i], prepared.batch
+            assert prepared.host is host
+            assert prepared.done is None
             assert batch["row"].tolist() == host.rows.tolist()
             np.testing.assert_array_equal(batch["label"].numpy(), host.labels)
             np.testing.assert_array_equal(batch["mask"].numpy(), host.mask)
@@ -216,7 +262,8 @@ def test_batches_keep_order_and_size(preparation: Preparation, sizes: list[int],
 
 def test_images_stay_as_they_are(preparation: Preparation) -> None:
     """A later batch is written into the memory of one that the model still uses."""
-    kept = [batch for _, batch in preparation.run(host_batch(np.full((3, 80_000), i, np.uint16)) for i in range(8))]
+    made = (host_batch(np.full((3, 80_000), i, np.uint16)) for i in range(8))
+    kept = [prepared.batch for prepared in preparation.run(made)]
     assert [batch["image"].unique().tolist() for batch in kept] == [[i] for i in range(8)]
 
 
@@ -228,7 +275,8 @@ def test_buffers_may_be_reused_once_a_batch_is_out(kind: Kind) -> None:
     sources = [random_records(3, seed=i) for i in range(20)]
     draws = [draw(augmentation, np.arange(3 * i, 3 * i + 3), 12, 0, 0) for i in range(20)]
     reference = TorchPreparation(standard(), batch_size=3, device=CPU, num_threads=1, augmentation=augmentation)
-    expected = [batch for _, batch in reference.run(host_batch(sources[i], draws[i], 3 * i) for i in range(20))]
+    made = (host_batch(sources[i], draws[i], 3 * i) for i in range(20))
+    expected = [prepared.batch for prepared in reference.run(made)]
     free = [np.empty((3, 80_000), np.uint16) for _ in range(4)]
 
     def refill() -> Iterator[Any]:
@@ -240,13 +288,15 @@ def test_buffers_may_be_reused_once_a_batch_is_out(kind: Kind) -> None:
             yield host_batch(buffer, Draws(**copied), 3 * i)
 
     kept = []
-    for host, batch in preparation.run(refill()):
+    for prepared in preparation.run(refill()):
+        host = prepared.host
+        assert host is not None
         host.buffer[:] = 999
         host.labels[:] = host.rows[:] = host.mask[:] = 1
         for name in augmentation.fields:
             getattr(host.draws, name)[:] = 1
         free.append(host.buffer)
-        kept.append(batch)
+        kept.append(prepared.batch)
     for ours, wanted in zip(kept, expected, strict=True):
         assert_same(ours, wanted, rtol=1e-6, atol=1e-5)
 
@@ -262,7 +312,7 @@ def test_an_error_comes_behind_the_batches_before_it(preparation: Preparation) -
     for _ in range(2):
         seen: list[int] = []
         with pytest.raises(OSError, match="disk gone"):
-            seen.extend(int(batch["row"][0]) for _, batch in preparation.run(failing()))
+            seen.extend(int(prepared.batch["row"][0]) for prepared in preparation.run(failing()))
         assert seen == [0, 1, 2]
 
 

@@ -25,6 +25,7 @@ from trainer.data.augment import RECIPES, Augmentation, draw
 from trainer.data.batch import CELLS, Draws, Interpolation, Layout
 from trainer.data.mix import complete
 from trainer.data.normalisation import Normalisation
+from trainer.data.on_device import Decoded
 from trainer.data.reference import TorchPreparation, prepare
 
 CPU = torch.device("cpu")
@@ -161,13 +162,13 @@ def test_preparation_adds_labels_and_mixes(layout: Layout) -> None:
     for host in made:
         images = prepare(torch.tensor(host.records), host.draws, standard(), layout)
         expected.append(complete(images, host.labels.copy(), host.rows.copy(), host.mask.copy(), host.draws))
-        directly = preparation.prepare(torch.tensor(host.records), host.labels, host.rows, host.mask, host.draws)
+        directly = preparation.prepare_at(Decoded(torch.tensor(host.records)), host)
         assert all(torch.equal(directly[name], tensor) for name, tensor in expected[-1].items())
     kept = []
     with closing(preparation.run(made)) as batches:
-        for i, (host, batch) in enumerate(batches):
-            assert host is made[i]
-            kept.append(batch)
+        for host, prepared in zip(made, batches, strict=True):
+            assert prepared.host is host
+            kept.append(prepared.batch)
             for array in (host.buffer, host.labels, host.rows, host.mask):
                 array[:] = 1
     for batch, wanted in zip(kept, expected, strict=True):

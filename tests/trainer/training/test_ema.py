@@ -2,12 +2,14 @@
 
 import io
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainer.training.ema import Ema
 
@@ -57,6 +59,30 @@ def test_average_is_apart_from_the_model() -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not any(module.training for module in ema.model.modules())
     assert not any(parameter.requires_grad for parameter in ema.model.parameters())
+
+
+class Calls(TorchDispatchMode):
+    """Counts calls of operators while it is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count a call."""
+        # What only looks at a tensor in another way launches nothing.
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("num_norms", [0, 1, 40])
+def test_an_update_is_a_few_calls(num_norms: int) -> None:
+    """An update launches a kernel for each BatchNorm, or fails for a network without one."""
+    model = nn.Sequential(nn.Linear(3, 3), *(nn.BatchNorm1d(3) for _ in range(num_norms)))
+    ema = Ema(model, 0.9)
+    with Calls() as calls:
+        ema.update(model)
+    assert 1 <= calls.count <= 2
 
 
 def test_memory_layout_is_kept() -> None:

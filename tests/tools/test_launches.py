@@ -1,0 +1,153 @@
+"""What a GPU would have to do for a batch, counted from the graphs that are built."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nvidia.dali import fn
+from nvidia.dali.backend import RegisteredGPUOps
+from nvidia.dali.types import DALIDataType
+
+from shards import BANDS
+from tools.gpu.counts import Cost, TorchCost, run_graph, schemas_of
+from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, by_triton, render
+from trainer.data.augment import RECIPES
+from trainer.data.dali import DaliPreparation, _pipeline
+from trainer.data.dali_batched import BatchedGraph
+from trainer.data.layout import images_of
+
+MOST_LAUNCHES = 40
+MOST_BYTES = {"nearest": 1.6e6, "bilinear": 3.0e6}
+"""A patch. With bilinear pixels a stacked image is written and read once as float32, 1.4 MB, before it is float16."""
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
+def test_dali_launches_and_moves_little(case: Case) -> None:
+    """An operator that launches once for each patch disturbs every training step, or bytes are moved once more."""
+    found = by_dali(case).images
+    assert found.launches <= MOST_LAUNCHES
+    assert found.device_bytes / PATCHES <= MOST_BYTES[case.interpolation]
+    assert 160_000 <= found.bus_bytes / PATCHES < 161_000
+
+
+@pytest.mark.parametrize("recipe", ["standard", "strong"])
+def test_bands_in_any_order_launch_little(recipe: str) -> None:
+    """Bands that are not in the order of the record cost operators of their own."""
+    case = Case(recipe, "stacked", "nearest", BANDS[::-1])
+    assert by_dali(case).images.launches <= MOST_LAUNCHES
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_what_is_counted_is_what_is_built(recipe: str, interpolation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operators that are counted are others than those that prepare batches."""
+    case = Case(recipe, "stacked", interpolation)
+    built = DaliPreparation(
+        case.normalisation,
+        batch_size=2,
+        device=CPU,
+        num_threads=1,
+        interpolation=interpolation,
+        augmentation=RECIPES[recipe],
+        batched=True,
+    )
+    seen: list[list[str]] = []
+
+    def watched(*arguments: Any) -> Any:
+        operators, returned = run_graph(*arguments)
+        seen.append(sorted(one.schema for one in operators if one.schema != "ExternalSource"))
+        return operators, returned
+
+    monkeypatch.setattr("tools.gpu.launches.run_graph", watched)
+    by_dali(case)
+    assert seen == [schemas_of(built._pipeline)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_all_operators_are_on_the_gpu(recipe: str, interpolation: Any) -> None:
+    """An operator is one for the CPU, or pixels go back to the host, where no test on a CPU would see it."""
+    case = Case(recipe, "stacked", interpolation)
+    images = images_of(case.bands, case.layout)
+    graph = BatchedGraph(case.normalisation, images, interpolation, RECIPES[recipe], CPU)
+    options = {"batch_size": PATCHES, "num_threads": 1, "device_id": 0, "exec_dynamic": True}
+    pipe = _pipeline(lambda: None, graph.feeds(case.draws()), graph, **options)
+    # This is as far as DALI goes without a GPU: operators are checked, and know their devices.
+    pipe._build_graph()
+    operators = [op for op in pipe._ops if type(op._op).__name__ != "ExternalSource"]
+    assert operators
+    assert {output.device for op in operators for output in op.outputs} == {"gpu"}
+    assert {type(op._op).__name__ for op in operators} <= set(RegisteredGPUOps())
+    assert all(output.device == "gpu" for output in pipe._graph_outputs)
+
+
+def count(define: Callable[[Any], Any], num: int) -> Cost:
+    """Return the cost of a graph on (2, 4, 4) uint16 of `num` patches."""
+    records = np.zeros((num, 32), np.uint16)
+    operators, _ = run_graph(
+        lambda values, _: (define(fn.reshape(values, shape=[2, 4, 4], layout="CHW")),), {"records": records}
+    )
+    return sum((operator.cost for operator in operators), Cost())
+
+
+def test_operators_that_launch_for_each_patch_are_seen() -> None:
+    """The operators that made DALI slow come back and count as one launch."""
+
+    def resized(values: Any, **options: Any) -> Any:
+        return fn.resize(values, size=[8, 8], dtype=DALIDataType.FLOAT, antialias=False, **options)
+
+    assert count(lambda values: fn.flip(values), 50) == Cost(50, 0, 50 * 128)
+    # 100 bands in minibatches of 32; 4 × 8 floats a band lie between the two passes.
+    assert count(resized, 50) == Cost(16, 0, 50 * (64 + 2 * 2 * 32 * 4 + 512))
+    assert count(lambda values: resized(values, minibatch_size=100), 50).launches == 4
+    with pytest.raises(KeyError, match="Transpose"):
+        count(lambda values: fn.transpose(values, perm=[0, 2, 1]), 2)
+
+
+def test_torch_is_counted_on_a_gpu_that_is_not_there() -> None:
+    """A pass over memory goes uncounted, a view or an allocation is counted, or what is repeated counts in full."""
+    with TorchCost() as made:
+        device = torch.device("cuda", 0)
+        values = torch.empty((4, 6), device=device)
+        values.view(24).unflatten(0, (4, 6)).expand(3, 4, 6)
+        assert made.cost == Cost()
+        torch.ones(5).pin_memory().to(device, non_blocking=True)
+        assert made.cost == Cost(1, 20, 20)
+        values.expand(10, 4, 6) + 1
+        assert made.cost == Cost(2, 20, 20 + 96 + 960)
+        torch.add(values, values[:1], out=torch.empty_like(values))
+        assert made.cost == Cost(3, 20, 20 + 96 + 960 + 96 + 24 + 96)
+        values.mul_(2)
+        assert made.cost.device_bytes == 20 + 96 + 960 + 96 + 24 + 96 + 192
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
+def test_the_kernel_is_launched_once_an_image(case: Case) -> None:
+    """The kernel needs more of a GPU than one pass over records and images, with two copies before it."""
+    images = by_triton(case).images
+    assert images.launches == (3 if case.layout == "stacked" else 5)
+    # Records arrive (160 kB), and are read where bands show; images are written in float16.
+    assert images.device_bytes / PATCHES < 680_000
+
+
+def test_the_slowest_part_sets_the_pace() -> None:
+    """The rate that is predicted forgets the bus, the memory or the launches."""
+    card = CARDS[0]
+    for cost, expected in (
+        (Cost(1000), 512 / (1000 * 3e-6)),
+        (Cost(0, PATCHES * 160_000), 55e9 / 160_000),
+        (Cost(0, 0, PATCHES * 1e6), 3.35e12 / 1e6),
+    ):
+        assert Found(cost, Cost()).patches_per_second(card, 512) == pytest.approx(expected)
+
+
+def test_the_table_says_that_it_is_no_measurement() -> None:
+    """A prediction is read as a figure of a GPU."""
+    case = CASES[0]
+    text = render({(name, case): find(case) for name, find in ENGINES.items()}, 512)
+    assert text.startswith("predicted, not measured")
+    assert {"dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}

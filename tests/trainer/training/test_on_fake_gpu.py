@@ -1,0 +1,137 @@
+"""Steps, evaluations and metrics on a GPU that is not there: devices agree, types are right, and nothing waits.
+
+The whole product of the options has tens of thousands of cases. Those here let every two values of two options meet.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from shards import Store
+from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pairwise
+from trainer.data.augment import RECIPES
+from trainer.data.bands import BAND_SETS, BandSelection
+from trainer.data.batch import INTERPOLATIONS, Batch
+from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.normalisation import METHODS, Normalisation
+from trainer.metrics.metrics import compute
+from trainer.metrics.thresholds import tune
+from trainer.models.create import Classifier, ModelSpec, create
+from trainer.training import losses
+from trainer.training.config import TrainConfig
+from trainer.training.evaluate import predict
+from trainer.training.losses import LOSSES
+from trainer.training.optimizer import OPTIMIZERS
+from trainer.training.ranks import Ranks
+from trainer.training.running_loss import RunningLoss
+from trainer.training.step import Stepper, autocast
+
+CASES = pairwise(
+    {
+        "recipe": tuple(RECIPES),
+        "model": ("test_resnet", "bepnet-s"),
+        "precision": ("bf16", "fp16", "fp32"),
+        "optimizer": OPTIMIZERS,
+        "loss": LOSSES,
+        "ema": (None, 0.99),
+        "accumulate": (1, 2),
+        "cache": ("none", "gpu"),
+        "interpolation": INTERPOLATIONS,
+        "bands": ("all", "rgb-swir"),
+        "normalise": METHODS,
+        "clip": (None, 1.0),
+    }
+)
+NAMES = [" ".join(map(str, case.values())) for case in CASES]
+
+
+def open_loader(store: Store, split: str, case: dict[str, Any], layout: Any) -> Loader:
+    normalisation = Normalisation.of_train_split(
+        store.manifest, BandSelection(BAND_SETS[case["bands"]]), case["normalise"]
+    )
+    return Loader(
+        store,
+        store.index.rows(split)[:21],
+        normalisation,
+        LoaderConfig(
+            batch_size=8,
+            device=DEVICE,
+            layout=layout,
+            kind="global" if split == "train" else "sequential",
+            interpolation=case["interpolation"],
+            augmentation=RECIPES[case["recipe"] if split == "train" else "none"],
+            backend="torch",
+            cache=case["cache"],
+        ),
+    )
+
+
+def check_batch(batch: Batch) -> None:
+    assert all(values.device == DEVICE for values in batch.values())
+    for values in batch.values():
+        if values.ndim == 4:
+            assert values.dtype is torch.float16
+            assert values.is_contiguous(memory_format=torch.channels_last)
+    assert [batch[name].dtype for name in ("label", "row", "mask")] == [torch.float32, torch.int64, torch.bool]
+
+
+def train(stepper: Stepper, loader: Loader) -> None:
+    """Train two epochs; the last batch of each is a short one."""
+    running = RunningLoss(DEVICE)
+    for _ in range(2):
+        for step, batch in enumerate(loader, 1):
+            check_batch(batch)
+            loss = stepper.step(batch, len(batch["label"]), 1e-3)
+            running.add(loss, len(batch["label"]), step)
+            assert (loss.device, loss.dtype, loss.shape) == (DEVICE, torch.float32, ())
+            assert not loss.requires_grad
+    assert running.num_patches == 42
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step fails on a GPU, or makes it wait for the host: devices mix, types are wrong, or a value is looked at."""
+    options = {name: case[name] for name in ("model", "precision", "optimizer", "loss", "ema", "accumulate", "clip")}
+    config = TrainConfig(
+        data=Path(), out=Path(), batch_size=8, positive_weights=case["loss"] == "bce", bands=BAND_SETS[case["bands"]],
+        **options,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = create(ModelSpec(name=case["model"], bands=config.bands, drop_rate=0.1, drop_path_rate=0.1))
+    with fake_gpu(monkeypatch) as waits:
+        move(model)
+        check(case, config, model, store, waits)
+
+
+def check(case: dict[str, Any], config: TrainConfig, model: Classifier, store: Store, waits: Waits) -> None:
+    counts = dict.fromkeys(store.manifest.splits["train"].class_counts, 3)
+    stepper = Stepper(model, losses.create(config.loss_config, counts, 21, DEVICE), config, Ranks(DEVICE))
+    before = {name: (values.dtype, values.stride()) for name, values in model.state_dict().items()}
+    with open_loader(store, "train", case, model.layout) as loader:
+        if (case["precision"], case["optimizer"]) == ("fp16", "lamb"):
+            # A run says so in its first lines.
+            with pytest.raises(WaitsError, match="_local_scalar_dense"):
+                train(stepper, loader)
+            return
+        train(stepper, loader)
+    for name, values in model.state_dict().items():
+        assert (values.dtype, values.stride(), values.device) == (*before[name], DEVICE), name
+    for parameter, values in stepper._optimizer.state.items():
+        assert parameter.device == DEVICE
+        assert all(value.device == DEVICE for value in values.values() if isinstance(value, Tensor))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    with open_loader(store, "validation", case, model.layout) as loader, autocast(config.precision, DEVICE):
+        waits.count = 0
+        logits, labels = predict(stepper.evaluated(), loader, Ranks(DEVICE))
+    # Once, however many batches there are.
+    assert waits.count == 1
+    assert logits.shape == labels.shape == (21, 19)
+    assert logits.dtype is labels.dtype is torch.float32
+    assert logits.device == labels.device == DEVICE
+    thresholds = tune(logits, labels)
+    # The first number that metrics ask for is that of patches without finite logits; then come counts.
+    waits.whole = 0
+    assert compute(logits, labels, 0.5, thresholds=thresholds).count == 21

@@ -1,0 +1,227 @@
+"""What the preparation of a batch would cost a GPU, by each engine, computed: `python -m tools.gpu.launches`.
+
+Nothing of it is measured. An engine adds itself to `ENGINES`.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shards import BANDS, RECORD_VALUES
+from shards.bands import GROUP_OF, RECORD_BYTES
+from tools.gpu.counts import Cost, TorchCost, copied, run_graph
+from trainer.data.augment import RECIPES, draw
+from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.boxes import erase
+from trainer.data.dali_batched import BatchedGraph
+from trainer.data.interleave import Interleave
+from trainer.data.kernels.images import DRAWN
+from trainer.data.layout import images_of
+from trainer.data.mix import complete, completed, rest
+from trainer.data.normalisation import Normalisation
+from trainer.data.reference import prepare
+from trainer.data.transfer import to_device
+from trainer.data.warps import spans_of
+
+PATCHES: Final = 32
+"""Patches that costs are the mean of: crops have areas of their own."""
+DEVICE: Final = torch.device("cuda", 0)
+
+LAUNCH_SECONDS: Final = 3e-6
+"""Between two launches of short kernels from one thread: 2 to 4 µs by common experience; no data sheet states it."""
+BUS: Final = 55e9
+"""Bytes per second that PCIe 5.0 x16 carries in one direction: 63 GB/s by its specification (32 GT/s on 16 lanes, of
+130 bits 128 of data), of which about 55 are left beside the headers of packets."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU.
+
+    Attributes:
+        name: of it.
+        bandwidth: bytes per second of its memory.
+    """
+
+    name: str
+    bandwidth: float
+
+
+CARDS: Final = (Card("H100", 3.35e12), Card("H200", 4.8e12))
+"""With the SXM boards' bandwidth of NVIDIA's data sheets "H100 Tensor Core GPU" (HBM3) and "H200" (HBM3e)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is prepared.
+
+    Attributes:
+        recipe: name of the augmentation.
+        layout: of the images.
+        interpolation: of the pixels.
+        bands: in channel order.
+    """
+
+    recipe: str
+    layout: Layout
+    interpolation: Interpolation
+    bands: tuple[str, ...] = BANDS
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Any one of the bands."""
+        return Normalisation.standard(self.bands, [1000.0] * len(self.bands), [500.0] * len(self.bands))
+
+    def draws(self) -> Draws:
+        """Return what is drawn for `PATCHES` patches."""
+        return draw(RECIPES[self.recipe], np.arange(PATCHES), len(self.bands), seed=0, epoch=0)
+
+
+CASES: Final = tuple(
+    Case(recipe, layout, interpolation)
+    for recipe in RECIPES
+    for layout in ("stacked", "native")
+    for interpolation in INTERPOLATIONS
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an engine costs for a batch of `PATCHES`.
+
+    Attributes:
+        images: from host memory to normalised images.
+        rest: after that: erased boxes, labels and the like, MixUp and CutMix, which are the same for every engine.
+    """
+
+    images: Cost
+    rest: Cost
+
+    def patches_per_second(self, card: Card, batch_size: int) -> float:
+        """Return how many patches a card could prepare at most.
+
+        The slowest of three sets the pace, as they overlap: launches, device memory and the bus.
+        """
+        whole = self.images + self.rest
+        share = batch_size / PATCHES
+        return batch_size / max(
+            whole.launches * LAUNCH_SECONDS,
+            whole.device_bytes * share / card.bandwidth,
+            whole.bus_bytes * share / BUS,
+        )
+
+
+def by_dali(case: Case) -> Found:
+    """Return what the DALI graph for a GPU costs, with the pass of torch that writes its images."""
+    draws, images = case.draws(), images_of(case.bands, case.layout)
+    graph = BatchedGraph(case.normalisation, images, case.interpolation, RECIPES[case.recipe], torch.device("cpu"))
+    records = np.zeros((PATCHES, RECORD_VALUES), np.uint16)
+    operators, returned = run_graph(graph.define, {"records": records, **graph.feeds(draws)})
+    cost = sum((operator.cost for operator in operators), copied(PATCHES * RECORD_BYTES))
+
+    with TorchCost() as made:
+        bands = [
+            torch.empty((PATCHES, *batch.shapes[0]), dtype=_TYPES[batch.value_bytes], device=DEVICE)
+            for batch in returned
+        ]
+        last = Interleave(case.normalisation, images, spans_of(images), DEVICE)
+        # Constants are there before the first batch.
+        made.cost = Cost()
+        written = last.images(bands, replace(draws, erase=None))
+        cost += made.cost
+        return Found(cost, _rest(written, draws, made))
+
+
+def by_torch(case: Case) -> Found:
+    """Return what the reference in torch costs."""
+    draws = case.draws()
+    with TorchCost() as made:
+        records = torch.empty((PATCHES, RECORD_VALUES), dtype=torch.uint16, device=DEVICE)
+        images = prepare(records, replace(draws, erase=None), case.normalisation, case.layout, case.interpolation)
+        return Found(copied(PATCHES * RECORD_BYTES) + made.cost, _rest(images, draws, made))
+
+
+def by_triton(case: Case) -> Found:
+    """Return what the kernel costs: a launch an image, and one copy for all that is not pixels."""
+    draws, images = case.draws(), images_of(case.bands, case.layout)
+    read = sum(GROUP_OF[band].band_values * 2 for image in images for band in image.bands)
+    written = sum(len(image.bands) * image.size**2 * 2 for image in images)
+    arrays = rest(*_no_labels(), draws)
+    drawn = {name: array for name in DRAWN if (array := getattr(draws, name)) is not None}
+    num_bytes = sum(array.nbytes for array in (*arrays.values(), *drawn.values()))
+    cost = copied(PATCHES * RECORD_BYTES) + copied(num_bytes) + Cost(len(images), 0.0, PATCHES * (read + written))
+    with TorchCost() as made:
+        made_images = {
+            image.name: torch.empty(
+                (PATCHES, image.size, image.size, len(image.bands)), dtype=torch.float16, device=DEVICE
+            ).permute(0, 3, 1, 2)
+            for image in images
+        }
+        sent = {name: torch.from_numpy(array).to(DEVICE) for name, array in arrays.items()}
+        made.cost = Cost()
+        completed(made_images, sent)
+        return Found(cost, made.cost)
+
+
+ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
+"""How to find what an engine costs, by the name of its `--loader`."""
+
+_TYPES: Final = {2: torch.uint16, 4: torch.float32}
+
+
+def _rest(images: Batch, draws: Draws, made: TorchCost) -> Cost:
+    """Return the cost of what follows the images, within `made`."""
+    made.cost = Cost()
+    if draws.erase is not None:
+        for image in images.values():
+            erase(image, to_device(draws.erase, DEVICE))
+    complete(images, *_no_labels(), draws)
+    return made.cost
+
+
+def _no_labels() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return labels, rows and mask of a batch."""
+    return np.zeros((PATCHES, 19), np.float32), np.arange(PATCHES), np.ones(PATCHES, np.bool_)
+
+
+def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:
+    """Return what was found, by engine and case, as a table for a terminal."""
+    head = ("engine", "recipe", "layout", "pixels", "launches", "+ rest", "MB a patch", "+ rest")
+    rows = [(*head, *(card.name for card in CARDS))]
+    for (engine, case), costs in found.items():
+        rows.append(
+            (
+                engine,
+                case.recipe,
+                case.layout,
+                case.interpolation,
+                str(costs.images.launches),
+                str(costs.rest.launches),
+                f"{costs.images.device_bytes / PATCHES / 1e6:.2f}",
+                f"{costs.rest.device_bytes / PATCHES / 1e6:.2f}",
+                *(f"{costs.patches_per_second(card, batch_size):,.0f}/s" for card in CARDS),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    title = f"predicted, not measured: a batch of {batch_size} patches of 12 bands, from host memory to the model"
+    return "\n".join([title, *("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Predict what preparing a batch costs a GPU.", prog="launches")
+    parser.add_argument("--batch-size", type=int, default=512, help="default: 512")
+    options = parser.parse_args(arguments)
+    found = {(name, case): find(case) for name, find in ENGINES.items() for case in CASES}
+    print(render(found, options.batch_size))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

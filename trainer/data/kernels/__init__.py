@@ -1,0 +1,6 @@
+"""Work on the GPU as kernels of our own, in Triton: records to images, and encoded records to records.
+
+They are no operator of a DALI pipeline. Its `torch_python_function` hands over lists of a tensor for each patch, takes
+such lists back and copies them, holds the interpreter's lock meanwhile, waits for the device in each call, and makes a
+CUDA stream even in a pipeline for the CPU, so that it cannot be tried without a GPU (DALI 2.4).
+"""
