@@ -22,7 +22,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """
     if config.option.markexpr != "gpu" or collection_path.suffix != ".py" or not collection_path.is_file():
         return None
-    return "@pytest.mark.gpu" not in collection_path.read_text() or None
+    return "pytest.mark.gpu" not in collection_path.read_text() or None
 
 
 def real(path: str) -> Path:
