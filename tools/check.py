@@ -16,8 +16,8 @@ CHECKS = (
     ["lint-imports"],
     ["codespell"],
 )
-MAX_PROCESSES = 8
-"""Each builds the stores of its own that the tests share; more processes build more of them than they save."""
+MAX_PROCESSES = 4
+"""Each has stores of its own for its tests, and takes up to 2.5 GB."""
 
 
 def run(command: list[str]) -> int:
