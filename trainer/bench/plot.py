@@ -60,7 +60,7 @@ def _draw(axes: Axes, names: list[str], folder: Path, bench: LoaderBench) -> Non
     config, where = bench.config, bench.environment
     axes.set_title(
         f"{folder.name}: {bench.store['codec']}, order {config['order']}, {config['patches']:,} patches, batches of "
-        f"{config['batch_size']}, {config['threads']} threads, {where['device']}, {where['store_file_system']}",
+        f"{config['batch_size']}, threads: {config['threads']}, {where['device']}, {where['store_file_system']}",
         fontsize=9,
         loc="left",
     )

@@ -29,7 +29,7 @@ def print_loader(folder: Path, found: LoaderBench) -> None:
     config, where = found.config, found.environment
     echo(
         f"{folder}: {found.store['format']}, {found.store['codec']}, {config['patches']:,} patches in batches of "
-        f"{config['batch_size']}, order {config['order']}, {config['threads']} threads, {where['cpu']}, "
+        f"{config['batch_size']}, order {config['order']}, threads: {config['threads']}, {where['cpu']}, "
         f"{where['device']}, store on {where['store_file_system']}"
     )
     notes = [""] if found.missing else []
@@ -59,7 +59,7 @@ def print_train(folder: Path, found: TrainBench) -> None:
     echo(
         f"{folder}: {config['model']}, {config['parameters'] / 1e6:.1f} M parameters, "
         f"batches of {config['batch_size']}, {config['precision']}, cache {config['cache']}, {where['device']}, "
-        f"{where['cpu']}, {config['threads']} threads"
+        f"{where['cpu']}, threads: {config['threads']}"
     )
     notes = [""] if found.missing else []
     table = _table("patches/s", "median", "lowest", "highest", "start, s", *notes)
