@@ -48,7 +48,7 @@ def decode(data: NDArray[np.uint8], out: NDArray[np.uint16]) -> bool:
 
 @compiled
 def first_incomplete(addresses: NDArray[np.uint64], lengths: NDArray[np.int64]) -> int:
-    """Return the first record that is not as long as its own header says; n if there is none.
+    """Return the first record whose length differs from what its header says; n if all agree.
 
     Args:
         addresses: (n,) uint64, anywhere in memory.

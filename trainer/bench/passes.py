@@ -12,7 +12,7 @@ LEAST_SECONDS: Final = 2.0
 """A timed pass repeats its lap until it has been timed for this long: the rate of a shorter one is mostly chance."""
 
 MOST_TIMES: Final = 5
-"""A pass is not repeated further when, starts and pauses between laps included, it has taken so many times as long."""
+"""A pass ends when it has taken this many times its least seconds, with the starts and pauses between its laps."""
 
 
 class Lap:

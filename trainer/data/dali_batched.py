@@ -25,7 +25,7 @@ from trainer.data.warps import Plan, Span, feeds_of, spans_of
 
 
 class BatchedGraph:
-    """The operators, what they are fed with, and what is left to do with what they return."""
+    """The graph for a GPU: its operators, their inputs, and the pass of torch that writes the images."""
 
     def __init__(
         self,

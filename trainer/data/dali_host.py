@@ -26,7 +26,7 @@ _INTERPOLATIONS: Final = {"nearest": DALIInterpType.INTERP_NN, "bilinear": DALII
 
 
 class HostGraph:
-    """The operators, what they are fed with, and what is left to do with what they return."""
+    """The graph for a CPU: its operators, their inputs, and the steps that torch does after them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What prepares the images of batches: DALI, numba, Triton or torch, whichever is asked for, or fits best."""
+"""The choice of a backend that makes the images of batches: DALI, numba, Triton or torch."""
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
