@@ -9,15 +9,15 @@ store.read_into(range(256), out)          # decoded by a thread pool
 
 import os
 
-from shards.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
-from shards.checks import VERIFY, Verify
-from shards.classes import CLASSES
-from shards.codec import CODECS, record_decoder
+from shards.codec.registry import CODECS, record_decoder
 from shards.errors import BepError, CorruptShard, InUse, InvalidValue, NotEnoughMemory, ShardError, UnfinishedStore
-from shards.index import Index
-from shards.manifest import SPLITS, Manifest
-from shards.patch import Patch
-from shards.store import Store
+from shards.layout.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
+from shards.layout.classes import CLASSES
+from shards.layout.patch import Patch
+from shards.metadata.index import Index
+from shards.metadata.manifest import SPLITS, Manifest
+from shards.read.checks import VERIFY, Verify
+from shards.read.store import Store
 
 __all__ = [
     "BANDS",

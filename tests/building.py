@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from bigearth_pipeline.build import BuildSummary, build
-from bigearth_pipeline.config import BuildConfig
-from bigearth_pipeline.select import Rules
+from bigearth_pipeline.build.config import BuildConfig
+from bigearth_pipeline.build.run import BuildSummary, build
+from bigearth_pipeline.build.select import Rules
 
 
 class Recorder:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-REPOSITORY = Path(__file__).parents[1]
+from tests.paths import ROOT
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def worker(
         prefix: what runs the worker.
         wait_for: number of workers, this one included.
     """
-    path = os.pathsep.join(str(folder) for folder in (first_on_path, REPOSITORY) if folder)
+    path = os.pathsep.join(str(folder) for folder in (first_on_path, ROOT) if folder)
     options = ["--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard", "--memory-limit", "0"]
     process = subprocess.Popen(
         [*prefix, sys.executable, "-m", "distributed.cli.dask_worker", scheduler, *options],

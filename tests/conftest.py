@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import DATA
+
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
 # starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

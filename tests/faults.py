@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shards.manifest import MANIFEST, sealed
+from shards.metadata.manifest import MANIFEST, sealed
 
 
 def copy(folder: Path, target: Path) -> Path:

@@ -9,8 +9,8 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from shards.bands import BAND_SLICES, GROUP_OF
-from shards.classes import CLASSES
+from shards.layout.bands import BAND_SLICES, GROUP_OF
+from shards.layout.classes import CLASSES
 
 PRODUCT = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"
 _SPLITS = ("train", "train", "validation", "test")

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shards.bands import RECORD_VALUES
-from shards.classes import CLASSES
+from shards.layout.bands import RECORD_VALUES
+from shards.layout.classes import CLASSES
 
 
 @st.composite

@@ -11,7 +11,7 @@ import pytest
 
 from bigearth_pipeline.cli import main, output
 from bigearth_pipeline.synth.dataset import write_dataset
-from shards.manifest import Manifest
+from shards.metadata.manifest import Manifest
 from tests.building import build_store
 from tests.terminal import BEP, ENVIRONMENT
 
@@ -179,8 +179,8 @@ def test_output_of_a_caller_stays_where_it_is(hostile: Path, capsys: pytest.Capt
 def test_a_bug_shows_its_traceback_and_how_to_report_it(tmp_path: Path) -> None:
     """A line without the place in the code helps nobody."""
     script = (
-        "import bigearth_pipeline.cli.inspect, shards.manifest\n"
-        "shards.manifest.Manifest.read = lambda folder: {}['no such field']\n"
+        "import bigearth_pipeline.cli.inspect, shards.metadata.manifest\n"
+        "shards.metadata.manifest.Manifest.read = lambda folder: {}['no such field']\n"
         "from bigearth_pipeline.cli import main\n"
         f"main(['inspect', {str(tmp_path)!r}])\n"
     )

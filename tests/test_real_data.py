@@ -12,15 +12,15 @@ import torch
 from sklearn.metrics import average_precision_score
 
 import shards
-from bigearth_pipeline.select import Rules
-from bigearth_pipeline.tables import METADATA_NAMES
-from bigearth_pipeline.verify import verify_store
-from shards.bands import BAND_SLICES, GROUP_OF
+from bigearth_pipeline.build.select import Rules
+from bigearth_pipeline.source.tables import METADATA_NAMES
+from bigearth_pipeline.verify.store import verify_store
+from shards.layout.bands import BAND_SLICES, GROUP_OF
 from tests.building import build_store
 from tests.real_data import exact_patches, unpack
-from trainer.data.augment import RECIPES
-from trainer.training.config import TrainConfig
-from trainer.training.loop import train
+from trainer.config.options import TrainConfig
+from trainer.data.augment.recipe import RECIPES
+from trainer.training.start import train
 
 EVERYTHING = Rules(include_snow_cloud=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from shards.bands import BandGroup
+from shards.layout.bands import BandGroup
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, SBYTE, UNDEFINED, SSHORT, SLONG, SRATIONAL, FLOAT, DOUBLE = range(1, 13)
 IFD, LONG8, SLONG8, IFD8 = 13, 16, 17, 18

@@ -30,7 +30,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from shards.durable import atomic_write
+from shards.storage.atomic import atomic_write
 from tools.gpu.actions import Workplace
 from tools.gpu.execute import Outcome, carry_out
 from tools.gpu.logs import pack

@@ -1,4 +1,4 @@
-"""Pack the official lists of BigEarthNet v1 into `bigearth_pipeline/v1_flags.xz`, which `v1_flags.py` describes.
+"""Pack the official lists of BigEarthNet v1 into `bigearth_pipeline/source/v1_flags.xz`, which `v1_flags.py` describes.
 
     python tools/pack_v1_flags.py FOLDER [--out FILE]
 
@@ -16,9 +16,9 @@ from typing import Final
 
 import numpy as np
 
-from bigearth_pipeline.v1_flags import CLOUD, PACKED, SNOW
-from shards.durable import atomic_write
-from shards.name_list import read_names
+from bigearth_pipeline.source.v1_flags import CLOUD, PACKED, SNOW
+from shards.storage.atomic import atomic_write
+from shards.text.name_list import read_names
 
 LISTS: Final = {
     "train": 0,
@@ -60,7 +60,7 @@ def main() -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description="Pack the official lists of BigEarthNet v1.")
     parser.add_argument("folder", type=Path)
-    default = Path(__file__).resolve().parents[1] / "bigearth_pipeline" / PACKED
+    default = Path(__file__).resolve().parents[1] / "bigearth_pipeline" / "source" / PACKED
     parser.add_argument("--out", type=Path, default=default)
     arguments = parser.parse_args()
     content = pack(arguments.folder)

@@ -1,19 +1,18 @@
 """Training on shards: subset → order → decode → prepare (DALI) → network → metrics, checkpoints.
 
-`trainer.cli.train:train` is the command `bep train`; `trainer.training.loop.train` does the same for a program. What
-training code of others needs is here by name; it is imported when it is asked for, so that the command line can show
-its help without torch or DALI.
+`trainer.training.start.train` does for a program what the command `bep train` does. What training code of others needs
+is here by name; it is imported when it is asked for, so that the command line can show its help without torch or DALI.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from trainer.data.augment import RECIPES, Augmentation
+    from trainer.data.augment.recipe import RECIPES, Augmentation
     from trainer.data.bands import BandSelection
     from trainer.data.loader import Loader, LoaderConfig
     from trainer.data.normalisation import Normalisation
-    from trainer.data.subset import Subset, select
+    from trainer.data.subset.rows import Subset, select
 
 __all__ = [
     "RECIPES",
@@ -27,14 +26,14 @@ __all__ = [
 ]
 
 _PLACES: Final = {
-    "RECIPES": "trainer.data.augment",
-    "Augmentation": "trainer.data.augment",
+    "RECIPES": "trainer.data.augment.recipe",
+    "Augmentation": "trainer.data.augment.recipe",
     "BandSelection": "trainer.data.bands",
     "Loader": "trainer.data.loader",
     "LoaderConfig": "trainer.data.loader",
     "Normalisation": "trainer.data.normalisation",
-    "Subset": "trainer.data.subset",
-    "select": "trainer.data.subset",
+    "Subset": "trainer.data.subset.rows",
+    "select": "trainer.data.subset.rows",
 }
 
 

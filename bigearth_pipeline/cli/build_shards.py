@@ -9,7 +9,7 @@ import click
 from bigearth_pipeline.cli.options import stall_minutes
 
 if TYPE_CHECKING:
-    from bigearth_pipeline.build import BuildSummary
+    from bigearth_pipeline.build.run import BuildSummary
 
 CODECS = (
     "blosc-lz4",
@@ -126,11 +126,11 @@ def build_shards(
     from bigearth_pipeline.cli.errors import reported
 
     with reported(f"interrupted; no work is lost: the same command resumes the build in {out}"):
-        from bigearth_pipeline.build import build
+        from bigearth_pipeline.build.config import BuildConfig, default_workers
+        from bigearth_pipeline.build.run import build
+        from bigearth_pipeline.build.select import Rules
         from bigearth_pipeline.cli.console import PatchProgress
-        from bigearth_pipeline.cluster import Limits
-        from bigearth_pipeline.config import BuildConfig, default_workers
-        from bigearth_pipeline.select import Rules
+        from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
 
         config = BuildConfig(
@@ -193,7 +193,7 @@ def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:
 def _print_summary(summary: "BuildSummary", out: Path) -> None:
     from rich.table import Table
 
-    from bigearth_pipeline.build import UNMATCHED
+    from bigearth_pipeline.build.run import UNMATCHED
     from bigearth_pipeline.cli.console import echo, human_bytes, print_table
 
     manifest = summary.manifest

@@ -52,7 +52,7 @@ class _RateColumn(ProgressColumn):
 class PatchProgress:
     """Shows how many patches are done, how fast, and how long it takes; to stderr, so that stdout stays for results.
 
-    It is a `bigearth_pipeline.build.Watcher`.
+    It is a `bigearth_pipeline.build.run.Watcher`.
     """
 
     def __init__(self, title: str) -> None:

@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shards.manifest import Manifest, SplitInfo
+    from shards.metadata.manifest import Manifest, SplitInfo
 
 
 @click.command()
@@ -21,7 +21,7 @@ def inspect(folder: Path, as_json: bool) -> None:
     with reported():
         import json
 
-        from shards.manifest import Manifest
+        from shards.metadata.manifest import Manifest
 
         manifest = Manifest.read(folder)
         if as_json:
@@ -60,7 +60,7 @@ def stats(folder: Path, split: str | None, as_json: bool) -> None:
     with reported():
         import json
 
-        from shards.manifest import Manifest
+        from shards.metadata.manifest import Manifest
 
         manifest = Manifest.read(folder)
         if split and split not in manifest.splits:

@@ -37,10 +37,10 @@ def verify(
         import json
         from dataclasses import asdict
 
+        from bigearth_pipeline.build.config import default_workers
         from bigearth_pipeline.cli.console import PatchProgress, echo, human_bytes
-        from bigearth_pipeline.cluster import Limits
-        from bigearth_pipeline.config import default_workers
-        from bigearth_pipeline.verify import verify_store
+        from bigearth_pipeline.verify.store import verify_store
+        from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
 
         with PatchProgress("verifying") as progress:

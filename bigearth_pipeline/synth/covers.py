@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.bands import BANDS
-from shards.classes import CLASSES
+from shards.layout.bands import BANDS
+from shards.layout.classes import CLASSES
 
 _WAVELENGTH_ORDER: Final = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 _PLACES: Final = [_WAVELENGTH_ORDER.index(band) for band in BANDS]

@@ -19,8 +19,8 @@ from bigearth_pipeline.synth.pixels import draw_patch
 from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
 from bigearth_pipeline.synth.tables import labels_json, write_tables
 from bigearth_pipeline.synth.tiff import encode_band
-from shards.bands import BAND_SLICES, BANDS, GROUP_OF
 from shards.errors import InvalidValue
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
 
 ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
 """Directory of the patch folders in each layout."""

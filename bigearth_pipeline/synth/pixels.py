@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.synth.covers import BARE, CLOUD, COVERS, HAZE, SMOOTH, SNOW, Cover
-from shards.bands import B10, GROUPS, RECORD_VALUES
+from shards.layout.bands import B10, GROUPS, RECORD_VALUES
 
 _Array = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigearth_pipeline.synth.plan import Layout, SynthPatch
-from shards.bands import PATCH_METRES
-from shards.durable import atomic_write
+from shards.layout.bands import PATCH_METRES
+from shards.storage.atomic import atomic_write
 
 SCHEMA: Final = pa.schema(
     [

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 
 import shards
-from shards.bands import RECORD_VALUES
-from shards.index import read_table, write_table
-from shards.manifest import INDEX, Manifest
+from shards.layout.bands import RECORD_VALUES
+from shards.metadata.index import read_table, write_table
+from shards.metadata.manifest import INDEX, Manifest
 from tests import faults
 from tests.building import build_store
 

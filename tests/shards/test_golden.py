@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import shards
-from bigearth_pipeline.verify import verify_store
-from shards.manifest import Manifest
+from bigearth_pipeline.verify.store import verify_store
+from shards.metadata.manifest import Manifest
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 ARCHIVES = sorted(path for path in GOLDEN.glob("*/*.tar.xz") if path.name != "run.tar.xz")
 
 

@@ -5,10 +5,10 @@ import sys
 import pytest
 import torch
 
-from tests.trainer.data.interpreter import interpreted
+from tests.trainer.data.prepare.interpreter import interpreted
 from tools.gpu import kernels as tool
 from tools.gpu.kernels import Rate
-from trainer.data.kernels import images, unpack
+from trainer.data.prepare.triton import images, unpack
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ import torch
 import shards
 from shards import Store
 from tests.trainer.store import make_store
-from trainer.training.config import TrainConfig
-from trainer.training.loop import train
-from trainer.training.state import Result
+from trainer.config.options import TrainConfig
+from trainer.runs.state import Result
+from trainer.training.start import train
 
 # Networks here are tiny: threads that wait for each other would take most of the time.
 torch.set_num_threads(1)

@@ -12,14 +12,14 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 
 from shards import BANDS, CLASSES, CODECS, RECORD_VALUES, SPLITS, Manifest
-from shards.bands import BAND_SLICES
-from shards.classes import encode_labels, multi_hot
-from shards.codec import DEFAULT_CODEC
-from shards.durable import atomic_write
-from shards.index import index_schema, write_table
-from shards.manifest import HISTOGRAMS, INDEX, FileInfo, ShardInfo, SplitInfo
-from shards.statistics import Histograms, band_statistics, histogram_table
-from shards.tar import TarShardWriter
+from shards.codec.registry import DEFAULT_CODEC
+from shards.container.tar import TarShardWriter
+from shards.layout.bands import BAND_SLICES
+from shards.layout.classes import encode_labels, multi_hot
+from shards.layout.statistics import Histograms, band_statistics, histogram_table
+from shards.metadata.index import index_schema, write_table
+from shards.metadata.manifest import HISTOGRAMS, INDEX, FileInfo, ShardInfo, SplitInfo
+from shards.storage.atomic import atomic_write
 
 NUM_CLASSES = 6
 """The first classes of the nomenclature occur; the others have no patch in any split."""

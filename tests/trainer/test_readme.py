@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+from tests.paths import ROOT
+
+README = ROOT / "README.md"
 EXAMPLES = [
     code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "LoaderConfig(" in code
 ]

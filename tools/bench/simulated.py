@@ -32,12 +32,12 @@ import torch
 from numpy.typing import NDArray
 
 import shards
+from bigearth_pipeline.bench.trainer_environment import describe_environment
 from shards import Store
-from shards.durable import atomic_write
-from trainer.bench.environment import describe_environment
+from shards.storage.atomic import atomic_write
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
-from trainer.training.pace import STEPS_AHEAD
+from trainer.runtime.pace import STEPS_AHEAD
 
 ROWS: Final = 590_326
 """Length of the repeated index."""

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shards.manifest import sealed
+from shards.metadata.manifest import sealed
 
 _MEASURE = """
 import json, resource, sys, time

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from bigearth_pipeline.errors import BadPatch
-from bigearth_pipeline.tiff import TiffReader
-from shards.bands import GROUP_OF
+from bigearth_pipeline.source.tiff.reader import TiffReader
+from shards.layout.bands import GROUP_OF
 from tools.faults.attempts import Attempts
 
 

@@ -10,7 +10,7 @@ import torch
 
 from tools.faults.attempts import Attempts, flipped, outcome_of, some_bits
 from tools.faults.builds import BEP
-from trainer.training.checkpoint import Checkpoint
+from trainer.runs.checkpoint import Checkpoint
 
 _OPTIONS = ["--epochs", "2", "--batch-size", "16", "--save-steps", "1", "--device", "cpu"]
 

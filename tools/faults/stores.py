@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import shards
-from shards.manifest import HISTOGRAMS, INDEX, MANIFEST
+from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST
 from tools.faults.attempts import Attempts, flipped, outcome_of, some_bits
 
 _REFUSED = "refused, naming the file"

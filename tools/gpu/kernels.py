@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shards.bands import RECORD_BYTES, RECORD_VALUES
-from shards.bitpack_encoder import encode
-from trainer.data.augment import RECIPES, draw
+from shards.codec.bitpack.encoder import encode
+from shards.layout.bands import RECORD_BYTES, RECORD_VALUES
+from trainer.data.augment.recipe import RECIPES, draw
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Layout
-from trainer.data.kernels.images import DRAWN, Drawn, ImageKernel
-from trainer.data.kernels.unpack import unpack
-from trainer.data.layout import images_of
+from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
-from trainer.data.reference import prepare
-from trainer.data.transfer import send
+from trainer.data.prepare.image_layout import images_of
+from trainer.data.prepare.reference import prepare
+from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
+from trainer.data.prepare.triton.unpack import unpack
 
 SETS: Final = 8
 """Sets of records: 8 · 512 · 160 kB are 13 times the L2 cache of an H100."""

@@ -14,20 +14,20 @@ import torch
 from numpy.typing import NDArray
 
 from shards import BANDS, RECORD_VALUES
-from shards.bands import GROUP_OF, RECORD_BYTES
+from shards.layout.bands import GROUP_OF, RECORD_BYTES
 from tools.gpu.counts import Cost, TorchCost, copied, run_graph
-from trainer.data.augment import RECIPES, draw
+from trainer.data.augment.boxes import erase
+from trainer.data.augment.mix import complete, completed, rest
+from trainer.data.augment.recipe import RECIPES, draw
 from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
-from trainer.data.boxes import erase
-from trainer.data.dali_batched import BatchedGraph
-from trainer.data.interleave import Interleave
-from trainer.data.kernels.images import DRAWN
-from trainer.data.layout import images_of
-from trainer.data.mix import complete, completed, rest
+from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
-from trainer.data.reference import prepare
-from trainer.data.transfer import to_device
-from trainer.data.warps import spans_of
+from trainer.data.prepare.dali.gpu_arguments import spans_of
+from trainer.data.prepare.dali.gpu_graph import BatchedGraph
+from trainer.data.prepare.dali.interleave import Interleave
+from trainer.data.prepare.image_layout import images_of
+from trainer.data.prepare.reference import prepare
+from trainer.data.prepare.triton.images import DRAWN
 
 PATCHES: Final = 32
 """Patches that costs are the mean of: crops have areas of their own."""

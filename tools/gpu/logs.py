@@ -3,7 +3,7 @@
 import tarfile
 from pathlib import Path
 
-from shards.durable import atomic_write
+from shards.storage.atomic import atomic_write
 
 
 def pack(folder: Path, target: Path) -> None:

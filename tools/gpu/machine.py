@@ -10,7 +10,7 @@ from typing import Any, Final
 import psutil
 
 from bigearth_pipeline.bench.environment import describe_environment
-from shards.memory import available_bytes
+from shards.runtime.memory import available_bytes
 
 BYTES_PER_PATCH: Final = 700_000
 """Of band files, whose pages are not full, both stores, and what runs save."""
@@ -34,7 +34,7 @@ def describe(work: Path) -> dict[str, Any]:
     import torch
     from torch.backends import cudnn
 
-    from trainer.training.run_folder import versions
+    from trainer.runs.folder import versions
 
     found = describe_environment({"work": work})
     return found | {

@@ -11,8 +11,8 @@ from tools.gpu.command import BEP, Deadline, call, last_line, started
 from tools.gpu.execute import StepFailed
 from tools.gpu.plan import Size
 from trainer.errors import TrainError
-from trainer.training.checkpoint import Checkpoint
-from trainer.training.run_folder import LAST, METRICS
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.folder import LAST, METRICS
 
 EPOCHS: Final = 3
 CLOSE: Final = 0.02

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import shards
-from shards.bands import BANDS
+from shards.layout.bands import BANDS
 from tools.peers.client import ROOT
 from tools.peers.job import Batch, Epochs, Job
 from tools.peers.pixels import MEAN, STD

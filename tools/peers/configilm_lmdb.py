@@ -10,7 +10,7 @@ from configilm.extra._defaults import default_train_transform
 from configilm.extra.DataSets.BENv2_DataSet import BENv2DataSet
 from torch.utils.data import DataLoader
 
-from shards.bands import BANDS
+from shards.layout.bands import BANDS
 from tools.peers.job import Batch, Epochs, Job
 from tools.peers.loading import worker_options
 from tools.peers.pixels import MEAN, SIZE, STD

@@ -13,7 +13,7 @@ from nvidia.dali.types import DALIDataType, DALIInterpType
 from torch.utils.dlpack import from_dlpack
 from wds2idx import IndexCreator
 
-from shards.bands import GROUPS
+from shards.layout.bands import GROUPS
 from tools.peers.job import Batch, Epochs, Job
 from tools.peers.pixels import MEAN, SIZE, STD
 

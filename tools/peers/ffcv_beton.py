@@ -17,7 +17,7 @@ from ffcv.pipeline.state import State
 from ffcv.writer import DatasetWriter
 from numpy.typing import NDArray
 
-from shards.bands import BAND_SLICES, BANDS, GROUP_OF, RECORD_VALUES
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, RECORD_VALUES
 from tools.peers.job import Batch, Epochs, Job
 from tools.peers.patches import Patches
 from tools.peers.pixels import MEAN, SHAPES, SIZE, STD

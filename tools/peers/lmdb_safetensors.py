@@ -7,7 +7,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from shards.bands import BAND_SLICES, BANDS, GROUP_OF
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
 from tools.peers.job import Epochs, Job
 from tools.peers.loading import SETTINGS as LOADING
 from tools.peers.loading import loader_options

@@ -7,7 +7,7 @@ from typing import Any
 from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.base.util import clean_stale_shared_memory
 
-from shards.bands import RECORD_VALUES
+from shards.layout.bands import RECORD_VALUES
 from tools.peers.job import Batch, Epochs, Job
 from tools.peers.loading import SETTINGS as LOADING
 from tools.peers.loading import Collate, worker_options

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shards.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
+from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
 
 # Without it GDAL lists the folder of every file that it opens.
 os.environ.setdefault("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.bands import BANDS, GROUPS, RECORD_VALUES
+from shards.layout.bands import BANDS, GROUPS, RECORD_VALUES
 from tools.peers.registry import Layout
 
 SIZE: Final = 120

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from zarr.codecs import BloscCodec
 
-from shards.bands import RECORD_VALUES
+from shards.layout.bands import RECORD_VALUES
 from tools.peers.job import Epochs, Job
 from tools.peers.loading import SETTINGS as LOADING
 from tools.peers.loading import loader_options

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from shards.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
 from shards.errors import InvalidValue
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
 
 BAND_SETS: Final[dict[str, tuple[str, ...]]] = {
     "all": BANDS,

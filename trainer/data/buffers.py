@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shards.forks import renew_in_children
+from shards.runtime.forks import renew_in_children
 
 PENDING: Final = 2
 """Buffers that the device may read before one of them is waited for: with fewer, a fast reader waits for each copy."""
@@ -40,7 +40,7 @@ class Buffers:
         renew_in_children(self)
 
     def renew_after_fork(self) -> None:
-        """See `shards.forks`."""
+        """See `shards.runtime.forks`."""
         self._lock = threading.Lock()
 
     def take(self) -> NDArray[Any]:

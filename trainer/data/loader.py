@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
-from trainer.data import augment, encoded
-from trainer.data.augment import RECIPES, Augmentation
+from trainer.data.augment import recipe as augment
+from trainer.data.augment.recipe import RECIPES, Augmentation
 from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
 from trainer.data.buffers import Buffers
-from trainer.data.cache import Tier
-from trainer.data.channel import Finished
-from trainer.data.device_records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
-from trainer.data.iteration import Iteration
+from trainer.data.device import encoded
+from trainer.data.device.records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind, SampleOrder
-from trainer.data.preparation import Backend, Images, Preparation
-from trainer.data.read_ahead import ReadAhead
-from trainer.data.records import RecordPreparation
+from trainer.data.prepare.backend import Backend, Images, Preparation
+from trainer.data.stream.cache import Tier
+from trainer.data.stream.channel import Finished
+from trainer.data.stream.iteration import Iteration
+from trainer.data.stream.read_ahead import ReadAhead
+from trainer.data.stream.records import RecordPreparation
 from trainer.errors import TrainError
 
 
@@ -47,8 +48,8 @@ class LoaderConfig:
         interpolation: how bands are brought to another size.
         augmentation: what is random; by default nothing.
         backend: what prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels only;
-            `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.preparation.Images`.
-        cache: where records are kept after they were read once, see `trainer.data.cache`.
+            `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.prepare.backend.Images`.
+        cache: where records are kept after they were read once, see `trainer.data.stream.cache`.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
         verify: which records to compare with their checksums, see `shards.Store`.

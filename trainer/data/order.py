@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import InvalidValue
-from trainer.data.draws import bits
+from trainer.data.random import bits
 
 Kind = Literal["global", "block", "sequential"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

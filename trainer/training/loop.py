@@ -1,250 +1,335 @@
-"""The entries to training: `train` does what `bep train` does, `resume` what `bep train --resume` does."""
+"""A run: epochs, the best and the last checkpoint, and what ends it."""
 
-import json
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, replace
+import math
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, NoReturn
 
-from shards.errors import BepError, InUse, InvalidValue
-from trainer.errors import BadCheckpoint, TrainError
-from trainer.training import chosen, effect, run_folder
-from trainer.training.checkpoint import Checkpoint
-from trainer.training.chosen import Chosen
-from trainer.training.config import TrainConfig
-from trainer.training.memory import out_of_memory_reported
-from trainer.training.progress import Progress, Silent
-from trainer.training.ranks import Ranks, open_ranks
-from trainer.training.run import Run
-from trainer.training.setup import Session, open_session
-from trainer.training.state import Result
+import torch
 
-RESUMABLE: Final = frozenset(
-    {
-        "data",
-        "device",
-        "loader",
-        "cache",
-        "threads",
-        "mapped",
-        "verify",
-        "patience",
-        "max_minutes",
-        "save_minutes",
-        "save_steps",
-        "test",
-    }
-)
-"""Options that may change when a run is resumed: none of them changes what a step does.
+from shards.errors import InvalidValue
+from trainer.config import effect
+from trainer.data import random as draws
+from trainer.errors import BadCheckpoint, NonFiniteLoss
+from trainer.evaluation.measure import measure, predict
+from trainer.metrics.metrics import Metrics
+from trainer.optimisation import losses
+from trainer.optimisation.schedule import lr_factor
+from trainer.runs import folder as run_folder
+from trainer.runs import results
+from trainer.runs.checkpoint import Checkpoint, fit
+from trainer.runs.results import Evaluation
+from trainer.runs.state import Result, State
+from trainer.runs.tensorboard import Board
+from trainer.runtime.pace import Breaker, BrokenOff, HostAhead
+from trainer.runtime.precision import autocast
+from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
+from trainer.runtime.stop import Request, Stop
+from trainer.training.running_loss import RunningLoss
+from trainer.training.session import Session
+from trainer.training.step import Stepper
 
-`loader` is among them for machines that lack what has prepared the batches so far: unless it is given anew, a run goes
-on with the same one. They agree to the last bit of a float or two, but not further.
-"""
-_DESCRIBED: Final = (
-    "model",
-    "parameters",
-    "order",
-    "precision",
-    "manifest_sha256",
-    "source_version",
-    "patches",
-    "bands",
-    "classes",
-    "normalisation",
-)
-"""What `config.json` says beside the options that a run depends on."""
+AGREE_STEPS: Final = 10
+"""Steps after which several ranks agree on what to do; one process alone looks after every step."""
+_STEP_DRAWS: Final = 0x53544550
+"""Purpose, in the key of the random numbers, of those that torch draws in a step (dropout, stochastic depth)."""
 
 
-def train(config: TrainConfig, progress: Progress | None = None, given: Collection[str] | None = None) -> Result:
-    """Train a model and leave configuration, metrics and checkpoints in `config.out`.
+class Run:
+    """A run of training, new or resumed; a context manager that stops its loaders.
 
-    The best checkpoint is that of the highest macro average precision on the validation split.
-
-    Args:
-        config: of the run.
-        progress: who is told.
-        given: names of the options that somebody gave, which must have an effect; None for those that are not as they
-            are by default.
-
-    Raises:
-        InvalidValue: a name or a number is not allowed, or an option has no effect.
-        ShardError: the shards are damaged, or are none.
-        TrainError: the folder of the run is not empty, a split is missing, the loss is not finite, memory runs out, or
-            the like.
-        InUse: another training has begun in the folder at the same time.
-        OSError: a file cannot be read or written.
+    Attributes:
+        stepper: the model in training.
+        loader: of the train split.
     """
-    progress = progress or Silent()
-    asked = effect.changed(config) if given is None else frozenset(given)
-    effect.check(config, asked)
-    with out_of_memory_reported(config.batch_size, config.accumulate), open_ranks(config.device) as ranks:
-        run_folder.check_unused(config.out)
-        # Nobody writes before all have looked.
-        ranks.agree(0)
-        with open_session(config, ranks, progress, given=asked) as session, ExitStack() as stack:
-            run = stack.enter_context(Run(session))
-            if ranks.is_first:
-                (config.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(config.out, ranks))
-            if ranks.is_first:
-                # Another one may have begun, and even ended, since the first look.
-                run_folder.check_unused(config.out)
-                (config.out / run_folder.LAST).parent.mkdir()
-                run_folder.write_json(config.out / run_folder.CONFIG, session.describe())
-                run_folder.write_json(config.out / run_folder.STATISTICS, _statistics(session))
-            ranks.wait()
-            return run.go()
 
+    def __init__(self, session: Session, stepper: type[Stepper] = Stepper, *, writes: bool = True) -> None:
+        """Prepare a new run.
 
-def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Result:
-    """Go on with a run where its last state was saved; it ends as it would have without the interruption.
+        Args:
+            session: what it works with.
+            stepper: what makes its steps.
+            writes: whether it writes to its folder; a benchmark does not.
+        """
+        config, ranks = session.config, session.ranks
+        self._session, self._config, self._ranks = session, config, ranks
+        self._folder = config.out
+        self._saves, self._writes = writes, writes and ranks.is_first
+        counts = session.class_counts()
+        self.stepper = stepper(
+            session.model,
+            losses.create(config.loss_config, counts, len(session.rows["train"]), ranks.device),
+            config,
+            ranks,
+            full=min(config.batch_size, len(session.rows["train"])),
+        )
+        self._state = State()
+        self._stop = Stop(config.max_minutes, config.save_minutes)
+        self._exit = ExitStack()
+        self.loader = self._exit.enter_context(session.loader("train"))
+        self._validation_loader = self._exit.enter_context(session.loader("validation"))
+        self._progress = session.progress
+        self._schedule = config.schedule_config
+        self._num_steps = min(config.epochs * len(self.loader), config.max_steps or sys.maxsize)
+        effect.check_size(
+            config,
+            session.given,
+            num_steps=self._num_steps,
+            largest_part=self.loader.order.largest_part(ranks.num_ranks),
+            num_patches=len(session.rows["train"]),
+        )
+        self._loss = RunningLoss(ranks.device)
+        self._bad_step: int | None = None
+        self._last_report: StepReport | None = None
 
-    Args:
-        folder: of the run.
-        progress: who is told.
-        changes: options of `RESUMABLE` that are to be others from now on.
+    def __enter__(self) -> "Run":
+        return self
 
-    Raises:
-        InvalidValue: an option would change what the run does.
-        TrainError: there is no run, its files are damaged or were changed, or the shards are not those that it was
-            trained on.
-        InUse: another training is at work in the folder.
-        OSError: a file cannot be read or written.
-    """
-    if not changes.keys() <= RESUMABLE:
-        wrong, right = (", ".join(map(effect.flag, sorted(names))) for names in (changes.keys() - RESUMABLE, RESUMABLE))
-        raise InvalidValue(f"{wrong} cannot change when a run is resumed; these can: {right}")
-    path = folder / run_folder.LAST
-    progress = progress or Silent()
-    written = TrainConfig.read(folder)
-    device = changes.get("device", written.device)
-    with open_ranks(device) as ranks, _locked(folder, ranks):
-        if not path.exists():
-            raise TrainError(
-                f"{folder} has no {run_folder.LAST}: the run stopped before its first state was saved; "
-                "delete the folder and start it again"
-            )
-        if ranks.is_first:
-            run_folder.remove_temporaries(folder)
-        last = Checkpoint.read(path)
-        _check_unchanged(written, last, folder)
-        config = replace(written, out=folder, **changes)
-        if "data" not in changes:
-            remedy = f"give the new folder as DIR: bep train DIR --resume {folder}"
-            run_folder.check_shards(config.data, folder, remedy)
-        with (
-            out_of_memory_reported(config.batch_size, config.accumulate),
-            open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,
-        ):
-            _check_same(last, path, session)
-            _check_files(session, folder)
-            with Run(session) as run:
-                run.load(last)
-                return run.go()
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
 
+    def load(self, last: Checkpoint) -> None:
+        """Go on where a run was when it saved a checkpoint.
 
-@contextmanager
-def _locked(folder: Path, ranks: Ranks) -> Iterator[None]:
-    """Hold the folder of a run while the block runs; the first rank does it for all."""
-    with ExitStack() as stack:
-        error: BepError | OSError | None = None
-        if ranks.is_first:
+        Raises:
+            BadCheckpoint: what the checkpoint holds is not the state of this run.
+            TrainError: the reports of the epochs before are damaged.
+        """
+        path = self._folder / run_folder.LAST
+        progress = last.progress
+        if progress is None or not {"state", "stepper"} <= progress.keys():
+            raise BadCheckpoint(f"{path} holds no state of a run, only weights: it cannot be resumed")
+        fit(self._session.model.state_dict(), last.state, f"{path}: weights")
+        self._session.model.load_state_dict(last.state)
+        try:
+            self._state = State.from_json(progress["state"])
+            self._state.check(self._config.epochs, len(self.loader))
+            self.stepper.load_state_dict(progress["stepper"], last.ema)
+        except (InvalidValue, BadCheckpoint) as err:
+            raise BadCheckpoint(f"{path} does not hold the state of this run: {err}") from err
+        # The saved loss is that of all ranks: one of them goes on with it.
+        self._loss.load_state_dict(self._state.loss, share=float(self._ranks.is_first))
+        if self._writes:
+            run_folder.keep_epochs(self._folder / run_folder.METRICS, self._state.epoch)
+
+    def go(self) -> Result:
+        """Train to the end, or until something stops the run; the state is saved then."""
+        with self, self._stop.listen(), Board(self._folder, self._first_step, self._ranks.is_first) as board:
+            self._progress = Tee(self._progress, board, Breaker(self._stop, self._ranks))
+            was_ended = self._state.ended
+            if self._first_step == 0:
+                # From here on a kill at any moment can be resumed.
+                self._save()
             try:
-                stack.enter_context(run_folder.locked(folder))
-            except (BepError, OSError) as err:
-                error = err
-        if ranks.agree(int(error is not None)):
-            raise error or InUse(f"the first rank cannot lock {folder}")
-        yield
+                while not self._state.ended:
+                    request = self.train_epoch()
+                    if request is not None:
+                        self._save()
+                        return self._result(stopped_by=request)
+                    self._end_epoch()
+                    self._save()
+                self._ranks.wait()
+                result = self._result()
+                if was_ended:
+                    epochs = f"{self._state.epoch} of {self._config.epochs} epochs"
+                    self._progress.note(f"the run is finished already: {epochs}")
+                return result
+            except BrokenOff:
+                self._save()
+                return self._result(stopped_by=Request.SIGNAL)
 
+    @property
+    def _first_step(self) -> int:
+        return self._state.epoch * len(self.loader) + self._state.step
 
-def _statistics(session: Session) -> dict[str, Any]:
-    statistics = session.store.manifest.splits["train"].statistics
-    return {band: asdict(values) for band, values in statistics.items()}
+    def train_epoch(self) -> Request | None:
+        """Train to the end of the epoch under way, or to the last step; return what stops the run before."""
+        state, config = self._state, self._config
+        loader, stepper = self.loader, self.stepper
+        phase = Phase("train", state.epoch + 1, config.epochs)
+        stopwatch = Stopwatch(phase, loader, self._progress, state.step)
+        host = HostAhead(self._ranks.device)
+        if self._at_end():
+            # The run was stopped when the epoch was validated.
+            return None
+        loader.move_to(state.epoch, state.step)
+        self._session.model.train()
+        for batch in loader:
+            step = self._first_step
+            # What dropout draws in a step is the same whether or not the run was resumed before it.
+            torch.manual_seed(draws.key(config.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
+            lr = config.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
+            num_patches = loader.order.batch_count(state.step)
+            loss = stepper.step(batch, num_patches, lr)
+            state.step += 1
+            self._loss.add(loss, num_patches, state.step)
+            # On a CPU there is nothing to wait for.
+            if (due := stopwatch.count()) or loss.is_cpu:
+                mean, self._bad_step = self._loss.mean()
+                if due:
+                    # Each rank knows its share of the loss, which is a sum over the ranks.
+                    self._last_report = stopwatch.report(mean * self._ranks.num_ranks, lr)
+            host.wait()
+            match self._agreed_request(step + 1):
+                case Request.FAILED:
+                    self._fail()
+                case Request.SAVE:
+                    self._save()
+                case (Request.TIME_UP | Request.SIGNAL) as request:
+                    return request
+            if self._at_end():
+                break
+        return None
 
+    def _at_end(self) -> bool:
+        """Whether the last step of the epoch, or of the run, is done."""
+        return self._state.step == len(self.loader) or self._first_step >= self._num_steps
 
-def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
-    """Return what a run had chosen."""
-    path = folder / run_folder.LAST
-    try:
-        choices = (last.progress or {}).get("chosen")
-        if choices is None:
-            # The first version noted only these.
-            described = run_folder.read_json(folder / run_folder.CONFIG)
-            choices = {name: described.get(name) for name in ("order", "precision")}
-        kept = Chosen.from_json(choices)
-    except InvalidValue as err:
-        raise BadCheckpoint(f"{path} does not hold the state of a run: {err}") from err
-    return replace(kept, backends={}) if is_loader_given else kept
-
-
-def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path) -> None:
-    """Check that nobody has edited the configuration since the state was saved, but for what may change.
-
-    Raises:
-        TrainError: somebody has.
-    """
-    path = folder / run_folder.LAST
-    try:
-        trained = TrainConfig.from_json(last.config)
-    except InvalidValue as err:
-        raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
-    names = [part.name for part in fields(written) if part.name not in RESUMABLE | {"out"}]
-    edited = [name for name in names if getattr(written, name) != getattr(trained, name)]
-    if edited:
-        said = ", ".join(f"{name} {getattr(trained, name)}" for name in edited)
-        raise TrainError(
-            f"{folder / run_folder.CONFIG} was edited: {run_folder.LAST} was trained with {said:.300}, which cannot "
-            "change when a run is resumed; put that back, or begin a new run"
+    def _agreed_request(self, steps: int) -> Request:
+        """Return what all ranks do after a number of steps since the run began."""
+        save_steps = self._config.save_steps
+        save_now = save_steps is not None and steps % save_steps == 0
+        request = (
+            Request.FAILED if self._bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
         )
+        if self._ranks.num_ranks == 1:
+            return request
+        if save_now or steps % AGREE_STEPS == 0 or self._at_end():
+            return Request(self._ranks.agree(request))
+        return Request.NONE
 
-
-def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
-    last.check_version(path, session.store.manifest, allow_mixed=False)
-    last.check_bands(path, session.model.spec.bands)
-    if last.model != session.model.spec:
-        raise BadCheckpoint(f"{path} holds {last.model}, {run_folder.CONFIG} says {session.model.spec}")
-    if last.manifest_sha256 != session.manifest_sha256:
-        raise BadCheckpoint(
-            f"{path} was trained on shards whose manifest has SHA-256 {last.manifest_sha256[:12]}…, "
-            f"that of {session.store.folder} has {session.manifest_sha256[:12]}…: "
-            "a run goes on with the same shards only"
-        )
-    for split, digest in ({} if session.kept is None else session.kept.rows).items():
-        if split in session.rows and chosen.digest(session.rows[split]) != digest:
-            raise TrainError(
-                f"the run began with other patches of the {split} split than those that are selected now: has the list "
-                f"{session.config.patches} changed?"
+    def _end_epoch(self) -> None:
+        """Evaluate on the validation split, and keep the checkpoint if it is the best."""
+        state, config, phase = self._state, self._config, Phase("train", self._state.epoch + 1, self._config.epochs)
+        steps = self._first_step
+        train_loss = float(self._ranks.sum(self._loss.total())) / self._loss.num_patches
+        if not math.isfinite(train_loss):
+            self._bad_step = self._loss.mean()[1]
+            self._fail()
+        with autocast(config.precision, self._ranks.device):
+            predictions = predict(
+                self.stepper.evaluated(),
+                self._validation_loader,
+                self._ranks,
+                phase=replace(phase, split="validation"),
+                progress=self._progress,
             )
-
-
-def _check_files(session: Session, folder: Path) -> None:
-    """Check that the other files of a run say what they said when it began.
-
-    Raises:
-        TrainError: one of them does not.
-    """
-    path = folder / run_folder.CONFIG
-    found, expected = run_folder.read_json(path), json.loads(json.dumps(session.describe()))
-    missing = [name for name in expected if name not in found]
-    if missing:
-        raise TrainError(
-            f"{path} was edited: it lacks {', '.join(missing)}; bring the file back from a copy, or begin a new run"
+        metrics, thresholds = measure(*predictions)
+        self.next_epoch()
+        score = -math.inf if metrics.ap_macro is None else metrics.ap_macro
+        is_best = state.best_epoch == 0 or score > state.best_score
+        if is_best:
+            state.best_score, state.best_epoch = score, state.epoch
+        patience = config.patience
+        ended = (
+            state.epoch == config.epochs
+            or steps >= self._num_steps
+            or (patience is not None and state.epoch - state.best_epoch >= patience)
         )
-    edited = [name for name in _DESCRIBED if found[name] != expected[name]]
-    if edited:
-        raise TrainError(
-            f"{path} was edited: {', '.join(edited)} is not what the run was trained with; bring the file back from a "
-            "copy, or begin a new run"
+        # Decided by all, as metrics that differ in the last digit must not part the ranks.
+        state.ended = bool(self._ranks.agree(int(ended)))
+        report = EpochReport(
+            phase=phase,
+            step=steps,
+            train_loss=train_loss,
+            validation=metrics,
+            speed=self._last_report,
+            is_best=is_best,
         )
-    path = folder / run_folder.STATISTICS
-    try:
-        statistics = run_folder.read_json(path)
-    except FileNotFoundError:
-        return
-    if statistics != json.loads(json.dumps(_statistics(session))):
-        raise TrainError(
-            f"{path} was edited: it differs from the statistics in the manifest of the shards; bring the file back "
-            "from a copy, or remove it"
+        if self._writes:
+            if is_best:
+                self._write(run_folder.BEST, self._checkpoint(metrics=metrics.to_json(), thresholds=thresholds))
+            path = self._folder / run_folder.METRICS
+            with run_folder.written(self._folder, path):
+                run_folder.append_line(path, report.to_json())
+        self._last_report = None
+        self._progress.epoch(report)
+
+    def next_epoch(self) -> None:
+        """Move to the beginning of the next epoch."""
+        self._state.epoch, self._state.step = self._state.epoch + 1, 0
+        self._loss = RunningLoss(self._ranks.device)
+
+    def _fail(self) -> NoReturn:
+        """Save what there is and say which patches the loss was not finite of."""
+        state, loader = self._state, self.loader
+        # Another rank may have found it, and know the step better.
+        step = self._bad_step or state.step
+        rows = loader.order.epoch(state.epoch).batch(step - 1)
+        keys = [self._session.store.index.key(int(row)) for row in rows]
+        path = self._folder / run_folder.NON_FINITE
+        self._save(run_folder.NON_FINITE)
+        more, saved = (f" and {len(keys) - 3} more" if len(keys) > 3 else ""), ""
+        if self._writes:
+            names = path.with_suffix(".json")
+            with run_folder.written(self._folder, names):
+                run_folder.write_json(names, {"epoch": state.epoch + 1, "step": step, "keys": keys})
+        if self._saves:
+            more, saved = f"{more} (all in {path.with_suffix('.json')})" if more else "", f"; the state is in {path}"
+        raise NonFiniteLoss(
+            f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
+            f"{more}{saved}; try a lower --lr, --clip 1, --precision fp32, or --verify always if the shards may be "
+            "damaged"
         )
+
+    def _save(self, path: Path = run_folder.LAST) -> None:
+        """Save where the run is. All ranks call it after the same step."""
+        if not self._saves:
+            self._stop.saved()
+            return
+        total = float(self._ranks.sum(self._loss.total()))
+        self._state.loss = {"total": total, "num_patches": self._loss.num_patches}
+        if self._writes:
+            loaders = {"train": self.loader, "validation": self._validation_loader}
+            progress = {
+                "state": asdict(self._state),
+                "stepper": self.stepper.state_dict(),
+                "chosen": self._session.chosen(loaders).to_json(),
+            }
+            self._write(path, self._checkpoint(progress=progress))
+        self._stop.saved()
+
+    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
+        with run_folder.written(self._folder, self._folder / path):
+            checkpoint.write(self._folder / path)
+
+    def _checkpoint(self, **more: Any) -> Checkpoint:
+        session, ema = self._session, self.stepper.ema
+        return Checkpoint(
+            model=session.model.spec,
+            state=session.model.state_dict(),
+            ema=None if ema is None else ema.model.state_dict(),
+            normalisation=session.normalisation,
+            epoch=self._state.epoch,
+            step=self._state.step,
+            source_version=session.store.manifest.source_version,
+            manifest_sha256=session.manifest_sha256,
+            config=session.options,
+            **{"metrics": None, "thresholds": None, **more},
+        )
+
+    def _result(self, stopped_by: Request | None = None) -> Result:
+        state, session = self._state, self._session
+        if not state.best_epoch:
+            return Result(stopped_by, None, None)
+        path = self._folder / run_folder.BEST
+        best = Checkpoint.read(path)
+        try:
+            validation = Metrics.from_json(best.metrics or {})
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
+        if stopped_by is not None or not self._config.test:
+            return Result(stopped_by, best.epoch, validation)
+        with session.loader("test") as loader, autocast(self._config.precision, self._ranks.device):
+            model = best.create_model().to(self._ranks.device)
+            predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
+        metrics, _ = measure(*predictions, thresholds=best.thresholds)
+        test = Evaluation.of(metrics, session.selection("test"), epoch=best.epoch, trained_on=best.source_version)
+        if self._writes:
+            results.write(self._folder, test, own=True)
+        return Result(None, best.epoch, validation, test.metrics, test.about)

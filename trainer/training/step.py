@@ -9,48 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from trainer.config.options import CUDA_GRAPH, TrainConfig
 from trainer.data.batch import Batch
-from trainer.errors import BadCheckpoint, TrainError
+from trainer.errors import BadCheckpoint
 from trainer.models.create import Classifier
-from trainer.training import optimizer as optimizers
-from trainer.training.checkpoint import fit
-from trainer.training.config import Precision, TrainConfig
-from trainer.training.ema import Ema
-from trainer.training.graph import CUDA_GRAPH, RecordedStep, set_lr
-from trainer.training.ranks import Ranks, synchronise_batch_norm
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-
-
-def resolve(precision: Precision, device: torch.device) -> Precision:
-    """Return the precision of the features: what was asked for; `auto` is bf16 on a GPU and fp32 on a CPU.
-
-    CPUs without matrix units for bfloat16 are faster in float32.
-
-    Raises:
-        TrainError: the device cannot compute in it in any reasonable time.
-    """
-    if precision == "fp16" and device.type == "cpu":
-        # torch emulates convolutions in float16 there: a step takes minutes, in which not even Ctrl-C is heard.
-        raise TrainError("precision fp16 needs a GPU, expected bf16 or fp32 on a CPU")
-    if precision != "auto":
-        return precision
-    return "bf16" if device.type == "cuda" else "fp32"
-
-
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return the context in which a model is to be called."""
-    dtype = _DTYPES[resolve(precision, device)]
-    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
-
-
-def seek_convolutions(device: torch.device, *, for_these: bool) -> None:
-    """Say whether cuDNN is to try all convolutions on the shapes that come next, and keep the fastest.
-
-    It pays for shapes that come in nearly every step; for that of an epoch's last batch it takes longer than the step.
-    """
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = for_these
+from trainer.optimisation import optimizer as optimizers
+from trainer.optimisation.ema import Ema
+from trainer.runs.checkpoint import fit
+from trainer.runtime.precision import autocast, resolve, seek_convolutions
+from trainer.runtime.ranks import Ranks, synchronise_batch_norm
+from trainer.training.cuda_graph import RecordedStep, set_lr
 
 
 class Stepper:

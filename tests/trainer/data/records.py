@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shards import BANDS
-from shards.bands import RECORD_VALUES
-from trainer.data.augment import Augmentation
+from shards.layout.bands import RECORD_VALUES
+from trainer.data.augment.recipe import Augmentation
 from trainer.data.batch import CELLS, Draws, HostBatch
 from trainer.data.normalisation import Normalisation
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import BANDS, RECORD_VALUES
-from shards.bands import BAND_SLICES, GROUP_OF
+from shards.layout.bands import BAND_SLICES, GROUP_OF
 from trainer.data.bands import BAND_SETS, BandSelection, runs
 
 selections = st.permutations(BANDS).flatmap(

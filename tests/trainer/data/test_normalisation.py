@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import shards
 from shards import BANDS, CorruptShard, Manifest, Store
-from shards.bands import BAND_SLICES
-from shards.statistics import BandStatistics
+from shards.layout.bands import BAND_SLICES
+from shards.layout.statistics import BandStatistics
 from tests.trainer.store import make_store
 from trainer.data.bands import BandSelection
 from trainer.data.normalisation import METHODS, Method, Normalisation

@@ -22,9 +22,9 @@ from torch import Tensor
 from shards import CLASSES
 from tests.trainer.metrics.predictions import NUM_CLASSES, as_arrays, predictions
 from trainer.errors import NonFiniteLoss
+from trainer.evaluation.measure import measure
 from trainer.metrics.decisions import Decisions, Scores
 from trainer.metrics.metrics import Metrics, compute
-from trainer.training.evaluate import measure
 
 EITHER = st.one_of(predictions(), predictions(steps=2))
 

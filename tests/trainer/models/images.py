@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from shards.bands import GROUP_OF
+from shards.layout.bands import GROUP_OF
 from trainer.data.bands import BandSelection
 from trainer.models.classifier import Classifier
 

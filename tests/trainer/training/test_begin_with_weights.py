@@ -8,9 +8,9 @@ import timm
 import torch
 
 from shards.errors import InvalidValue
+from trainer.config.options import TrainConfig
 from trainer.errors import BadCheckpoint
-from trainer.training.config import TrainConfig
-from trainer.training.loop import resume, train
+from trainer.training.start import resume, train
 
 
 def test_a_run_needs_its_weights_only_to_begin(tiny: Path, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import shards
 from shards import BANDS, CLASSES, ShardError
 from tests.trainer.conftest import Run
 from tests.trainer.store import NUM_CLASSES, make_store
-from trainer.data.augment import RECIPES
+from trainer.config.options import REBEN, TrainConfig
+from trainer.data.augment.recipe import RECIPES
 from trainer.errors import BadCheckpoint, NonFiniteLoss, RunExists, TrainError
-from trainer.training.checkpoint import Checkpoint
-from trainer.training.config import REBEN, TrainConfig
-from trainer.training.loop import resume, train
-from trainer.training.progress import Silent
-from trainer.training.stop import Request
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runtime.progress import Silent
+from trainer.runtime.stop import Request
+from trainer.training.start import resume, train
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -179,7 +179,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
         return Request.TIME_UP if steps == stop_after else Request.NONE
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.training.stop.Stop.request", request)
+        patch.setattr("trainer.runtime.stop.Stop.request", request)
         stopped = train(replace(whole, out=tmp_path / "stopped"))
     # 24 patches in batches of 7 are 4 steps an epoch.
     assert stopped.stopped_by is Request.TIME_UP
@@ -218,7 +218,7 @@ def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
         # As if training and validation took all there is.
         return 1 << 30 if len(asked) <= 2 else 0
 
-    monkeypatch.setattr("shards.keeping.available_bytes", available)
+    monkeypatch.setattr("shards.storage.shared_budget.available_bytes", available)
     config = TrainConfig(
         data=tiny, out=tmp_path / "run", model="test_resnet", device="cpu", epochs=1, batch_size=8, cache="ram",
         test=True, max_steps=1,

@@ -12,22 +12,23 @@ from torch import Tensor
 
 from shards import Store
 from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pairwise
-from trainer.data.augment import RECIPES
+from trainer.config.options import TrainConfig
+from trainer.data.augment.recipe import RECIPES
 from trainer.data.bands import BAND_SETS, BandSelection
 from trainer.data.batch import INTERPOLATIONS, Batch
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import METHODS, Normalisation
+from trainer.evaluation.measure import predict
 from trainer.metrics.metrics import compute
 from trainer.metrics.thresholds import tune
 from trainer.models.create import Classifier, ModelSpec, create
-from trainer.training import losses
-from trainer.training.config import TrainConfig
-from trainer.training.evaluate import predict
-from trainer.training.losses import LOSSES
-from trainer.training.optimizer import OPTIMIZERS
-from trainer.training.ranks import Ranks
+from trainer.optimisation import losses
+from trainer.optimisation.losses import LOSSES
+from trainer.optimisation.optimizer import OPTIMIZERS
+from trainer.runtime.precision import autocast
+from trainer.runtime.ranks import Ranks
 from trainer.training.running_loss import RunningLoss
-from trainer.training.step import Stepper, autocast
+from trainer.training.step import Stepper
 
 CASES = pairwise(
     {

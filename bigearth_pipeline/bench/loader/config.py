@@ -1,0 +1,68 @@
+"""What `bep bench loader` is told, and which patches it measures with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bigearth_pipeline.bench.passes import LEAST_SECONDS
+from shards import Store
+from shards.errors import InvalidValue
+from trainer.data.order import Kind
+from trainer.data.prepare.backend import Backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderBenchConfig:
+    """What to measure.
+
+    Attributes:
+        batch_size: patches of a batch.
+        threads: decode threads; None for the cores that this process may use.
+        kind: order of the patches.
+        augment: recipe of the images.
+        backend: what prepares the images.
+        repeats: timed passes over the patches.
+        warm_up: passes before these, of one lap each.
+        least_seconds: timed seconds until which a pass repeats its lap.
+        patches: patches of a lap; None for the train split, up to 16,384.
+        device: where the batches go.
+    """
+
+    batch_size: int = 256
+    threads: int | None = None
+    kind: Kind = "global"
+    augment: str = "flips"
+    backend: Backend = "auto"
+    repeats: int = 5
+    warm_up: int = 1
+    least_seconds: float = LEAST_SECONDS
+    patches: int | None = None
+    device: torch.device
+
+
+def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
+    """Return which patches of the train split the laps go over: ascending rows, a multiple of the batch size.
+
+    They are a random part if the order is `global`, for the first rows would lie in a few shards only. The other orders
+    read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
+
+    Raises:
+        ValueError: the split has fewer patches than a batch, or than are asked for.
+    """
+    train = store.index.rows("train")
+    if config.patches is not None and config.patches > len(train):
+        raise InvalidValue(f"--patches {config.patches}: {store.folder} has {len(train)} train patches; give fewer")
+    count = min(config.patches or 16_384, len(train))
+    count -= count % config.batch_size
+    if not count:
+        raise InvalidValue(
+            f"{store.folder} has {len(train)} train patches and {config.patches or 'all'} of them are asked for, "
+            f"expected at least {config.batch_size}, a batch"
+        )
+    rng = np.random.default_rng(0)
+    if config.kind == "global":
+        return np.sort(rng.permutation(train)[:count])
+    place = rng.permutation(len(store.manifest.shards))[store.shard_of(train)]
+    return np.sort(train[np.argsort(place, kind="stable")[:count]])

@@ -1,0 +1,181 @@
+"""What defines a build, and the note of it in the store that tells a resumed build from a different one."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.build.select import Rules
+from bigearth_pipeline.source.tree import Source
+from bigearth_pipeline.source.tables import sha256_of
+from shards.codec.registry import ZARR_CODECS
+from shards.metadata.index import PARTS
+from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
+from shards.storage.regular import read_regular
+from shards.reporting import printable
+
+SOURCE_FILES: Final = "source_files"
+"""Field of a finished store's note: fingerprints of the files that each shard was made of, by the name of the shard."""
+
+_MAX_NOTE_BYTES: Final = 64 << 20
+_MAX_SHOWN: Final = 300  # Characters of a value in an error.
+_MARKS: Final = {
+    "format_version": int,
+    "version": str,
+    "format": str,
+    "codec": str,
+    "seed": int,
+    "patches_per_shard": int,
+    "num_folders": int,
+    "folders": str,
+    "sources": list,
+    "tables": dict,
+}
+
+_WORDS: Final = {
+    "format_version": "format version",
+    "format": "--format",
+    "codec": "--codec",
+    "seed": "--seed",
+    "patches_per_shard": "--patches-per-shard",
+    "include_snow_cloud": "--include-snow-cloud",
+    "split_by": "--split-by",
+    "limit": "--limit",
+    "offset": "--offset",
+    "version": "BigEarthNet version",
+    "sources": "source",
+    "tables": "metadata or split tables",
+    "num_folders": "number of patch folders in the source",
+    "folders": "patch folders in the source (SHA-256 of their names)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildConfig:
+    """What to build.
+
+    Attributes:
+        sources: directories that hold BigEarthNet trees of one version.
+        out: the store.
+        format: `webdataset` or `zarr`.
+        codec: name of the record codec.
+        metadata: v2 tables; empty to look for them beside the sources.
+        splits: folder of split lists; None to look for it beside the sources if they are v1.
+        rules: which patches to take.
+        patches_per_shard: patches of a full shard.
+        allow_bad: bad patches to put up with.
+        require_all: table rows without folders, and folders without rows, are an error.
+        overwrite: replace an earlier build.
+
+    Raises:
+        PipelineError: the format does not take the codec.
+    """
+
+    sources: tuple[Path, ...]
+    out: Path
+    format: StoreFormat = "webdataset"
+    codec: str = "blosc-lz4"
+    metadata: tuple[Path, ...] = ()
+    splits: Path | None = None
+    rules: Rules = field(default_factory=Rules)
+    patches_per_shard: int = 2048
+    allow_bad: int = 0
+    require_all: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format == "zarr" and self.codec not in ZARR_CODECS:
+            raise PipelineError(
+                f"--codec {self.codec} goes with --format webdataset only; a Zarr store holds what any reader of Zarr "
+                f"decodes, expected one of {', '.join(ZARR_CODECS)}"
+            )
+
+
+def build_note(
+    config: BuildConfig, sources: Iterable[Source], tables: Iterable[Path], keys: Iterable[str]
+) -> dict[str, Any]:
+    """Return all that the bytes of the store depend on, except the content of the patch folders."""
+    names = list(keys)
+    found = list(sources)
+    return {
+        "format_version": FORMAT_VERSION,
+        "version": found[0].version,
+        "sources": [str(source.root.resolve()) for source in found],
+        "tables": sha256_of(tables),
+        "num_folders": len(names),
+        "folders": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        "format": config.format,
+        "codec": config.codec,
+        "seed": config.rules.seed,
+        "patches_per_shard": config.patches_per_shard,
+        "include_snow_cloud": config.rules.include_snow_cloud,
+        "split_by": config.rules.split_by and "/".join(map(str, config.rules.split_by)),
+        "limit": config.rules.limit,
+        # Where nothing is subtracted the bytes do not depend on it.
+        "offset": "auto" if config.rules.offset == "auto" else None,
+    }
+
+
+class DamagedNote(PipelineError):
+    """The note of a store cannot be read; it may be nobody's."""
+
+
+def read_build_note(out: Path) -> dict[str, Any] | None:
+    """Return the note in a store; None if there is none.
+
+    Raises:
+        DamagedNote: it is no JSON.
+        PipelineError: it is no regular file, or not the note of a build.
+    """
+    path = out / BUILD_NOTE
+    try:
+        note = json.loads(read_regular(path, _MAX_NOTE_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as err:
+        what = printable(str(err))
+        raise DamagedNote(f"{path} is damaged ({what}); --overwrite builds a finished store anew") from err
+    except OSError as err:
+        raise PipelineError(
+            f"{path} cannot be read: {err.strerror}; move it elsewhere or name another directory"
+        ) from err
+    if not _is_note(note):
+        raise PipelineError(
+            f"{path} is not the note of a build, so {out} belongs to something else; name a new directory"
+        )
+    return note
+
+
+def _is_note(note: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether this has the fields that `build_note` has given every note since the first version."""
+    return (
+        isinstance(note, dict)
+        and all(type(note.get(name)) is kind for name, kind in _MARKS.items())
+        and note["format"] in PARTS
+        and note["version"] in ("v1", "v2")
+        and note["patches_per_shard"] > 0
+        and note["num_folders"] >= 0
+    )
+
+
+def differences(earlier: dict[str, Any], note: dict[str, Any]) -> list[str]:
+    """Return in which points another build differs from that of a note."""
+    return [
+        printable(f"{words} was {_short(earlier.get(name))}, now {_short(note.get(name))}")
+        for name, words in _WORDS.items()
+        if earlier.get(name) != note.get(name)
+    ]
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def default_workers() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))

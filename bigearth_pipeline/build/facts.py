@@ -1,0 +1,78 @@
+"""What a build says of the patches that it has stored, beside their numbers: it follows from the index."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from bigearth_pipeline.source.offset import OFFSET, baseline_name, has_offset
+from shards.runtime.arrow import numpy_values
+from shards.metadata.index import Index
+from shards.metadata.manifest import Manifest
+
+_UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """Facts of the stored patches.
+
+    Attributes:
+        baselines: patches by processing baseline, such as `N0400`, or `unknown`.
+        offset: `auto` if the radiometric offset was subtracted, else `none`.
+        with_offset: patches of baselines with the offset.
+        with_nodata: patches with missing pixels.
+        nodata_pixels: missing pixels, at the native resolutions.
+        unknown_flags: patches of which nothing tells whether they have snow, clouds or shadows.
+    """
+
+    baselines: dict[str, int] = field(default_factory=dict)
+    offset: str = "none"
+    with_offset: int = 0
+    with_nodata: int = 0
+    nodata_pixels: int = 0
+    unknown_flags: int = 0
+
+    def lines(self) -> list[str]:
+        """Return what people should know, a line each."""
+        lines = []
+        if self.baselines.keys() - {_UNKNOWN}:
+            counts = ", ".join(f"{name} ({count:,})" for name, count in self.baselines.items())
+            lines.append(f"processing baselines: {counts}")
+        if self.with_offset:
+            what = f"subtracted {OFFSET} from" if self.offset == "auto" else f"{OFFSET} is not subtracted from"
+            more = "" if self.offset == "auto" else "; --offset auto does it"
+            lines.append(
+                f"radiometric offset: {what} the {self.with_offset:,} patches of baseline N0400 or later{more}"
+            )
+        if self.with_nodata:
+            lines.append(
+                f"missing pixels: {self.nodata_pixels:,} in {self.with_nodata:,} patches (column nodata_pixels)"
+            )
+        if self.unknown_flags:
+            lines.append(
+                f"snow and clouds: unknown of {self.unknown_flags:,} patches, which are stored; exclusion lists in the "
+                "folder of --splits would tell"
+            )
+        return lines
+
+
+def source_facts(out: Path, manifest: Manifest) -> SourceFacts:
+    """Return the facts of a finished store."""
+    index = Index.read(out, manifest)
+    counts = Counter(index.table["baseline"].to_pylist())
+    missing = numpy_values(index.table["nodata_pixels"], null=0)
+    flags = [numpy_values(index.table[name].is_null()) for name in ("seasonal_snow", "cloud_or_shadow")]
+    return SourceFacts(
+        baselines={
+            _UNKNOWN if baseline is None else baseline_name(baseline): counts[baseline]
+            for baseline in sorted(counts, key=lambda baseline: (baseline is None, baseline or 0))
+        },
+        offset=manifest.offset,
+        with_offset=sum(count for baseline, count in counts.items() if has_offset(baseline)),
+        with_nodata=int(np.count_nonzero(missing)),
+        nodata_pixels=int(missing.sum(dtype=np.int64)),
+        unknown_flags=int(np.count_nonzero(flags[0] | flags[1])),
+    )

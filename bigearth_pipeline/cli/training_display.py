@@ -1,0 +1,110 @@
+"""Progress and results for people: a bar on a terminal, plain lines elsewhere, and the closing table."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from trainer.runtime.progress import EpochReport, Phase, Progress, Silent, StepReport
+
+LINE_SECONDS: Final = 10.0
+"""Time between two lines about steps where the output is no terminal."""
+
+
+@contextmanager
+def open_progress(console: Console, *, quiet: bool = False) -> Iterator[Progress]:
+    """Show progress on a console, or nowhere, while the block runs."""
+    if quiet:
+        yield Silent()
+        return
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        yield TerminalBar(bar)
+
+
+class TerminalBar:
+    """A bar for the phase under way and a line for each epoch behind it."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+        self._phase: Phase | None = None
+
+    def step(self, report: StepReport) -> None:
+        """Move the bar."""
+        if report.phase != self._phase or self._task is None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._phase = report.phase
+            self._task = self._bar.add_task(_title(report.phase), total=report.num_steps, state="")
+        self._bar.update(self._task, completed=report.step, state=_state(report))
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def epoch(self, report: EpochReport) -> None:
+        """Print the line of an epoch above the bar."""
+        self._bar.console.print(_epoch_line(report), highlight=False, soft_wrap=True)
+
+
+class Lines:
+    """A line for each epoch, and one every `LINE_SECONDS` in between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = time.monotonic()
+
+    def step(self, report: StepReport) -> None:
+        """Print a line if one is due."""
+        now = time.monotonic()
+        if now - self._last >= LINE_SECONDS:
+            self._last = now
+            self._print(f"{_title(report.phase)} step {report.step}/{report.num_steps}: {_state(report)}")
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._print(text)
+
+    def epoch(self, report: EpochReport) -> None:
+        """Print the line of an epoch."""
+        self._print(_epoch_line(report))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _percent(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.1f}"
+
+
+def _title(phase: Phase) -> str:
+    return f"epoch {phase.epoch}/{phase.num_epochs} {phase.split}" if phase.num_epochs else phase.split
+
+
+def _state(report: StepReport) -> str:
+    loss = "" if report.loss is None else f"loss {report.loss:.4f}, "
+    return loss + _speed(report).removeprefix(", ")
+
+
+def _speed(report: StepReport | None) -> str:
+    if report is None:
+        return ""
+    return f", {report.patches_per_second:,.0f} patches/s, loader wait {report.wait_share:.0%}"
+
+
+def _epoch_line(report: EpochReport) -> str:
+    validation = report.validation
+    return (
+        f"epoch {report.phase.epoch}/{report.phase.num_epochs}: loss {report.train_loss:.4f}, "
+        f"validation AP macro {_percent(validation.ap_macro)} micro {_percent(validation.ap_micro)} "
+        f"(guessing {_percent(validation.label_frequency)})"
+        f"{_speed(report.speed)}{', best so far' if report.is_best else ''}"
+    )

@@ -1,0 +1,86 @@
+"""Labels and dates of patches: v1's JSON file in each folder, v2's patch names."""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from bigearth_pipeline.errors import BadPatch
+from shards.layout.classes import encode_clc_labels
+from shards.storage.regular import read_regular
+
+_SENSING_TIME: Final = re.compile(r"_(\d{8}T\d{6})_", re.ASCII)
+_BASELINE: Final = re.compile(r"_N(\d{4})_", re.ASCII)
+_MAX_BYTES: Final = 1 << 20  # A v1 annotation has one or two thousand.
+
+
+def date_of_key(key: str) -> str:
+    """Return the sensing time in a v2 patch name as ISO 8601 (UTC).
+
+    Raises:
+        BadPatch: the name holds none.
+    """
+    match = _SENSING_TIME.search(key)
+    try:
+        return datetime.strptime(match[1] if match else "", "%Y%m%dT%H%M%S").isoformat()
+    except ValueError:
+        raise BadPatch(f"patch name {key} holds no sensing time, expected <product>_<column>_<row>") from None
+
+
+def baseline_of_key(key: str) -> int | None:
+    """Return the processing baseline in a patch name, 400 for `N0400`; None where it holds none, as v1's names."""
+    match = _BASELINE.search(key)
+    return int(match[1]) if match else None
+
+
+def utc_seconds(text: str) -> str:
+    """Return a date of ISO 8601 as `YYYY-MM-DDThh:mm:ss` in UTC; fractions of a second are cut off.
+
+    A date without an offset is in UTC, as BigEarthNet's are.
+
+    Raises:
+        ValueError: it is no date, or none that UTC can express.
+    """
+    date = datetime.fromisoformat(text)
+    try:
+        date = date if date.tzinfo is None else date.astimezone(UTC)
+    except OverflowError as err:
+        raise ValueError(f"date {text!r} is out of range") from err
+    return date.replace(tzinfo=None, microsecond=0).isoformat()
+
+
+def read_v1_annotation(key: str, folder: str) -> tuple[int, str]:
+    """Return label mask (19 classes) and acquisition time (`utc_seconds`) from the JSON file of a v1 patch.
+
+    Raises:
+        BadPatch: the file is missing or no such JSON, or a label is not in the 43-class nomenclature.
+    """
+    path = f"{folder}/{key}_labels_metadata.json"
+    try:
+        raw = json.loads(read_regular(path, _MAX_BYTES))
+        labels, date = raw["labels"], utc_seconds(raw["acquisition_date"])
+        if not isinstance(labels, list):
+            raise TypeError("labels is not a list")
+        return encode_clc_labels(labels), date
+    except FileNotFoundError:
+        raise BadPatch(f"{path} is missing") from None
+    except KeyError as err:
+        raise BadPatch(f"{path} lacks {err}") from err
+    except OSError as err:
+        raise BadPatch(f"{path} cannot be read: {err.strerror}") from err
+    except (ValueError, TypeError) as err:
+        raise BadPatch(f"{path}: {err}") from err
+    except RecursionError as err:
+        raise BadPatch(f"{path} is nested too deeply for an annotation") from err
+
+
+def read_v1_annotations(patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
+    """Read the annotations of many (patch name, folder); a bad one is the reason instead."""
+    results: list[tuple[int, str] | str] = []
+    for key, folder in patches:
+        try:
+            results.append(read_v1_annotation(key, folder))
+        except BadPatch as err:
+            results.append(str(err))
+    return results

@@ -1,0 +1,1 @@
+"""Band files: the short way for plain TIFFs, and GDAL for all others."""

@@ -1,0 +1,1 @@
+"""`bep verify`: every byte of a store, against itself and against its source."""

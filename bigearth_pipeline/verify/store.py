@@ -1,0 +1,333 @@
+"""`bep verify`: every checksum and count of a store, index ≡ shards, all records decode, statistics are the pixels'."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bigearth_pipeline.build.config import SOURCE_FILES, read_build_note
+from bigearth_pipeline.build.plan import shuffle_rank
+from bigearth_pipeline.build.select import unique_folders
+from bigearth_pipeline.errors import BadPatch, PipelineError
+from bigearth_pipeline.source.fingerprint import fingerprint_now
+from bigearth_pipeline.source.offset import subtract_offset
+from bigearth_pipeline.source.tiff.reader import TiffReader
+from bigearth_pipeline.source.tree import find_source
+from bigearth_pipeline.verify.containers import (
+    check_codec,
+    check_tar,
+    check_zarr_files,
+    check_zarr_shard,
+    check_zarr_tables,
+)
+from bigearth_pipeline.verify.tables import check_build_note, check_order, read_histograms
+from bigearth_pipeline.workers import Limits, open_cluster, preload, refuse_import_by_worker
+from shards import CorruptShard, Patch, Store
+from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
+from shards.metadata.consistency import differences
+from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, FileInfo, Manifest
+from shards.storage.regular import open_inside
+
+MAX_PROBLEMS_A_SHARD: Final = 20
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check found.
+
+    Attributes:
+        patches: patches whose records were decoded.
+        compared: patches compared with their GeoTIFFs.
+        bytes_read: bytes of files read.
+        problems: what is wrong, a line each.
+        notes: what is worth knowing and not wrong, a line each.
+        outdated: shards whose source files have changed since the build.
+    """
+
+    patches: int = 0
+    compared: int = 0
+    bytes_read: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+
+    def add(self, other: "Findings") -> None:
+        """Add what another check found."""
+        self.patches += other.patches
+        self.compared += other.compared
+        self.bytes_read += other.bytes_read
+        self.problems += other.problems
+        self.notes += other.notes
+        self.outdated += other.outdated
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardCheck:
+    """A shard to be checked.
+
+    Attributes:
+        number: of the shard.
+        folders: folders of those patches that are to be compared, by row.
+        source: fingerprint of the files that it was made of, if those are to be compared; else None.
+    """
+
+    number: int
+    folders: dict[int, str]
+    source: str | None
+
+
+def verify_store(
+    folder: Path,
+    *,
+    against: Sequence[Path] = (),
+    sample: int | None = None,
+    workers: int = 1,
+    start: Callable[[int, int], None] = lambda total, done: None,
+    progress: Callable[[int], None] = lambda count: None,
+    say: Callable[[str], None] = lambda text: None,
+    limits: Limits | None = None,
+) -> Findings:
+    """Check a store.
+
+    Args:
+        folder: the store.
+        against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them.
+        sample: compare at most so many patches; default: all.
+        workers: worker processes.
+        start: is told the number of patches.
+        progress: is told of patches done; called from another thread.
+        say: receives lines for the user.
+        limits: how long to wait for workers that do nothing.
+
+    Raises:
+        ShardError: there is no store, or its manifest and its index cannot be read or do not fit together.
+        PipelineError: a tree of `against` is none.
+    """
+    refuse_import_by_worker()
+    folder, against = folder.absolute(), [path.absolute() for path in against]
+    findings = Findings()
+    manifest = Manifest.read(folder)
+    preload()
+    described = {info.path: _check_file(folder, info, findings) for info in manifest.files}
+    for problems in described.values():
+        findings.problems += problems
+    findings.problems += [f"{MANIFEST} lists no {name}" for name in (INDEX, HISTOGRAMS) if name not in described]
+    if described.get(INDEX):
+        # A damaged index can still be readable, and then says anything.
+        findings.problems.append(f"{folder / INDEX} is needed to check the shards, which was not done")
+        return findings
+    with Store(folder, compare=False) as store:
+        folders = _folders_to_compare(store, against, sample, findings)
+        fingerprints = _fingerprints(folder, against, findings)
+        start(len(store), 0)
+        shard_of_row, names = store.index.codes("shard")
+        numbers = {shard.name: number for number, shard in enumerate(store.manifest.shards)}
+        rows_of: dict[int, list[int]] = {}
+        for row, code in enumerate(shard_of_row.tolist()):
+            rows_of.setdefault(numbers[names[code]], []).append(row)
+        checks = [
+            _ShardCheck(
+                number,
+                {row: folders[row] for row in rows_of.get(number, []) if row in folders},
+                fingerprints.get(shard.name),
+            )
+            for number, shard in enumerate(store.manifest.shards)
+        ]
+        counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
+        unread: set[str] = set()
+        with open_cluster(workers, progress=progress, say=say, limits=limits) as cluster:
+            for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
+                findings.add(found)
+                split = store.manifest.shards[check.number].split
+                if split in counts:
+                    counts[split] += histogram_counts(histogram)
+                if found.patches < len(rows_of.get(check.number, [])):
+                    unread.add(split)
+        findings.problems += differences(store.manifest, store.index)
+        findings.problems += check_order(store)
+        findings.problems += check_build_note(store)
+        # Where a record could not be read, other sums are no news.
+        whole = {name: counts[name] for name in counts if name not in unread}
+        findings.problems += _check_statistics(store, whole, histograms=not described.get(HISTOGRAMS))
+        if store.manifest.format == "zarr":
+            findings.problems += check_zarr_files(store)
+            findings.problems += check_zarr_tables(store)
+    findings.problems = sorted(set(findings.problems))
+    if findings.outdated:
+        findings.notes.append(_describe_outdated(sorted(findings.outdated)))
+    return findings
+
+
+def _folders_to_compare(
+    store: Store, against: Sequence[Path], sample: int | None, findings: Findings
+) -> dict[int, str]:
+    """Return the source folder of each row that is to be compared; a patch without one is a problem."""
+    if not against:
+        return {}
+    sources = [find_source(path) for path in against]
+    for source in sources:
+        if source.version != store.manifest.source_version:
+            raise PipelineError(
+                f"{source.root} is BigEarthNet {source.version}, but {store.folder} was built from "
+                f"{store.manifest.source_version}"
+            )
+    folder_of, _ = unique_folders([found for source in sources for found in source.folders()])
+    keys: list[str] = store.index.table["key"].to_pylist()
+    rows: Sequence[int] = range(len(keys))
+    if sample is not None and sample < len(keys):
+        rows = sorted(rows, key=lambda row: shuffle_rank(keys[row], -1))[:sample]
+    findings.problems += [f"{keys[row]} has no folder in the source" for row in rows if keys[row] not in folder_of]
+    return {row: folder_of[keys[row]] for row in rows if keys[row] in folder_of}
+
+
+def _fingerprints(folder: Path, against: Sequence[Path], findings: Findings) -> dict[str, str]:
+    """Return the fingerprints of the source by shard; none where they are of another copy or absent."""
+    try:
+        note = read_build_note(folder) or {}
+    except PipelineError as err:
+        findings.notes.append(str(err))
+        return {}
+    fingerprints = note.get(SOURCE_FILES)
+    if not isinstance(fingerprints, dict):
+        return {}
+    roots = [str(find_source(path).root.resolve()) for path in against]
+    return fingerprints if roots == note["sources"] else {}
+
+
+def _describe_outdated(shards: list[str]) -> str:
+    named = ", ".join(shards[:3]) + (", …" if len(shards) > 3 else "")
+    number = "1 shard" if len(shards) == 1 else f"{len(shards):,} shards"
+    return (
+        f"the source files of {number} have another size or time than when it was built ({named}); "
+        "what differs there was changed after the build"
+    )
+
+
+def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None]) -> tuple[Findings, pa.Table]:
+    """Check one shard; return what was found and the histogram of its pixels."""
+    findings = Findings()
+    histograms = Histograms()
+    with Store(folder, num_threads=1, compare=False) as store:
+        shard = store.manifest.shards[check.number]
+        codes, names = store.index.codes("shard")
+        rows = np.flatnonzero(codes == names.index(shard.name)).tolist() if shard.name in names else []
+        for info in shard.files:
+            findings.problems += _check_file(Path(folder), info, findings)
+        if check.source is not None and len(check.folders) == len(rows):
+            keys = store.index.table["key"]
+            patches = [(keys[row].as_py(), check.folders[row]) for row in rows]
+            if fingerprint_now(patches) != check.source:
+                findings.outdated.append(shard.name)
+        structure = check_tar if store.manifest.format == "webdataset" else check_zarr_shard
+        findings.problems += _first(structure(store, shard, rows), shard.name)
+        findings.problems += check_codec(store, rows[:1])
+        findings.problems += _first(_check_records(store, rows, check, histograms, findings, progress), shard.name)
+    return findings, histogram_table(histograms.counts())
+
+
+def _first(problems: Iterator[str], shard: str) -> list[str]:
+    """Return the different problems up to a number that a person would read, and then how many more there are."""
+    different = list(dict.fromkeys(problems))
+    more = len(different) - MAX_PROBLEMS_A_SHARD
+    if more > 0:
+        different[MAX_PROBLEMS_A_SHARD:] = [f"{shard}: {more} more problems like these"]
+    return different
+
+
+def _check_file(folder: Path, info: FileInfo, findings: Findings) -> list[str]:
+    path = folder / info.path
+    try:
+        with open_inside(folder, info.path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != info.size_bytes:
+                return [f"{path} has {size} bytes, expected {info.size_bytes}"]
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as err:
+        return [f"{path} cannot be read: {err.strerror}"]
+    findings.bytes_read += size
+    if digest != info.sha256:
+        return [f"{path} has SHA-256 {digest}, expected {info.sha256}"]
+    return []
+
+
+def _check_records(
+    store: Store,
+    rows: list[int],
+    check: _ShardCheck,
+    histograms: Histograms,
+    findings: Findings,
+    progress: Callable[[int], None],
+) -> Iterator[str]:
+    harmonised = store.manifest.offset == "auto"
+    with TiffReader(always_gdal=True) as reader:
+        for row in rows:
+            try:
+                patch = store.read(row, verify=True)
+            except (CorruptShard, OSError) as err:
+                yield str(err)
+                continue
+            finally:
+                progress(1)
+            histograms.next_record()[:] = patch.s2
+            histograms.commit()
+            findings.patches += 1
+            yield from _check_missing(patch, harmonised)
+            if row in check.folders:
+                yield from _compare(patch, check.folders[row], reader, findings, harmonised=harmonised)
+
+
+def _check_missing(patch: Patch, harmonised: bool) -> Iterator[str]:
+    """Compare the number of missing pixels in the index with the record."""
+    zeros = len(patch.s2) - int(np.count_nonzero(patch.s2))
+    # Where an offset was subtracted, dark pixels are 0 as well.
+    if patch.nodata_pixels is not None and not patch.nodata_pixels <= zeros <= (
+        len(patch.s2) if harmonised else patch.nodata_pixels
+    ):
+        yield f"{patch.key} has {zeros:,} pixels of value 0, but {patch.nodata_pixels:,} missing pixels in the index"
+
+
+def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings, *, harmonised: bool) -> Iterator[str]:
+    record = np.empty(RECORD_VALUES, np.uint16)
+    try:
+        place = reader.read_patch(folder, patch.key, record)
+    except BadPatch as err:
+        yield f"source of {patch.key}: {err}"
+        return
+    findings.compared += 1
+    if harmonised:
+        subtract_offset(record, patch.baseline)
+    if not np.array_equal(record, patch.s2):
+        bands = [band for band, values in BAND_SLICES.items() if not np.array_equal(record[values], patch.s2[values])]
+        yield f"{patch.key} differs from its GeoTIFFs in {', '.join(bands)}"
+    if (place.epsg, place.ulx, place.uly) != (patch.epsg, patch.ulx, patch.uly):
+        yield (
+            f"{patch.key} lies at EPSG:{patch.epsg} {patch.ulx} {patch.uly} in the index, "
+            f"its GeoTIFF at EPSG:{place.epsg} {place.ulx} {place.uly}"
+        )
+
+
+def _check_statistics(store: Store, counts: dict[str, NDArray[np.int64]], *, histograms: bool) -> Iterator[str]:
+    """Compare the manifest, and the histogram file if that is to be read, with the counts of pixels by split."""
+    if histograms:
+        try:
+            stored = read_histograms(store.folder / HISTOGRAMS)
+        except CorruptShard as err:
+            yield str(err)
+        else:
+            for split in sorted(stored.keys() - store.manifest.splits.keys()):
+                yield f"{store.folder / HISTOGRAMS}: split {split} is not one of {MANIFEST}"
+            for split, counted in counts.items():
+                if split not in stored or not np.array_equal(stored[split], counted):
+                    yield f"{store.folder / HISTOGRAMS}: split {split} differs from the pixels"
+    for split in counts:
+        info = store.manifest.splits[split]
+        for i, band in enumerate(BANDS):
+            if not counts[split][i].any() or band_statistics(counts[split][i]) != info.statistics.get(band):
+                yield f"{MANIFEST}: the statistics of {band} in split {split} are not those of the pixels"

@@ -1,0 +1,88 @@
+"""Opening a cluster: local processes, or an existing scheduler."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from bigearth_pipeline.workers.checks import Shared, terms_of
+from bigearth_pipeline.workers.forks import SILENT, preload, signals_held, silence
+from bigearth_pipeline.workers.local import LocalWorkers
+from bigearth_pipeline.workers.remote import check_workers, connect
+from bigearth_pipeline.workers.stall import Limits, Watch
+from bigearth_pipeline.workers.tasks import Cluster
+
+_CONFIG: Final = {
+    "distributed.admin.log-length": 0,
+    "distributed.worker.memory.target": False,  # Workers hold no results worth spilling.
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.scheduler.allowed-failures": 2,
+}
+
+
+@contextmanager
+def open_cluster(
+    workers: int,
+    scheduler: str | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    limits: Limits | None = None,
+    shared: Shared | None = None,
+) -> Iterator[Cluster]:
+    """Connect to workers: `workers` local processes of one thread each, or those of a scheduler's address.
+
+    Local processes end with the block, and with this process however it ends.
+
+    Args:
+        workers: number of local processes, if there is no scheduler.
+        scheduler: address of an existing one.
+        progress: receives the counts that tasks report; called from another thread.
+        say: receives lines for the user.
+        limits: how long to wait for what.
+        shared: paths that workers elsewhere must see.
+
+    Raises:
+        PipelineError: local workers cannot be started; the scheduler does not answer, or has no workers, or some that
+            run other code or see other files.
+    """
+    import dask
+
+    limits = limits or Limits()
+    silence()
+    with dask.config.set(_CONFIG), ExitStack() as stack:
+        if scheduler is None:
+            client, local = _open_local(workers, say, limits, stack)
+            yield Cluster(client, workers, progress, say=say, limits=limits, mend=local.mend)
+        else:
+            client = stack.enter_context(connect(scheduler, limits))
+            terms = stack.enter_context(terms_of(shared))
+            number = check_workers(client, scheduler, terms, limits)
+
+            def explain() -> None:
+                check_workers(client, scheduler, terms, limits)
+
+            yield Cluster(client, number, progress, say=say, limits=limits, terms=terms, explain=explain)
+
+
+def _open_local(number: int, say: Callable[[str], None], limits: Limits, stack: ExitStack) -> tuple[Any, LocalWorkers]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    preload()
+    with signals_held():
+        local = stack.enter_context(
+            LocalCluster(
+                n_workers=0,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,
+                silence_logs=SILENT,
+            )
+        )
+        client = stack.enter_context(Client(local, set_as_default=False))
+    workers = LocalWorkers(local.scheduler_address, number, dask.config.config)
+    stack.callback(workers.end)
+    workers.wait(Watch(limits, say, "no worker process started"))
+    return client, workers

@@ -1,0 +1,104 @@
+"""The process that local workers are forked from, and the signals and variables that they inherit."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
+from typing import Final
+
+from bigearth_pipeline.errors import PipelineError
+
+WORKER_NAME: Final = "bep worker"
+UNGUARDED: Final = 93
+"""Exit status of a worker process that runs the user's script instead of tasks."""
+
+_ENVIRONMENT: Final = {
+    # Dask makes glibc return every large block at once; here the same blocks are needed for each patch, and mapping
+    # them anew takes half of a worker's time.
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+SILENT: Final = logging.CRITICAL + 1
+_LOGGERS: Final = ("distributed", "distributed.client", "distributed.gc", "asyncio", "tornado.application")
+_PRELOAD: Final = ["distributed", "bigearth_pipeline.workers", "bigearth_pipeline.build.task"]
+NO_GUARD: Final = (
+    'the script builds or verifies outside of `if __name__ == "__main__":`, so each worker process, which imports the '
+    "script, would start again from its first line; put the call under that line"
+)
+
+
+def refuse_import_by_worker() -> None:
+    """End a process that imports the user's script in order to become a worker, and comes to start workers itself.
+
+    Raises:
+        PipelineError: the process was started by others, such as a data loader.
+    """
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False):  # Set while the main module is imported.
+        if process.name == WORKER_NAME:
+            os._exit(UNGUARDED)  # The driver says it, once.
+        raise PipelineError(NO_GUARD)
+
+
+def silence() -> None:
+    """Keep back what Dask logs of lost workers and cancelled tasks, which is either mended by it or raised here."""
+    import distributed  # noqa: F401 (its import sets the levels)
+
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(SILENT)
+
+
+def preload() -> None:
+    """Start the process that local workers are forked from, so that its imports run beside those of the caller.
+
+    To call it is of use before other preparations; workers start without it, too.
+    """
+    refuse_import_by_worker()
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
+    with for_workers():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals that end the program wait; Dask, cut off while it starts, cannot be closed in order.
+
+    Threads that are started meanwhile never see them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def for_workers() -> Iterator[None]:
+    """Let processes that are started meanwhile inherit variables of their own and never see Ctrl-C.
+
+    So the driver alone stops them, in order. A blocked signal is inherited by threads and child processes, and one that
+    comes meanwhile waits for this thread. The variables are set back: one thread a library is not for the caller.
+    """
+    # Its start would unblock the signal in whichever thread starts the first process, so it comes first.
+    resource_tracker.ensure_running()
+    # Its process would look for modules in the current folder first, and may find other ones there.
+    path = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
+    environment = _ENVIRONMENT | path
+    before = {name: os.environ.get(name) for name in environment}
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)

@@ -1,0 +1,1 @@
+"""Record codecs: one file a codec, and the registry that names them."""

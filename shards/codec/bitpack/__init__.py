@@ -1,0 +1,1 @@
+"""The `bitpack` codec: prediction and bit widths, encoder and decoder."""

@@ -1,0 +1,1 @@
+"""The two containers of encoded records: tars for WebDataset, and Zarr groups."""

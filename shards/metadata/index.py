@@ -1,0 +1,238 @@
+"""`index.parquet`: one row a patch over all shards, columnar, read once.
+
+Rows are ordered by split (train, validation, test), shard and position, so a row number is a patch's place in the
+store. The stored parts of a patch (one record in a tar, one inner chunk in each of three Zarr arrays) have a byte
+range and a CRC-32C each, in the columns `<part>_offset`, `<part>_length` and `<part>_crc32c`.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from shards.errors import CorruptShard
+from shards.layout.bands import B10, B20, B60, RECORD_VALUES
+from shards.layout.classes import multi_hot
+from shards.metadata.manifest import INDEX, MANIFEST, Manifest
+from shards.reporting import printable
+from shards.runtime.arrow import dictionary_array, numpy_values
+from shards.storage.atomic import atomic_write
+from shards.storage.regular import open_inside, read_regular
+from shards.text.json_fields import shown
+
+PARTS: Final[dict[str, dict[str, slice]]] = {
+    "webdataset": {"s2": slice(0, RECORD_VALUES)},
+    "zarr": {group.name: group.slice for group in (B10, B20, B60)},
+}
+"""Stored parts of a patch by store format, with the values of the record that each holds."""
+
+ADDED: Final = ("baseline", "nodata_pixels")
+"""Columns that stores of the first version lack; they read as null."""
+_NULLABLE: Final = frozenset({"country", "seasonal_snow", "cloud_or_shadow", *ADDED})
+_ROW_BYTES: Final = 512
+"""Bytes of a row of any table here, at most, packed or not; a row of the index takes about 200."""
+_MIN_BYTES: Final = 16 << 20
+_MAX_BYTES: Final = 1 << 30
+_DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+def index_schema(store_format: str) -> pa.Schema:
+    """Return the columns of the index of a store of that format."""
+    fields = [
+        ("key", pa.string()),
+        ("split", _DICTIONARY),
+        ("shard", _DICTIONARY),
+        ("position", pa.int32()),
+    ]
+    for part in PARTS[store_format]:
+        fields += [(f"{part}_offset", pa.int64()), (f"{part}_length", pa.int32()), (f"{part}_crc32c", pa.uint32())]
+    fields += [
+        ("label_mask", pa.uint32()),
+        ("country", _DICTIONARY),
+        ("date", pa.timestamp("s")),
+        ("epsg", pa.int32()),
+        ("ulx", pa.float64()),
+        ("uly", pa.float64()),
+        ("seasonal_snow", pa.bool_()),
+        ("cloud_or_shadow", pa.bool_()),
+        ("baseline", pa.int16()),
+        ("nodata_pixels", pa.int32()),
+    ]
+    return pa.schema(fields)
+
+
+def _without_nulls(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(field.name in _NULLABLE) for field in schema])
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet, whole or not at all; equal tables give equal bytes."""
+    with atomic_write(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=1 << 16)
+
+
+def read_table(
+    path: Path,
+    content: bytes | None = None,
+    *,
+    rows: range | None = None,
+    columns: list[str] | None = None,
+    optional: Sequence[str] = (),
+) -> pa.Table:
+    """Read a Parquet file of a store, or its content where that is at hand.
+
+    Args:
+        path: of the file.
+        content: its bytes; default: they are read.
+        rows: how many it may have.
+        columns: names of those that are read; default: all.
+        optional: names of further ones that are read if they are there.
+
+    Raises:
+        CorruptShard: it is absent, no Parquet file, lacks a column, or has other rows or more bytes than it could.
+    """
+    try:
+        content = read_regular(path, _MAX_BYTES) if content is None else content
+    except FileNotFoundError:
+        raise CorruptShard(f"{path} is absent") from None
+    except OSError as err:
+        raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        metadata = file.metadata
+        # Asked before anything is read: a file of kilobytes can say that it holds millions of rows.
+        if rows is not None and metadata.num_rows not in rows:
+            expected = f"{rows[0]} as in {MANIFEST}" if len(rows) == 1 else f"{rows[0]} … {rows[-1]}"
+            raise CorruptShard(f"{path} has {metadata.num_rows} rows, expected {expected}")
+        size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        if not 0 <= size <= _ROW_BYTES * metadata.num_rows + _MIN_BYTES:
+            raise CorruptShard(f"{path} unpacks to {size} bytes, too many for {metadata.num_rows} rows")
+        if missing := [name for name in columns or [] if name not in file.schema_arrow.names]:
+            raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
+        chosen = columns and [*columns, *(name for name in optional if name in file.schema_arrow.names)]
+        # A thread of Arrow that lets go of Python's bytes while Python ends aborts the process.
+        return file.read(chosen, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
+        raise CorruptShard(f"{path} is not readable as Parquet: {_first_line(err)}") from err
+
+
+def cast_table(path: Path, table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return a table with these columns, in this order and of these types, whose values are valid.
+
+    Args:
+        path: of its file, for errors.
+        table: it has at least these columns.
+        wanted: names and types; a field that is not nullable must not hold nulls.
+
+    Raises:
+        CorruptShard: a column is of a type that does not become the wanted one without loss, or its values are invalid.
+    """
+    try:
+        found = table.select(wanted.names).cast(pa.schema([field.with_nullable(True) for field in wanted]))
+        found.validate(full=True)  # Also that texts are UTF-8.
+    except (pa.ArrowException, ValueError) as err:
+        raise CorruptShard(f"{path} has columns of other types than expected: {_first_line(err)}") from err
+    for field in wanted:
+        if not field.nullable and found[field.name].null_count:
+            raise CorruptShard(f"{path} lacks {found[field.name].null_count} values of {field.name}, expected none")
+    return found
+
+
+def _first_line(err: BaseException) -> str:
+    return printable(str(err).partition("\n")[0][:200])
+
+
+class Index:
+    """The index in memory: Arrow columns, and NumPy arrays of those that the reader uses.
+
+    Attributes:
+        table: all columns, as `index_schema` names them.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @classmethod
+    def read(cls, folder: Path, manifest: Manifest) -> "Index":
+        """Read the index of a store.
+
+        Raises:
+            CorruptShard: the file is absent or differs from its checksum in the manifest, or lacks a column or rows.
+        """
+        path = folder / INDEX
+        info = next((info for info in manifest.files if info.path == INDEX), None)
+        if info is None:
+            raise CorruptShard(f"{folder / MANIFEST} lists no {INDEX}")
+        if info.size_bytes > _ROW_BYTES * manifest.count + _MIN_BYTES:
+            raise CorruptShard(f"{path} has {info.size_bytes} bytes, too many for {manifest.count} patches")
+        try:
+            with open_inside(folder, INDEX) as file:
+                size = os.fstat(file.fileno()).st_size
+                content = file.read(size) if size == info.size_bytes else b""
+        except FileNotFoundError:
+            raise CorruptShard(f"{path} is absent") from None
+        except OSError as err:
+            raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
+        if size != info.size_bytes:
+            raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes} as in {MANIFEST}")
+        # A flipped bit in here could name another place, or other labels, without any other check to find it.
+        if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
+            raise CorruptShard(f"{path} has SHA-256 {found}, expected {info.sha256} as in {MANIFEST}")
+        wanted = index_schema(manifest.format)
+        required = [name for name in wanted.names if name not in ADDED]
+        rows = range(manifest.count, manifest.count + 1)
+        table = read_table(path, content, rows=rows, columns=required, optional=ADDED)
+        for name in ADDED:
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(table.num_rows, wanted.field(name).type))
+        return cls(cast_table(path, table, _without_nulls(wanted)).unify_dictionaries().combine_chunks())
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a numeric column as an array of shape (patches,), without a copy."""
+        return numpy_values(self.table[name])
+
+    def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
+        """Return a text column as (codes, values): row i holds `values[codes[i]]`; -1 stands for null."""
+        column = self.table[name].combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = column.chunk(0) if column.num_chunks else dictionary_array([])
+        codes = numpy_values(column.indices, null=-1)
+        return codes, column.dictionary.to_pylist()
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Return the row numbers of a split in ascending order; none for an absent split."""
+        codes, values = self.codes("split")
+        if split not in values:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(codes == values.index(split)).astype(np.int64, copy=False)
+
+    def shard_numbers(self, manifest: Manifest) -> NDArray[np.int32]:
+        """Return the shard of each patch as its number in the manifest, (patches,) int32.
+
+        Raises:
+            CorruptShard: the manifest does not list a shard.
+        """
+        codes, names = self.codes("shard")
+        number_of = {shard.name: number for number, shard in enumerate(manifest.shards)}
+        if unknown := [name for name in names if name not in number_of]:
+            raise CorruptShard(f"{INDEX} names shard {shown(unknown[0])}, which the manifest does not list")
+        numbers: NDArray[np.int32] = np.asarray([number_of[name] for name in names], np.int32)[codes]
+        return numbers
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return the labels of all patches, multi-hot, (patches, 19) uint8."""
+        return multi_hot(self.column("label_mask").astype(np.uint32, copy=False))
+
+    def key(self, row: int) -> str:
+        """Return the patch name of a row."""
+        key: str = self.table["key"][row].as_py()
+        return key

@@ -1,0 +1,290 @@
+"""`manifest.json`: what a store holds. It is written last, so its presence says that the store is whole."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from shards.codec.registry import CODECS, ZARR_CODECS
+from shards.errors import CorruptShard, ShardError, UnfinishedStore
+from shards.layout.bands import BANDS
+from shards.layout.classes import CLASSES
+from shards.layout.statistics import BandStatistics
+from shards.reporting import printable
+from shards.storage.atomic import atomic_write
+from shards.storage.regular import read_inside
+from shards.text.json_fields import Fields, shown
+from shards.text.json_text import parse_json
+
+MANIFEST: Final = "manifest.json"
+BUILD_NOTE: Final = "build.json"
+"""What a store was built from; it is there before the manifest is."""
+INDEX: Final = "index.parquet"
+HISTOGRAMS: Final = "histograms.parquet"
+FORMAT_VERSION: Final = 1
+OFFSETS: Final = ("auto", "none")
+SPLITS: Final = ("train", "validation", "test")
+
+StoreFormat = Literal["webdataset", "zarr"]
+FORMATS: Final = ("webdataset", "zarr")
+VERSIONS: Final = ("v1", "v2")
+FILES_A_SHARD: Final = {"webdataset": 2, "zarr": 3}
+"""A tar and its DALI index, or a Zarr shard of each pixel array."""
+
+_MAX_BYTES: Final = 256 << 20
+"""Of a manifest: 400,000 shards."""
+_MAX_PATCHES: Final = 2**31 - 1  # Positions are int32.
+_MAX_SIZE: Final = 2**63 - 1
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+_NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
+_PATH: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}(/[A-Za-z0-9_.-]{1,200}){0,15}")
+_TAR_PATCH: Final = 3 * 1024
+"""Bytes of a patch in a tar, at least: three members of a header and one block each."""
+_TAR_END: Final = 1024
+_ZARR_ENTRY: Final = 16
+"""Bytes of a chunk in the index of a Zarr shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file of the store: path relative to it, size in bytes, SHA-256 in hexadecimal."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def from_json(cls, raw: Any, where: str = "file") -> "FileInfo":
+        """Return the file that `dataclasses.asdict` wrote.
+
+        Raises:
+            CorruptShard: it is no description of a file below the store.
+        """
+        fields = Fields(raw, where)
+        fields.only(("path", "size_bytes", "sha256"))
+        path = fields.text("path", _PATH, "a path within the store")
+        if any(part in (".", "..") for part in path.split("/")):
+            raise fields.unexpected("path", "a path within the store")
+        size = fields.integer("size_bytes", 0, _MAX_SIZE)
+        return cls(path, size, fields.text("sha256", _SHA256, "64 hexadecimal digits"))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInfo:
+    """A shard: patches of one split in one tar, or in one Zarr shard of each of the three arrays."""
+
+    name: str
+    split: str
+    count: int
+    files: tuple[FileInfo, ...]
+
+    @classmethod
+    def from_json(cls, raw: Any, where: str = "shard") -> "ShardInfo":
+        """Return the shard that `dataclasses.asdict` wrote.
+
+        Raises:
+            CorruptShard: it is no description of a shard.
+        """
+        fields = Fields(raw, where)
+        fields.only(("name", "split", "count", "files"))
+        split = fields.choice("split", SPLITS)
+        name = fields.text("name", _NAME, "letters, digits, _ and -")
+        if not re.fullmatch(rf"{split}-[0-9]{{1,18}}", name):
+            raise fields.unexpected("name", f"{split} and a number")
+        count = fields.integer("count", 1, _MAX_PATCHES)
+        files = enumerate(fields.items("files"))
+        return cls(name, split, count, tuple(FileInfo.from_json(file, f"{where}.files[{i}]") for i, file in files))
+
+
+@dataclass(frozen=True, slots=True)
+class SplitInfo:
+    """Patches, patches by class and statistics by band of one split."""
+
+    count: int
+    class_counts: dict[str, int]
+    statistics: dict[str, BandStatistics]
+
+    @classmethod
+    def from_json(cls, raw: Any, where: str = "split") -> "SplitInfo":
+        """Return the split that `dataclasses.asdict` wrote.
+
+        Raises:
+            CorruptShard: it is no description of a split, or holds numbers that no pixels have.
+        """
+        fields = Fields(raw, where)
+        fields.only(("count", "class_counts", "statistics"))
+        classes, bands = fields.fields("class_counts"), fields.fields("statistics")
+        classes.only(CLASSES)
+        bands.only(BANDS)
+        return cls(
+            count=fields.integer("count", 1, _MAX_PATCHES),
+            class_counts={name: classes.integer(name, 0, _MAX_PATCHES) for name in classes},
+            statistics={band: BandStatistics.from_json(bands.fields(band)) for band in bands},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a store holds.
+
+    Attributes:
+        format: `webdataset` or `zarr`.
+        codec: name of the record codec.
+        source_version: version of BigEarthNet, `v1` or `v2`.
+        count: patches in all.
+        splits: by split name; a split without patches is absent.
+        shards: in index order.
+        files: index and histogram file.
+        seed: seed of the shuffle.
+        patches_per_shard: patches of a full shard.
+        source_bytes: bytes of the band files that were read.
+        left_out: patches of the source that are not in the store, by reason.
+        offset: `auto` if the radiometric offset of newer Sentinel-2 products was subtracted, else `none`.
+        bands: band names in record order.
+        classes: class names in label order.
+        format_version: version of the specification.
+    """
+
+    format: StoreFormat
+    codec: str
+    source_version: str
+    count: int
+    splits: dict[str, SplitInfo]
+    shards: tuple[ShardInfo, ...]
+    files: tuple[FileInfo, ...]
+    seed: int
+    patches_per_shard: int
+    source_bytes: int
+    left_out: dict[str, int] = field(default_factory=dict)
+    offset: str = "none"
+    bands: tuple[str, ...] = BANDS
+    classes: tuple[str, ...] = CLASSES
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values, the checksum of the others last."""
+        return sealed(asdict(self))
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into a store, whole or not at all."""
+        with atomic_write(folder / MANIFEST) as file:
+            file.write(json.dumps(self.to_json(), indent=1).encode() + b"\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the manifest of a store.
+
+        Raises:
+            UnfinishedStore: there is none.
+            CorruptShard: it is not the JSON of a manifest, differs from its checksum, or contradicts itself.
+            ShardError: it is of another format version, or of other bands, classes or codec.
+        """
+        path = folder / MANIFEST
+        try:
+            raw = parse_json(read_inside(folder, MANIFEST, _MAX_BYTES))
+            version = Fields(raw, "").integer("format_version", -_MAX_SIZE, _MAX_SIZE)
+            if version != FORMAT_VERSION:
+                raise ShardError(f"{path} is of format version {version}; this program reads version {FORMAT_VERSION}")
+            # Manifests of the first version had none.
+            if "sha256" in raw and raw["sha256"] != (found := digest_of(raw)):
+                raise CorruptShard(f"it has changed: SHA-256 {found}, expected {shown(raw['sha256'])}")
+            return cls._from_json(Fields(raw, ""), path)
+        except (FileNotFoundError, NotADirectoryError):
+            what = "its build has not finished" if (folder / BUILD_NOTE).exists() else "it is not a shard store"
+            raise UnfinishedStore(f"{folder} holds no {MANIFEST}: {what}") from None
+        except (CorruptShard, ValueError) as err:
+            raise CorruptShard(f"{path} is not a manifest: {err}") from err
+        except OSError as err:
+            raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
+
+    @classmethod
+    def _from_json(cls, fields: Fields, path: Path) -> "Manifest":
+        if fields.items("bands") != list(BANDS):
+            bands = ", ".join(map(str, fields.items("bands")))
+            raise ShardError(f"{path} has bands {printable(bands[:200])}; this program reads {', '.join(BANDS)}")
+        if fields.items("classes") != list(CLASSES):
+            raise ShardError(f"{path} has other classes, or another order of them, than the 19 of this program")
+        codec, store_format = fields.value("codec"), fields.choice("format", FORMATS)
+        known = CODECS if store_format == "webdataset" else ZARR_CODECS
+        if not isinstance(codec, str) or codec not in known:
+            raise ShardError(f"{path} names no codec {shown(codec)}; of {store_format} there are {', '.join(known)}")
+        splits, left_out = fields.fields("splits"), fields.fields("left_out")
+        if unknown := [name for name in splits if name not in SPLITS]:
+            raise CorruptShard(f"splits names {shown(unknown[0])}, expected some of {', '.join(SPLITS)}")
+        if unprintable := [name for name in left_out if printable(name) != name]:
+            raise CorruptShard(f"left_out names {shown(unprintable[0])}, expected printable text")
+        shards, files = enumerate(fields.items("shards")), enumerate(fields.items("files"))
+        manifest = cls(
+            format=cast(StoreFormat, store_format),
+            codec=codec,
+            source_version=fields.choice("source_version", VERSIONS),
+            count=fields.integer("count", 1, _MAX_PATCHES),
+            splits={name: SplitInfo.from_json(splits.value(name), splits.where(name)) for name in splits},
+            shards=tuple(ShardInfo.from_json(shard, f"shards[{i}]") for i, shard in shards),
+            files=tuple(FileInfo.from_json(file, f"files[{i}]") for i, file in files),
+            seed=fields.integer("seed", -(10**63), 10**63),
+            patches_per_shard=fields.integer("patches_per_shard", 1, _MAX_PATCHES),
+            source_bytes=fields.integer("source_bytes", 0, _MAX_SIZE),
+            left_out={name: left_out.integer(name, 0, _MAX_SIZE) for name in left_out},
+            offset=fields.choice("offset", OFFSETS) if "offset" in fields else "none",
+        )
+        for problem in manifest._contradictions():
+            raise CorruptShard(problem)
+        return manifest
+
+    def _contradictions(self) -> Iterator[str]:
+        """Yield what contradicts itself, so that nothing is read or allocated by such a number."""
+        listed = Counter(file.path for files in (*(shard.files for shard in self.shards), self.files) for file in files)
+        listed.update((MANIFEST, BUILD_NOTE))
+        for path, times in listed.most_common(1):
+            if times > 1:
+                yield f"it lists {path} as two files"
+        if len({shard.name for shard in self.shards}) < len(self.shards):
+            yield "two shards have the same name"
+        for shard in self.shards:
+            if len(shard.files) != FILES_A_SHARD[self.format]:
+                yield f"shard {shard.name} has {len(shard.files)} files, expected {FILES_A_SHARD[self.format]}"
+            elif shard.count > self.patches_per_shard:
+                yield f"shard {shard.name} has {shard.count} patches, expected at most {self.patches_per_shard}"
+            elif self.format == "webdataset":
+                yield from self._too_small(shard, shard.files[:1], _TAR_PATCH * shard.count + _TAR_END)
+            else:
+                footer = _ZARR_ENTRY * self.patches_per_shard + 4
+                yield from self._too_small(shard, shard.files, footer + shard.count)
+        # The index is read by this count.
+        if (total := sum(shard.count for shard in self.shards)) != self.count:
+            yield f"it counts {self.count} patches, but its shards hold {total}"
+
+    def _too_small(self, shard: ShardInfo, files: tuple[FileInfo, ...], least: int) -> Iterator[str]:
+        for file in files:
+            if file.size_bytes < least:
+                yield f"{file.path} has {file.size_bytes} bytes, too few for the {shard.count} patches of {shard.name}"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all shard files."""
+        return sum(file.size_bytes for shard in self.shards for file in shard.files)
+
+
+def digest_of(raw: dict[str, Any]) -> str:
+    """Return the SHA-256 of all fields of a manifest but `sha256`.
+
+    It is that of their JSON text in ASCII with names in order and without blanks.
+
+    Raises:
+        ValueError: a field is nested too deeply.
+    """
+    rest = {name: value for name, value in raw.items() if name != "sha256"}
+    try:
+        return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def sealed(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a manifest with the checksum that fits, as the last field."""
+    return {name: value for name, value in raw.items() if name != "sha256"} | {"sha256": digest_of(raw)}

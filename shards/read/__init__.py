@@ -1,0 +1,1 @@
+"""Reading a finished store: from rows of the index to pixels."""

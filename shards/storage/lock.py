@@ -1,0 +1,194 @@
+"""One process at a time in a folder.
+
+The lock is `flock` on a file that is made here and removed while it is held. Where the file system has none (Lustre
+without `-o flock`, some NFS), a file that only one process can make (O_EXCL) stands for it. It outlives a killed
+process, so it names the holder: that of a dead process of this machine is taken over, any other is for people to judge.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+from shards.errors import InUse
+from shards.storage.regular import check_regular, read_regular
+
+MARK_SUFFIX: Final = ".held"
+"""Added to the name of a lock file where a file system has no locks."""
+
+_NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_ROUNDS: Final = 200  # Each that fails means that another process has just begun or ended.
+_PAUSE_SECONDS: Final = 0.005
+_MAX_BYTES: Final = 4096
+
+
+@contextmanager
+def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold a lock file, made and removed here, while the block runs.
+
+    Args:
+        path: of the lock file; its folder exists.
+        what: the thing that is locked and by what, for the error, such as `runs/first is in use by another training`.
+        say: takes a line for the user where the file system has no locks.
+
+    Raises:
+        InUse: another process holds it; the message names that process, if it is known.
+        OSError: the file cannot be made.
+    """
+    process = os.getpid()
+    held = path
+    try:
+        descriptor = _lock(path, what)
+    except OSError as err:
+        if err.errno not in _NO_LOCKS:
+            raise
+        held = path.with_name(path.name + MARK_SUFFIX)
+        descriptor = _mark(held, what)
+        say(
+            f"the file system of {path.parent} has no locks ({err.strerror}): {held} marks it as in use; "
+            "after a kill on another host that file has to be deleted by hand"
+        )
+    try:
+        yield
+    finally:
+        # A forked child that ends this block has a copy of the descriptor, but holds nothing.
+        if os.getpid() == process:
+            if _is_at(descriptor, held):
+                held.unlink(missing_ok=True)
+            if held != path:
+                # The next holder made it when it tried to lock it, and has no use for it; so it goes last.
+                path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(path: Path, what: str) -> int:
+    """Return the descriptor of a file that is locked with `flock`."""
+    for _ in range(_ROUNDS):
+        descriptor = os.open(path, _OPEN, 0o666)
+        try:
+            check_regular(descriptor, path)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last holder may have removed the file between the two calls: then this lock keeps nobody out.
+            if _is_at(descriptor, path):
+                _write_holder(descriptor)
+                return descriptor
+        except BlockingIOError:
+            holder = _read_holder(path)
+            if holder is not None:
+                os.close(descriptor)
+                raise InUse(f"{what}{_describe(holder)}") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise InUse(what)
+
+
+def _mark(path: Path, what: str) -> int:
+    """Return the descriptor of a file that this process alone has made."""
+    for _ in range(_ROUNDS):
+        try:
+            descriptor = os.open(path, _OPEN | os.O_EXCL, 0o666)
+        except FileExistsError:
+            holder = _read_holder(path)
+            if holder is None or not holder:
+                # Just removed, or just made and not written to yet.
+                time.sleep(_PAUSE_SECONDS)
+            elif _is_dead_here(holder):
+                _remove_stale(path)
+            else:
+                raise InUse(f"{what}{_describe(holder)}; if that process has ended, delete {path}") from None
+            continue
+        try:
+            _write_holder(descriptor)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        return descriptor
+    raise InUse(f"{what}; if none is running, delete {path}")
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the mark of a dead process of this machine.
+
+    Two that do so at a time could remove the new mark of the third. Only one of this machine does, that has the address
+    of an abstract Unix socket (unix(7)), which ends with its process; and no other machine removes this mark.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as guard:
+        try:
+            guard.bind(f"\0bep-lock-{crc32(os.fsencode(path.resolve())):08x}")
+        except OSError as err:
+            if err.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+            return
+        holder = _read_holder(path)
+        if holder and _is_dead_here(holder):
+            path.unlink(missing_ok=True)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether the path still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _write_holder(descriptor: int) -> None:
+    holder = {"host": socket.gethostname(), "process": os.getpid()}
+    holder |= {"started": _started(os.getpid()), "machine": _machine()}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _read_holder(path: Path) -> dict[str, Any] | None:
+    """Return what a lock file says of its holder; nothing if it does not say, None if there is no such file."""
+    try:
+        holder = json.loads(read_regular(path, _MAX_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _describe(holder: dict[str, Any]) -> str:
+    if not holder:
+        return ""
+    return f" (process {str(holder.get('process'))[:20]} on {str(holder.get('host'))[:80]})"
+
+
+def _is_dead_here(holder: dict[str, Any]) -> bool:
+    """Return whether the holder was a process of this machine and has ended; False where that cannot be known."""
+    process, machine = holder.get("process"), _machine()
+    if type(process) is not int or machine is None or holder.get("machine") != machine:
+        return False
+    return _started(process) != holder.get("started")
+
+
+def _started(process: int) -> int | None:
+    """Return when a process was started, in clock ticks since boot (proc(5)); None if it has ended."""
+    try:
+        # The name, in parentheses, can hold anything.
+        state, *numbers = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state in "ZX" else int(numbers[18])
+
+
+def _machine() -> str | None:
+    """Return what tells apart the machines, their starts and containers in which a process number means something."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return " ".join([boot, os.readlink("/proc/self/ns/pid"), os.readlink("/proc/self/ns/net")])
+    return None

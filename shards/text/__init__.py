@@ -1,0 +1,1 @@
+"""Text that anyone may have written: JSON with checked fields, and lists of names."""

@@ -1,0 +1,172 @@
+"""One process at a time in a folder, on file systems with and without locks."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from shards.errors import InUse
+from shards.storage.lock import MARK_SUFFIX, exclusive
+from tests import faults
+from tests.paths import ROOT
+
+
+def _hold_in_rounds(folder: Path, rng: random.Random, code: int, kill: bool) -> None:
+    """Hold a lock 25 times in the way of a builder: folder made, locked, folder removed.
+
+    Whoever holds it notes that in a file until it lets go or is killed; to find such a note is a double hold.
+    """
+    if code:
+        faults.without_flock(code)
+    work, note = folder / "work", folder / "note"
+    held = 0
+    while held < 25:
+        with suppress(FileExistsError):
+            work.mkdir()
+        try:
+            with exclusive(work / "lock", "the folder is in use"):
+                if note.exists():
+                    (folder / f"double-{os.getpid()}").touch()
+                note.touch()
+                held += 1
+                if rng.random() < 0.5:
+                    time.sleep(0.002 * rng.random())
+                note.unlink()
+                if kill and rng.random() < 0.05:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        except (InUse, FileNotFoundError):
+            continue
+        with suppress(OSError):
+            work.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("code", "kill"), [(0, False), (0, True), (errno.ENOLCK, False), (errno.EOPNOTSUPP, True), (errno.ENOSYS, True)]
+)
+def test_never_two_holders(tmp_path: Path, code: int, kill: bool) -> None:
+    """Two builders write into one store, for the lock file of one was removed by another, or taken over twice."""
+    running: list[int] = []
+    endings = []
+    for seed in range(12):
+        if (child := os.fork()) == 0:
+            failed = 1
+            try:
+                _hold_in_rounds(tmp_path, random.Random(seed), code, kill)
+                failed = 0
+            finally:
+                os._exit(failed)
+        running.append(child)
+        while len(running) >= (4 if seed < 11 else 1):
+            _, status = os.waitpid(running.pop(0), 0)
+            endings.append(os.waitstatus_to_exitcode(status))
+    assert not list(tmp_path.glob("double-*"))
+    assert set(endings) == ({0, -signal.SIGKILL} if kill else {0})
+
+
+def _refused(path: Path) -> str:
+    with pytest.raises(InUse) as error, exclusive(path, "runs/first is in use by another training"):
+        pass
+    return str(error.value)
+
+
+def test_the_holder_is_named(tmp_path: Path) -> None:
+    """Nobody knows which process holds a folder."""
+    path = tmp_path / "lock"
+    with exclusive(path, "x"):
+        message = _refused(path)
+        assert message == f"runs/first is in use by another training (process {os.getpid()} on {os.uname().nodename})"
+    with exclusive(path, "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 10, b"[" * 3000, b"7", b'{"process": {}}', b"x" * 10_000, b'"\xff"'])
+def test_what_a_lock_file_says_can_be_anything(tmp_path: Path, content: bytes) -> None:
+    """A lock file of another program, or a damaged one, ends in a traceback."""
+    path = tmp_path / "lock"
+    path.write_bytes(content)
+    with exclusive(path, "x"):
+        path.write_bytes(content)
+        assert _refused(path).startswith("runs/first is in use by another training")
+
+
+def test_only_a_regular_file_is_locked(tmp_path: Path) -> None:
+    """A named pipe under the lock's name is waited for, or the file that a link leads to is emptied."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "link").symlink_to("thesis.tex")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match=r"named pipe|symbolic links"), exclusive(tmp_path / name, "x"):
+            pass
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_forked_child_that_ends_frees_nothing(tmp_path: Path) -> None:
+    """A child that leaves the block by an error removes the lock of its parent."""
+    path = tmp_path / "lock"
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(path, "x"))
+        if (child := os.fork()) == 0:
+            try:
+                stack.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert _refused(path)
+
+
+_WITHOUT = """
+import sys
+from pathlib import Path
+from shards.errors import InUse
+from shards.storage.lock import exclusive
+from tests import faults
+
+faults.without_flock(int(sys.argv[2]))
+try:
+    with exclusive(Path(sys.argv[1]), "store is in use", print):
+        print("held")
+        if sys.argv[3:]:
+            sys.stdin.read()
+except InUse as err:
+    print(err)
+"""
+
+
+def test_without_locks_a_file_stands_for_one(tmp_path: Path) -> None:
+    """A file system without locks ends in a traceback, or lets two builders in."""
+    path = tmp_path / "lock"
+    mark = tmp_path / f"lock{MARK_SUFFIX}"
+    command = [sys.executable, "-c", _WITHOUT, str(path), str(errno.ENOSYS)]
+
+    def once() -> list[str]:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    said, held = once()
+    assert held == "held"
+    assert f"has no locks ({os.strerror(errno.ENOSYS)}): {mark} marks it as in use" in said
+    assert list(tmp_path.iterdir()) == []
+    holder = subprocess.Popen([*command, "wait"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        while not mark.exists() or not mark.stat().st_size:
+            time.sleep(0.005)
+        known = f"(process {holder.pid} on {os.uname().nodename})"
+        assert once() == [f"store is in use {known}; if that process has ended, delete {mark}"]
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert mark.exists()
+    assert once()[-1] == "held"
+    # A mark of another host is never taken over, for nobody here knows whether its process has ended.
+    mark.write_text(json.dumps({"host": "node\x1b[2J7", "process": 1, "started": 1, "machine": "another"}))
+    assert once() == [f"store is in use (process 1 on node\x1b[2J7); if that process has ended, delete {mark}"]
+    mark.write_text("")
+    assert once() == [f"store is in use; if none is running, delete {mark}"]

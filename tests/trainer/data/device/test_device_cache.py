@@ -1,0 +1,299 @@
+"""Records that stay on the device, and the loader that feeds Triton's kernels from them.
+
+There is no GPU: kernels run in Triton's interpreter, and records are decoded on the host in place of `unpack`, which
+has tests of its own.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+import shards
+from shards import RECORD_VALUES, CorruptShard, Store
+from shards.codec.bitpack.decoder import COEFFICIENTS, decode
+from tests import faults
+from tests.trainer.data.prepare.interpreter import interpreted
+from tests.trainer.data.records import NOTHING, host_batch, random_records
+from tests.trainer.store import make_store
+from trainer.data.augment.recipe import RECIPES
+from trainer.data.batch import HostBatch
+from trainer.data.device.on_device import gather
+from trainer.data.device.records import DecodedRecords, EncodedRecords
+from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.normalisation import Normalisation
+from trainer.data.prepare import leads
+from trainer.data.prepare.backend import Backend, Images
+from trainer.data.prepare.leads import Measurement, Rate
+from trainer.data.prepare.triton import images
+from trainer.data.prepare.triton.images import ImageKernel
+from trainer.data.stream import cache
+from trainer.errors import TrainError
+from trainer.training.session import Session
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+ROWS = np.arange(3, 60, 2)
+RECORDS = random_records(60)
+ENCODED = [np.random.default_rng(i).bytes(1 + i % 7) for i in range(60)]
+
+
+@st.composite
+def visits(draw: st.DrawFn) -> list[NDArray[np.int64]]:
+    """Batches of rows, some of them again, and a stand-in that another batch has too."""
+    return draw(st.lists(st.lists(st.sampled_from(ROWS.tolist()), min_size=1, max_size=9).map(np.array), max_size=8))
+
+
+def read(rows: NDArray[np.int64], held: NDArray[np.bool_], *, encoded: bool) -> HostBatch:
+    """Return the host batch of some rows that the reading thread makes."""
+    batch = replace(host_batch(RECORDS[rows], NOTHING), rows=rows, held=held)
+    if not encoded:
+        return replace(batch, buffer=np.concatenate([RECORDS[rows[held]], RECORDS[:1]]))
+    chosen = [ENCODED[row] for row in rows[held]]
+    lengths = np.array([len(data) for data in chosen], np.int64)
+    return replace(batch, buffer=np.frombuffer(b"".join(chosen) + b"rest", np.uint8).copy(), lengths=lengths)
+
+
+@settings(deadline=None, max_examples=60)
+@given(visits(), st.integers(0, 3))
+def test_records_are_found_again(batches: list[NDArray[np.int64]], ahead: int) -> None:
+    """A patch is trained on with the pixels of another one, or memory is written beyond its end."""
+    lengths = np.array([len(ENCODED[row]) for row in ROWS])
+    kept = DecodedRecords(ROWS, CPU), EncodedRecords(ROWS, lengths, CPU)
+    queue: list[list[HostBatch]] = []
+    for rows in [*batches, *[None] * (ahead + 1)]:
+        # The thread that reads is ahead of the one that prepares: a row may come twice before it is there.
+        if rows is not None:
+            queue.append([read(rows, records.missing(rows), encoded=i > 0) for i, records in enumerate(kept)])
+        if queue and (rows is None or len(queue) > ahead):
+            for records, host in zip(kept, queue.pop(0), strict=True):
+                records.put(host)
+                assert not records.missing(host.rows).any()
+                where = records.where(host.rows)
+                if isinstance(records, DecodedRecords):
+                    np.testing.assert_array_equal(gather(where), RECORDS[host.rows])
+                else:
+                    found = [
+                        where.arena[begin : begin + length].numpy().tobytes()
+                        for begin, length in zip(where.begins, where.lengths, strict=True)
+                    ]
+                    assert found == [ENCODED[row] for row in host.rows]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 7 training patches of codec `bitpack`."""
+    return make_store(tmp_path_factory.mktemp("packed") / "store", {"train": 7, "validation": 2}, codec="bitpack")
+
+
+@pytest.fixture
+def triton_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loaders take Triton on the CPU."""
+    monkeypatch.setattr("trainer.data.prepare.backend._check_triton", lambda device: None)
+    monkeypatch.setattr("trainer.data.prepare.triton.preparation.unpack", _unpack)
+    monkeypatch.setattr(
+        "trainer.data.prepare.triton.preparation.ImageKernel", lambda *how: ImageKernel(*how, tile=4096)
+    )
+    with interpreted(images):
+        yield
+
+
+def _unpack(arena: Tensor, begins: Tensor, lengths: Tensor, out: Tensor) -> None:
+    for i, (begin, length) in enumerate(zip(begins.tolist(), lengths.tolist(), strict=True)):
+        assert decode(arena[begin : begin + length].numpy(), out[i].numpy())
+
+
+def make_loader(store: Store, **options: Any) -> Loader:
+    """Return a loader of batches of three patches in native resolution."""
+    config = LoaderConfig(batch_size=3, device=CPU, layout="native", augmentation=RECIPES["strong"])
+    norm = Normalisation.of_train_split(store.manifest)
+    return Loader(store, store.index.rows("train"), norm, replace(config, **options))
+
+
+@pytest.mark.parametrize("codec", ["bitpack", "blosc-lz4"])
+@pytest.mark.parametrize("tier", ["none", "ram", "gpu", "gpu-encoded"])
+def test_triton_prepares_what_torch_does(
+    packed: Path, tmp_path: Path, triton_on_the_cpu: None, tier: cache.Tier, codec: str
+) -> None:
+    """Encoded records of a batch are mixed up, or later epochs still read what is on the device already."""
+    folder = make_store(tmp_path / "store", {"train": 5}, codec=codec) if codec != "bitpack" else packed
+    folder = faults.copy(folder, tmp_path / "copy")
+    with shards.open(folder, num_threads=2) as store, make_loader(store, backend="torch") as torchs:
+        if tier == "gpu-encoded" and codec != "bitpack":
+            with pytest.raises(
+                TrainError, match="bitpack decoded by Triton, and these are blosc-lz4 prepared by triton"
+            ):
+                make_loader(store, backend="triton", cache=tier)
+            return
+        with make_loader(store, backend="triton", cache=tier) as tritons:
+            assert tritons.backend == "triton"
+            expected = [list(torchs), list(torchs)]
+            for epoch, batches in enumerate(expected):
+                found = list(tritons)
+                assert len(found) == len(batches) > 1
+                for ours, theirs in zip(found, batches, strict=True):
+                    assert ours.keys() == theirs.keys()
+                    for name, values in theirs.items():
+                        assert torch.equal(ours[name], values), f"{name} of epoch {epoch}"
+                if tier != "none":
+                    for path in (folder / "shards").iterdir():
+                        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("change", ["bit", "width"])
+def test_damage_is_found_before_the_device_decodes(
+    packed: Path, tmp_path: Path, triton_on_the_cpu: None, change: str
+) -> None:
+    """A record that is damaged goes into training, or the error does not say which one it is."""
+    folder = faults.copy(packed, tmp_path / "store")
+    with shards.open(folder) as store:
+        row = 4
+        path = folder / store.manifest.shards[0].files[0].path
+        offset = int(store.index.column("s2_offset")[row])
+        faults.flip_bit(path, offset + (COEFFICIENTS if change == "width" else 9000))
+        # A width that is wrong is found without checksums.
+        loader = make_loader(
+            store, backend="triton", kind="sequential", verify="never" if change == "width" else "first"
+        )
+        what = "holds" if change == "width" else "has CRC-32C"
+        seen: list[int] = []
+        with loader, pytest.raises(CorruptShard, match=rf"{path.name}: the record of {store.index.key(row)} {what}"):
+            seen.extend(len(batch["label"]) for batch in loader)
+        assert seen == [3]
+
+
+def test_triton_is_refused_on_a_cpu(packed: Path) -> None:
+    """Nobody is told why, or everything is computed by an interpreter."""
+    with (
+        shards.open(packed) as store,
+        pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use --loader auto$"),
+    ):
+        make_loader(store, backend="triton")
+
+
+def images_on(device: torch.device) -> Images:
+    """Return how images are to be made on a device."""
+    norm = Normalisation.standard(("B02",), (0.0,), (1.0,))
+    return Images(
+        normalisation=norm, batch_size=1, device=device, num_threads=1, layout="native", interpolation="nearest",
+        augmentation=RECIPES["none"],
+    )  # fmt: skip
+
+
+def measured(card: str, triton: float, dali: float, spread: float = 10.0) -> Measurement:
+    """Return a measurement of both loaders."""
+    rates = (Rate(median=median, spread=spread, repeats=5) for median in (triton, dali))
+    return Measurement(card=card, record="none.json", triton=next(rates), dali=next(rates))
+
+
+@pytest.mark.parametrize(
+    ("measurements", "expected"),
+    [
+        ((), "dali"),
+        ([measured("H200", 200, 100)], "dali"),
+        ([measured("H100", 200, 100)], "triton"),
+        ([measured("H100", 119, 100)], "dali"),
+        ([measured("H100", 100, 200)], "dali"),
+        ([measured("H100", 200, 100), measured("H100", 100, 100)], "dali"),
+    ],
+)
+def test_auto_takes_triton_where_it_was_measured_to_be_ahead(
+    monkeypatch: pytest.MonkeyPatch, measurements: list[Measurement], expected: str
+) -> None:
+    """A card changes its loader without a measurement, by one of another card, or by noise."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H100")
+    monkeypatch.setattr(leads, "MEASUREMENTS", tuple(measurements))
+    assert images_on(CUDA).resolve("auto") == expected
+    assert images_on(CPU).resolve("auto") == "numba"
+    assert images_on(CUDA).resolve("triton") == "triton"
+
+
+def test_no_lead_is_recorded_without_repeats() -> None:
+    """One fast pass decides what everybody trains with."""
+    with pytest.raises(ValueError, match="at least 3 passes"):
+        Rate(median=100, spread=0, repeats=2)
+    assert leads.MEASUREMENTS == ()
+
+
+def test_records_on_the_device_go_to_triton_or_torch() -> None:
+    """A loader that cannot take them is ignored in silence."""
+    assert images_on(CUDA).resolve_on_device("auto") == "triton"
+    assert images_on(CPU).resolve_on_device("auto") == "torch"
+    assert images_on(CUDA).resolve_on_device("torch") == "torch"
+    with pytest.raises(TrainError, match="by Triton or torch, not by dali"):
+        images_on(CUDA).resolve_on_device("dali")
+
+
+@pytest.mark.parametrize(
+    ("codec", "free", "decodes", "tier", "reason"),
+    [
+        ("bitpack", 1.0, True, "gpu", "of records fit"),
+        ("bitpack", 0.999, True, "gpu-encoded", "of records are too much for .*, but .* of encoded ones fit"),
+        ("bitpack", 0.999, False, "ram", "decoded there by Triton only; .* of encoded records fit into"),
+        ("blosc-lz4", 0.999, True, "ram", "blosc-lz4 is not decoded there, as bitpack is; .* fit into"),
+        ("bitpack", 0.2, True, "ram", "and so are .* of encoded ones; .* fit into"),
+    ],
+)
+def test_auto_chooses_from_free_memory(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, free: float, decodes: bool,
+    tier: cache.Tier, reason: str,
+) -> None:  # fmt: skip
+    """Records that fit are read anew in every epoch, or those that do not fit end the run."""
+    folder = packed if codec == "bitpack" else make_store(tmp_path / "store", {"train": 7}, codec=codec)
+    monkeypatch.setattr(cache, "file_system", lambda folder, mounts: "ext4")
+    with shards.open(folder) as store:
+        rows = store.index.rows("train")
+        needed = len(rows) * 2 * RECORD_VALUES / cache.SHARE_OF_GPU
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(np.ceil(free * needed)), 10**12))
+        found = cache.choose(store, rows, CUDA, decodes=decodes)
+        assert found.tier == tier
+        assert re.search(reason, found.reason), found.reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "backend", "free", "tier", "note"),
+    [
+        ("gpu", "auto", 1.0, "gpu", "cache gpu for train: .* of records fit into"),
+        ("gpu", "triton", 0.9, "gpu-encoded", "cache gpu-encoded for train: .* of encoded ones fit"),
+        ("gpu", "auto", 0.1, "gpu-encoded", "as asked for, although .* of records are too much"),
+        ("gpu", "torch", 0.9, "gpu", "as asked for, although .* by Triton only"),
+        ("auto", "dali", 1.0, "none", "prepared by Triton or torch, those of this run by dali"),
+        ("auto", "auto", 0.9, "gpu-encoded", "cache gpu-encoded for train"),
+    ],
+)
+def test_a_run_takes_what_it_was_told(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, asked: str, backend: Backend, free: float, tier: cache.Tier,
+    note: str,
+) -> None:  # fmt: skip
+    """What somebody asked for is replaced without a word, or ends in a lack of memory that could be spared."""
+    notes: list[str] = []
+    with shards.open(packed) as store:
+        rows = store.index.rows("train")
+        needed = len(rows) * 2 * RECORD_VALUES / cache.SHARE_OF_GPU
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(np.ceil(free * needed)), 10**12))
+        session = SimpleNamespace(
+            rows={"train": rows}, store=store, config=SimpleNamespace(cache=asked), ranks=SimpleNamespace(device=CUDA),
+            progress=SimpleNamespace(note=notes.append),
+        )  # fmt: skip
+        assert Session._tier(session, "train", backend) == tier
+    assert re.search(note, notes[0]), notes
+
+
+def test_a_run_by_dali_is_told_what_else_to_take(packed: Path) -> None:
+    """A run prepares its batches by something else than it was told."""
+    with shards.open(packed) as store:
+        session = SimpleNamespace(
+            rows={"train": store.index.rows("train")}, store=store, config=SimpleNamespace(cache="gpu"),
+            ranks=SimpleNamespace(device=CUDA),
+        )  # fmt: skip
+        with pytest.raises(TrainError, match="and this run by dali; take --cache ram, or --loader triton or torch"):
+            Session._tier(session, "train", "dali")

@@ -1,0 +1,104 @@
+"""Several processes against one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.paths import ROOT
+from tests.trainer.store import make_store
+from trainer.errors import TrainError
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runtime.ranks import open_ranks
+
+OPTIONS = ["--epochs", 2, "--device", "cpu", "--threads", 1, "--augment", "strong", "--lr", 0.01, "--optimizer", "sgd"]
+
+
+def torchrun(num_ranks: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `bep train` in several processes."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_ranks)]
+    return subprocess.run(
+        [*launch, "-m", "bigearth_pipeline", "train", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def train(num_ranks: int, *arguments: object) -> dict[str, Any]:
+    """Run `bep train --json` in several processes and return what it prints."""
+    done = torchrun(num_ranks, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.fixture(scope="module", params=["bepnet-s", "test_efficientnet"])
+def one(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A model and its run in one process; 24 patches in batches of 10: 10, 10 and 4."""
+    out = tmp_path_factory.mktemp("ranks") / "one"
+    train(1, tiny, "--out", out, "--model", request.param, "--batch-size", 10, *OPTIONS)
+    return request.param, out
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+def test_several_processes_train_what_one_trains(
+    tiny: Path, tmp_path: Path, one: tuple[str, Path], num_ranks: int
+) -> None:
+    """Gradients, BatchNorm or the loss are those of a part of the batch, so results depend on the number of GPUs."""
+    model, out = one
+    train(num_ranks, tiny, "--out", tmp_path / "run", "--model", model, "--batch-size", 10, *OPTIONS)
+    expected, found = (Checkpoint.read(path / "checkpoints/last.pt") for path in (out, tmp_path / "run"))
+    assert found.epoch == 2
+    moved = 0.0
+    for name, values in expected.state.items():
+        torch.testing.assert_close(found.state[name], values, rtol=1e-3, atol=1e-4, msg=name)
+        moved = max(moved, float((values.float() - values.float().mean()).abs().max()))
+    assert moved > 0
+    first, other = (json.loads(line) for line in _first_lines(out, tmp_path / "run"))
+    assert first["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+    assert first["validation"]["count"] == other["validation"]["count"] == 8
+    assert first["validation"]["ap_macro"] == pytest.approx(other["validation"]["ap_macro"], abs=0.02)
+
+
+def _first_lines(*runs: Path) -> list[str]:
+    return [(run / "metrics.jsonl").read_text().splitlines()[0] for run in runs]
+
+
+def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -> None:
+    """A run of several processes hangs, or loses its place, when its time is up."""
+    common = [tiny, "--batch-size", 10, "--device", "cpu", "--threads", 1, "--epochs", 400]
+    stopped = train(2, *common, "--out", tmp_path / "run", "--max-minutes", 0.05)
+    assert not stopped["finished"]
+    before = Checkpoint.read(tmp_path / "run/checkpoints/last.pt")
+    again = train(2, "--resume", tmp_path / "run", "--max-minutes", 0.05)
+    assert not again["finished"]
+    after = Checkpoint.read(tmp_path / "run/checkpoints/last.pt")
+    assert (0, 0) < (before.epoch, before.step) < (after.epoch, after.step)
+    lines = [json.loads(line)["epoch"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert lines == list(range(1, after.epoch + 1))
+
+
+def test_more_processes_than_patches_are_refused(tmp_path: Path) -> None:
+    """Processes without patches hang the others."""
+    store = make_store(tmp_path / "store", {"train": 4, "validation": 2, "test": 1})
+    done = torchrun(2, store, "--out", tmp_path / "run", "--test", *OPTIONS)
+    assert done.returncode != 0
+    assert "2 ranks share the 1 patches of the test split" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training falls back to the CPU without a word, or ends in a traceback."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TrainError, match="there is no GPU that torch can use"), open_ranks("cuda"):
+        pass

@@ -1,0 +1,1 @@
+"""The options of a run: types, defaults, conflicts, and what a run chose where they leave it open."""

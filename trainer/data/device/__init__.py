@@ -1,0 +1,1 @@
+"""Records and batches in the memory of a device: transfer, streams, and records that stay there."""

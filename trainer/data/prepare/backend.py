@@ -1,0 +1,171 @@
+"""The choice of a backend that makes the images of batches: DALI, numba, Triton or torch."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import torch
+
+from shards.errors import InvalidValue
+from trainer.data.augment.recipe import Augmentation
+from trainer.data.batch import HostBatch, Interpolation, Layout
+from trainer.data.device.prepared import Prepared
+from trainer.data.normalisation import Normalisation
+from trainer.data.prepare.leads import leads
+from trainer.data.prepare.reference import TorchPreparation
+from trainer.errors import TrainError
+
+if TYPE_CHECKING:
+    from trainer.data.prepare.triton.preparation import TritonPreparation
+
+Backend = Literal["dali", "numba", "torch", "triton", "auto"]
+BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "triton", "auto")
+
+
+class Preparation(Protocol):
+    """Makes device batches of host batches."""
+
+    def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
+        """Prepare batches in their order, without waiting for the device.
+
+        Once the generator is at its end, closed or broken by an error, the device reads none of the host batches that
+        have not come out.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """How the images of a batch are to be made.
+
+    Attributes:
+        normalisation: of the selected bands, in channel order.
+        batch_size: the most patches of a batch.
+        device: where they are to be.
+        num_threads: threads that prepare, where the host does.
+        layout: `stacked` or `native`.
+        interpolation: how bands are brought to another size.
+        augmentation: what the draws of the batches are of.
+    """
+
+    normalisation: Normalisation
+    batch_size: int
+    device: torch.device
+    num_threads: int
+    layout: Layout
+    interpolation: Interpolation
+    augmentation: Augmentation
+
+    def by(self, backend: Backend) -> Preparation:
+        """Return what makes them.
+
+        Raises:
+            TrainError: the backend is not installed, or cannot do it.
+            ValueError: there is none of that name.
+        """
+        backend = self.resolve(backend)
+        if backend == "numba":
+            return self._by_numba()
+        if backend == "triton":
+            return self.by_triton()
+        return self.by_torch() if backend == "torch" else self._by_dali()
+
+    def resolve(self, backend: Backend) -> Backend:
+        """Return what makes them: what was asked for, or what `auto` stands for.
+
+        `auto` is numba where it can, Triton on a GPU on which it was measured to be ahead, else DALI where it is
+        installed, else torch.
+
+        Raises:
+            TrainError: the backend is not installed, or cannot do it.
+            ValueError: there is none of that name.
+        """
+        if backend not in BACKENDS:
+            raise InvalidValue(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+        fused = self.device.type == "cpu" and self.interpolation == "nearest"
+        if backend == "numba" and not fused:
+            raise TrainError(
+                f"loader numba is for the CPU and nearest pixels, not for {self.device} and {self.interpolation} ones; "
+                "use --loader auto"
+            )
+        if backend == "auto" and fused:
+            return "numba"
+        if backend == "triton":
+            _check_triton(self.device)
+        elif backend == "auto" and leads(self.device) and triton_is_there(self.device):
+            return "triton"
+        if backend in ("auto", "dali"):
+            try:
+                import trainer.data.prepare.dali.pipeline  # noqa: F401
+            except ImportError as err:
+                if backend == "dali":
+                    raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
+                return "torch"
+            return "dali"
+        return backend
+
+    def resolve_on_device(self, backend: Backend) -> Backend:
+        """Return what makes them of records that are on the device: Triton, or torch where that is asked for or needed.
+
+        Raises:
+            TrainError: Triton is asked for and cannot do it, or the backend takes no such records.
+        """
+        if backend == "auto":
+            return "triton" if triton_is_there(self.device) else "torch"
+        if self.resolve(backend) not in ("torch", "triton"):
+            raise TrainError(
+                f"--cache gpu prepares batches by Triton or torch, not by {backend}; "
+                "take --cache ram, or --loader triton"
+            )
+        return backend
+
+    def by_triton(self) -> "TritonPreparation":
+        """Return what makes them with Triton's kernels.
+
+        Raises:
+            TrainError: the device is no GPU, or Triton is not installed.
+        """
+        _check_triton(self.device)
+        from trainer.data.prepare.triton.preparation import TritonPreparation
+
+        return TritonPreparation(device=self.device, interpolation=self.interpolation, **self._common())
+
+    def by_torch(self) -> TorchPreparation:
+        """Return what makes them with plain torch."""
+        return TorchPreparation(device=self.device, interpolation=self.interpolation, **self._common())
+
+    def _by_numba(self) -> Preparation:
+        from trainer.data.prepare.numba import FusedPreparation
+
+        return FusedPreparation(**self._common())
+
+    def _by_dali(self) -> Preparation:
+        from trainer.data.prepare.dali.pipeline import DaliPreparation
+
+        return DaliPreparation(device=self.device, interpolation=self.interpolation, **self._common())
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "normalisation": self.normalisation,
+            "batch_size": self.batch_size,
+            "num_threads": self.num_threads,
+            "layout": self.layout,
+            "augmentation": self.augmentation,
+        }
+
+
+def triton_is_there(device: torch.device) -> bool:
+    """Return whether Triton can make images on a device: a GPU, where it is installed."""
+    try:
+        _check_triton(device)
+    except TrainError:
+        return False
+    return True
+
+
+def _check_triton(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise TrainError(f"loader triton is for a GPU, not for {device}; use --loader auto")
+    try:
+        import trainer.data.prepare.triton.preparation  # noqa: F401
+    except ImportError as err:
+        raise TrainError(f"Triton is not installed ({err}); install it, or use --loader dali or torch") from err

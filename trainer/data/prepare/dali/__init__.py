@@ -1,0 +1,1 @@
+"""The DALI backend: a graph for a CPU, a graph for a GPU, and their arguments."""

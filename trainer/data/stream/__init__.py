@@ -1,0 +1,1 @@
+"""The threads that read and prepare batches ahead of training, and what passes between them."""

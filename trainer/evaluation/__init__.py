@@ -1,0 +1,1 @@
+"""Measuring a network on patches: during a run, of a finished run, and of published weights."""

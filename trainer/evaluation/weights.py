@@ -1,0 +1,170 @@
+"""Evaluation of weights without a run: what `bep evaluate --weights FILE` does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import shards
+from shards import Store, Verify
+from shards.errors import InvalidValue
+from trainer.data.bands import BandSelection
+from trainer.data.batch import Interpolation
+from trainer.data.loader import LoaderConfig
+from trainer.data.normalisation import Normalisation
+from trainer.data.subset.rows import Subset
+from trainer.evaluation.measure import loss
+from trainer.evaluation.run import predict_selection
+from trainer.evaluation.statistics_file import read_statistics
+from trainer.evaluation.tuning_patches import tuned_here
+from trainer.metrics.metrics import compute
+from trainer.models.create import Classifier, ModelSpec, create
+from trainer.runs import results
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.results import Evaluation, Selection
+from trainer.runtime.out_of_memory import out_of_memory_reported
+from trainer.runtime.progress import Progress, Silent
+from trainer.runtime.ranks import open_ranks
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEvaluationConfig:
+    """Which weights to evaluate, without a run, and on what.
+
+    Attributes:
+        weights: file or folder of the weights; a checkpoint of ours brings model, bands and statistics with it.
+        data: folder of the shards.
+        model: name of the network; None for a checkpoint of ours.
+        bands: band names in channel order; None for a checkpoint of ours.
+        weights_bands: what the channels of the file are, see `trainer.models.published`.
+        weights_classes: order of the file's 19 classes.
+        statistics: file with mean and std by band; None for those of the store's train split.
+        interpolation: how bands are brought to 10 m, where a network wants them stacked.
+        out: new file for the results; None for none.
+        split: as in `EvaluationConfig` of `trainer.evaluation.run`, and so are the fields that follow.
+    """
+
+    weights: Path
+    data: Path
+    model: str | None = None
+    bands: tuple[str, ...] | None = None
+    weights_bands: str | None = None
+    weights_classes: str | None = None
+    statistics: Path | None = None
+    interpolation: Interpolation = "nearest"
+    out: Path | None = None
+    split: str = "test"
+    where: str | None = None
+    patches: Path | None = None
+    batch_size: int = 256
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    verify: Verify = "first"
+    mapped: bool = True
+    allow_mixed_version: bool = False
+
+
+def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None = None) -> Evaluation:
+    """Evaluate weights as they are, without a run, at a threshold of 0.5 unless they bring their own.
+
+    Raises:
+        InvalidValue: an option is missing, or says what a checkpoint of ours knows.
+        ShardError: the shards are damaged, or are none.
+        TrainError: the weights or the statistics cannot be used; nothing is selected; the file for the results exists.
+        NotWritten: the results, which it brings along, cannot be written.
+        OSError: a file cannot be read.
+    """
+    if config.out is not None:
+        results.check_new(config.out)
+    progress = progress or Silent()
+    with (
+        out_of_memory_reported(config.batch_size),
+        open_ranks(config.device) as ranks,
+        shards.open(config.data, num_threads=config.threads, mapped=config.mapped) as store,
+    ):
+        selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
+        weights = _load(config, store)
+        progress.note(str(weights.model.loaded or weights.described))
+        logits, labels = predict_selection(
+            weights.model,
+            weights.normalisation,
+            selection,
+            ranks,
+            LoaderConfig(
+                batch_size=config.batch_size,
+                device=ranks.device,
+                interpolation=config.interpolation,
+                verify=config.verify,
+            ),
+            "auto",
+            progress,
+        )
+        ours = weights.ours
+        metrics = compute(
+            logits,
+            labels,
+            loss(logits, labels),
+            thresholds=None if ours is None else ours.thresholds,
+            thresholds_tuned_here=None if ours is None else tuned_here(selection, ours),
+        )
+        found = Evaluation.of(
+            metrics,
+            selection,
+            epoch=None if ours is None else ours.epoch,
+            trained_on=None if ours is None else ours.source_version,
+            weights=weights.described,
+        )
+        if config.out is not None and ranks.is_first:
+            results.write_new(config.out, found)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Weights:
+    """Weights that are ready for use; `ours` if they are a checkpoint of ours, which brings thresholds."""
+
+    model: Classifier
+    normalisation: Normalisation
+    described: dict[str, Any]
+    ours: Checkpoint | None = None
+
+
+def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
+    described: dict[str, Any] = {"file": str(config.weights), "statistics": None}
+    if (ours := Checkpoint.read_if_ours(config.weights)) is not None:
+        for name in ("model", "bands", "weights_bands", "weights_classes", "statistics"):
+            if getattr(config, name) is not None:
+                raise InvalidValue(f"{config.weights} is a checkpoint of ours, which knows its {name}; do not name it")
+        ours.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
+        return _Weights(
+            model=ours.create_model(),
+            normalisation=ours.normalisation,
+            described=described | {"model": ours.model.name, "bands": list(ours.model.bands), "statistics": "its own"},
+            ours=ours,
+        )
+    if config.model is None or config.bands is None:
+        missing = " and ".join(f"--{name}" for name in ("model", "bands") if getattr(config, name) is None)
+        raise InvalidValue(f"{config.weights} does not say what it is: give {missing}")
+    model = create(
+        ModelSpec(config.model, config.bands),
+        weights=config.weights,
+        weights_bands=config.weights_bands,
+        weights_classes=config.weights_classes,
+        as_published=True,
+    )
+    if config.statistics is None:
+        normalisation = Normalisation.of_train_split(store.manifest, BandSelection(config.bands))
+    else:
+        normalisation = read_statistics(config.statistics, config.bands)
+    assert model.loaded is not None
+    return _Weights(
+        model=model,
+        normalisation=normalisation,
+        described=described
+        | {
+            "model": config.model,
+            "bands": list(config.bands),
+            "dropped": list(model.loaded.dropped),
+            "place": model.loaded.place,
+            "statistics": "train split of the shards" if config.statistics is None else str(config.statistics),
+        },
+    )

@@ -1,0 +1,203 @@
+"""Results of an evaluation: one schema, one writer, and a file for each selection of patches.
+
+| key | what it holds |
+|---|---|
+| `split`, `where`, `fraction`, `patches`, `patches_sha256` | how the patches were chosen; None for no condition |
+| `shards`, `manifest_sha256`, `source_version` | the store that they are from |
+| `rows_sha256` | SHA-256 of that manifest's SHA-256 and of the rows of its index: the selection itself |
+| `epoch`, `trained_on` | of the checkpoint; None for the weights of others |
+| `weights` | what the weights of others were loaded from, and onto which bands; None for a run |
+| `count`, `loss`, `ap_macro`, … | `trainer.metrics.metrics.Metrics` |
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards import Store
+from shards.metadata.manifest import MANIFEST
+from shards.storage.regular import open_regular_file, read_regular
+from trainer.data.subset.rows import Subset, select
+from trainer.errors import TrainError
+from trainer.metrics.metrics import Metrics
+from trainer.runs import folder as run_folder
+
+_RESULT_BYTES = 1 << 24
+
+
+class NotWritten(TrainError):
+    """Results were computed, and cannot be written to their file.
+
+    Attributes:
+        evaluation: the results.
+    """
+
+    def __init__(self, message: str, evaluation: "Evaluation") -> None:
+        """Keep the results, which would be lost."""
+        super().__init__(f"{message}; the results are in no file")
+        self.evaluation = evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Patches that a result is about.
+
+    Attributes:
+        store: their store.
+        manifest_sha256: SHA-256 of its manifest.
+        split: name of the split.
+        rows: of the index, ascending.
+        subset: how they were chosen within the split.
+    """
+
+    store: Store
+    manifest_sha256: str
+    split: str
+    rows: NDArray[np.int64]
+    subset: Subset
+
+    @classmethod
+    def of(cls, store: Store, split: str, subset: Subset, seed: int = 0) -> "Selection":
+        """Select the patches of a split.
+
+        Raises:
+            EmptySubset: there are none.
+            BadPatchList: the list cannot be read, or names patches that the store lacks.
+        """
+        rows = select(subset, store.index, seed, needed=(split,))[split]
+        sha256 = hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest()
+        return cls(store=store, manifest_sha256=sha256, split=split, rows=rows, subset=subset)
+
+    @property
+    def rows_sha256(self) -> str:
+        """SHA-256 that two selections share only if they hold the same patches of the same store."""
+        return hashlib.sha256(self.manifest_sha256.encode() + self.rows.astype("<i8").tobytes()).hexdigest()
+
+    def is_same(self, other: "Selection") -> bool:
+        """Whether two selections hold the same patches of the same store."""
+        return self.split == other.split and self.rows_sha256 == other.rows_sha256
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a result says of its patches."""
+        patches = self.subset.patches
+        listed = None
+        if patches is not None:
+            with open_regular_file(patches) as file:
+                listed = hashlib.sha256(file.read()).hexdigest()
+        return {
+            "split": self.split,
+            "where": self.subset.where,
+            "fraction": self.subset.fraction if self.split == "train" else None,
+            "patches": patches and str(patches),
+            "patches_sha256": listed,
+            "shards": str(self.store.folder),
+            "manifest_sha256": self.manifest_sha256,
+            "source_version": self.store.manifest.source_version,
+            "rows_sha256": self.rows_sha256,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation has found.
+
+    Attributes:
+        metrics: of the patches.
+        about: what was evaluated on what, as JSON values.
+    """
+
+    metrics: Metrics
+    about: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        metrics: Metrics,
+        selection: Selection,
+        *,
+        epoch: int | None,
+        trained_on: str | None,
+        weights: dict[str, Any] | None = None,
+    ) -> "Evaluation":
+        """Return metrics with what they are of."""
+        return cls(metrics, selection.to_json() | {"epoch": epoch, "trained_on": trained_on, "weights": weights})
+
+    @property
+    def epoch(self) -> int | None:
+        """Epoch, from 1, of the checkpoint; None for weights that are of no run."""
+        return self.about["epoch"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a file of results holds."""
+        return self.about | self.metrics.to_json()
+
+
+def write(folder: Path, evaluation: Evaluation, *, own: bool) -> Path:
+    """Write results into the folder of a run and return the path of the file.
+
+    It is `metrics-SPLIT.json` for the patches that the run itself had of the split, and `metrics-SPLIT-DIGEST.json` for
+    any other selection, with the first 12 digits of `rows_sha256`. A file of another selection is never replaced, be it
+    of an earlier version, whose results do not say which patches they are of.
+
+    Args:
+        folder: of the run.
+        evaluation: the results.
+        own: whether these are the patches that the run had of the split.
+
+    Raises:
+        NotWritten: the file cannot be written.
+    """
+    split, digest = evaluation.about["split"], evaluation.about["rows_sha256"]
+    path = folder / run_folder.split_metrics(split)
+    if not own or not _may_replace(path, digest):
+        path = folder / run_folder.split_metrics(split, digest[:12])
+    _write(path, evaluation)
+    return path
+
+
+def write_new(path: Path, evaluation: Evaluation) -> None:
+    """Write results to a file that does not exist yet.
+
+    Raises:
+        NotWritten: it exists, or cannot be written.
+    """
+    try:
+        check_new(path)
+    except TrainError as err:
+        raise NotWritten(str(err), evaluation) from err
+    _write(path, evaluation)
+
+
+def check_new(path: Path) -> None:
+    """Check that results may be written to a file, before they are computed.
+
+    Raises:
+        TrainError: it exists, or its folder does not.
+    """
+    if path.exists() or path.is_symlink():
+        raise TrainError(f"{path} exists already; name a new file for the results")
+    if not path.parent.is_dir():
+        raise TrainError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def _write(path: Path, evaluation: Evaluation) -> None:
+    try:
+        run_folder.write_json(path, evaluation.to_json())
+    except OSError as err:
+        raise NotWritten(f"{path} cannot be written: {err.strerror or err}", evaluation) from err
+
+
+def _may_replace(path: Path, rows_sha256: str) -> bool:
+    """Whether a file is absent or holds results of the same selection."""
+    try:
+        found = json.loads(read_regular(path, _RESULT_BYTES))
+    except FileNotFoundError:
+        return True
+    except (ValueError, OSError):
+        return False
+    return isinstance(found, dict) and found.get("rows_sha256") == rows_sha256

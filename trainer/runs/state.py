@@ -1,0 +1,86 @@
+"""Where a run is, and what it has come to."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from shards.errors import InvalidValue
+from trainer.metrics.metrics import Metrics
+from trainer.runtime.stop import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run has come to.
+
+    Attributes:
+        stopped_by: `SIGNAL` or `TIME_UP` if that stopped the run before its end, so that it can be resumed; None if it
+            has reached its end.
+        best_epoch: epoch, from 1, of the best checkpoint; None if no epoch has ended.
+        validation: its metrics on the validation split.
+        test: its metrics on the test split; None unless asked for.
+        test_about: what these are of, see `trainer.runs.results`.
+    """
+
+    stopped_by: Request | None
+    best_epoch: int | None
+    validation: Metrics | None
+    test: Metrics | None = None
+    test_about: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run is. What is neither here nor in weights and optimizer follows from the configuration.
+
+    Attributes:
+        epoch: epochs done.
+        step: steps done in the epoch under way.
+        loss: state of the epoch's running loss.
+        best_score: highest macro average precision on the validation split so far.
+        best_epoch: epoch, from 1, that reached it; 0 before the first.
+        ended: the run has reached its end.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: dict[str, float] = field(default_factory=dict)
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    ended: bool = False
+
+    @classmethod
+    def from_json(cls, values: Any) -> "State":
+        """Return the state that a checkpoint holds.
+
+        Raises:
+            InvalidValue: it is none.
+        """
+        names = {part.name: type(part.default) for part in fields(cls) if part.name != "loss"}
+        if not isinstance(values, Mapping) or values.keys() != names.keys() | {"loss"}:
+            raise InvalidValue(f"the state is {values!r:.200}, expected {', '.join([*names, 'loss'])}")
+        for name, kind in names.items():
+            if type(values[name]) is not kind:
+                raise InvalidValue(f"{name} is {values[name]!r:.80}, expected a value of type {kind.__name__}")
+        loss = values["loss"]
+        known = isinstance(loss, Mapping) and loss.keys() == {"total", "num_patches"}
+        if not known or not all(type(value) in (int, float) for value in loss.values()):
+            raise InvalidValue(f"loss is {loss!r:.80}, expected total and num_patches")
+        return cls(**{**values, "loss": dict(loss)})
+
+    def check(self, num_epochs: int, num_steps: int) -> None:
+        """Check that a run can be there.
+
+        Args:
+            num_epochs: epochs of the run.
+            num_steps: steps of an epoch.
+
+        Raises:
+            InvalidValue: it cannot.
+        """
+        for name, most in (("epoch", num_epochs), ("step", num_steps), ("best_epoch", self.epoch)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InvalidValue(f"{name} is {getattr(self, name)}, expected 0 to {most}")
+        if math.isnan(self.best_score):
+            raise InvalidValue("best_score is not a number")

@@ -1,0 +1,104 @@
+"""The run as TensorBoard shows it. All of TensorBoard is in this file.
+
+Events are written by this thread: the writers of TensorBoard and torch use one of their own, where a full disk ends in
+a traceback beside the run, and in an error of the run only much later.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from trainer.runs import folder as run_folder
+from trainer.runtime.progress import EpochReport, StepReport
+
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Board:
+    """Writes what a run reports as TensorBoard events; a `trainer.runtime.progress.Progress`."""
+
+    def __init__(self, folder: Path, first_step: int, is_writer: bool) -> None:
+        """Open the events of a run.
+
+        Args:
+            folder: of the run.
+            first_step: steps done before; TensorBoard hides what was written after them before a resume.
+            is_writer: whether this process writes; the others of a run do nothing.
+
+        Raises:
+            TrainError: they cannot be written.
+        """
+        self._folder = folder
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+        self._path = folder / name
+        self._exit = ExitStack()
+        self._writer: RecordWriter | None = None
+        if is_writer:
+            with run_folder.written(folder, self._path):
+                # Without a buffer: an event is either in the file or an error of its own.
+                self._writer = RecordWriter(
+                    self._exit.enter_context(os.fdopen(os.open(self._path, _FLAGS, 0o666), "wb", 0))
+                )
+            self._write(Event(file_version="brain.Event:2"))
+            self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def note(self, text: str) -> None:
+        """Do nothing: TensorBoard shows numbers."""
+
+    def step(self, report: StepReport) -> None:
+        """Write the report of a training step."""
+        if report.loss is None or report.lr is None:
+            return
+        step = (report.phase.epoch - 1) * report.num_steps + report.step
+        scalars = {
+            "train/loss": report.loss,
+            "train/lr": report.lr,
+            "speed/patches_per_second": report.patches_per_second,
+            "speed/loader_wait_share": report.wait_share,
+        }
+        self._add(scalars, step)
+
+    def epoch(self, report: EpochReport) -> None:
+        """Write the report of an epoch."""
+        metrics = report.validation
+        scalars = {
+            "loss": metrics.loss,
+            "ap_macro": metrics.ap_macro,
+            "ap_micro": metrics.ap_micro,
+            "calibration_error": metrics.calibration_error,
+            "hamming_loss": metrics.fixed.hamming_loss,
+            "subset_accuracy": metrics.fixed.subset_accuracy,
+        }
+        for what, scores in (("macro", metrics.fixed.macro), ("micro", metrics.fixed.micro)):
+            scalars |= {f"{name}_{what}": value for name, value in asdict(scores).items()}
+        named = {f"validation/{name}": value for name, value in scalars.items()}
+        named |= {f"validation_ap/{name}": values.ap for name, values in metrics.classes.items()}
+        self._add({"train/epoch_loss": report.train_loss, **named}, report.step)
+
+    def _add(self, scalars: Mapping[str, float | None], step: int) -> None:
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items() if value is not None]
+        self._write(Event(step=step, summary=Summary(value=values)))
+
+    def _write(self, event: Event) -> None:
+        if self._writer is not None:
+            event.wall_time = time.time()
+            with run_folder.written(self._folder, self._path):
+                self._writer.write(event.SerializeToString())

@@ -1,0 +1,172 @@
+"""What a run reports while it trains, and how it times itself. The application shows it to people."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from trainer.data.loader import Loader
+from trainer.metrics.metrics import Metrics
+
+REPORT_SECONDS: Final = 1.0
+"""Time between two step reports. Each waits for the device once, so they go by time and not by steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A pass over a split.
+
+    Attributes:
+        split: its name.
+        epoch: number of the epoch, from 1; 0 outside of training.
+        num_epochs: epochs of the run; 0 outside of training.
+    """
+
+    split: str
+    epoch: int = 0
+    num_epochs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """How far a phase has got.
+
+    Attributes:
+        phase: which one.
+        step: steps done, from 1.
+        num_steps: steps in all.
+        loss: mean training loss since the epoch began; None outside of the train split.
+        patches_per_second: since the phase began.
+        wait_share: share of the time since then in which the loop waited for the loader, 0 to 1.
+        lr: learning rate; None outside of the train split.
+    """
+
+    phase: Phase
+    step: int
+    num_steps: int
+    loss: float | None
+    patches_per_second: float
+    wait_share: float
+    lr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What an epoch has come to.
+
+    Attributes:
+        phase: the training phase.
+        step: steps done since the run began.
+        train_loss: mean training loss of its patches.
+        validation: metrics of the validation split after it.
+        speed: the last report of the training steps, with the throughput since the epoch began or was resumed; None if
+            it was resumed at its end.
+        is_best: its macro average precision is above that of every epoch before; it is the checkpoint now.
+    """
+
+    phase: Phase
+    step: int
+    train_loss: float
+    validation: Metrics
+    speed: StepReport | None
+    is_best: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values: a line of `metrics.jsonl`."""
+        return {
+            "epoch": self.phase.epoch,
+            "step": self.step,
+            "train_loss": self.train_loss,
+            "patches_per_second": self.speed and round(self.speed.patches_per_second, 1),
+            "wait_share": self.speed and round(self.speed.wait_share, 4),
+            "is_best": self.is_best,
+            "validation": self.validation.to_json(),
+        }
+
+
+class Progress(Protocol):
+    """Somebody who is told."""
+
+    def step(self, report: StepReport) -> None:
+        """Take the report of a step; comes about once every `REPORT_SECONDS` and at the end of a phase."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """Take the report of an epoch."""
+
+    def note(self, text: str) -> None:
+        """Take a line about what was chosen, and why."""
+
+
+class Silent:
+    """Nobody is told."""
+
+    def step(self, report: StepReport) -> None:
+        """Do nothing."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+
+class Tee:
+    """Several who are told of steps and epochs."""
+
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
+
+    def step(self, report: StepReport) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.step(report)
+
+    def epoch(self, report: EpochReport) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.epoch(report)
+
+    def note(self, text: str) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.note(text)
+
+
+class Stopwatch:
+    """Times one phase.
+
+    Attributes:
+        step: steps done.
+    """
+
+    def __init__(self, phase: Phase, loader: Loader, progress: Progress, first_step: int = 0) -> None:
+        """Start to count.
+
+        Args:
+            phase: what is timed.
+            loader: where its batches come from.
+            progress: who is told.
+            first_step: steps that were done before, in a run that was resumed.
+        """
+        self.step = first_step
+        self._phase, self._loader, self._progress = phase, loader, progress
+        self._num_patches = 0
+        self._start = self._last_report = time.perf_counter()
+        self._wait_before = loader.wait_seconds
+
+    def count(self) -> bool:
+        """Count a step, and return whether a report is due."""
+        self._num_patches += self._loader.order.batch_count(self.step)
+        self.step += 1
+        return self.step == len(self._loader) or time.perf_counter() - self._last_report >= REPORT_SECONDS
+
+    def report(self, loss: float | None = None, lr: float | None = None) -> StepReport:
+        """Report the steps so far. Call it when the device has done them: it looks at the clock."""
+        now = time.perf_counter()
+        self._last_report = now
+        seconds = now - self._start
+        waited = self._loader.wait_seconds - self._wait_before
+        report = StepReport(
+            self._phase, self.step, len(self._loader), loss, self._num_patches / seconds, waited / seconds, lr
+        )
+        self._progress.step(report)
+        return report

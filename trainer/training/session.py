@@ -1,0 +1,270 @@
+"""From a configuration to all that a run needs: the data, its loaders and the network."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import shards
+from shards import CLASSES, Store
+from shards.metadata.manifest import MANIFEST
+from trainer.config import effect
+from trainer.config.chosen import Chosen, digest
+from trainer.config.options import TrainConfig
+from trainer.data.augment.recipe import Augmentation
+from trainer.data.bands import BandSelection
+from trainer.data.device import encoded
+from trainer.data.file_system import choose_kind
+from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.normalisation import Normalisation
+from trainer.data.order import Kind
+from trainer.data.prepare.backend import Backend, triton_is_there
+from trainer.data.stream import cache
+from trainer.data.stream.cache import Tier
+from trainer.data.subset.rows import Subset, select
+from trainer.errors import TrainError
+from trainer.models.create import Classifier, ModelSpec, create
+from trainer.runs import folder as run_folder
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.results import Selection
+from trainer.runtime.precision import resolve
+from trainer.runtime.progress import Progress
+from trainer.runtime.ranks import Ranks
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a run works with.
+
+    Attributes:
+        config: what it was told, with what it has chosen where that said `auto`.
+        options: what it was told, as JSON values.
+        given: names of the options that somebody gave; empty for a run that is resumed.
+        kept: what the run had chosen before it was stopped; None for a new one.
+        ranks: this process among those of the run.
+        store: the shards, open.
+        manifest_sha256: of the manifest of the shards.
+        rows: rows of the index by split, after subsets were taken.
+        normalisation: by the train split.
+        model: the network on its device, with the weights to begin with.
+        kind: order of the training patches.
+        progress: who is told.
+    """
+
+    config: TrainConfig
+    options: dict[str, Any]
+    given: frozenset[str]
+    kept: Chosen | None
+    ranks: Ranks
+    store: Store
+    manifest_sha256: str
+    rows: dict[str, Rows]
+    normalisation: Normalisation
+    model: Classifier
+    kind: Kind
+    progress: Progress
+
+    def class_counts(self) -> dict[str, int]:
+        """Return how many of the training patches have each class."""
+        counts = self.store.index.labels()[self.rows["train"]].sum(0, dtype=np.int64)
+        return dict(zip(CLASSES, counts.tolist(), strict=True))
+
+    def selection(self, split: str) -> Selection:
+        """Return the patches of a split as what a result is about."""
+        return Selection(
+            store=self.store,
+            manifest_sha256=self.manifest_sha256,
+            split=split,
+            rows=self.rows[split],
+            subset=Subset(where=self.config.where, fraction=self.config.fraction, patches=self.config.patches),
+        )
+
+    def loader(self, split: str) -> Loader:
+        """Return the loader of a split: `train` is shuffled and augmented, the others keep the order of the index."""
+        config, training = self.config, split == "train"
+        rows, device = self.rows[split], self.ranks.device
+        backend = config.loader if self.kept is None else self.kept.backends.get(split, config.loader)
+        tier = self._tier(split, backend)
+        return Loader(
+            self.store,
+            rows,
+            self.normalisation,
+            LoaderConfig(
+                batch_size=config.batch_size,
+                device=device,
+                kind=self.kind if training else "sequential",
+                seed=config.seed,
+                layout=self.model.layout,
+                interpolation=config.interpolation,
+                augmentation=config.augmentation if training else Augmentation(),
+                backend=backend,
+                cache=tier,
+                rank=self.ranks.rank,
+                num_ranks=self.ranks.num_ranks,
+                verify=config.verify,
+            ),
+        )
+
+    def _tier(self, split: str, backend: Backend) -> Tier:
+        """Return where the records of a split are kept, and say why if that was left open."""
+        rows, device, tier = self.rows[split], self.ranks.device, self.config.cache
+        if split == "test":
+            # It is read once: keeping it would take memory for nothing, and fail when the training is done.
+            return "none"
+        if tier == "none" or tier == "ram":
+            return tier
+        fits = backend in ("auto", "torch", "triton")
+        decodes = backend != "torch" and triton_is_there(device)
+        if tier == "gpu":
+            if not fits:
+                raise TrainError(
+                    f"--cache gpu prepares batches by Triton or torch, and this run by {backend}; take --cache ram, or "
+                    "--loader triton or torch"
+                )
+            if device.type != "cuda":
+                raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
+            found = cache.on_gpu(self.store, rows, device, decodes=decodes)
+            if found.tier == "none":
+                # It was asked for, so what is left for the rest is the user's concern.
+                smallest: Tier = "gpu-encoded" if decodes and encoded.can_decode(self.store) else "gpu"
+                found = cache.Choice(smallest, f"as asked for, although {found.reason}")
+        else:
+            found = cache.choose(self.store, rows, device, decodes=decodes)
+            if found.tier in ("gpu", "gpu-encoded") and not fits:
+                reason = f"records on the GPU are prepared by Triton or torch, those of this run by {backend}"
+                found = cache.Choice("none", reason)
+        self.progress.note(f"cache {found.tier} for {split}: {found.reason}")
+        return found.tier
+
+    def chosen(self, loaders: dict[str, Loader]) -> Chosen:
+        """Return what the run has chosen, by the loaders of its splits."""
+        return Chosen(
+            order="block" if self.kind == "block" else "global",
+            precision=self.config.precision,
+            backends={split: loader.backend for split, loader in loaders.items()},
+            rows={split: digest(self.rows[split]) for split in loaders},
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `config.json` holds: all that the result depends on."""
+        return {
+            "options": self.options,
+            "model": self.model.spec.to_json(),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "device": torch.cuda.get_device_name(self.ranks.device) if self.ranks.device.type == "cuda" else "cpu",
+            "precision": self.config.precision,
+            "order": self.kind,
+            "ranks": self.ranks.num_ranks,
+            "threads": self.store.num_threads,
+            "manifest_sha256": self.manifest_sha256,
+            "source_version": self.store.manifest.source_version,
+            "patches": {split: len(rows) for split, rows in self.rows.items() if len(rows)},
+            "bands": self.config.bands,
+            "classes": CLASSES,
+            "normalisation": asdict(self.normalisation),
+            "versions": run_folder.versions(),
+        }
+
+
+@contextmanager
+def open_session(
+    config: TrainConfig,
+    ranks: Ranks,
+    progress: Progress,
+    *,
+    given: frozenset[str] = frozenset(),
+    kept: Chosen | None = None,
+) -> Iterator[Session]:
+    """Open the shards and make the network; `progress` is told what was chosen, and why.
+
+    Args:
+        config: of the run.
+        ranks: this process among those of the run.
+        progress: who is told.
+        given: names of the options that somebody gave.
+        kept: what a run that is resumed had chosen; its weights come from its checkpoint.
+
+    Raises:
+        InvalidValue: an option that was given has no effect.
+        ShardError: the shards are damaged, or are none.
+        TrainError: a split is missing, weights do not fit, or the like.
+        ValueError: a name or a number is not allowed.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = config.threads or max(1, cores // ranks.num_local)
+    with shards.open(config.data, num_threads=threads, mapped=config.mapped) as store:
+        needed = ("train", "validation", "test") if config.test else ("train", "validation")
+        subset = Subset(where=config.where, fraction=config.fraction, patches=config.patches)
+        rows = select(subset, store.index, config.seed, needed=needed)
+        for split in needed:
+            if len(rows[split]) < ranks.num_ranks:
+                raise TrainError(f"{ranks.num_ranks} ranks share the {len(rows[split])} patches of the {split} split")
+        normalisation = Normalisation.of_train_split(store.manifest, BandSelection(config.bands), config.normalise)
+        kind, why = choose_kind(store.folder) if config.order == "auto" else (config.order, "")
+        if kept is not None and kept.order is not None:
+            kind = kept.order
+        elif config.order == "auto" and kind == "block":
+            progress.note(f"order block: {why}")
+        precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
+        effect.check_device(config, given, ranks, precision)
+        if precision == "fp16" and config.optimizer == "lamb":
+            # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
+            progress.note("fp16 with lamb: every step waits for the GPU; --precision bf16 does not")
+        model = _create_model(config, store, resumed=kept is not None)
+        if kept is None:
+            effect.check_rates(model.spec, given)
+        if model.loaded is not None:
+            progress.note(str(model.loaded))
+        if config.cache in ("ram", "auto"):
+            _share_memory(store, ranks)
+        yield Session(
+            config=replace(config, precision=precision),
+            options=config.to_json(),
+            given=given,
+            kept=kept,
+            ranks=ranks,
+            store=store,
+            manifest_sha256=hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest(),
+            rows=rows,
+            normalisation=normalisation,
+            model=model.to(ranks.device),
+            kind=kind,
+            progress=progress,
+        )
+
+
+def _share_memory(store: Store, ranks: Ranks) -> None:
+    """Let all processes on a machine keep records in one memory."""
+    if ranks.num_local > 1:
+        handles = ranks.all(store.memory_handle() if ranks.local_rank == 0 else None)
+        handle = handles[ranks.rank - ranks.local_rank]
+        if ranks.local_rank:
+            assert handle is not None
+            store.attach_memory(handle)
+
+
+def _create_model(config: TrainConfig, store: Store, *, resumed: bool) -> Classifier:
+    """Return the network with the weights to begin with."""
+    spec = ModelSpec(
+        name=config.model, bands=config.bands, drop_rate=config.drop_rate, drop_path_rate=config.drop_path_rate
+    )
+    torch.manual_seed(config.seed)
+    if resumed:
+        return create(spec)
+    if config.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.weights)) is not None:
+        checkpoint.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
+    return create(
+        spec,
+        pretrained=config.pretrained,
+        weights=config.weights,
+        weights_bands=config.weights_bands,
+        weights_classes=config.weights_classes,
+    )

@@ -1,0 +1,251 @@
+"""The entries to training: `train` does what `bep train` does, `resume` what `bep train --resume` does."""
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from shards.errors import BepError, InUse, InvalidValue
+from trainer.config import chosen, effect
+from trainer.config.chosen import Chosen
+from trainer.config.options import TrainConfig
+from trainer.errors import BadCheckpoint, TrainError
+from trainer.runs import folder as run_folder
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.state import Result
+from trainer.runtime.out_of_memory import out_of_memory_reported
+from trainer.runtime.progress import Progress, Silent
+from trainer.runtime.ranks import Ranks, open_ranks
+from trainer.training.loop import Run
+from trainer.training.session import Session, open_session
+
+RESUMABLE: Final = frozenset(
+    {
+        "data",
+        "device",
+        "loader",
+        "cache",
+        "threads",
+        "mapped",
+        "verify",
+        "patience",
+        "max_minutes",
+        "save_minutes",
+        "save_steps",
+        "test",
+    }
+)
+"""Options that may change when a run is resumed: none of them changes what a step does.
+
+`loader` is among them for machines that lack what has prepared the batches so far: unless it is given anew, a run goes
+on with the same one. They agree to the last bit of a float or two, but not further.
+"""
+_DESCRIBED: Final = (
+    "model",
+    "parameters",
+    "order",
+    "precision",
+    "manifest_sha256",
+    "source_version",
+    "patches",
+    "bands",
+    "classes",
+    "normalisation",
+)
+"""What `config.json` says beside the options that a run depends on."""
+
+
+def train(config: TrainConfig, progress: Progress | None = None, given: Collection[str] | None = None) -> Result:
+    """Train a model and leave configuration, metrics and checkpoints in `config.out`.
+
+    The best checkpoint is that of the highest macro average precision on the validation split.
+
+    Args:
+        config: of the run.
+        progress: who is told.
+        given: names of the options that somebody gave, which must have an effect; None for those that are not as they
+            are by default.
+
+    Raises:
+        InvalidValue: a name or a number is not allowed, or an option has no effect.
+        ShardError: the shards are damaged, or are none.
+        TrainError: the folder of the run is not empty, a split is missing, the loss is not finite, memory runs out, or
+            the like.
+        InUse: another training has begun in the folder at the same time.
+        OSError: a file cannot be read or written.
+    """
+    progress = progress or Silent()
+    asked = effect.changed(config) if given is None else frozenset(given)
+    effect.check(config, asked)
+    with out_of_memory_reported(config.batch_size, config.accumulate), open_ranks(config.device) as ranks:
+        run_folder.check_unused(config.out)
+        # Nobody writes before all have looked.
+        ranks.agree(0)
+        with open_session(config, ranks, progress, given=asked) as session, ExitStack() as stack:
+            run = stack.enter_context(Run(session))
+            if ranks.is_first:
+                (config.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(config.out, ranks))
+            if ranks.is_first:
+                # Another one may have begun, and even ended, since the first look.
+                run_folder.check_unused(config.out)
+                (config.out / run_folder.LAST).parent.mkdir()
+                run_folder.write_json(config.out / run_folder.CONFIG, session.describe())
+                run_folder.write_json(config.out / run_folder.STATISTICS, _statistics(session))
+            ranks.wait()
+            return run.go()
+
+
+def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Result:
+    """Go on with a run where its last state was saved; it ends as it would have without the interruption.
+
+    Args:
+        folder: of the run.
+        progress: who is told.
+        changes: options of `RESUMABLE` that are to be others from now on.
+
+    Raises:
+        InvalidValue: an option would change what the run does.
+        TrainError: there is no run, its files are damaged or were changed, or the shards are not those that it was
+            trained on.
+        InUse: another training is at work in the folder.
+        OSError: a file cannot be read or written.
+    """
+    if not changes.keys() <= RESUMABLE:
+        wrong, right = (", ".join(map(effect.flag, sorted(names))) for names in (changes.keys() - RESUMABLE, RESUMABLE))
+        raise InvalidValue(f"{wrong} cannot change when a run is resumed; these can: {right}")
+    path = folder / run_folder.LAST
+    progress = progress or Silent()
+    written = TrainConfig.read(folder)
+    device = changes.get("device", written.device)
+    with open_ranks(device) as ranks, _locked(folder, ranks):
+        if not path.exists():
+            raise TrainError(
+                f"{folder} has no {run_folder.LAST}: the run stopped before its first state was saved; "
+                "delete the folder and start it again"
+            )
+        if ranks.is_first:
+            run_folder.remove_temporaries(folder)
+        last = Checkpoint.read(path)
+        _check_unchanged(written, last, folder)
+        config = replace(written, out=folder, **changes)
+        if "data" not in changes:
+            remedy = f"give the new folder as DIR: bep train DIR --resume {folder}"
+            run_folder.check_shards(config.data, folder, remedy)
+        with (
+            out_of_memory_reported(config.batch_size, config.accumulate),
+            open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,
+        ):
+            _check_same(last, path, session)
+            _check_files(session, folder)
+            with Run(session) as run:
+                run.load(last)
+                return run.go()
+
+
+@contextmanager
+def _locked(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold the folder of a run while the block runs; the first rank does it for all."""
+    with ExitStack() as stack:
+        error: BepError | OSError | None = None
+        if ranks.is_first:
+            try:
+                stack.enter_context(run_folder.locked(folder))
+            except (BepError, OSError) as err:
+                error = err
+        if ranks.agree(int(error is not None)):
+            raise error or InUse(f"the first rank cannot lock {folder}")
+        yield
+
+
+def _statistics(session: Session) -> dict[str, Any]:
+    statistics = session.store.manifest.splits["train"].statistics
+    return {band: asdict(values) for band, values in statistics.items()}
+
+
+def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
+    """Return what a run had chosen."""
+    path = folder / run_folder.LAST
+    try:
+        choices = (last.progress or {}).get("chosen")
+        if choices is None:
+            # The first version noted only these.
+            described = run_folder.read_json(folder / run_folder.CONFIG)
+            choices = {name: described.get(name) for name in ("order", "precision")}
+        kept = Chosen.from_json(choices)
+    except InvalidValue as err:
+        raise BadCheckpoint(f"{path} does not hold the state of a run: {err}") from err
+    return replace(kept, backends={}) if is_loader_given else kept
+
+
+def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path) -> None:
+    """Check that nobody has edited the configuration since the state was saved, but for what may change.
+
+    Raises:
+        TrainError: somebody has.
+    """
+    path = folder / run_folder.LAST
+    try:
+        trained = TrainConfig.from_json(last.config)
+    except InvalidValue as err:
+        raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
+    names = [part.name for part in fields(written) if part.name not in RESUMABLE | {"out"}]
+    edited = [name for name in names if getattr(written, name) != getattr(trained, name)]
+    if edited:
+        said = ", ".join(f"{name} {getattr(trained, name)}" for name in edited)
+        raise TrainError(
+            f"{folder / run_folder.CONFIG} was edited: {run_folder.LAST} was trained with {said:.300}, which cannot "
+            "change when a run is resumed; put that back, or begin a new run"
+        )
+
+
+def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
+    last.check_version(path, session.store.manifest, allow_mixed=False)
+    last.check_bands(path, session.model.spec.bands)
+    if last.model != session.model.spec:
+        raise BadCheckpoint(f"{path} holds {last.model}, {run_folder.CONFIG} says {session.model.spec}")
+    if last.manifest_sha256 != session.manifest_sha256:
+        raise BadCheckpoint(
+            f"{path} was trained on shards whose manifest has SHA-256 {last.manifest_sha256[:12]}…, "
+            f"that of {session.store.folder} has {session.manifest_sha256[:12]}…: "
+            "a run goes on with the same shards only"
+        )
+    for split, digest in ({} if session.kept is None else session.kept.rows).items():
+        if split in session.rows and chosen.digest(session.rows[split]) != digest:
+            raise TrainError(
+                f"the run began with other patches of the {split} split than those that are selected now: has the list "
+                f"{session.config.patches} changed?"
+            )
+
+
+def _check_files(session: Session, folder: Path) -> None:
+    """Check that the other files of a run say what they said when it began.
+
+    Raises:
+        TrainError: one of them does not.
+    """
+    path = folder / run_folder.CONFIG
+    found, expected = run_folder.read_json(path), json.loads(json.dumps(session.describe()))
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise TrainError(
+            f"{path} was edited: it lacks {', '.join(missing)}; bring the file back from a copy, or begin a new run"
+        )
+    edited = [name for name in _DESCRIBED if found[name] != expected[name]]
+    if edited:
+        raise TrainError(
+            f"{path} was edited: {', '.join(edited)} is not what the run was trained with; bring the file back from a "
+            "copy, or begin a new run"
+        )
+    path = folder / run_folder.STATISTICS
+    try:
+        statistics = run_folder.read_json(path)
+    except FileNotFoundError:
+        return
+    if statistics != json.loads(json.dumps(_statistics(session))):
+        raise TrainError(
+            f"{path} was edited: it differs from the statistics in the manifest of the shards; bring the file back "
+            "from a copy, or remove it"
+        )
