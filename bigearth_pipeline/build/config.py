@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
-from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.build.select import Rules
-from bigearth_pipeline.source.tree import Source
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tables import sha256_of
+from bigearth_pipeline.source.tree import Source
 from shards.codec.registry import ZARR_CODECS
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
-from shards.storage.regular import read_regular
 from shards.reporting import printable
+from shards.storage.regular import read_regular
 
 SOURCE_FILES: Final = "source_files"
 """Field of a finished store's note: fingerprints of the files that each shard was made of, by the name of the shard."""

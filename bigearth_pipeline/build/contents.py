@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from shards.storage.atomic import temporary_of
 from shards.metadata.index import PARTS
-from shards.storage.lock import MARK_SUFFIX
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, MANIFEST, SPLITS, StoreFormat
+from shards.storage.atomic import temporary_of
+from shards.storage.lock import MARK_SUFFIX
 
 WORK: Final = ".build"
 LOCK: Final = "lock"

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from bigearth_pipeline.workers import Cluster
 from bigearth_pipeline.build.contents import look
-from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.note import ShardOptions, ShardResult, check_shard
+from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import write_shard
+from bigearth_pipeline.workers import Cluster
 
 _MAX_NAMED: Final = 5
 

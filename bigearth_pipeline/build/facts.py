@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from bigearth_pipeline.source.offset import OFFSET, baseline_name, has_offset
-from shards.runtime.arrow import numpy_values
 from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
+from shards.runtime.arrow import numpy_values
 
 _UNKNOWN: Final = "unknown"
 

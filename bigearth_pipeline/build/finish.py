@@ -10,17 +10,17 @@ import pyarrow as pa
 
 from bigearth_pipeline.build.config import SOURCE_FILES
 from bigearth_pipeline.build.contents import look, note_paths, shard_paths
-from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.note import ShardOptions, ShardResult, hash_file
-from shards.runtime.arrow import dictionary_array
+from bigearth_pipeline.build.plan import ShardPlan
+from shards.codec.registry import get_codec
 from shards.layout.bands import BANDS
 from shards.layout.classes import CLASSES
-from shards.codec.registry import get_codec
-from shards.storage.atomic import atomic_write
+from shards.layout.statistics import BINS, band_statistics, histogram_counts, histogram_table
 from shards.metadata.index import Index, index_schema, read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, SPLITS, FileInfo, Manifest, SplitInfo
+from shards.runtime.arrow import dictionary_array
+from shards.storage.atomic import atomic_write
 from shards.storage.regular import resolve_inside
-from shards.layout.statistics import BINS, band_statistics, histogram_counts, histogram_table
 
 
 def finish_store(

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bigearth_pipeline.build.contents import note_paths, shard_paths
-from bigearth_pipeline.source.fingerprint import fingerprint_now
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.select import Quarantined
-from shards.storage.atomic import atomic_write
+from bigearth_pipeline.source.fingerprint import fingerprint_now
 from shards.errors import CorruptShard
 from shards.metadata.manifest import ShardInfo, StoreFormat
+from shards.storage.atomic import atomic_write
 from shards.storage.regular import open_regular, read_regular, resolve_inside
 
 _MAX_BYTES: Final = 1 << 16

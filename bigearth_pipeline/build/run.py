@@ -10,16 +10,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from bigearth_pipeline.source.annotations import read_v1_annotations
 from bigearth_pipeline.build.claim import claim
-from bigearth_pipeline.workers import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
 from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.contents import QUARANTINE as QUARANTINE
 from bigearth_pipeline.build.contents import UNMATCHED as UNMATCHED
 from bigearth_pipeline.build.contents import WORK
-from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.build.execute import Watcher as Watcher
+from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.facts import SourceFacts, source_facts
 from bigearth_pipeline.build.finish import finish_store
+from bigearth_pipeline.build.note import ShardOptions
 from bigearth_pipeline.build.plan import plan_shards, without
 from bigearth_pipeline.build.select import (
     BAD,
@@ -31,9 +31,9 @@ from bigearth_pipeline.build.select import (
     select_v2,
     unique_folders,
 )
-from bigearth_pipeline.build.note import ShardOptions
 from bigearth_pipeline.build.task import PROGRESS_EVERY
-from bigearth_pipeline.source.tree import Source, find_source
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.annotations import read_v1_annotations
 from bigearth_pipeline.source.tables import (
     Metadata,
     SplitLists,
@@ -44,10 +44,10 @@ from bigearth_pipeline.source.tables import (
     read_split_lists,
     refuse_no_match,
 )
-from bigearth_pipeline.build.execute import Watcher as Watcher
-from bigearth_pipeline.build.execute import write_shards
-from shards.storage.atomic import atomic_write
+from bigearth_pipeline.source.tree import Source, find_source
+from bigearth_pipeline.workers import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
 from shards.metadata.manifest import Manifest
+from shards.storage.atomic import atomic_write
 
 _ANNOTATIONS_A_TASK: Final = 4096
 

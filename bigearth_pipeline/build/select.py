@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bigearth_pipeline.source.annotations import baseline_of_key, date_of_key
-from bigearth_pipeline.errors import BadPatch
-from bigearth_pipeline.source.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.build.plan import PatchEntry, hash_split, shuffle_rank
-from bigearth_pipeline.source.tree import is_safe_key
+from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.source.annotations import baseline_of_key, date_of_key
+from bigearth_pipeline.source.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.source.tables import Metadata, SplitLists
+from bigearth_pipeline.source.tree import is_safe_key
 from bigearth_pipeline.source.v1_flags import v1_flags
 
 NO_LABEL: Final = "none of the 19 classes"

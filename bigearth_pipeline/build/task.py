@@ -12,23 +12,23 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 
 from bigearth_pipeline.build.contents import note_paths, shard_paths
+from bigearth_pipeline.build.note import ShardOptions, ShardResult, write_note
+from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
+from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.fingerprint import annotation_statuses, fingerprint
 from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
-from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
-from bigearth_pipeline.build.select import Quarantined
-from bigearth_pipeline.build.note import ShardOptions, ShardResult, write_note
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.runtime.arrow import table_of
+from shards.codec.registry import Codec, get_codec
+from shards.container.tar import TarShardWriter
 from shards.layout.bands import PATCH_METRES
 from shards.layout.classes import decode_labels, label_bytes
-from shards.codec.registry import Codec, get_codec
-from shards.storage.atomic import atomic_write
+from shards.layout.statistics import Histograms, histogram_table
 from shards.metadata.index import PARTS, index_schema, write_table
 from shards.metadata.manifest import FileInfo, ShardInfo
-from shards.layout.statistics import Histograms, histogram_table
-from shards.container.tar import TarShardWriter
+from shards.runtime.arrow import table_of
+from shards.storage.atomic import atomic_write
 
 PROGRESS_EVERY: Final = 64  # patches
 

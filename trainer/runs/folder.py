@@ -20,9 +20,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from shards.metadata.manifest import MANIFEST
 from shards.storage.atomic import atomic_write, temporary_of
 from shards.storage.lock import exclusive
-from shards.metadata.manifest import MANIFEST
 from shards.storage.regular import open_regular_file, read_regular
 from trainer.errors import RunExists, TrainError
 

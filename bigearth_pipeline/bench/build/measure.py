@@ -16,14 +16,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.bench.build.plain import measure_plain
 from bigearth_pipeline.bench.build.rate import Rate
 from bigearth_pipeline.bench.build.stages import measure_stages
-from bigearth_pipeline.build.run import BuildSummary, Watcher, build
+from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.build.config import BuildConfig
-from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.build.run import BuildSummary, Watcher, build
 from bigearth_pipeline.build.select import unique_folders
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tree import find_source
 
 

@@ -11,15 +11,15 @@ import numpy as np
 from crc32c import crc32c
 
 from bigearth_pipeline.bench.build.rate import Rate
-from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.build.plan import PatchEntry
 from bigearth_pipeline.build.task import patch_json
+from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.tiff.reader import TiffReader
+from shards.codec.registry import get_codec
+from shards.container.tar import TarShardWriter
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.classes import label_bytes
-from shards.codec.registry import get_codec
 from shards.layout.statistics import Histograms
-from shards.container.tar import TarShardWriter
 
 _PATCHES: Final = 1024  # for each process
 

@@ -19,8 +19,8 @@ from distributed import LocalCluster
 
 import shards
 from bigearth_pipeline.build.run import QUARANTINE, UNMATCHED
-from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.build.select import BAD, NO_FOLDER, SNOW, Rules
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.statistics import histogram_counts

@@ -1,6 +1,5 @@
 """What a build knows of its patches: splits, flags, dates, baselines, missing pixels, folders of others."""
 
-from tests.paths import GOLDEN
 import json
 import os
 import random
@@ -18,20 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shards
-from bigearth_pipeline.source.annotations import baseline_of_key, read_v1_annotation, utc_seconds
+from bigearth_pipeline.build.select import NO_SPLIT, SNOW, Rules, select_v1
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.errors import BadPatch, PipelineError
+from bigearth_pipeline.source.annotations import baseline_of_key, read_v1_annotation, utc_seconds
 from bigearth_pipeline.source.offset import count_missing, has_offset, subtract_offset
-from bigearth_pipeline.build.select import NO_SPLIT, SNOW, Rules, select_v1
-from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.source.tables import read_exclusions, read_split_lists
+from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.source.v1_flags import v1_flags
 from bigearth_pipeline.verify.store import _check_missing, verify_store
 from shards.layout.bands import RECORD_VALUES
-from shards.metadata.index import ADDED
 from shards.layout.patch import Patch
+from shards.metadata.index import ADDED
 from tests.building import build_store
 from tests.conftest import real
+from tests.paths import GOLDEN
 from tests.scene import write_patch, write_table
 from trainer.data.subset.where import rows_where
 

@@ -1,6 +1,5 @@
 """What a build finds in its folder: its own files, damaged or outdated ones, and those of others."""
 
-from tests.paths import GOLDEN, ROOT
 import errno
 import hashlib
 import json
@@ -17,18 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, read_build_note
-from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.build.finish import remove_surplus
-from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
-from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.build.note import Checked, ShardOptions, check_shard
+from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
+from bigearth_pipeline.build.run import build
+from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.build.task import write_shard
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
 from tests import faults
 from tests.building import Recorder, contents
+from tests.paths import GOLDEN, ROOT
 from tests.scene import PRODUCT, scene_records, write_band, write_patch, write_table
 
 FORMATS = pytest.mark.parametrize("store_format", ["webdataset", "zarr"])

@@ -10,9 +10,9 @@ from shards import CLASSES, Store
 from tests.trainer.conftest import Run
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.errors import BadCheckpoint
+from trainer.evaluation.measure import measure, predict
 from trainer.metrics.metrics import Metrics
 from trainer.runs.checkpoint import Checkpoint
-from trainer.evaluation.measure import measure, predict
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """Runs of earlier versions: read, evaluated and resumed."""
 
-from tests.paths import GOLDEN
 import json
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from tests.paths import GOLDEN
+from trainer.config.options import TrainConfig
+from trainer.evaluation.run import EvaluationConfig, evaluate_run
 from trainer.runs import checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
-from trainer.config.options import TrainConfig
-from trainer.evaluation.run import EvaluationConfig, evaluate_run
 from trainer.training.start import resume
-
 
 
 @pytest.fixture(params=sorted(path.name for path in GOLDEN.glob("*")) or ["absent"])

@@ -1,6 +1,5 @@
 """The folder of a run under hostile conditions: other processes, full disks, edited, damaged and made-up files."""
 
-from tests.paths import ROOT
 import copy
 import io
 import itertools
@@ -27,18 +26,19 @@ import torch
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
-from shards.errors import BepError, InUse
-from tests.trainer.store import make_store
 from bigearth_pipeline.cli.train import train as bep_train
+from shards.errors import BepError, InUse
+from tests.paths import ROOT
+from tests.trainer.store import make_store
+from trainer.config.options import TrainConfig
 from trainer.data.augment.recipe import RECIPES
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.runs import checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
-from trainer.config.options import TrainConfig
-from trainer.training.start import RESUMABLE, resume, train
-from trainer.runtime.progress import Phase, Silent, StepReport
 from trainer.runs.tensorboard import Board
+from trainer.runtime.progress import Phase, Silent, StepReport
+from trainer.training.start import RESUMABLE, resume, train
 
 QUICK: dict[str, Any] = {"model": "test_resnet", "batch_size": 8, "threads": 1, "bands": ("B04", "B03", "B02")}
 

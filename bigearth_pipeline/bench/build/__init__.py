@@ -1,0 +1,1 @@
+"""`bep bench build`: a build beside each of its stages."""
