@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.storage.atomic import atomic_write
+from tools.arguments import count, positive, run
 from tools.gpu.actions import Workplace
 from tools.gpu.execute import Outcome, carry_out
 from tools.gpu.logs import pack
@@ -90,15 +91,21 @@ def _say(text: str) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Check and measure what only a GPU can show.", prog="gpu_check")
+    parser = argparse.ArgumentParser(
+        description="Check and measure what only a GPU can show.", prog="python -m tools.gpu_check"
+    )
     gpu, cpu = SIZES["cuda"], SIZES["cpu"]
     parser.add_argument("--out", type=Path, default=Path("gpu-check"), help="folder for results; default: gpu-check")
     parser.add_argument("--device", choices=list(SIZES), default="cuda", help="cpu rehearses; default: cuda")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all of it; default: 10")
-    parser.add_argument("--patches", type=int, help=f"synthetic ones; default: {gpu.patches}, on a CPU {cpu.patches}")
-    parser.add_argument("--batch-size", type=int, help=f"default: {gpu.batch_size}, on a CPU {cpu.batch_size}")
+    parser.add_argument("--minutes", type=positive, default=10.0, help="for all of it; default: 10")
+    parser.add_argument("--patches", type=count, help=f"synthetic ones; default: {gpu.patches}, on a CPU {cpu.patches}")
+    parser.add_argument("--batch-size", type=count, help=f"default: {gpu.batch_size}, on a CPU {cpu.batch_size}")
     parser.add_argument("--work", type=Path, help="where data goes; default: /dev/shm, or where temporary files go")
     options = parser.parse_args(arguments)
+    if any((options.out / name).exists() for name in (RESULT, LOGS)):
+        parser.error(
+            f"{options.out} holds the results of an earlier check, expected none; name another folder with --out"
+        )
     if options.device == "cuda":
         import torch
 
@@ -108,4 +115,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,6 +1,6 @@
 """Pack the official lists of BigEarthNet v1 into `bigearth_pipeline/source/v1_flags.xz`, which `v1_flags.py` describes.
 
-    python tools/pack_v1_flags.py FOLDER [--out FILE]
+    python -m tools.pack_v1_flags FOLDER [--out FILE]
 
 FOLDER holds the lists of bigearthnet_common (CDLA-Permissive-1.0), plain, .bz2 or .gz: train, val, test,
 patches_with_seasonal_snow, patches_with_cloud_and_shadow and patches_with_no_19_class_targets. The same lists give the
@@ -19,6 +19,7 @@ import numpy as np
 from bigearth_pipeline.source.v1_flags import CLOUD, PACKED, SNOW
 from shards.storage.atomic import atomic_write
 from shards.text.name_list import read_names
+from tools.arguments import run
 
 LISTS: Final = {
     "train": 0,
@@ -70,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

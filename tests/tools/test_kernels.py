@@ -15,10 +15,10 @@ def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     """A machine without a GPU prints a traceback, or figures of an interpreter."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["kernels"])
-    tool.main()
-    assert capsys.readouterr().out.splitlines() == [
-        "there is no NVIDIA GPU that torch can use: the kernels are measured on one only"
-    ]
+    with pytest.raises(SystemExit) as ended:
+        tool.main()
+    assert ended.value.code == 2
+    assert "there is no NVIDIA GPU that torch can use" in capsys.readouterr().err
 
 
 def test_all_that_is_measured_runs(monkeypatch: pytest.MonkeyPatch) -> None:

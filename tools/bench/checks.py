@@ -1,6 +1,6 @@
 """Processor time that comparing records with their checksums adds to reading and decoding them.
 
-    python tools/bench/checks.py STORE... --repeats 15
+    python -m tools.bench.checks STORE... --repeats 15
 
 Passes take turns in one process. Those over a store that was opened anew also fault its files in, with and without
 checks. Processor time of all threads, and not the clock, so that other work of the machine counts little.
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import shards
+from tools.arguments import count, run
 
 BATCH = 256
 
@@ -71,12 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each store as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stores", type=Path, nargs="+")
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=count, default=15)
+    parser.add_argument("--threads", type=count, default=2)
     options = parser.parse_args(arguments)
     for folder in options.stores:
         print(json.dumps({"store": str(folder), **measure(folder, options.repeats, options.threads)}), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,4 +1,4 @@
-"""Compare how fast networks learn a store: `python tools/bench/learning.py STORE --out learning.json`.
+"""Compare how fast networks learn a store: `python -m tools.bench.learning STORE --out learning.json`.
 
 A loop of plain torch, the same for all networks: pixels standardised by the train split, bands upsampled by repetition
 for networks that want all at 10 m, one of the eight turns and flips for each batch, AdamW, warm-up over one epoch,
@@ -28,6 +28,7 @@ from torchmetrics.functional.classification import multilabel_average_precision
 
 import shards
 from shards import BANDS, CLASSES, GROUPS, RECORD_VALUES, Store
+from tools.arguments import count, run
 from trainer.data.batch import IMAGE_SIZE, Batch, Layout
 from trainer.data.normalisation import Normalisation
 from trainer.models.create import Classifier, ModelSpec, create
@@ -155,9 +156,9 @@ def cost(train: Patches, options: Options) -> dict[str, dict[str, float]]:
         }
     seconds: dict[str, list[float]] = {name: [] for name in options.models}
     for _ in range(COST_ROUNDS):
-        for name, run in runs.items():
+        for name, prepared in runs.items():
             start = time.perf_counter()
-            train_step(*run)
+            train_step(*prepared)
             seconds[name].append(time.perf_counter() - start)
     reference = seconds[options.models[0]]
     for name, times in seconds.items():
@@ -189,14 +190,14 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the result")
     parser.add_argument("--models", nargs="+", default=["resnet18", "bepnet-s", "bepnet-m"])
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=count, default=6)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--train-patches", type=int, default=1024)
-    parser.add_argument("--validation-patches", type=int, default=600)
+    parser.add_argument("--batch-size", type=count, default=32)
+    parser.add_argument("--train-patches", type=count, default=1024)
+    parser.add_argument("--validation-patches", type=count, default=600)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=count, default=torch.get_num_threads())
     arguments: dict[str, Any] = vars(parser.parse_args())
     store_path, out = arguments.pop("store"), arguments.pop("out")
     options = Options(**arguments | {name: tuple(arguments[name]) for name in ("models", "seeds")})
@@ -231,4 +232,4 @@ def summary(curves: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str,
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -35,6 +35,7 @@ import shards
 from bigearth_pipeline.bench.trainer_environment import describe_environment
 from shards import Store
 from shards.storage.atomic import atomic_write
+from tools.arguments import count, positive, run
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.runtime.pace import STEPS_AHEAD
@@ -269,11 +270,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table, and write the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--rates", type=float, nargs="+", default=[10_000.0, 40_000.0, 100_000.0])
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rates", type=positive, nargs="+", default=[10_000.0, 40_000.0, 100_000.0])
+    parser.add_argument("--batch-size", type=count, default=512)
+    parser.add_argument("--threads", type=count, default=2)
+    parser.add_argument("--seconds", type=positive, default=3.0)
+    parser.add_argument("--repeats", type=count, default=5)
     parser.add_argument("--out", type=Path)
     options = vars(parser.parse_args(arguments))
     folder, rates, out = options.pop("store"), options.pop("rates"), options.pop("out")
@@ -292,4 +293,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,6 +1,6 @@
 """Time to the first batch, and host memory of index and order, for an index as long as BigEarthNet's.
 
-    python tools/bench/start.py STORE --patches 590326 --work /dev/shm
+    python -m tools.bench.start STORE --patches 590326 --work /dev/shm
 
 The rows of STORE's index, a WebDataset store, are repeated, under other keys, until there are enough: its shards get as
 many names by links, so that only index and manifest are as large as the real ones.
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards.metadata.manifest import sealed
+from tools.arguments import count, run
 
 _MEASURE = """
 import json, resource, sys, time
@@ -115,9 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each order as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--patches", type=int, default=590_326)
+    parser.add_argument("--patches", type=count, default=590_326)
     parser.add_argument("--work", type=Path, help="folder on the file system of STORE; default: beside it")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=count, default=5)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.work or options.store.parent, prefix="bep-start-") as folder:
         enlarge(options.store, options.patches, Path(folder))
@@ -126,4 +127,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

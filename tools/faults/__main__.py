@@ -5,6 +5,7 @@ With `--scale 1` it takes about ten minutes on two cores.
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,13 @@ def _bep(*arguments: object) -> None:
 
 @click.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the results.")
-@click.option("--scale", default=1.0, show_default=True, help="Factor of the number of attempts.")
+@click.option(
+    "--scale",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True, max=1000),
+    help="Factor of the number of attempts.",
+)
 @click.option("--seed", default=0, show_default=True)
 def main(out: Path, scale: float, seed: int) -> None:
     """Damage stores, sources, builds and runs in every way that is known, and count what becomes of it."""
@@ -79,4 +86,6 @@ def _row(kind: Attempts) -> str:
 
 
 if __name__ == "__main__":
+    # As an exception does it, so that the folder of temporary data is removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()

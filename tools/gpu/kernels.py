@@ -19,6 +19,7 @@ from torch import Tensor
 
 from shards.codec.bitpack.encoder import encode
 from shards.layout.bands import RECORD_BYTES, RECORD_VALUES
+from tools.arguments import count, run
 from trainer.data.augment.recipe import RECIPES, draw
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Layout
@@ -134,14 +135,13 @@ def measure(what: str, size: int, work: Work, *, batch_size: int, calls: int, re
 
 def main() -> None:
     """Print the table, and JSON last."""
-    parser = argparse.ArgumentParser(description="Measure the kernels on a GPU.")
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--calls", type=int, default=40)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = argparse.ArgumentParser(description="Measure the kernels on a GPU.", prog="python -m tools.gpu.kernels")
+    parser.add_argument("--batch-size", type=count, default=512, help="patches a call; default: 512")
+    parser.add_argument("--calls", type=count, default=40, help="calls a repeat; default: 40")
+    parser.add_argument("--repeats", type=count, default=5, help="timed repeats; default: 5")
     chosen = parser.parse_args()
     if not torch.cuda.is_available():
-        print("there is no NVIDIA GPU that torch can use: the kernels are measured on one only")
-        return
+        parser.error("there is no NVIDIA GPU that torch can use, and the kernels are measured on one only")
     device = torch.device("cuda", torch.cuda.current_device())
     found = []
     for what, size, work in works(chosen.batch_size, device):
@@ -153,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

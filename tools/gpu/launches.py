@@ -4,7 +4,6 @@ Nothing of it is measured. An engine adds itself to `ENGINES`.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from shards import BANDS, RECORD_VALUES
 from shards.layout.bands import GROUP_OF, RECORD_BYTES
+from tools.arguments import count, run
 from tools.gpu.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment.boxes import erase
 from trainer.data.augment.mix import complete, completed, rest
@@ -215,8 +215,10 @@ def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Predict what preparing a batch costs a GPU.", prog="launches")
-    parser.add_argument("--batch-size", type=int, default=512, help="default: 512")
+    parser = argparse.ArgumentParser(
+        description="Predict what preparing a batch costs a GPU.", prog="python -m tools.gpu.launches"
+    )
+    parser.add_argument("--batch-size", type=count, default=512, help="default: 512")
     options = parser.parse_args(arguments)
     found = {(name, case): find(case) for name, find in ENGINES.items() for case in CASES}
     print(render(found, options.batch_size))
@@ -224,4 +226,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from tools.gpu.execute import Outcome
 from tools.gpu.plan import Size, plan_steps
 
-Verdict = Literal["yes", "no", "reported", "not measured"]
+Verdict = Literal["yes", "no", "reported", "not measured", "rehearsal"]
 
 SATURATION: Final = 0.99
 LOADER: Final = 60_000
@@ -41,7 +41,7 @@ Reading = tuple[str, bool | None]
 
 
 def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
-    """Return all targets. Those for a GPU are not measured on a CPU, whatever figures there are.
+    """Return all targets. They are for a GPU: none is met or missed by figures of a CPU.
 
     Args:
         size: what was measured with.
@@ -58,7 +58,7 @@ def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
         if any(outcomes[name].status == "failed" for name in steps):
             enough = False
         if size.device == "cpu":
-            return Row(what, target, measured, "not measured")
+            return Row(what, target, measured, "rehearsal")
         return Row(what, target, measured, "reported" if enough is None else "yes" if enough else "no")
 
     network = size.networks[0]

@@ -17,6 +17,8 @@ import timm
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tools.arguments import count, run
+
 CHANNELS, SIZE, CLASSES = 12, 120, 19
 
 
@@ -69,12 +71,12 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--device", type=torch.device, default="cuda")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch-size", type=count, default=512)
+    parser.add_argument("--steps", type=count, default=30)
+    parser.add_argument("--repeats", type=count, default=5)
     parser.add_argument("--least-seconds", type=float, default=2.0)
     print(json.dumps(measure(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bigearth_pipeline.bench.environment import describe_environment
+from tools.arguments import count, run
 from tools.peers.checks import PROBES
 from tools.peers.client import ROOT
 from tools.peers.environments import install
@@ -99,9 +100,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     every = tuple(PEERS)
     parser.add_argument("--peers", type=lambda text: _names(every, text), default=every, help=", ".join(every))
     parser.add_argument("--layouts", type=lambda text: _names(LAYOUTS, text), default=LAYOUTS, help=", ".join(LAYOUTS))
-    parser.add_argument("--patches", type=int, default=2000, help="default: 2000")
-    parser.add_argument("--batch-size", type=int, default=256, help="default: 256")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds; default: 5")
+    parser.add_argument("--patches", type=count, default=2000, help="default: 2000")
+    parser.add_argument("--batch-size", type=count, default=256, help="default: 256")
+    parser.add_argument("--repeats", type=count, default=5, help="timed rounds; default: 5")
     parser.add_argument("--turn-seconds", type=float, default=1.0, help="a turn takes about so long; default: 1")
     parser.add_argument("--workers", "--threads", type=int, default=cores, help="of each peer; default: one a core")
     parser.add_argument("--work", type=Path, default=Path("/dev/shm/peers"), help="folder for source, stores and logs")
@@ -113,4 +114,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

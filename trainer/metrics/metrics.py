@@ -80,6 +80,12 @@ class Metrics:
     classes: dict[str, ClassMetrics]
 
     @property
+    def label_frequency_micro(self) -> float | None:
+        """Share of all decisions that are positive: the micro average precision of guessing; None if no class occurs."""
+        positives = sum(values.positives for values in self.classes.values())
+        return positives / (self.count * len(CLASSES)) if positives else None
+
+    @property
     def f1_macro(self) -> float | None:
         """F1 at a threshold of 0.5; None if no class occurs."""
         return self.fixed.macro.f1
@@ -114,9 +120,9 @@ class Metrics:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields, and `f1_macro`, `f1_macro_all` and `f1_micro` beside the average precisions."""
-        f1 = {name: getattr(self, name) for name in ("f1_macro", "f1_macro_all", "f1_micro")}
-        return asdict(self) | f1
+        """Return the fields, and with them `f1_macro`, `f1_macro_all`, `f1_micro` and `label_frequency_micro`."""
+        derived = ("f1_macro", "f1_macro_all", "f1_micro", "label_frequency_micro")
+        return asdict(self) | {name: getattr(self, name) for name in derived}
 
 
 def compute(

@@ -77,6 +77,7 @@ def test_average_precision_is_scikit_learns(both: tuple[Tensor, Tensor]) -> None
         assert metrics.ap_macro == about(sum(present) / len(present))
         assert metrics.ap_micro == about(average_precision_score(labels.ravel(), scores.ravel()))
         assert metrics.label_frequency == about(labels[:, labels.any(0)].mean())
+        assert metrics.label_frequency_micro == about(labels.mean())
 
 
 @settings(max_examples=30, deadline=None)

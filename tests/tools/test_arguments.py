@@ -1,0 +1,31 @@
+"""The tools refuse values that mean nothing, and end in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["tools.gpu.launches", "--batch-size", "0"], "expected an integer of at least 1"),
+        (["tools.gpu_check", "--device", "cpu", "--minutes", "-1"], "expected a number above 0"),
+        (["tools.bench.simulated", "{}/absent"], "absent holds no manifest.json"),
+        (["tools.bench.simulated", "{}/absent", "--seconds", "nan"], "expected a number above 0"),
+        (["tools.faults", "--out", "{}/out", "--scale", "-1"], "Invalid value for '--scale'"),
+    ],
+)
+def test_wrong_input_is_one_line(command: list[str], message: str, tmp_path: Path) -> None:
+    """A tool works with a value that means nothing, or ends in a traceback."""
+    arguments = [part.replace("{}", str(tmp_path)) for part in command]
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
