@@ -18,10 +18,10 @@ from crc32c import crc32c
 
 from shards import CorruptShard, Store
 from shards.codec.registry import CODECS, Blosc
-from shards.container.tar import BLOCK, MAX_KEY
+from shards.container.tar import BLOCK
 from shards.layout.bands import GROUPS
 from shards.layout.classes import CLASSES, multi_hot
-from shards.layout.fields import Facts, json_values
+from shards.layout.fields import MAX_KEY, Facts, json_values
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import MANIFEST, ShardInfo
 from shards.storage.regular import open_inside, resolve_inside

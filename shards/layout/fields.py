@@ -1,6 +1,7 @@
 """The facts of a patch, each in one line: the index, the JSON member, `Patch`, conditions and checks follow from it."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from types import NoneType
@@ -13,6 +14,16 @@ from shards.layout.classes import decode_labels
 
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
 """Arrow type of a column of few different texts."""
+
+
+MAX_KEY: Final = 92
+"""Longest key whose member names fit into the 100 bytes that the header of a tar has for them."""
+_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY}}}")
+
+
+def is_key(name: str) -> bool:
+    """Tell whether a patch can have this name: every reader of tars splits the names of its members at one place."""
+    return _KEY.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,10 @@ from bigearth_pipeline.build.task import facts_of
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.codec.registry import get_codec
-from shards.container.tar import TarShardWriter
 from shards.layout.bands import RECORD_VALUES
-from shards.layout.classes import label_bytes
-from shards.layout.fields import json_member
 from shards.layout.statistics import Histograms
+from shards.write.files import open_shard_files
+from shards.write.options import StoreOptions
 
 _PATCHES: Final = 1024  # for each process
 
@@ -83,6 +82,8 @@ def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> di
         for (key, folder), place in zip(items, places, strict=True)
     ]
 
+    options = StoreOptions(path.parent, "webdataset", codec_name, len(items))
+
     def read(always_gdal: bool) -> None:
         with TiffReader(always_gdal=always_gdal) as reader:
             record = np.empty(RECORD_VALUES, np.uint16)
@@ -97,9 +98,9 @@ def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> di
 
     def write() -> None:
         with open(path, "wb", buffering=1 << 14) as file:
-            tar = TarShardWriter(file)
+            files = open_shard_files(options, "train", 0, lambda relative: file)
             for facts, record in zip(known, encoded, strict=True):
-                tar.add(facts.key, record, label_bytes(facts.label_mask), json_member(facts))
+                files.add(facts, [record])
 
     return {
         "read": lambda: read(False),
