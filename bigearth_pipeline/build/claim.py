@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from bigearth_pipeline.build.config import DamagedNote, differences, read_build_note
-from bigearth_pipeline.build.contents import LOCK, LOCKS, WORK, Contents, look
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse, ShardError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
 from shards.reporting import printable
 from shards.storage.atomic import FULL, atomic_write
 from shards.storage.lock import exclusive
+from shards.write.contents import LOCK, LOCKS, WORK, Contents, look
 
 _ROUNDS: Final = 100  # Each that fails means that another build has just ended.
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from bigearth_pipeline.build.contents import look
-from bigearth_pipeline.build.note import ShardOptions, ShardResult, check_shard
+from bigearth_pipeline.build.note import ShardResult, check_shard
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.workers import Cluster
+from shards.write.contents import look
+from shards.write.options import StoreOptions
 
 _MAX_NAMED: Final = 5
 
@@ -28,7 +29,7 @@ class Watcher(Protocol):
 def write_shards(
     plan: Sequence[ShardPlan],
     known: dict[str, ShardResult],
-    options: ShardOptions,
+    options: StoreOptions,
     cluster: Cluster,
     watcher: Watcher,
 ) -> tuple[dict[str, ShardResult], int]:
@@ -57,10 +58,10 @@ def write_shards(
 
 
 def _finished(
-    plan: Sequence[ShardPlan], options: ShardOptions, cluster: Cluster, watcher: Watcher
+    plan: Sequence[ShardPlan], options: StoreOptions, cluster: Cluster, watcher: Watcher
 ) -> dict[str, ShardResult]:
     """Return the results of shards that an earlier run has written, and that are what it wrote; say which are not."""
-    noted = look(options.out, options.format, len(plan)).notes
+    noted = look(options.folder, options.format, len(plan)).notes
     candidates = [shard for shard in plan if shard.name in noted]
     if not candidates:
         return {}

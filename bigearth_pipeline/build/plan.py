@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from shards.layout.shuffle import shuffle_rank
 from shards.metadata.manifest import SPLITS
+from shards.write.contents import shard_name
 
 
 class PatchEntry(NamedTuple):
@@ -38,20 +40,12 @@ class ShardPlan:
     @property
     def name(self) -> str:
         """Name of the shard, such as `train-00007`."""
-        return f"{self.split}-{self.number:05d}"
+        return shard_name(self.split, self.number)
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that the shard's content depends on apart from the pixels."""
         return hashlib.sha256(repr((self.name, self.entries)).encode()).hexdigest()
-
-
-def shuffle_rank(key: str, seed: int) -> bytes:
-    """Return the sort key of a patch in the shuffle: its BLAKE2b hash keyed by the seed.
-
-    A hash gives the same order in every version of every library, and a patch's rank does not depend on the others.
-    """
-    return hashlib.blake2b(key.encode(), digest_size=16, key=str(seed).encode()).digest()
 
 
 def plan_shards(entries: Iterable[PatchEntry], *, patches_per_shard: int, seed: int) -> list[ShardPlan]:

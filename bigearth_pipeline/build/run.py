@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from bigearth_pipeline.build.claim import claim
-from bigearth_pipeline.build.config import BuildConfig, build_note
-from bigearth_pipeline.build.contents import QUARANTINE as QUARANTINE
-from bigearth_pipeline.build.contents import UNMATCHED as UNMATCHED
-from bigearth_pipeline.build.contents import WORK
+from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig, build_note
 from bigearth_pipeline.build.execute import Watcher as Watcher
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.facts import SourceFacts, source_facts
-from bigearth_pipeline.build.finish import finish_store
-from bigearth_pipeline.build.note import ShardOptions
 from bigearth_pipeline.build.plan import plan_shards, without
 from bigearth_pipeline.build.select import (
     BAD,
@@ -48,6 +43,11 @@ from bigearth_pipeline.source.tree import Source, find_source
 from bigearth_pipeline.workers import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
 from shards.metadata.manifest import Manifest
 from shards.storage.atomic import atomic_write
+from shards.write.contents import QUARANTINE as QUARANTINE
+from shards.write.contents import UNMATCHED as UNMATCHED
+from shards.write.contents import WORK
+from shards.write.finish import finish_store
+from shards.write.options import StoreOptions
 
 _ANNOTATIONS_A_TASK: Final = 4096
 
@@ -122,7 +122,7 @@ def build(
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, foreign, facts, finished_before=True)
-        options = ShardOptions(config.out, config.out / WORK, config.format, config.codec, config.patches_per_shard)
+        options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard)
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
@@ -152,15 +152,16 @@ def build(
         left_out = Counter(selection.left_out)
         if bad:
             left_out[BAD] = len(bad)
+        written = [results[shard.name] for shard in plan]
         manifest = finish_store(
-            plan,
-            results,
             options,
-            note,
+            [result.info for result in written if result.info],
             source_version=sources[0].version,
             seed=config.rules.seed,
             left_out=dict(sorted(left_out.items())),
             offset=config.rules.offset or "none",
+            source_bytes=sum(result.bytes_read for result in written),
+            note={**note, SOURCE_FILES: {shard.name: results[shard.name].source for shard in plan}},
         )
         facts = source_facts(config.out, manifest)
     return BuildSummary(

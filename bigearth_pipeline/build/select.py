@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bigearth_pipeline.build.plan import PatchEntry, hash_split, shuffle_rank
+from bigearth_pipeline.build.plan import PatchEntry, hash_split
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.annotations import baseline_of_key, date_of_key
 from bigearth_pipeline.source.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.source.tables import Metadata, SplitLists
-from bigearth_pipeline.source.tree import is_safe_key
 from bigearth_pipeline.source.v1_flags import v1_flags
+from shards.layout.fields import is_key
+from shards.layout.shuffle import shuffle_rank
 
 NO_LABEL: Final = "none of the 19 classes"
 SNOW: Final = "seasonal snow"
@@ -86,7 +87,7 @@ def unique_folders(found: Sequence[tuple[str, str]]) -> tuple[dict[str, str], li
     folders: dict[str, str] = {}
     bad = []
     for key, folder in sorted(found):
-        if not is_safe_key(key):
+        if not is_key(key):
             bad.append(Quarantined(key, folder, "unsafe patch name, expected letters, digits, '_' and '-' only"))
         elif key in folders:
             bad.append(Quarantined(key, folder, f"duplicate of {folders[key]}"))

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bigearth_pipeline.errors import PipelineError
-from shards.container.tar import MAX_KEY
+from shards.layout.fields import is_key
 
 Version = Literal["v1", "v2"]
 
-_SAFE_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY}}}")
 _V1_KEY: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{5,6}_\d+_\d+", re.ASCII)
 _V2_PRODUCT: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2}[A-Z]{3}", re.ASCII)
 _V2_KEY: Final = re.compile(_V2_PRODUCT.pattern + r"_\d+_\d+", re.ASCII)
@@ -79,7 +78,7 @@ class Source:
                     for below, inner, inner_fault in _entries(folder):
                         if self._is_patch(below, inner, inner_fault, found):
                             continue
-                        if product and not is_safe_key(below) and not _SYSTEM.fullmatch(below):
+                        if product and not is_key(below) and not _SYSTEM.fullmatch(below):
                             found.patches.append((below, inner))
                         else:
                             others.append(f"{name}/{below}")
@@ -135,11 +134,6 @@ def find_source(path: Path) -> Source:
         roots = ", ".join(f"{source.root} ({source.version})" for source in found)
         raise PipelineError(f"source {path} holds several trees; name the one to build: {roots}")
     return found[0]
-
-
-def is_safe_key(key: str) -> bool:
-    """Tell whether a patch name can be a tar member's name that every reader splits at the same place."""
-    return _SAFE_KEY.fullmatch(key) is not None
 
 
 def _find(path: Path, depth: int) -> Iterator[Source]:

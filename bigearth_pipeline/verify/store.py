@@ -12,7 +12,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_pipeline.build.config import SOURCE_FILES, read_build_note
-from bigearth_pipeline.build.plan import shuffle_rank
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.fingerprint import fingerprint_now
@@ -30,6 +29,7 @@ from bigearth_pipeline.verify.tables import check_build_note, check_order, read_
 from bigearth_pipeline.workers import Limits, open_cluster, preload, refuse_import_by_worker
 from shards import CorruptShard, Patch, Store
 from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards.layout.shuffle import shuffle_rank
 from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
 from shards.metadata.consistency import differences
 from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, FileInfo, Manifest

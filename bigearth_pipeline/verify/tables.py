@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_pipeline.build.plan import shuffle_rank
 from bigearth_pipeline.build.select import BAD
 from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
+from shards.layout.shuffle import shuffle_rank
 from shards.layout.statistics import BINS, histogram_counts
 from shards.metadata.index import cast_table, read_table
 from shards.metadata.manifest import BUILD_NOTE, INDEX, MANIFEST, SPLITS

@@ -12,10 +12,13 @@ from shards.metadata.manifest import FileInfo
 from shards.storage.atomic import atomic_write
 
 BLOCK: Final = 512
-MAX_KEY: Final = 92
-"""Longest key whose member names fit into the 100 bytes that a USTAR header has for them."""
 
 _END: Final = bytes(2 * BLOCK)
+
+
+def shard_paths(split: str, number: int) -> tuple[str, str]:
+    """Return the paths of a tar and of its index file within the store."""
+    return f"{split}-{number:05d}.tar", f"{split}-{number:05d}.idx"
 
 
 def tar_header(name: str, size_bytes: int) -> bytes:

@@ -18,14 +18,15 @@ import pytest
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, read_build_note
-from bigearth_pipeline.build.finish import remove_surplus
-from bigearth_pipeline.build.note import Checked, ShardOptions, check_shard
+from bigearth_pipeline.build.note import Checked, check_shard
 from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
+from shards.write.finish import remove_surplus
+from shards.write.options import StoreOptions
 from tests import faults
 from tests.building import Recorder, contents
 from tests.paths import GOLDEN, ROOT
@@ -95,36 +96,36 @@ def test_a_finished_shard_is_compared_with_its_checksums(tree: Path, tmp_path: P
     """A damaged shard, or a damaged note of one, is taken for what an earlier run has written."""
     plan, options = _write_one(tree, tmp_path / "sound", store_format)
     assert _check(plan, options).result is not None
-    files = list(contents(options.out))
+    files = list(contents(options.folder))
     assert len(files) == {"webdataset": 5, "zarr": 6}[store_format]
     number = 0
     for target in files:
         for way in range(13):
             number += 1
-            out = faults.copy(options.out, tmp_path / str(number))
+            out = faults.copy(options.folder, tmp_path / str(number))
             list(_damage(out / target))[way]()
-            checked = _check(plan, replace(options, out=out, work=out / ".build"))
+            checked = _check(plan, replace(options, folder=out))
             assert checked.result is None, (target, way)
             # Without its note a shard is one that was not there.
             assert (checked.reason is None) == (target.endswith(".json") and way == 12), (target, way)
             shutil.rmtree(out)
 
 
-def _write_one(tree: Path, out: Path, store_format: str) -> tuple[ShardPlan, ShardOptions]:
+def _write_one(tree: Path, out: Path, store_format: str) -> tuple[ShardPlan, StoreOptions]:
     """Write a shard of four patches."""
     keys = [f"{PRODUCT}_00_{i:02d}" for i in range(4)]
     entries = [
         PatchEntry(key, str(_band(tree, i).parent), "train", 3, None, "2017-06-13T10:10:31", False, False)
         for i, key in enumerate(keys)
     ]
-    options = ShardOptions(out, out / ".build", store_format, "blosc-lz4", 4)  # type: ignore[arg-type]
+    options = StoreOptions(out, store_format, "blosc-lz4", 4)  # type: ignore[arg-type]
     options.work.mkdir(parents=True)
     plan = ShardPlan("train", 0, tuple(entries))
     assert write_shard(plan, options, lambda count: None).info is not None
     return plan, options
 
 
-def _check(plan: ShardPlan, options: ShardOptions) -> Checked:
+def _check(plan: ShardPlan, options: StoreOptions) -> Checked:
     return check_shard(plan, options, lambda count: None)
 
 
@@ -385,15 +386,15 @@ def test_surplus_shards_are_found_by_name(tree: Path, tmp_path: Path) -> None:
     """The note of a shard that a new plan has not lets any file be deleted."""
     plan, options = _write_one(tree, tmp_path / "s", "webdataset")
     (tmp_path / "outside").write_bytes(b"years of work")
-    (options.out / "index.parquet").write_bytes(b"x")
+    (options.folder / "index.parquet").write_bytes(b"x")
     paths = ("../outside", "index.parquet", "train-00000.tar")
     files = [{"path": path, "size_bytes": 1, "sha256": ""} for path in paths]
     content = json.dumps({"plan": "", "bytes_read": 0, "shard": {"name": "", "split": "", "count": 1, "files": files}})
     for name in ("train-00007", "test-00000", "thesis"):
         (options.work / f"{name}.json").write_text(content)
-    (options.out / "train-00007.tar").write_bytes(b"x")
-    remove_surplus([plan], options)
-    assert sorted(path.name for path in options.out.iterdir()) == [
+    (options.folder / "train-00007.tar").write_bytes(b"x")
+    remove_surplus(options, {plan.name})
+    assert sorted(path.name for path in options.folder.iterdir()) == [
         ".build",
         "index.parquet",
         "train-00000.idx",
@@ -514,10 +515,10 @@ def test_odd_places_are_one_line(tree: Path, scheduler: str, tmp_path: Path) -> 
 def test_a_folder_that_is_removed_meanwhile_is_not_made_again(tree: Path, tmp_path: Path) -> None:
     """A part of a store appears where the folder was removed during the build."""
     plan, options = _write_one(tree, tmp_path / "s", "webdataset")
-    shutil.rmtree(options.out)
+    shutil.rmtree(options.folder)
     with pytest.raises(OSError, match="the folder was removed while the build runs"):
         write_shard(plan, options, lambda count: None)
-    assert not options.out.exists()
+    assert not options.folder.exists()
 
 
 def test_the_folder_of_a_build_without_locks(tree: Path, tmp_path: Path) -> None:

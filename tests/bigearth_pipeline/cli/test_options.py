@@ -71,7 +71,7 @@ TRAIN = {
     "save_steps": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
     "as_json": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
     "bands": Option(value="rgb"),
-    "where": Option(value="key != 'train-000000_0'"),
+    "where": Option(value="key != 'train_0'"),
     "fraction": Option(value="0.5"),
     "patches": Option(shown_by="trainer/data/subset/test_subset.py::test_conditions_combine_by_intersection"),
     "normalise": Option(value="percentile"),

@@ -34,8 +34,9 @@ from bigearth_pipeline.source.tables import (
     read_split_lists,
     refuse_no_match,
 )
-from bigearth_pipeline.source.tree import Version, find_source, is_safe_key
+from bigearth_pipeline.source.tree import Version, find_source
 from shards.layout.classes import decode_labels, encode_labels
+from shards.layout.fields import is_key
 from tests.scene import write_table
 
 
@@ -91,7 +92,7 @@ def test_unsafe_and_repeated_names_are_bad() -> None:
     assert folders == {"ok": "/x/ok"}
     assert {patch.key for patch in bad} == {"a.b", "ok", "näme", "k" * 93}
     assert any(patch.reason == "duplicate of /x/ok" and patch.folder == "/y/ok" for patch in bad)
-    assert not is_safe_key("")
+    assert not is_key("")
 
 
 def test_official_v2_tables(v2_tree: Path) -> None:

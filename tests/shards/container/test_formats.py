@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shards
-from shards.container.tar import MAX_KEY, TarShardWriter, tar_header
+from shards.container.tar import TarShardWriter, tar_header
+from shards.layout.fields import MAX_KEY
 from tests.strategies import keys
 
 

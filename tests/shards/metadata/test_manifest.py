@@ -240,13 +240,16 @@ def test_paths_that_leave_the_store_are_refused(small: Path, tmp_path: Path, pat
 @pytest.mark.parametrize("where", ["file", "folder", "within"])
 def test_links_are_refused(small: Path, tmp_path: Path, where: str) -> None:
     """A link in a store makes a file outside of it, or another one of it, be read as its own."""
-    folder = faults.copy(small, tmp_path / "store")
+    if where == "folder":
+        folder = make_store(tmp_path / "store", {"train": 2}, format="zarr")
+    else:
+        folder = faults.copy(small, tmp_path / "store")
     path = folder / raw_of(folder)["shards"][0]["files"][0]["path"]
     if where == "folder":
         path.parent.rename(tmp_path / "elsewhere")
         path.parent.symlink_to(tmp_path / "elsewhere")
     else:
-        target = folder / "shards" / "copy" if where == "within" else tmp_path / "secret"
+        target = folder / "copy" if where == "within" else tmp_path / "secret"
         path.rename(target)
         path.symlink_to(target)
     with shards.open(folder) as store, pytest.raises(CorruptShard, match=f"{path} cannot be opened: it leads out of"):

@@ -227,7 +227,7 @@ def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_thre
     damaged = faults.copy(folder, tmp_path / "store")
     with shards.open(damaged) as store, make_loader(store) as loader:
         row = int(loader.order.epoch(0).batch(2)[5])
-        shard = damaged / "shards" / f"{store.index.codes('shard')[1][row // 64]}.tar"
+        shard = damaged / f"{store.index.codes('shard')[1][row // 64]}.tar"
         faults.flip_bit(shard, int(store.index.column("s2_offset")[row]) + 5000)
         seen: list[int] = []
         with pytest.raises(CorruptShard, match=f"{shard.name}.*{store.index.key(row)}.*CRC-32C"):

@@ -126,9 +126,9 @@ def with_keys(folder: Path, keys: list[str]) -> Path:
 
 def test_thresholds_are_tuned_on_patches_and_not_on_names_of_splits(copy: Path, run: Run, tmp_path: Path) -> None:
     """With other splits, F1 at tuned thresholds on the very patches they were tuned on looks like that on others."""
-    validation = [f"validation-000000_{i}" for i in range(40)]
+    validation = [f"validation_{i}" for i in range(40)]
     other = make_store(tmp_path / "other", {"validation": 20, "test": 20})
-    with_keys(other, [f"train-000000_{i}" for i in range(20)] + validation[:20])
+    with_keys(other, [f"train_{i}" for i in range(20)] + validation[:20])
     found = {split: evaluated(copy, "--shards", other, "--split", split) for split in ("validation", "test")}
     assert {split: one["thresholds_tuned_here"] for split, one in found.items()} == {"validation": False, "test": True}
     assert "F1 tuned here" in call(copy, "--shards", other, "--split", "test").stdout

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from shards.container.tar import shard_paths as tar_paths
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, MANIFEST, SPLITS, StoreFormat
 from shards.storage.atomic import temporary_of
@@ -58,10 +59,15 @@ class Contents:
     strangers: list[str] = field(default_factory=list)
 
 
+def shard_name(split: str, number: int) -> str:
+    """Return the name of a shard, such as `train-00007`."""
+    return f"{split}-{number:05d}"
+
+
 def shard_paths(store_format: StoreFormat, split: str, number: int) -> tuple[str, ...]:
     """Return the paths of the files of a shard, in the order of the manifest."""
     if store_format == "webdataset":
-        return (f"{split}-{number:05d}.tar", f"{split}-{number:05d}.idx")
+        return tar_paths(split, number)
     # Imported here: the import of zarr takes most of a second.
     from shards.container.zarr import shard_path
 

@@ -1,0 +1,109 @@
+"""Small stores of synthetic patches whose labels follow from their pixels, so that a network can learn them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.codec.registry import DEFAULT_CODEC
+from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards.layout.fields import Facts
+from shards.layout.shuffle import shuffle_rank
+from shards.metadata.manifest import SPLITS, StoreFormat
+from shards.write.store import StoreWriter
+
+NUM_CLASSES: Final = 6
+"""The first classes of the nomenclature occur; the others have no patch in any split."""
+PATCHES_PER_SHARD: Final = 64
+
+_EPSG: Final = 32629
+_UPPER_LEFT: Final = (600_000.0, 5_900_000.0)
+
+
+def make_store(
+    folder: Path,
+    counts: Mapping[str, int],
+    seed: int = 0,
+    *,
+    format: StoreFormat = "webdataset",  # noqa: A002 (its name in manifests)
+    codec: str = DEFAULT_CODEC,
+    patches_per_shard: int = PATCHES_PER_SHARD,
+    source_version: str = "v2",
+    countries: Sequence[str | None] = ("Ireland",),
+    dates: Sequence[datetime] = (datetime(2017, 6, 13),),
+) -> Path:
+    """Write a store of synthetic patches and return its folder. Equal arguments give equal bytes.
+
+    Patches are named `SPLIT_0`, `SPLIT_1` and so on; their order in the store is that of the shuffle.
+
+    Args:
+        folder: where to write; made here.
+        counts: patches by split; a split that is not named, or has 0, is absent.
+        seed: of labels, pixels and the shuffle.
+        format: `webdataset` or `zarr`.
+        codec: of the records.
+        patches_per_shard: patches of a full shard.
+        source_version: version of BigEarthNet that the manifest names.
+        countries: row i of the index is from country i, again and again from the first one.
+        dates: likewise when a patch was taken.
+    """
+    rng = np.random.default_rng(seed)
+    # What each class adds to each band.
+    spectra = rng.normal(0, 500, (NUM_CLASSES, len(BANDS)))
+    row = 0
+    with StoreWriter(
+        folder,
+        format=format,
+        codec=codec,
+        patches_per_shard=patches_per_shard,
+        seed=seed,
+        source_version=source_version,
+    ) as store:
+        for split in SPLITS:
+            keys = shuffled_keys(split, counts.get(split, 0), seed)
+            present = rng.random((len(keys), NUM_CLASSES)) < 0.3
+            for number, start in enumerate(range(0, len(keys), patches_per_shard)):
+                members = slice(start, start + patches_per_shard)
+                with store.shard(split, number) as shard:
+                    for key, classes, levels in zip(
+                        keys[members], present[members], present[members] @ spectra, strict=True
+                    ):
+                        record = shard.next_record()
+                        _fill(record, levels, rng)
+                        country, date = countries[row % len(countries)], dates[row % len(dates)]
+                        shard.add(_facts(key, split, classes, country, date, record), record)
+                        row += 1
+    return folder
+
+
+def shuffled_keys(split: str, count: int, seed: int = 0) -> list[str]:
+    """Return the names that `make_store` gives to the patches of a split, in the order of the store."""
+    return sorted((f"{split}_{i}" for i in range(count)), key=lambda key: shuffle_rank(key, seed))
+
+
+def _fill(record: NDArray[np.uint16], levels: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Fill a record, (80000,) uint16, with noise about the levels of its bands, (12,)."""
+    record[:] = rng.integers(0, 300, RECORD_VALUES, np.uint16)
+    for values, level in zip(BAND_SLICES.values(), levels, strict=True):
+        record[values] += np.uint16(max(0, 3000 + level))
+
+
+def _facts(
+    key: str, split: str, classes: NDArray[np.bool_], country: str | None, date: datetime, record: NDArray[np.uint16]
+) -> Facts:
+    return Facts(
+        key=key,
+        split=split,
+        label_mask=sum(1 << bit for bit in np.flatnonzero(classes).tolist()),
+        country=country,
+        date=date,
+        epsg=_EPSG,
+        ulx=_UPPER_LEFT[0],
+        uly=_UPPER_LEFT[1],
+        seasonal_snow=False,
+        cloud_or_shadow=False,
+        nodata_pixels=len(record) - int(np.count_nonzero(record)),
+    )

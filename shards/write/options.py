@@ -1,0 +1,41 @@
+"""The choices that all shards of a store share, small enough to travel to every worker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shards.codec.registry import CODECS, ZARR_CODECS
+from shards.errors import InvalidValue
+from shards.metadata.manifest import StoreFormat
+from shards.write.contents import WORK
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How a store is written.
+
+    Attributes:
+        folder: the store.
+        format: `webdataset` or `zarr`.
+        codec: name of the record codec.
+        patches_per_shard: patches of a full shard.
+
+    Raises:
+        InvalidValue: the format does not hold records of that codec, or a shard would hold no patch.
+    """
+
+    folder: Path
+    format: StoreFormat
+    codec: str
+    patches_per_shard: int
+
+    def __post_init__(self) -> None:
+        known = CODECS if self.format == "webdataset" else ZARR_CODECS
+        if self.codec not in known:
+            raise InvalidValue(f"a {self.format} store has no codec {self.codec!r}; expected one of {', '.join(known)}")
+        if self.patches_per_shard < 1:
+            raise InvalidValue(f"patches_per_shard is {self.patches_per_shard}, expected 1 or more")
+
+    @property
+    def work(self) -> Path:
+        """Folder of what the final step needs of each shard."""
+        return self.folder / WORK

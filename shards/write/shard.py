@@ -1,0 +1,161 @@
+"""Writing one shard: containers, its rows of the index, its histogram and its note."""
+
+import errno
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import IO, Any, Final
+
+import numpy as np
+from crc32c import crc32c
+from numpy.typing import NDArray
+
+from shards.codec.registry import get_codec
+from shards.errors import InvalidValue
+from shards.layout.bands import RECORD_VALUES
+from shards.layout.fields import Facts, is_key
+from shards.layout.statistics import Histograms, histogram_table
+from shards.metadata.index import PARTS, IndexRows, Place, write_table
+from shards.metadata.manifest import SPLITS, ShardInfo
+from shards.storage.atomic import atomic_write
+from shards.write.contents import note_paths, shard_name
+from shards.write.files import open_shard_files
+from shards.write.note import write_note
+from shards.write.options import StoreOptions
+
+_REMOVED: Final = "the folder was removed while the build runs"
+
+
+class ShardWriter:
+    """Writes one shard of a store; a context manager.
+
+    Its files appear when the block ends without an error, each whole or not at all, and its note last: a shard without
+    a note is one that was not written. Whoever writes the shards of a store, in any number of processes, passes what
+    each leaves in `info` to `finish_store`.
+
+    Attributes:
+        name: of the shard, such as `train-00007`.
+        info: the written shard, for the manifest; None until the block has ended, and after `discard`.
+        made_of: what the note shall say beside that: JSON values that tell from what the shard was made.
+    """
+
+    info: ShardInfo | None
+
+    def __init__(
+        self, options: StoreOptions, split: str, number: int, *, committed: Callable[[ShardInfo], object] | None = None
+    ) -> None:
+        """Prepare to write a shard; nothing is opened before the block begins.
+
+        Args:
+            options: of the store, whose folder and work folder exist.
+            split: `train`, `validation` or `test`.
+            number: of the shard within its split, from 0.
+            committed: receives `info` once the shard is written.
+
+        Raises:
+            InvalidValue: there is no such split, or the number is negative.
+        """
+        if split not in SPLITS or number < 0:
+            raise InvalidValue(f"shard {number} of split {split!r}, expected 0 or more of one of {', '.join(SPLITS)}")
+        self.info = None
+        self.made_of: Mapping[str, Any] = {}
+        self._options, self._split, self._number = options, split, number
+        self.name = shard_name(split, number)
+        self._committed = committed
+        self._codec = get_codec(options.codec)
+        self._parts = tuple(PARTS[options.format].values())
+        self._stack = ExitStack()
+        self._room: NDArray[np.uint16] | None = None
+        self._is_discarded = False
+
+    def __enter__(self) -> "ShardWriter":
+        if not self._options.work.is_dir():
+            # Made anew it would hold a part of a store.
+            raise FileNotFoundError(errno.ENOENT, _REMOVED, str(self._options.work))
+        self._histograms = Histograms()
+        self._rows = IndexRows(self._options.format, self.name)
+        self._keys: set[str] = set()
+        with ExitStack() as stack:
+            self._stack = stack
+            self._files = open_shard_files(self._options, self._split, self._number, self._open)
+            self._stack = stack.pop_all()
+        return self
+
+    def _open(self, relative: str) -> IO[bytes]:
+        path = self._options.folder / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return self._stack.enter_context(atomic_write(path))
+
+    def next_record(self) -> NDArray[np.uint16]:
+        """Return room for the next record, (80000,) uint16, whose pixels `add` then need not copy."""
+        self._room = self._histograms.next_record()
+        return self._room
+
+    def add(self, facts: Facts, record: NDArray[np.uint16]) -> None:
+        """Append a patch.
+
+        Args:
+            facts: all that is known of it.
+            record: (80000,) uint16, as `shards.layout.bands` orders it.
+
+        Raises:
+            InvalidValue: the shard is full, the record is of another shape or type, or key or split do not fit.
+        """
+        self._check(facts, record)
+        if record is not self._room:
+            self.next_record()[:] = record
+        parts = [self._codec.encode(record[values]) for values in self._parts]
+        offsets = self._files.add(facts, parts)
+        places = [Place(offset, len(part), crc32c(part)) for offset, part in zip(offsets, parts, strict=True)]
+        self._rows.add(facts, places)
+        self._histograms.commit()
+        self._room = None
+
+    def _check(self, facts: Facts, record: NDArray[np.uint16]) -> None:
+        if len(self._rows) >= self._options.patches_per_shard:
+            raise InvalidValue(f"shard {self.name} holds {len(self._rows)} patches and is full")
+        if facts.split != self._split:
+            raise InvalidValue(f"patch {facts.key} is of split {facts.split}, expected {self._split} as {self.name}")
+        if not is_key(facts.key):
+            raise InvalidValue(f"patch name {facts.key!r}, expected 1 to 92 letters, digits, '_' and '-'")
+        if facts.key in self._keys:
+            raise InvalidValue(f"patch {facts.key} was added to shard {self.name} before")
+        if record.shape != (RECORD_VALUES,) or record.dtype != np.uint16:
+            raise InvalidValue(
+                f"the record of {facts.key} is {record.dtype} of shape {record.shape}, "
+                f"expected uint16 of shape ({RECORD_VALUES},)"
+            )
+        self._keys.add(facts.key)
+
+    def discard(self) -> None:
+        """Leave nothing of the shard when the block ends."""
+        self._is_discarded = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if err is not None:
+            self._stack.__exit__(kind, err, trace)
+        elif self._is_discarded:
+            with suppress(_Discarded), self._stack:
+                raise _Discarded
+        else:
+            with self._stack:
+                if not len(self._rows):
+                    raise InvalidValue(f"shard {self.name} holds no patch, expected one at least")
+                self._files.finish()
+            self._commit()
+
+    def _commit(self) -> None:
+        info = ShardInfo(self.name, self._split, len(self._rows), self._files.describe())
+        _, index, histogram = note_paths(self._options.work, self.name)
+        write_table(self._rows.table(), index)
+        write_table(histogram_table(self._histograms.counts()), histogram)
+        write_note(self._options, info, self.made_of)
+        self.info = info
+        if self._committed is not None:
+            self._committed(info)
+
+
+class _Discarded(Exception):
+    """Ends `atomic_write` without keeping the file."""

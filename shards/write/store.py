@@ -1,0 +1,128 @@
+"""Writing a whole store in one process."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from shards.codec.registry import DEFAULT_CODEC
+from shards.errors import InUse, InvalidValue
+from shards.metadata.manifest import MANIFEST, SPLITS, Manifest, ShardInfo, StoreFormat
+from shards.write.contents import WORK, look
+from shards.write.finish import finish_store
+from shards.write.options import StoreOptions
+from shards.write.shard import ShardWriter
+
+
+class StoreWriter:
+    """Writes a store; a context manager, by whose end the store is finished, or all that it has written is deleted.
+
+        with StoreWriter("DIR", seed=7) as store:
+            with store.shard("train", 0) as shard:
+                shard.add(facts, record)
+
+    Patches belong in the order of `shards.layout.shuffle.shuffle_rank`, in full shards but for the last of each split.
+    Shards may be written in any order, and several at a time by threads. Several processes need no `StoreWriter`: each
+    writes shards with `ShardWriter`, and one of them ends with `finish_store`.
+
+    Attributes:
+        options: of the store.
+        manifest: of the finished store; None before.
+    """
+
+    manifest: Manifest | None
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        format: StoreFormat = "webdataset",  # noqa: A002 (its name in manifests)
+        codec: str = DEFAULT_CODEC,
+        patches_per_shard: int = 2048,
+        seed: int = 0,
+        source_version: str = "v2",
+        source_bytes: int = 0,
+        left_out: dict[str, int] | None = None,
+        offset: str = "none",
+    ) -> None:
+        """Prepare to write a store; nothing is made before the block begins.
+
+        Args:
+            folder: new or empty.
+            format: `webdataset` or `zarr`.
+            codec: name of the record codec.
+            patches_per_shard: patches of a full shard.
+            seed: of the shuffle.
+            source_version: version of BigEarthNet, `v1` or `v2`.
+            source_bytes: bytes of the band files that the patches came from.
+            left_out: patches of the source that are not in the store, by reason.
+            offset: `auto` if the radiometric offset of newer products was subtracted, else `none`.
+
+        Raises:
+            InvalidValue: the format does not hold records of that codec, or a shard would hold no patch.
+        """
+        self.options = StoreOptions(Path(folder), format, codec, patches_per_shard)
+        self.manifest = None
+        self._seed, self._source_version, self._source_bytes = seed, source_version, source_bytes
+        self._left_out, self._offset = left_out or {}, offset
+        self._shards: dict[str, ShardInfo] = {}
+
+    def __enter__(self) -> "StoreWriter":
+        folder = self.options.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidValue(f"{folder} is not empty; name a new folder")
+        try:
+            self.options.work.mkdir()
+        except FileExistsError:
+            raise InUse(f"{folder} is in use by another writer") from None
+        return self
+
+    def shard(self, split: str, number: int) -> ShardWriter:
+        """Return the writer of a shard, to be used as a context manager.
+
+        Raises:
+            InvalidValue: there is no such split, the number is negative, or the shard is written already.
+        """
+
+        def committed(info: ShardInfo) -> None:
+            self._shards[info.name] = info
+
+        writer = ShardWriter(self.options, split, number, committed=committed)
+        if writer.name in self._shards:
+            raise InvalidValue(f"shard {writer.name} is written already")
+        return writer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if err is None:
+                self.manifest = finish_store(
+                    self.options,
+                    sorted(self._shards.values(), key=_place),
+                    source_version=self._source_version,
+                    seed=self._seed,
+                    source_bytes=self._source_bytes,
+                    left_out=self._left_out,
+                    offset=self._offset,
+                )
+        finally:
+            self._remove("" if self.manifest is None else f"{WORK}/")
+
+    def _remove(self, below: str) -> None:
+        """Remove what was written, as far as its path begins so, and the folders that are empty then."""
+        folder = self.options.folder
+        found = look(folder, self.options.format, 1 << 62)
+        # The manifest first: what is left of a store is none.
+        for path in sorted([*found.files, *found.temporaries], key=lambda path: path != MANIFEST):
+            if path.startswith(below):
+                (folder / path).unlink(missing_ok=True)
+        for path in reversed(found.folders):
+            if f"{path}/".startswith(below):
+                with suppress(OSError):
+                    (folder / path).rmdir()
+
+
+def _place(shard: ShardInfo) -> tuple[int, int]:
+    return SPLITS.index(shard.split), int(shard.name.rpartition("-")[2])
