@@ -15,7 +15,6 @@ from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.contents import QUARANTINE as QUARANTINE
 from bigearth_pipeline.build.contents import UNMATCHED as UNMATCHED
 from bigearth_pipeline.build.contents import WORK
-from bigearth_pipeline.build.execute import Watcher as Watcher
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.facts import SourceFacts, source_facts
 from bigearth_pipeline.build.finish import finish_store
@@ -33,6 +32,7 @@ from bigearth_pipeline.build.select import (
 )
 from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.source.annotations import read_v1_annotations
 from bigearth_pipeline.source.tables import (
     Metadata,
@@ -87,7 +87,7 @@ class _Tables:
 
 
 def build(
-    config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher, limits: Limits | None = None
+    config: BuildConfig, *, workers: int, scheduler: str | None, progress: Progress, limits: Limits | None = None
 ) -> BuildSummary:
     """Build a store, or the rest of one.
 
@@ -95,7 +95,7 @@ def build(
         config: what to build.
         workers: local worker processes, if there is no scheduler.
         scheduler: address of an existing Dask scheduler, whose workers see the same paths.
-        watcher: is told how it goes.
+        progress: receives how it goes.
         limits: how long to wait for workers that do nothing.
 
     Raises:
@@ -115,9 +115,9 @@ def build(
     bad_names += [Quarantined(*unreadable) for scan in scans for unreadable in scan.unreadable]
     if tables.lists:
         refuse_no_match(tables.lists, folders, sources[0].version)
-    watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
+    progress.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
-    with claim(config.out, note, overwrite=config.overwrite, say=watcher.say) as finished:
+    with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
         if finished:
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
@@ -126,9 +126,7 @@ def build(
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
-        with open_cluster(
-            workers, scheduler, watcher.advance, say=watcher.say, limits=limits, shared=shared
-        ) as cluster:
+        with open_cluster(workers, scheduler, progress, limits=limits, shared=shared) as cluster:
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
             unmatched = _write_unmatched(config, selection)
@@ -136,7 +134,7 @@ def build(
             _refuse_unused_rule(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
-            results, built = write_shards(plan, {}, options, cluster, watcher)
+            results, built = write_shards(plan, {}, options, cluster, progress)
             bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
             _write_quarantine(config.out, bad)
             if len(bad) > config.allow_bad:
@@ -146,7 +144,7 @@ def build(
                 plan = without(plan, frozenset(patch.key for patch in bad))
                 if not plan:
                     raise PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")
-                results, more = write_shards(plan, known, options, cluster, watcher)
+                results, more = write_shards(plan, known, options, cluster, progress)
                 built += more
             build_seconds = time.perf_counter() - build_started
         left_out = Counter(selection.left_out)

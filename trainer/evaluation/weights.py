@@ -83,7 +83,7 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
     ):
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         weights = _load(config, store)
-        progress.note(str(weights.model.loaded or weights.described))
+        progress.say(str(weights.model.loaded or weights.described))
         logits, labels = predict_selection(
             weights.model,
             weights.normalisation,

@@ -137,7 +137,7 @@ class Run:
                 result = self._result()
                 if was_ended:
                     epochs = f"{self._state.epoch} of {self._config.epochs} epochs"
-                    self._progress.note(f"the run is finished already: {epochs}")
+                    self._progress.say(f"the run is finished already: {epochs}")
                 return result
             except BrokenOff:
                 self._save()

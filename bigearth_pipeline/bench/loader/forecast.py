@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import torch
 
-from bigearth_pipeline.bench.passes import Rate
+from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
 from shards.runtime.memory import available_bytes
 from trainer.data.stream.cache import SHARE_OF_GPU, SHARE_OF_RAM

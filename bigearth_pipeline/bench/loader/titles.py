@@ -24,6 +24,11 @@ class Title(NamedTuple):
     kind: Literal["read", "bound", "stage", "loader", "tier"]
     cache: Literal["warm", "cold", ""] = ""
 
+    @property
+    def full(self) -> str:
+        """The text, with the state of the page cache where that matters."""
+        return f"{self.text}, {self.cache}" if self.cache else self.text
+
 
 TITLES: Final = {
     READ: Title("reading the stored bytes", "read", "warm"),

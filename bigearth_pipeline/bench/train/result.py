@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from bigearth_pipeline.bench.loader.forecast import Epoch, Memory, Sources, predict
-from bigearth_pipeline.bench.passes import Rate
+from bigearth_pipeline.bench.rate import Rate
 
 RESIDENT: Final = "resident"
 """Steps on one batch that lies on the device."""

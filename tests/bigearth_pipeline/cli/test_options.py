@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from torch._dynamo import OptimizedModule
 
 from bigearth_pipeline.cli import main
-from bigearth_pipeline.cli.bench.trainer import bench_loader, bench_train
+from bigearth_pipeline.cli.bench.loader import bench_loader
+from bigearth_pipeline.cli.bench.train import bench_train
 from bigearth_pipeline.cli.evaluate import evaluate
 from bigearth_pipeline.cli.train import _config, _named, train
 from shards.errors import BepError

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import shards
 from bigearth_pipeline.cli import main
-from bigearth_pipeline.cli.trainer_errors import reported
+from bigearth_pipeline.cli.errors import reported
 from tests import faults
 from tests.paths import ROOT
 from tests.trainer.conftest import Run

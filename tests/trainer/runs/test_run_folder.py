@@ -576,7 +576,7 @@ def test_a_benchmark_writes_nothing(small: TrainConfig, tmp_path: Path, monkeypa
 
     monkeypatch.chdir(tmp_path)
     config = replace(small, out=Path("unused"), epochs=1_000_000, save_minutes=save_minutes)
-    bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, watch=lambda text: None)
+    bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, say=lambda text: None)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -249,7 +249,7 @@ def test_auto_chooses_from_free_memory(
 ) -> None:  # fmt: skip
     """Records that fit are read anew in every epoch, or those that do not fit end the run."""
     folder = packed if codec == "bitpack" else make_store(tmp_path / "store", {"train": 7}, codec=codec)
-    monkeypatch.setattr(cache, "file_system", lambda folder, mounts: "ext4")
+    monkeypatch.setattr(cache, "file_system", lambda folder: "ext4")
     with shards.open(folder) as store:
         rows = store.index.rows("train")
         needed = len(rows) * 2 * RECORD_VALUES / cache.SHARE_OF_GPU

@@ -6,6 +6,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from bigearth_pipeline.cli.display.console import print_table
 from trainer.metrics.decisions import Scores
 from trainer.metrics.metrics import Metrics
 
@@ -14,6 +15,11 @@ _CAPTIONS: Final = {
     False: None,
     None: "* F1 tuned: at thresholds that may have been tuned on some of these patches; nothing here can tell.",
 }
+
+
+def print_metrics(title: str, metrics: Metrics) -> None:
+    """Print the metrics of a split to stdout."""
+    print_table(metrics_table(title, metrics))
 
 
 def metrics_table(title: str, metrics: Metrics) -> Group:
