@@ -175,7 +175,7 @@ def _find_sources(config: BuildConfig) -> list[Source]:
     for source in sources:
         # On the next start it would be taken for a folder of patches.
         if config.out.resolve().is_relative_to(source.root.resolve()):
-            raise PipelineError(f"--out {config.out} lies in the source {source.root}; name a folder outside of it")
+            raise PipelineError(f"`out={config.out}` lies in the source {source.root}; name a folder outside of it")
     return sources
 
 
@@ -199,7 +199,7 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
         if metadata is None:
             raise PipelineError(
                 f"no metadata.parquet in or beside {_names(sources)}: BigEarthNet v2 keeps its labels there; "
-                "name it with --metadata"
+                "name it with `metadata=`"
             )
         # Lists that lie about may be v1's: the tables of v2 have splits of their own.
         chosen = read_split_lists(config.splits) if config.splits else None
@@ -209,15 +209,15 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
     if lists is None and config.rules.split_by is None:
         raise PipelineError(
             f"no split lists (train.csv, val.csv, test.csv) in or beside {_names(sources)}: "
-            "name their folder with --splits, or split by name with --split-by hash:80/10/10"
+            "name their folder with `splits=`, or split by name with `split_by=hash:80/10/10`"
         )
     if config.require_all and lists is None:
         raise PipelineError(
-            "--require-all compares folders with split lists, and there are none; name them with --splits"
+            "`require_all=True` compares folders with split lists, and there are none; name them with `splits=`"
         )
     if config.metadata and metadata is not None and not metadata.country_of_v1:
         raise PipelineError(
-            f"--metadata {config.metadata[0]} has no effect: of a v1 source it tells countries, by the columns "
+            f"`metadata={config.metadata[0]}` has no effect: of a v1 source it tells countries, by the columns "
             "s2v1_name and country, which hold nothing"
         )
     lists = read_exclusions(places, lists)
@@ -261,7 +261,7 @@ def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
 def _refuse_unused_rule(selection: Selection, config: BuildConfig) -> None:
     if config.rules.split_by is not None and not selection.num_split_by_name:
         tables = f"the lists of {config.splits}" if config.splits else "the tables and lists"
-        raise PipelineError(f"--split-by has no effect: {tables} give a split to every patch; leave it out")
+        raise PipelineError(f"`split_by=` has no effect: {tables} give a split to every patch; leave it out")
 
 
 def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int]:
@@ -276,7 +276,7 @@ def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int
         file.write(text.getvalue().encode())
     if config.require_all:
         facts = ", ".join(f"{counts[kind]:,} × {kind}" for kind in (NO_FOLDER, NO_ROW) if kind in counts)
-        raise PipelineError(f"--require-all: {facts}; they are listed in {path}")
+        raise PipelineError(f"`require_all=True`: {facts}; they are listed in {path}")
     return counts
 
 
@@ -292,9 +292,9 @@ def _write_quarantine(out: Path, bad: Sequence[Quarantined]) -> None:
 
 def _describe_bad(config: BuildConfig, bad: Sequence[Quarantined]) -> str:
     first = min(bad, key=lambda patch: (patch.key, patch.folder))
-    allowed = f"more than --allow-bad {config.allow_bad}" if config.allow_bad else "and none is allowed"
+    allowed = f"more than `allow_bad={config.allow_bad}`" if config.allow_bad else "and none is allowed"
     return (
         f"{len(bad):,} bad {'patch' if len(bad) == 1 else 'patches'}, {allowed}, so the store is not finished; "
         f"the first: {first.key}: {first.reason}. All are in {config.out / QUARANTINE}; mend them and run again, "
-        f"or leave them out with --allow-bad {len(bad)}"
+        f"or leave them out with `allow_bad={len(bad)}`"
     )

@@ -195,6 +195,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
 
     from bigearth_pipeline.build.run import UNMATCHED
     from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
+    from bigearth_pipeline.cli.errors import with_flags
 
     manifest = summary.manifest
     if summary.finished_before:
@@ -215,7 +216,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
     for fact in summary.facts.lines():
-        echo(fact)
+        echo(with_flags(fact))
     if summary.foreign:
         shown = ", ".join(summary.foreign[:5]) + (", …" if len(summary.foreign) > 5 else "")
         echo(f"ignored {len(summary.foreign):,} folders that are no part of BigEarthNet: {shown}")

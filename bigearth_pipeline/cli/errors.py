@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,6 +18,9 @@ from bigearth_pipeline.cli.display.streams import guarded
 from bigearth_pipeline.cli.lazy import LazyGroup
 
 _FAILED: Final = 1
+_OPTION: Final = re.compile(r"`([a-z][a-z0-9_]*)=([^`]*)`")
+_PARAMETERS: Final = {"augmentation": "augment"}
+"""Parameters of commands that are no fields of their name."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -89,7 +94,35 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
         if line is None:
             err.add_note(bug_report())
             raise
-        raise click.ClickException(f"{prefix}{line}") from err
+        raise click.ClickException(f"{prefix}{with_flags(line)}") from err
+
+
+def with_flags(text: str) -> str:
+    """Return a text in which options are those of the command under way.
+
+    Libraries name an option as a Python argument in backquotes, see `shards.errors`: `cache=ram` is shown as
+    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. What the command has
+    no option for stays as it is.
+    """
+    context = click.get_current_context(silent=True)
+    parameters = [] if context is None else context.command.params
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = _PARAMETERS.get(match[1], match[1]), match[2]
+        long = f"--{name.replace('_', '-')}"
+        found = [parameter for parameter in parameters if name == parameter.name or long in parameter.opts]
+        return _written(found[0], value) if found else match[0]
+
+    return _OPTION.sub(flag, text)
+
+
+def _written(parameter: click.Parameter, value: str) -> str:
+    """Return a parameter with a value as a command line has it; an empty value stands for any."""
+    if isinstance(parameter, click.Argument):
+        return shlex.quote(value) if value else parameter.human_readable_name.strip("[]")
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return parameter.secondary_opts[0] if value == "False" and parameter.secondary_opts else parameter.opts[0]
+    return f"{parameter.opts[0]} {shlex.quote(value)}" if value else parameter.opts[0]
 
 
 @contextmanager

@@ -125,7 +125,7 @@ class Cluster:
                 self._explain()
                 raise PipelineError(
                     f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
-                    "use fewer --workers or a smaller --patches-per-shard"
+                    "use fewer `workers=` or a smaller `patches_per_shard=`"
                 ) from err
             except FutureCancelledError as err:
                 raise PipelineError(_LOST) from err

@@ -1,4 +1,4 @@
-"""Evaluation of weights without a run: what `bep evaluate --weights FILE` does."""
+"""Evaluation of weights that no run of this program has trained."""
 
 from dataclasses import dataclass
 from pathlib import Path

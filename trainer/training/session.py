@@ -126,11 +126,11 @@ class Session:
         if tier == "gpu":
             if not fits:
                 raise TrainError(
-                    f"--cache gpu prepares batches by Triton or torch, and this run by {backend}; take --cache ram, or "
-                    "--loader triton or torch"
+                    f"`cache=gpu` prepares batches by Triton or torch, and this run by {backend}; take `cache=ram`, or "
+                    "`loader=triton` or torch"
                 )
             if device.type != "cuda":
-                raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
+                raise TrainError("`cache=gpu` keeps records on a GPU, and there is none; take `cache=ram` or auto")
             found = cache.on_gpu(self.store, rows, device, decodes=decodes)
             if found.tier == "none":
                 # It was asked for, so what is left for the rest is the user's concern.
@@ -217,7 +217,7 @@ def open_session(
         effect.check_device(config, given, ranks, precision)
         if precision == "fp16" and config.optimizer == "lamb":
             # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
-            progress.say("fp16 with lamb: every step waits for the GPU; --precision bf16 does not")
+            progress.say("fp16 with lamb: every step waits for the GPU; `precision=bf16` does not")
         model = _create_model(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)

@@ -1,6 +1,7 @@
 """Whether the device is kept busy: steps fed from shards against steps on one batch that is already there."""
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +20,7 @@ from bigearth_pipeline.bench.train.passes import StepPasses
 from bigearth_pipeline.bench.train.result import COLD, LOADER, TrainBench
 from bigearth_pipeline.bench.train.timed_stepper import TimedStepper
 from shards.errors import InvalidValue
+from shards.storage.atomic import atomic_write
 from trainer.config import effect
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
@@ -70,7 +72,7 @@ def bench_train(
         batch_size = min(config.batch_size, len(session.rows["train"]))
         most = len(session.rows["train"]) // batch_size
         if steps is not None and steps > most:
-            raise InvalidValue(f"--steps {steps}: the train split has {most} whole batches of {batch_size}; give fewer")
+            raise InvalidValue(f"`steps={steps}`: the train split has {most} whole batches of {batch_size}; give fewer")
         count = min(STEPS if steps is None else steps, most) * batch_size
         session = replace(session, rows=session.rows | {"train": session.rows["train"][:count]})
         run = stack.enter_context(Run(session, stepper=TimedStepper, writes=False))
@@ -123,10 +125,11 @@ def _write_trace(path: Path, run: Callable[[], object], device: torch.device) ->
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
         run()
-    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-        whole = Path(folder) / path.name
+    # Not to `path`: Kineto says nothing of a full disk. It gives a file its name when all of it is there.
+    with TemporaryDirectory(prefix="bep-trace-") as folder:
+        whole = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(whole))
-        # Kineto says nothing of an error, and gives the file its name when all of it is there.
         if not whole.exists():
-            raise TrainError(f"{path} cannot be written: the trace is not complete; is there room on the disk?")
-        whole.replace(path)
+            raise TrainError(f"a trace cannot be written to {folder}: is there room on its disk?")
+        with open(whole, "rb") as source, atomic_write(path) as file:
+            shutil.copyfileobj(source, file)

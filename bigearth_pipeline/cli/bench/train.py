@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES, check_name
-from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.errors import reported, with_flags
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.train.result import TrainBench
@@ -111,5 +111,5 @@ def _print(folder: Path, found: "TrainBench") -> None:
     )
     if found.memory_bytes is not None:
         echo(f"{found.memory_bytes / 1e9:.1f} GB of device memory")
-    echo(found.advice)
+    echo(with_flags(found.advice))
     print_epochs(found.epochs, titles, where["store_file_system"], with_best=False)

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.errors import with_flags
 
 
 class _RateColumn(ProgressColumn):
@@ -54,7 +55,7 @@ class PatchProgress:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(with_flags(text), soft_wrap=True)
 
     def start(self, total: int, done: int) -> None:
         """Show the bar for `total` patches, of which `done` were there before."""

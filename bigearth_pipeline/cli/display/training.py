@@ -7,6 +7,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.errors import with_flags
 from trainer.runtime.progress import EpochReport, Phase, Progress, Silent, StepReport
 
 
@@ -43,7 +44,7 @@ class TerminalBar:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, soft_wrap=True)
+        self._bar.console.print(with_flags(text), soft_wrap=True)
 
     def epoch(self, report: EpochReport) -> None:
         """Print the line of an epoch above the bar."""
@@ -64,7 +65,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._print(text)
+        self._print(with_flags(text))
 
     def epoch(self, report: EpochReport) -> None:
         """Print the line of an epoch."""

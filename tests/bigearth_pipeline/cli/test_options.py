@@ -287,7 +287,7 @@ def test_python_callers_are_told_too(tiny: Path, tmp_path: Path) -> None:
     effect.check(default, effect.changed(default))
     for wrong in ({"momentum": 0.5}, {"step_gamma": 0.5}, {"interpolation": "bilinear"}, {"max_positive_weight": 2.0}):
         config = TrainConfig(data=tiny, out=tmp_path, **wrong)  # type: ignore[arg-type]
-        with pytest.raises(BepError, match=f"{effect.flag(next(iter(wrong)))} has no effect"):
+        with pytest.raises(BepError, match=f"{effect.option(next(iter(wrong)))} has no effect"):
             effect.check(config, effect.changed(config))
 
 

@@ -531,7 +531,7 @@ def test_a_checkpoint_that_cannot_be_written(folder_of_run: Path) -> None:
     assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True), result.exception
     last = result.stderr.splitlines()[-1]
     assert ".pt cannot be written: File too large" in last
-    assert f"go on with --resume {folder_of_run}" in last
+    assert f"resume with --resume {folder_of_run}" in last
     assert path.read_bytes() == content
     assert not list(folder_of_run.rglob("*.part"))
     assert not (folder_of_run / run_folder.LOCK).exists()

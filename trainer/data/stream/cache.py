@@ -39,7 +39,7 @@ class Choice:
 
 
 def choose(store: Store, rows: NDArray[np.int64], device: torch.device, *, decodes: bool) -> Choice:
-    """Choose the tier for `--cache auto` from the memory that is free now.
+    """Choose the tier for `cache=auto` from the memory that is free now.
 
     Args:
         store: where the records come from.

@@ -175,7 +175,7 @@ def test_triton_is_refused_on_a_cpu(packed: Path) -> None:
     """Nobody is told why, or everything is computed by an interpreter."""
     with (
         shards.open(packed) as store,
-        pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use --loader auto$"),
+        pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use `loader=auto`$"),
     ):
         make_loader(store, backend="triton")
 
@@ -295,5 +295,5 @@ def test_a_run_by_dali_is_told_what_else_to_take(packed: Path) -> None:
             rows={"train": store.index.rows("train")}, store=store, config=SimpleNamespace(cache="gpu"),
             ranks=SimpleNamespace(device=CUDA),
         )  # fmt: skip
-        with pytest.raises(TrainError, match="and this run by dali; take --cache ram, or --loader triton or torch"):
+        with pytest.raises(TrainError, match="and this run by dali; take `cache=ram`, or `loader=triton` or torch"):
             Session._tier(session, "train", "dali")
