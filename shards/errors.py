@@ -1,7 +1,10 @@
-"""What is reported to people in one line: the thing, the expectation, the fact and what to try.
+"""Errors for people, in one line: the thing, the expectation, the fact and what to try.
 
 Every error class of this program derives from `BepError`. An error of any other class is a bug, or comes from the
 operating system (`OSError`).
+
+A message names an option as a Python argument in backquotes, with its value or without: `cache=ram`, `metadata=`. So it
+is right for whoever calls the library. The command line alone knows of flags, and shows the option as one.
 """
 
 

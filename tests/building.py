@@ -9,11 +9,12 @@ from bigearth_pipeline.build.select import Rules
 
 
 class Recorder:
-    """A watcher that keeps what it is told."""
+    """Progress that keeps what it is told."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.total = self.done = self.before = 0
+        self.counts: list[int] = []
+        self.total = self.before = 0
 
     def say(self, text: str) -> None:
         """Keep a line."""
@@ -24,8 +25,8 @@ class Recorder:
         self.total, self.before = total, done
 
     def advance(self, count: int) -> None:
-        """Count patches."""
-        self.done += count
+        """Keep a number of patches."""
+        self.counts.append(count)
 
 
 def build_store(
@@ -33,7 +34,7 @@ def build_store(
 ) -> BuildSummary:
     """Build a store with the library call that the command makes."""
     config = BuildConfig(sources=sources, out=out, rules=rules or Rules(), **options)
-    return build(config, workers=2, scheduler=scheduler, watcher=Recorder())
+    return build(config, workers=2, scheduler=scheduler, progress=Recorder())
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bigearth_pipeline.cli import main, output
+from bigearth_pipeline.cli import main
+from bigearth_pipeline.cli.display import streams
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.metadata.manifest import Manifest
 from tests.building import build_store
@@ -155,9 +156,9 @@ def test_a_slow_reader_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(*streams: object) -> None:
         taken.extend(os.read(reader, 1 << 20))
 
-    monkeypatch.setattr(output.select, "select", wait)
+    monkeypatch.setattr(streams.select, "select", wait)
     with os.fdopen(writer, "w", closefd=False) as stream:
-        guard = output.StandardStream(stream)
+        guard = streams.StandardStream(stream)
     text = "".join(f"{number}\n" for number in range(100_000))
     guard.text.write(text)
     assert guard.finish() is None

@@ -1,25 +1,72 @@
-"""What a measurement was made on."""
+"""The machine that a measurement was made on, and the versions of what was measured."""
 
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-_PACKAGES: Final = ("numpy", "numcodecs", "rasterio", "webdataset", "dask", "distributed", "pyarrow")
+from shards.runtime.filesystem import file_system
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGES: Final = (
+    "bigearth-pipeline",
+    "dask",
+    "distributed",
+    "numba",
+    "numcodecs",
+    "numpy",
+    "nvidia-dali-cuda120",
+    "nvidia-dali-cuda130",
+    "pyarrow",
+    "rasterio",
+    "timm",
+    "torch",
+    "torchmetrics",
+    "webdataset",
+)
 
 
-def describe_environment(paths: dict[str, Path]) -> dict[str, Any]:
-    """Return date, machine and versions, and the file system type of each of some paths as `<name>_file_system`."""
+def describe_environment(paths: Mapping[str, Path], device: "torch.device | None" = None) -> dict[str, Any]:
+    """Return date, machine and versions as JSON values.
+
+    Args:
+        paths: by name; the type of the file system of each is returned as `<name>_file_system`.
+        device: of the batches, whose name is returned too; None where there are none.
+    """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
+        **({} if device is None else {"device": _device_name(device)}),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-        **{f"{name}_file_system": _file_system(path) for name, path in paths.items()},
+        "versions": _versions(),
+        **{f"{name}_file_system": file_system(path) or "unknown" for name, path in paths.items()},
     }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _device_name(device: "torch.device") -> str:
+    if device.type != "cuda":
+        return "cpu"
+    # Here, for a benchmark of a build needs no torch.
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def _cpu_model() -> str:
@@ -27,14 +74,3 @@ def _cpu_model() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
-
-
-def _file_system(path: Path) -> str:
-    """Return the type of the file system that holds a path, such as `tmpfs`."""
-    resolved = str(path.resolve())
-    kind, longest = "unknown", -1
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, point, name = line.split()[:3]
-        if (resolved == point or resolved.startswith(point.rstrip("/") + "/")) and len(point) > longest:
-            kind, longest = name, len(point)
-    return kind

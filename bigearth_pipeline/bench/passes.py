@@ -3,10 +3,11 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
+
+from bigearth_pipeline.bench.rate import Rate
 
 LEAST_SECONDS: Final = 2.0
 """A timed pass repeats its lap until it has been timed for this long: the rate of a shorter one is mostly chance."""
@@ -78,52 +79,6 @@ def count_after_first(counts: Iterable[int], num_batches: int, lap: Lap) -> int:
     return total
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Patches per second of repeated passes.
-
-    Attributes:
-        patches_per_second: by pass, from the first batch of each lap on.
-        patches: that were counted, by pass.
-        laps: by pass.
-        start_seconds: until the first batch of a lap was there, by pass: the mean over its laps.
-    """
-
-    patches_per_second: tuple[float, ...]
-    patches: tuple[int, ...] = ()
-    laps: tuple[int, ...] = ()
-    start_seconds: tuple[float, ...] = ()
-
-    @property
-    def median(self) -> float:
-        """Median of the passes."""
-        return statistics.median(self.patches_per_second)
-
-    @property
-    def lowest(self) -> float:
-        """The slowest pass."""
-        return min(self.patches_per_second)
-
-    @property
-    def highest(self) -> float:
-        """The fastest pass."""
-        return max(self.patches_per_second)
-
-    @property
-    def start(self) -> float:
-        """Median of the starts in seconds; 0 where nothing has to start."""
-        return statistics.median(self.start_seconds) if self.start_seconds else 0.0
-
-    def share_of(self, other: "Rate") -> float:
-        """Return this rate as a share of another: the median over the passes, for they took turns."""
-        pairs = zip(self.patches_per_second, other.patches_per_second, strict=True)
-        return statistics.median(own / theirs for own, theirs in pairs)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the rate as JSON values."""
-        return asdict(self) | {"median": self.median, "lowest": self.lowest, "highest": self.highest}
-
-
 def take_turns(
     passes: Mapping[str, Pass],
     *,
@@ -131,7 +86,7 @@ def take_turns(
     warm_up: int,
     least_seconds: float = 0.0,
     seed: int = 0,
-    watch: Callable[[str], None] = lambda name: None,
+    say: Callable[[str], None] = lambda name: None,
     before: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Rate]:
@@ -144,7 +99,7 @@ def take_turns(
         least_seconds: timed seconds until which a timed pass repeats its lap; 0 for one lap. Where starts take most of
             the time, it ends at `MOST_TIMES` as many seconds in all.
         seed: of the order.
-        watch: is told what begins.
+        say: receives what begins.
         before: is called before every lap, untimed.
         clock: seconds.
     """
@@ -154,7 +109,7 @@ def take_turns(
     for number in range(warm_up + repeats):
         is_timed = number >= warm_up
         for name in rng.permutation(list(passes)).tolist():
-            watch(f"round {number + 1} of {warm_up + repeats}: {name}")
+            say(f"round {number + 1} of {warm_up + repeats}: {name}")
             patches, seconds, starts = 0, 0.0, list[float]()
             latest = clock() + MOST_TIMES * least_seconds
             while not starts or (is_timed and seconds < least_seconds and clock() < latest):

@@ -107,7 +107,7 @@ def _refuse_another(out: Path, earlier: dict[str, Any], note: dict[str, Any]) ->
     if found := differences(earlier, note):
         raise PipelineError(
             f"{out} holds another build: {'; '.join(found)}. "
-            "Name another directory, or replace that build with --overwrite"
+            "Name another directory, or replace that build with `overwrite=True`"
         )
 
 
@@ -132,8 +132,8 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
         except ShardError:
             if not earlier:
                 raise PipelineError(
-                    f"{out / BUILD_NOTE} and {out / MANIFEST} are both damaged, so --overwrite cannot tell what of "
-                    f"{out} is a store; delete it by hand, or name another directory"
+                    f"{out / BUILD_NOTE} and {out / MANIFEST} are both damaged, so `overwrite=True` cannot tell what "
+                    f"of {out} is a store; delete it by hand, or name another directory"
                 ) from None
         else:
             earlier = earlier or {"format": manifest.format, "num_folders": 1 << 40, "patches_per_shard": 1}
@@ -141,8 +141,8 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
             listed |= {info.path for info in manifest.files}
     elif earlier == {}:
         raise PipelineError(
-            f"{out / BUILD_NOTE} is damaged or not of bep, and there is no {MANIFEST}, so --overwrite deletes nothing; "
-            f"delete {out} by hand, or name another directory"
+            f"{out / BUILD_NOTE} is damaged or not of bep, and there is no {MANIFEST}, so `overwrite=True` deletes "
+            f"nothing; delete {out} by hand, or name another directory"
         )
     if earlier is None:
         contents = look(out, None)
@@ -162,7 +162,7 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
             strangers += [path for path in contents.shards if path not in listed]
         if strangers:
             raise PipelineError(
-                f"{out} holds {_names(strangers)}, which is no part of the store, so --overwrite deletes nothing; "
+                f"{out} holds {_names(strangers)}, which is no part of the store, so `overwrite=True` deletes nothing; "
                 "move it elsewhere, or name another directory"
             )
     return earlier, contents

@@ -38,14 +38,14 @@ _MARKS: Final = {
 
 _WORDS: Final = {
     "format_version": "format version",
-    "format": "--format",
-    "codec": "--codec",
-    "seed": "--seed",
-    "patches_per_shard": "--patches-per-shard",
-    "include_snow_cloud": "--include-snow-cloud",
-    "split_by": "--split-by",
-    "limit": "--limit",
-    "offset": "--offset",
+    "format": "`format=`",
+    "codec": "`codec=`",
+    "seed": "`seed=`",
+    "patches_per_shard": "`patches_per_shard=`",
+    "include_snow_cloud": "`include_snow_cloud=`",
+    "split_by": "`split_by=`",
+    "limit": "`limit=`",
+    "offset": "`offset=`",
     "version": "BigEarthNet version",
     "sources": "source",
     "tables": "metadata or split tables",
@@ -90,7 +90,7 @@ class BuildConfig:
     def __post_init__(self) -> None:
         if self.format == "zarr" and self.codec not in ZARR_CODECS:
             raise PipelineError(
-                f"--codec {self.codec} goes with --format webdataset only; a Zarr store holds what any reader of Zarr "
+                f"`codec={self.codec}` goes with `format=webdataset` only; a Zarr store holds what any reader of Zarr "
                 f"decodes, expected one of {', '.join(ZARR_CODECS)}"
             )
 
@@ -138,7 +138,7 @@ def read_build_note(out: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, RecursionError) as err:
         what = printable(str(err))
-        raise DamagedNote(f"{path} is damaged ({what}); --overwrite builds a finished store anew") from err
+        raise DamagedNote(f"{path} is damaged ({what}); `overwrite=True` builds a finished store anew") from err
     except OSError as err:
         raise PipelineError(
             f"{path} cannot be read: {err.strerror}; move it elsewhere or name another directory"

@@ -1,11 +1,12 @@
 """Writing the shards of a plan that are not there yet, on all workers."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from bigearth_pipeline.build.note import ShardResult, check_shard
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import write_shard
+from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.workers import Cluster
 from shards.write.contents import look
 from shards.write.options import StoreOptions
@@ -13,25 +14,12 @@ from shards.write.options import StoreOptions
 _MAX_NAMED: Final = 5
 
 
-class Watcher(Protocol):
-    """Receives the progress of a build."""
-
-    def say(self, text: str) -> None:
-        """Take a line for the user."""
-
-    def start(self, total: int, done: int) -> None:
-        """Take the number of patches of the build and of those that an earlier run has done."""
-
-    def advance(self, count: int) -> None:
-        """Take a number of patches done; called from another thread."""
-
-
 def write_shards(
     plan: Sequence[ShardPlan],
     known: dict[str, ShardResult],
     options: StoreOptions,
     cluster: Cluster,
-    watcher: Watcher,
+    progress: Progress,
 ) -> tuple[dict[str, ShardResult], int]:
     """Write the shards that are not there yet; return the results of all, and the number of patches written.
 
@@ -40,16 +28,16 @@ def write_shards(
         known: results of shards that this run has written or checked, by the digest of their plan.
         options: what all shards have in common.
         cluster: workers.
-        watcher: receives how it goes.
+        progress: receives how it goes.
     """
     results = {shard.name: known[shard.digest] for shard in plan if shard.digest in known}
-    results |= _finished([shard for shard in plan if shard.name not in results], options, cluster, watcher)
+    results |= _finished([shard for shard in plan if shard.name not in results], options, cluster, progress)
     # Large shards first, so that the workers end together.
     missing = sorted(
         (shard for shard in plan if shard.name not in results), key=lambda shard: (-len(shard.entries), shard.name)
     )
     total = sum(len(shard.entries) for shard in plan)
-    watcher.start(total, total - sum(len(shard.entries) for shard in missing))
+    progress.start(total, total - sum(len(shard.entries) for shard in missing))
     built = 0
     for shard, result in cluster.map(write_shard, missing, options):
         results[shard.name] = result
@@ -58,14 +46,14 @@ def write_shards(
 
 
 def _finished(
-    plan: Sequence[ShardPlan], options: StoreOptions, cluster: Cluster, watcher: Watcher
+    plan: Sequence[ShardPlan], options: StoreOptions, cluster: Cluster, progress: Progress
 ) -> dict[str, ShardResult]:
     """Return the results of shards that an earlier run has written, and that are what it wrote; say which are not."""
     noted = look(options.folder, options.format, len(plan)).notes
     candidates = [shard for shard in plan if shard.name in noted]
     if not candidates:
         return {}
-    watcher.say(f"comparing {_num_shards(len(candidates))} of an earlier run with checksums and source")
+    progress.say(f"comparing {_num_shards(len(candidates))} of an earlier run with checksums and source")
     results, reasons = {}, {}
     for shard, checked in cluster.map(check_shard, candidates, options):
         if checked.result is not None:
@@ -73,9 +61,9 @@ def _finished(
         elif checked.reason is not None:
             reasons[shard.name] = checked.reason
     for name in sorted(reasons)[:_MAX_NAMED]:
-        watcher.say(f"shard {name} is built again: {reasons[name]}")
+        progress.say(f"shard {name} is built again: {reasons[name]}")
     if len(reasons) > _MAX_NAMED:
-        watcher.say(f"{_num_shards(len(reasons) - _MAX_NAMED)} more are built again for such reasons")
+        progress.say(f"{_num_shards(len(reasons) - _MAX_NAMED)} more are built again for such reasons")
     return results
 
 

@@ -43,7 +43,7 @@ class SourceFacts:
             lines.append(f"processing baselines: {counts}")
         if self.with_offset:
             what = f"subtracted {OFFSET} from" if self.offset == "auto" else f"{OFFSET} is not subtracted from"
-            more = "" if self.offset == "auto" else "; --offset auto does it"
+            more = "" if self.offset == "auto" else "; `offset=auto` does it"
             lines.append(
                 f"radiometric offset: {what} the {self.with_offset:,} patches of baseline N0400 or later{more}"
             )
@@ -54,7 +54,7 @@ class SourceFacts:
         if self.unknown_flags:
             lines.append(
                 f"snow and clouds: unknown of {self.unknown_flags:,} patches, which are stored; exclusion lists in the "
-                "folder of --splits would tell"
+                "folder of `splits=` would tell"
             )
         return lines
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig, build_note
-from bigearth_pipeline.build.execute import Watcher as Watcher
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.facts import SourceFacts, source_facts
 from bigearth_pipeline.build.plan import plan_shards, without
@@ -28,6 +27,7 @@ from bigearth_pipeline.build.select import (
 )
 from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.source.annotations import read_v1_annotations
 from bigearth_pipeline.source.tables import (
     Metadata,
@@ -87,7 +87,7 @@ class _Tables:
 
 
 def build(
-    config: BuildConfig, *, workers: int, scheduler: str | None, watcher: Watcher, limits: Limits | None = None
+    config: BuildConfig, *, workers: int, scheduler: str | None, progress: Progress, limits: Limits | None = None
 ) -> BuildSummary:
     """Build a store, or the rest of one.
 
@@ -95,7 +95,7 @@ def build(
         config: what to build.
         workers: local worker processes, if there is no scheduler.
         scheduler: address of an existing Dask scheduler, whose workers see the same paths.
-        watcher: is told how it goes.
+        progress: receives how it goes.
         limits: how long to wait for workers that do nothing.
 
     Raises:
@@ -115,9 +115,9 @@ def build(
     bad_names += [Quarantined(*unreadable) for scan in scans for unreadable in scan.unreadable]
     if tables.lists:
         refuse_no_match(tables.lists, folders, sources[0].version)
-    watcher.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
+    progress.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
-    with claim(config.out, note, overwrite=config.overwrite, say=watcher.say) as finished:
+    with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
         if finished:
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
@@ -126,9 +126,7 @@ def build(
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
-        with open_cluster(
-            workers, scheduler, watcher.advance, say=watcher.say, limits=limits, shared=shared
-        ) as cluster:
+        with open_cluster(workers, scheduler, progress, limits=limits, shared=shared) as cluster:
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
             unmatched = _write_unmatched(config, selection)
@@ -136,7 +134,7 @@ def build(
             _refuse_unused_rule(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
-            results, built = write_shards(plan, {}, options, cluster, watcher)
+            results, built = write_shards(plan, {}, options, cluster, progress)
             bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
             _write_quarantine(config.out, bad)
             if len(bad) > config.allow_bad:
@@ -146,7 +144,7 @@ def build(
                 plan = without(plan, frozenset(patch.key for patch in bad))
                 if not plan:
                     raise PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")
-                results, more = write_shards(plan, known, options, cluster, watcher)
+                results, more = write_shards(plan, known, options, cluster, progress)
                 built += more
             build_seconds = time.perf_counter() - build_started
         left_out = Counter(selection.left_out)
@@ -178,7 +176,7 @@ def _find_sources(config: BuildConfig) -> list[Source]:
     for source in sources:
         # On the next start it would be taken for a folder of patches.
         if config.out.resolve().is_relative_to(source.root.resolve()):
-            raise PipelineError(f"--out {config.out} lies in the source {source.root}; name a folder outside of it")
+            raise PipelineError(f"`out={config.out}` lies in the source {source.root}; name a folder outside of it")
     return sources
 
 
@@ -202,7 +200,7 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
         if metadata is None:
             raise PipelineError(
                 f"no metadata.parquet in or beside {_names(sources)}: BigEarthNet v2 keeps its labels there; "
-                "name it with --metadata"
+                "name it with `metadata=`"
             )
         # Lists that lie about may be v1's: the tables of v2 have splits of their own.
         chosen = read_split_lists(config.splits) if config.splits else None
@@ -212,15 +210,15 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
     if lists is None and config.rules.split_by is None:
         raise PipelineError(
             f"no split lists (train.csv, val.csv, test.csv) in or beside {_names(sources)}: "
-            "name their folder with --splits, or split by name with --split-by hash:80/10/10"
+            "name their folder with `splits=`, or split by name with `split_by=hash:80/10/10`"
         )
     if config.require_all and lists is None:
         raise PipelineError(
-            "--require-all compares folders with split lists, and there are none; name them with --splits"
+            "`require_all=True` compares folders with split lists, and there are none; name them with `splits=`"
         )
     if config.metadata and metadata is not None and not metadata.country_of_v1:
         raise PipelineError(
-            f"--metadata {config.metadata[0]} has no effect: of a v1 source it tells countries, by the columns "
+            f"`metadata={config.metadata[0]}` has no effect: of a v1 source it tells countries, by the columns "
             "s2v1_name and country, which hold nothing"
         )
     lists = read_exclusions(places, lists)
@@ -264,7 +262,7 @@ def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
 def _refuse_unused_rule(selection: Selection, config: BuildConfig) -> None:
     if config.rules.split_by is not None and not selection.num_split_by_name:
         tables = f"the lists of {config.splits}" if config.splits else "the tables and lists"
-        raise PipelineError(f"--split-by has no effect: {tables} give a split to every patch; leave it out")
+        raise PipelineError(f"`split_by=` has no effect: {tables} give a split to every patch; leave it out")
 
 
 def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int]:
@@ -279,7 +277,7 @@ def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int
         file.write(text.getvalue().encode())
     if config.require_all:
         facts = ", ".join(f"{counts[kind]:,} × {kind}" for kind in (NO_FOLDER, NO_ROW) if kind in counts)
-        raise PipelineError(f"--require-all: {facts}; they are listed in {path}")
+        raise PipelineError(f"`require_all=True`: {facts}; they are listed in {path}")
     return counts
 
 
@@ -295,9 +293,9 @@ def _write_quarantine(out: Path, bad: Sequence[Quarantined]) -> None:
 
 def _describe_bad(config: BuildConfig, bad: Sequence[Quarantined]) -> str:
     first = min(bad, key=lambda patch: (patch.key, patch.folder))
-    allowed = f"more than --allow-bad {config.allow_bad}" if config.allow_bad else "and none is allowed"
+    allowed = f"more than `allow_bad={config.allow_bad}`" if config.allow_bad else "and none is allowed"
     return (
         f"{len(bad):,} bad {'patch' if len(bad) == 1 else 'patches'}, {allowed}, so the store is not finished; "
         f"the first: {first.key}: {first.reason}. All are in {config.out / QUARANTINE}; mend them and run again, "
-        f"or leave them out with --allow-bad {len(bad)}"
+        f"or leave them out with `allow_bad={len(bad)}`"
     )

@@ -20,6 +20,7 @@ CLOUD: Final = "cloud or shadow"
 NO_SPLIT: Final = "no split"
 NO_ROW: Final = "folder without a table row"
 LIMIT: Final = "beyond --limit"
+"""Stored in manifests of format version 1, so that its words stay."""
 BAD: Final = "bad patch (quarantine.jsonl)"
 
 NO_FOLDER: Final = "table row without a folder"

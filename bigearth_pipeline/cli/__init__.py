@@ -1,29 +1,84 @@
-"""The `bep` command: each subcommand in a file of its own, imported only when it is called."""
+"""The `bep` command: each subcommand in a file of its own, imported only when it is called.
+
+Everything that knows of options, flags and exit statuses is here; what commands do is in the libraries below.
+"""
 
 from typing import Final
 
 import click
 
-from bigearth_pipeline.cli.output import ReportingGroup
+from bigearth_pipeline.cli.errors import ReportingGroup
+
+
+def _quickstart() -> click.Command:
+    from bigearth_pipeline.cli.quickstart import quickstart
+
+    return quickstart
+
+
+def _build_shards() -> click.Command:
+    from bigearth_pipeline.cli.build_shards import build_shards
+
+    return build_shards
+
+
+def _train() -> click.Command:
+    from bigearth_pipeline.cli.train import train
+
+    return train
+
+
+def _evaluate() -> click.Command:
+    from bigearth_pipeline.cli.evaluate import evaluate
+
+    return evaluate
+
+
+def _inspect() -> click.Command:
+    from bigearth_pipeline.cli.inspect import inspect
+
+    return inspect
+
+
+def _stats() -> click.Command:
+    from bigearth_pipeline.cli.stats import stats
+
+    return stats
+
+
+def _verify() -> click.Command:
+    from bigearth_pipeline.cli.verify import verify
+
+    return verify
+
+
+def _synth() -> click.Command:
+    from bigearth_pipeline.cli.synth import synth
+
+    return synth
+
+
+def _bench() -> click.Command:
+    from bigearth_pipeline.cli.bench import bench
+
+    return bench
+
 
 _COMMANDS: Final = {
-    "quickstart": (
-        "bigearth_pipeline.cli.quickstart:quickstart",
-        "Synthetic patches → shards → a trained CNN, to try it all.",
-    ),
-    "build-shards": ("bigearth_pipeline.cli.build_shards:build_shards", "Turn BigEarthNet GeoTIFFs into shards."),
-    "train": ("bigearth_pipeline.cli.train:train", "Train a CNN on shards."),
-    "evaluate": ("bigearth_pipeline.cli.evaluate:evaluate", "Evaluate a trained CNN on a split."),
-    "inspect": ("bigearth_pipeline.cli.inspect:inspect", "Show what a store holds."),
-    "stats": ("bigearth_pipeline.cli.inspect:stats", "Print the band statistics of a store."),
-    "verify": ("bigearth_pipeline.cli.verify:verify", "Check every byte of a store."),
-    "synth": ("bigearth_pipeline.cli.synth:synth", "Write a synthetic dataset in the official layout."),
-    "bench": ("bigearth_pipeline.cli.bench:bench", "Measure how fast it is here."),
+    "quickstart": (_quickstart, "Synthetic patches → shards → a trained CNN, to try it all."),
+    "build-shards": (_build_shards, "Turn BigEarthNet GeoTIFFs into shards."),
+    "train": (_train, "Train a CNN on shards."),
+    "evaluate": (_evaluate, "Evaluate a trained CNN on a split."),
+    "inspect": (_inspect, "Show what a store holds."),
+    "stats": (_stats, "Print the band statistics of a store."),
+    "verify": (_verify, "Check every byte of a store."),
+    "synth": (_synth, "Write a synthetic dataset in the official layout."),
+    "bench": (_bench, "Measure how fast it is here."),
 }
-"""Where each subcommand is, and its line in the help. The trainer is named here, and imported by nothing else."""
+"""For each subcommand the function that imports it, and its line in the help."""
 
 
-@click.group(cls=ReportingGroup, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ReportingGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bigearth-pipeline", prog_name="bep")
 def main() -> None:
     """BigEarthNet from GeoTIFFs to shards, and CNNs trained on them."""

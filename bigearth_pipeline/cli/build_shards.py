@@ -129,7 +129,7 @@ def build_shards(
         from bigearth_pipeline.build.config import BuildConfig, default_workers
         from bigearth_pipeline.build.run import build
         from bigearth_pipeline.build.select import Rules
-        from bigearth_pipeline.cli.console import PatchProgress
+        from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
 
@@ -151,7 +151,7 @@ def build_shards(
                 config,
                 workers=workers or default_workers(),
                 scheduler=scheduler,
-                watcher=progress,
+                progress=progress,
                 limits=Limits.of_minutes(stall_minutes),
             )
         click.get_current_context().meta[RESULTS_KEPT] = True
@@ -194,7 +194,8 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     from rich.table import Table
 
     from bigearth_pipeline.build.run import UNMATCHED
-    from bigearth_pipeline.cli.console import echo, human_bytes, print_table
+    from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
+    from bigearth_pipeline.cli.errors import with_flags
 
     manifest = summary.manifest
     if summary.finished_before:
@@ -215,7 +216,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
     for fact in summary.facts.lines():
-        echo(fact)
+        echo(with_flags(fact))
     if summary.foreign:
         shown = ", ".join(summary.foreign[:5]) + (", …" if len(summary.foreign) > 5 else "")
         echo(f"ignored {len(summary.foreign):,} folders that are no part of BigEarthNet: {shown}")

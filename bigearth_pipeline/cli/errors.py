@@ -1,28 +1,84 @@
 """How commands end: one line for people and an exit status, a traceback for bugs."""
 
+import errno
+import os
+import re
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from bigearth_pipeline.cli.display.streams import guarded
+from bigearth_pipeline.cli.lazy import LazyGroup
+
+_FAILED: Final = 1
+_OPTION: Final = re.compile(r"`([a-z][a-z0-9_]*)=([^`]*)`")
+_PARAMETERS: Final = {"augmentation": "augment"}
+"""Parameters of commands that are no fields of their name."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class ReportingGroup(LazyGroup):
+    """The root of all commands: its entry is where a failure of standard output becomes a line and a status.
+
+    A pipe whose reader has ended, as in `bep inspect … | head -1`, is no failure. Any other error of standard output is
+    one line on stderr. The status is then that of the work where the results lie in files (`RESULTS_KEPT` in the meta
+    data of the context), and 1 where the output is all that a command makes.
+    """
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run a command as `click.Group.main` does."""
+        outcome = _Outcome()
+        with guarded("stdout") as stdout, guarded("stderr"):
+            try:
+                return super().main(*arguments, **{"obj": outcome} | settings)
+            except SystemExit as end:
+                failure = stdout.finish() if stdout else None
+                if failure is None or failure.errno == errno.EPIPE:
+                    raise
+                # Here, so that help needs nothing heavy.
+                from shards.reporting import RESULTS_KEPT, printable
+
+                is_kept = outcome.meta.get(RESULTS_KEPT, False)
+                reason = printable(failure.strerror or type(failure).__name__)
+                kept = "; the results are in files all the same" if is_kept else ""
+                click.echo(f"standard output cannot be written: {reason}{kept}", err=True)
+                if end.code in (0, None) and not is_kept:
+                    raise SystemExit(_FAILED) from failure
+                raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and keep what it says of itself in the meta data of the context."""
+        if isinstance(ctx.obj, _Outcome):
+            ctx.obj.meta = ctx.meta
+        return super().invoke(ctx)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
 def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
     """Turn errors for people into one line and exit status 1, and signals into one line and 128 + their number.
 
-    Anything else is a bug: it goes on as it is, with a line on how to report it.
+    Anything else is a bug: it is raised as it is, with a line on how to report it. Of several processes of a run each
+    names itself, for it may fail for a reason of its own.
 
     Args:
         if_interrupted: what to say on Ctrl-C, and when the program is told to end (SIGTERM, SIGHUP).
     """
     from shards.reporting import bug_report, one_line
 
+    rank = os.environ.get("RANK")
+    prefix = "" if rank is None else f"[rank {rank}] "
     try:
         with _signals_raised():
             yield
@@ -38,7 +94,35 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
         if line is None:
             err.add_note(bug_report())
             raise
-        raise click.ClickException(line) from err
+        raise click.ClickException(f"{prefix}{with_flags(line)}") from err
+
+
+def with_flags(text: str) -> str:
+    """Return a text in which options are those of the command under way.
+
+    Libraries name an option as a Python argument in backquotes, see `shards.errors`: `cache=ram` is shown as
+    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. What the command has
+    no option for stays as it is.
+    """
+    context = click.get_current_context(silent=True)
+    parameters = [] if context is None else context.command.params
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = _PARAMETERS.get(match[1], match[1]), match[2]
+        long = f"--{name.replace('_', '-')}"
+        found = [parameter for parameter in parameters if name == parameter.name or long in parameter.opts]
+        return _written(found[0], value) if found else match[0]
+
+    return _OPTION.sub(flag, text)
+
+
+def _written(parameter: click.Parameter, value: str) -> str:
+    """Return a parameter with a value as a command line has it; an empty value stands for any."""
+    if isinstance(parameter, click.Argument):
+        return shlex.quote(value) if value else parameter.human_readable_name.strip("[]")
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return parameter.secondary_opts[0] if value == "False" and parameter.secondary_opts else parameter.opts[0]
+    return f"{parameter.opts[0]} {shlex.quote(value)}" if value else parameter.opts[0]
 
 
 @contextmanager

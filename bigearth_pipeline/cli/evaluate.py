@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bigearth_pipeline.cli.trainer_errors import reported
+from bigearth_pipeline.cli.errors import reported
 
 if TYPE_CHECKING:
     from trainer.runs.results import Evaluation
@@ -65,8 +65,8 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
     rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
     """
     with reported():
-        from bigearth_pipeline.cli.terminal import Console, echo
-        from bigearth_pipeline.cli.training_display import open_progress
+        from bigearth_pipeline.cli.display.console import Console, echo
+        from bigearth_pipeline.cli.display.training import open_progress
         from shards.reporting import RESULTS_KEPT
         from trainer.runs.results import NotWritten
 
@@ -83,13 +83,13 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def _print(found: "Evaluation", *, as_json: bool) -> None:
-    from bigearth_pipeline.cli.results import print_results
+    from bigearth_pipeline.cli.display.metrics import print_metrics
 
     if as_json:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
     epoch = "" if found.epoch is None else f", epoch {found.epoch}"
-    print_results(f"{found.about['split']}{epoch}", found.metrics)
+    print_metrics(f"{found.about['split']}{epoch}", found.metrics)
 
 
 def _evaluate(run: Path | None, options: dict[str, Any], progress: "Progress") -> "tuple[Evaluation, Path | None]":

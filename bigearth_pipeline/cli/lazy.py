@@ -1,7 +1,6 @@
 """Groups of commands that are imported only when they are called."""
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -10,24 +9,28 @@ import click
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it is used, so that help and start-up cost no heavy import."""
 
-    def __init__(self, *arguments: Any, places: Mapping[str, tuple[str, str]], **settings: Any) -> None:
-        """Take the arguments of `click.Group`, and for each subcommand its place, `module:name`, and a line of help."""
+    def __init__(
+        self, *arguments: Any, lazy: Mapping[str, tuple[Callable[[], click.Command], str]], **settings: Any
+    ) -> None:
+        """Take the arguments of `click.Group`, and for each subcommand a function that imports it, and a line of help.
+
+        The import is a statement in a function, not a module named as text: tools that look for imports see it.
+        """
         super().__init__(*arguments, **settings)
-        self._places = places
+        self._lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the subcommands in the order of `places`."""
-        return list(self._places)
+        """Return the names of the subcommands in the order in which they were given."""
+        return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
-        if cmd_name not in self._places:
+        if cmd_name not in self._lazy:
             return None
-        module, _, name = self._places[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        load, _ = self._lazy[cmd_name]
+        return load()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._places.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])

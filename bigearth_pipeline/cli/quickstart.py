@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from bigearth_pipeline.cli.errors import reported
+
 
 @click.command()
 @click.option(
@@ -23,8 +25,9 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
     Takes about a minute on two CPU cores; with an NVIDIA GPU the CNN is trained there.
     """
     data, store, run = out / "data", out / "shards", out / "run"
-    if out.exists() and any(out.iterdir()):
-        raise click.ClickException(f"{out} is not empty; name another directory with --out, or delete it")
+    with reported():
+        if out.exists() and any(out.iterdir()):
+            raise click.ClickException(f"{out} is not empty; name another directory with --out, or delete it")
     steps: list[tuple[str, str, dict[str, Any]]] = [
         (f"bep synth --out {data} --patches {patches}", "synth", {"out": data, "patches": patches}),
         (f"bep build-shards {data} --out {store}", "build-shards", {"sources": (data,), "out": store}),

@@ -22,15 +22,12 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
     from bigearth_pipeline.cli.errors import reported
 
     with reported(f"interrupted: {out} is incomplete; delete it before another try"):
-        from bigearth_pipeline.cli.console import PatchProgress
+        from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.synth.dataset import write_dataset
         from shards.reporting import RESULTS_KEPT
 
         with PatchProgress("drawing") as progress:
-            progress.start(patches, 0)
-            summary = write_dataset(
-                out, patches=patches, layout=layout, seed=seed, workers=workers, progress=progress.advance
-            )
+            summary = write_dataset(out, patches=patches, layout=layout, seed=seed, workers=workers, progress=progress)
         click.get_current_context().meta[RESULTS_KEPT] = True
     click.echo(
         f"{out}: {summary.patches:,} patches in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB "

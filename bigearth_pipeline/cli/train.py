@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from bigearth_pipeline.cli.errors import reported
 from bigearth_pipeline.cli.sections import SectionedCommand, section
-from bigearth_pipeline.cli.trainer_errors import reported
 
 if TYPE_CHECKING:
     from trainer.config.options import TrainConfig
@@ -142,8 +142,8 @@ def _train(options: dict[str, Any], given: set[str]) -> "tuple[Result | None, Pa
     """Run and return the result, None for a process of the run that has nothing to say."""
     import os
 
-    from bigearth_pipeline.cli.terminal import Console
-    from bigearth_pipeline.cli.training_display import open_progress
+    from bigearth_pipeline.cli.display.console import Console
+    from bigearth_pipeline.cli.display.training import open_progress
     from trainer.training import start
 
     resume, is_first = options.pop("resume"), os.environ.get("RANK", "0") == "0"
@@ -186,8 +186,8 @@ def _named(given: set[str]) -> set[str]:
 
 
 def _print(result: "Result", folder: Path, as_json: bool) -> None:
-    from bigearth_pipeline.cli.results import print_results
-    from bigearth_pipeline.cli.terminal import echo
+    from bigearth_pipeline.cli.display.console import echo
+    from bigearth_pipeline.cli.display.metrics import print_metrics
     from shards.reporting import printable
     from trainer.runs import folder as run_folder
 
@@ -202,7 +202,7 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
     else:
         for name, metrics in (("validation", result.validation), ("test", result.test)):
             if metrics is not None:
-                print_results(f"{name}, epoch {result.best_epoch}", metrics)
+                print_metrics(f"{name}, epoch {result.best_epoch}", metrics)
         if result.best_epoch is not None:
             echo(f"best checkpoint: {folder / run_folder.BEST}")
     if stopped is not None:

@@ -38,7 +38,8 @@ def verify(
         from dataclasses import asdict
 
         from bigearth_pipeline.build.config import default_workers
-        from bigearth_pipeline.cli.console import PatchProgress, echo, human_bytes
+        from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.verify.store import verify_store
         from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
@@ -49,9 +50,7 @@ def verify(
                 against=against,
                 sample=sample,
                 workers=workers or default_workers(),
-                start=progress.start,
-                progress=progress.advance,
-                say=progress.say,
+                progress=progress,
                 limits=Limits.of_minutes(stall_minutes),
             )
         click.get_current_context().meta[RESULTS_KEPT] = not as_json

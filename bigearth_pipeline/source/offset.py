@@ -72,8 +72,8 @@ def refuse_mixture(baselines: Iterable[int | None]) -> None:
         ]
         raise PipelineError(
             f"{numbers[0]:,} patches are of processing baseline {_some(kinds[0])}, whose digital numbers are {OFFSET} "
-            f"higher, and {numbers[1]:,} of {_some(kinds[1])}, without that offset: say --offset auto to subtract it, "
-            "or --offset none to store both as they are"
+            f"higher, and {numbers[1]:,} of {_some(kinds[1])}, without that offset: say `offset=auto` to subtract it, "
+            "or `offset=none` to store both as they are"
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.synth.pixels import draw_patch
 from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
 from bigearth_pipeline.synth.tables import labels_json, write_tables
@@ -53,7 +54,7 @@ def write_dataset(
     layout: Layout,
     seed: int = 0,
     workers: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress | None = None,
 ) -> SynthSummary:
     """Write a synthetic dataset; the same arguments give the same bytes, whatever the number of workers.
 
@@ -65,7 +66,7 @@ def write_dataset(
         layout: version of BigEarthNet whose layout it has.
         seed: seed of everything that is drawn by chance.
         workers: number of processes; None takes one a core.
-        progress: called with the number of patches just written.
+        progress: receives how it goes.
 
     Raises:
         ValueError: an argument is out of range.
@@ -73,6 +74,7 @@ def write_dataset(
     """
     if workers is not None and workers < 1:
         raise InvalidValue(f"workers is {workers}, expected 1 or more")
+    progress = progress or Silent()
     planned = plan_patches(patches, layout, seed)
     chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
     num_workers = min(workers or len(os.sched_getaffinity(0)), len(chunks))
@@ -82,10 +84,11 @@ def write_dataset(
             raise PipelineError(f"{out} is not empty; give a new or an empty directory")
         write = partial(_write_patches, out / ROOTS[layout], layout, seed)
         size_bytes = 0
+        progress.start(len(planned), 0)
         with closing(_run(write, chunks, num_workers)) as results:
             for num, written_bytes in results:
                 size_bytes += written_bytes
-                progress(num)
+                progress.advance(num)
         write_tables(out, planned, layout)
     except OSError as err:
         raise PipelineError(f"{err.filename or out} cannot be written: {err.strerror or err}") from err

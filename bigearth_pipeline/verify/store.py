@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.build.config import SOURCE_FILES, read_build_note
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import BadPatch, PipelineError
+from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.fingerprint import fingerprint_now
 from bigearth_pipeline.source.offset import subtract_offset
 from bigearth_pipeline.source.tiff.reader import TiffReader
@@ -89,9 +90,7 @@ def verify_store(
     against: Sequence[Path] = (),
     sample: int | None = None,
     workers: int = 1,
-    start: Callable[[int, int], None] = lambda total, done: None,
-    progress: Callable[[int], None] = lambda count: None,
-    say: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
     limits: Limits | None = None,
 ) -> Findings:
     """Check a store.
@@ -101,9 +100,7 @@ def verify_store(
         against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them.
         sample: compare at most so many patches; default: all.
         workers: worker processes.
-        start: is told the number of patches.
-        progress: is told of patches done; called from another thread.
-        say: receives lines for the user.
+        progress: receives how it goes.
         limits: how long to wait for workers that do nothing.
 
     Raises:
@@ -114,6 +111,7 @@ def verify_store(
     folder, against = folder.absolute(), [path.absolute() for path in against]
     findings = Findings()
     manifest = Manifest.read(folder)
+    progress = progress or Silent()
     preload()
     described = {info.path: _check_file(folder, info, findings) for info in manifest.files}
     for problems in described.values():
@@ -126,7 +124,7 @@ def verify_store(
     with Store(folder, compare=False) as store:
         folders = _folders_to_compare(store, against, sample, findings)
         fingerprints = _fingerprints(folder, against, findings)
-        start(len(store), 0)
+        progress.start(len(store), 0)
         shard_of_row, names = store.index.codes("shard")
         numbers = {shard.name: number for number, shard in enumerate(store.manifest.shards)}
         rows_of: dict[int, list[int]] = {}
@@ -142,7 +140,7 @@ def verify_store(
         ]
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
-        with open_cluster(workers, progress=progress, say=say, limits=limits) as cluster:
+        with open_cluster(workers, progress=progress, limits=limits) as cluster:
             for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
+from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.workers.checks import Shared, terms_of
 from bigearth_pipeline.workers.forks import SILENT, preload, signals_held, silence
 from bigearth_pipeline.workers.local import LocalWorkers
@@ -25,9 +26,8 @@ _CONFIG: Final = {
 def open_cluster(
     workers: int,
     scheduler: str | None = None,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Progress | None = None,
     *,
-    say: Callable[[str], None] = lambda _: None,
     limits: Limits | None = None,
     shared: Shared | None = None,
 ) -> Iterator[Cluster]:
@@ -38,8 +38,7 @@ def open_cluster(
     Args:
         workers: number of local processes, if there is no scheduler.
         scheduler: address of an existing one.
-        progress: receives the counts that tasks report; called from another thread.
-        say: receives lines for the user.
+        progress: receives the counts that tasks report, and lines for the user.
         limits: how long to wait for what.
         shared: paths that workers elsewhere must see.
 
@@ -49,12 +48,12 @@ def open_cluster(
     """
     import dask
 
-    limits = limits or Limits()
+    progress, limits = progress or Silent(), limits or Limits()
     silence()
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
-            client, local = _open_local(workers, say, limits, stack)
-            yield Cluster(client, workers, progress, say=say, limits=limits, mend=local.mend)
+            client, local = _open_local(workers, progress.say, limits, stack)
+            yield Cluster(client, workers, progress, limits=limits, mend=local.mend)
         else:
             client = stack.enter_context(connect(scheduler, limits))
             terms = stack.enter_context(terms_of(shared))
@@ -63,7 +62,7 @@ def open_cluster(
             def explain() -> None:
                 check_workers(client, scheduler, terms, limits)
 
-            yield Cluster(client, number, progress, say=say, limits=limits, terms=terms, explain=explain)
+            yield Cluster(client, number, progress, limits=limits, terms=terms, explain=explain)
 
 
 def _open_local(number: int, say: Callable[[str], None], limits: Limits, stack: ExitStack) -> tuple[Any, LocalWorkers]:

@@ -67,11 +67,11 @@ class Watch:
         if idle >= self._limits.stall_seconds:
             raise PipelineError(
                 f"{self._what} for {idle:.0f} s; {describe()}. Nothing that is done is lost: mend the cause and run "
-                "the same command again, or wait longer with --stall-minutes"
+                "the same command again, or wait longer with `stall_minutes=`"
             )
         if idle >= self._next_notice:
             self._next_notice *= 2
             self._say(
                 f"{self._what} for {idle:.0f} s; {describe()} (the command ends after "
-                f"{self._limits.stall_seconds:.0f} s, see --stall-minutes)"
+                f"{self._limits.stall_seconds:.0f} s, see `stall_minutes=`)"
             )

@@ -7,6 +7,7 @@ from time import time
 from typing import Any, Final, TypeVar
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.workers.checks import Terms, check_here
 from bigearth_pipeline.workers.ending import wait_until_ended
 from bigearth_pipeline.workers.stall import Limits, Watch
@@ -30,9 +31,8 @@ class Cluster:
         self,
         client: Any,
         num_workers: int,
-        progress: Callable[[int], None],
+        progress: Progress,
         *,
-        say: Callable[[str], None],
         limits: Limits,
         mend: Callable[[], None] = lambda: None,
         terms: Terms | None = None,
@@ -43,8 +43,7 @@ class Cluster:
         Args:
             client: Dask's.
             num_workers: how many there are.
-            progress: receives the counts that tasks report; called from another thread.
-            say: receives lines for the user.
+            progress: receives the counts that tasks report, and lines for the user.
             limits: how long to wait while nothing moves.
             mend: called every now and then; replaces workers that have died.
             terms: what each worker must find; None where they are this machine's.
@@ -56,11 +55,11 @@ class Cluster:
         self._mend = mend
         self._terms = terms
         self._explain = explain
-        self._watch = Watch(limits, say, "no patch done")
+        self._watch = Watch(limits, progress.say, "no patch done")
 
         def advance(event: tuple[float, int]) -> None:
             self._watch.moved()
-            progress(event[1])
+            progress.advance(event[1])
 
         # A topic of this client's own: others may use the same scheduler.
         self._topic = f"bep-progress-{client.id}"
@@ -126,7 +125,7 @@ class Cluster:
                 self._explain()
                 raise PipelineError(
                     f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
-                    "use fewer --workers or a smaller --patches-per-shard"
+                    "use fewer `workers=` or a smaller `patches_per_shard=`"
                 ) from err
             except FutureCancelledError as err:
                 raise PipelineError(_LOST) from err

@@ -6,18 +6,13 @@ disk would end the process (SIGBUS) instead of in an error that names the file; 
 or a file that is cut off while a batch is read from it.
 """
 
-import ctypes
 import mmap
 import os
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MEMORY_FILE_SYSTEMS: Final = (0x01021994, 0x858458F6)
-"""`TMPFS_MAGIC` and `RAMFS_MAGIC` of linux/magic.h."""
-_STATFS_BYTES: Final = 512
-"""More than `struct statfs` takes on any processor; its first field, a word, is the type of the file system."""
+from shards.runtime.filesystem import is_in_memory
 
 
 class MappedFile:
@@ -54,15 +49,9 @@ def map_in_memory(descriptor: int) -> MappedFile | None:
     status = os.fstat(descriptor)
     # A hole takes memory when it is first touched in a mapping, which raises SIGBUS if tmpfs is full by then.
     is_whole = 0 < status.st_size <= 512 * status.st_blocks
-    if not is_whole or _file_system(descriptor) not in _MEMORY_FILE_SYSTEMS:
+    if not is_whole or not is_in_memory(descriptor):
         return None
     try:
         return MappedFile(descriptor)
     except OSError:
         return None
-
-
-def _file_system(descriptor: int) -> int | None:
-    # `os.fstatvfs` leaves out the type.
-    status = (ctypes.c_ulong * (_STATFS_BYTES // ctypes.sizeof(ctypes.c_ulong)))()
-    return status[0] if ctypes.CDLL(None).fstatfs(descriptor, status) == 0 else None

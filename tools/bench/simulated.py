@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 
 import shards
-from bigearth_pipeline.bench.trainer_environment import describe_environment
+from bigearth_pipeline.bench.environment import describe_environment
 from shards import Store
 from shards.storage.atomic import atomic_write
 from tools.arguments import count, positive, run
@@ -256,7 +256,7 @@ def measure(
         "threads": threads,
         "seconds": seconds,
         "repeats": repeats,
-        "environment": describe_environment(folder, torch.device("cpu")),
+        "environment": describe_environment({"store": folder}, torch.device("cpu")),
     }
 
 

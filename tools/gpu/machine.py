@@ -34,17 +34,13 @@ def describe(work: Path) -> dict[str, Any]:
     import torch
     from torch.backends import cudnn
 
-    from trainer.runs.folder import versions
-
-    found = describe_environment({"work": work})
-    return found | {
+    return describe_environment({"work": work}) | {
         "kernel": platform.release(),
         "memory_bytes": psutil.virtual_memory().total,
         "available_bytes": available_bytes(),
         "gpus": _gpus(),
         "cuda": torch.version.cuda,
         "cudnn": cudnn.version(),  # type: ignore[no-untyped-call]
-        "versions": found["versions"] | versions(),
     }
 
 

@@ -52,59 +52,57 @@ def check(config: TrainConfig, given: Collection[str]) -> None:
     """
     for name, reason in _ignored(config):
         if name in given:
-            raise InvalidValue(f"{flag(name)} has no effect: {reason}; leave it out")
+            raise InvalidValue(f"{option(name)} has no effect: {reason}; leave it out")
 
 
-def flag(name: str) -> str:
-    """Return an option as it is written on the command line."""
-    if name == "data":
-        return "DIR"
-    return "--" + {"augmentation": "augment", "mapped": "no-map"}.get(name, name).replace("_", "-")
+def option(name: str) -> str:
+    """Return an option as messages name it, see `shards.errors`."""
+    return "`mapped=False`" if name == "mapped" else f"`{name}=`"
 
 
 def _ignored(config: TrainConfig) -> Iterator[tuple[str, str]]:
     """Yield the options without effect, given or not, and why they have none."""
     augmentation = config.augmentation
     if config.optimizer != "sgd":
-        yield "momentum", f"it goes with --optimizer sgd, and this run has {config.optimizer}"
+        yield "momentum", f"it goes with `optimizer=sgd`, and this run has {config.optimizer}"
     if config.optimizer == "lamb" and config.clip is not None and config.clip >= LAMB_CLIP:
         yield (
             "clip",
-            f"--optimizer lamb scales gradients down to a norm of {LAMB_CLIP:g} by itself, so only less counts",
+            f"`optimizer=lamb` scales gradients down to a norm of {LAMB_CLIP:g} by itself, so only less counts",
         )
     if config.weight_decay == 0:
-        yield "decay", "it goes with a --weight-decay above 0"
+        yield "decay", "it goes with a `weight_decay=` above 0"
     if config.schedule != "step":
         for name in ("step_epochs", "step_gamma"):
-            yield name, f"it goes with --schedule step, and this run has {config.schedule}"
+            yield name, f"it goes with `schedule=step`, and this run has {config.schedule}"
     elif config.step_epochs >= config.epochs:
-        reason = f"the rate falls after --step-epochs {config.step_epochs}, and the run has --epochs {config.epochs}"
+        reason = f"the rate falls after `step_epochs={config.step_epochs}`, and the run has `epochs={config.epochs}`"
         for name in ("step_epochs", "schedule", "step_gamma"):
             yield name, reason
     if config.patience is not None and config.patience >= config.epochs:
-        yield "patience", f"the run ends after --epochs {config.epochs} in any case"
+        yield "patience", f"the run ends after `epochs={config.epochs}` in any case"
     if not config.positive_weights:
-        yield "max_positive_weight", "it goes with --positive-weights"
+        yield "max_positive_weight", "it goes with `positive_weights=True`"
     if config.model in PLANS and augmentation.crop != "resized":
         reason = (
-            f"{config.model} takes every band at its own resolution; it goes with networks of timm or --crop resized"
+            f"{config.model} takes every band at its own resolution; it goes with networks of timm or `crop=resized`"
         )
         yield "interpolation", reason
     if augmentation.crop != "resized" and all(GROUP_OF[band] is GROUPS[0] for band in config.bands):
-        yield "interpolation", "all --bands of this run are at 10 m; it goes with others or with --crop resized"
+        yield "interpolation", "all `bands=` of this run are at 10 m; it goes with others or with `crop=resized`"
     if config.weights is None:
-        yield "allow_mixed_version", "it goes with --weights FILE"
+        yield "allow_mixed_version", "it goes with `weights=FILE`"
     if config.batch_size == 1:
         for name in ("mixup", "cutmix"):
             if getattr(augmentation, name):
-                reason = "it mixes the patches of a batch, and --batch-size 1 leaves none to mix with"
+                reason = "it mixes the patches of a batch, and `batch_size=1` leaves none to mix with"
                 yield name, reason
                 yield "augmentation", reason
     if augmentation.band_dropout and len(config.bands) == 1:
-        reason = f"one band is always left, and --bands {config.bands[0]} is the only one"
+        reason = f"one band is always left, and `bands={config.bands[0]}` is the only one"
         yield "band_dropout", reason
     if config.accumulate > config.batch_size:
-        reason = f"--batch-size {config.batch_size} cannot be cut into {config.accumulate} parts"
+        reason = f"`batch_size={config.batch_size}` cannot be cut into {config.accumulate} parts"
         yield "accumulate", reason
 
 
@@ -123,26 +121,26 @@ def check_device(config: TrainConfig, given: Collection[str], ranks: Ranks, prec
     if ranks.device.type != "cuda":
         if "compile" in given and config.compile in ("reduce-overhead", CUDA_GRAPH):
             raise InvalidValue(
-                f"--compile {config.compile} has no effect: it records CUDA graphs, which need a GPU; take --compile "
-                "default"
+                f"`compile={config.compile}` has no effect: it records CUDA graphs, which need a GPU; take "
+                "`compile=default`"
             )
         return
     if config.compile in ("reduce-overhead", "max-autotune") and config.accumulate > 1:
         # The graph of the backward pass leaves gradients in memory that its next replay overwrites.
         raise InvalidValue(
-            f"--compile {config.compile} cannot be honoured: it records CUDA graphs, whose gradients do not outlive "
-            f"the next part of --accumulate {config.accumulate}; take --compile default, or --compile {CUDA_GRAPH}"
+            f"`compile={config.compile}` cannot be honoured: it records CUDA graphs, whose gradients do not outlive "
+            f"the next part of `accumulate={config.accumulate}`; take `compile=default`, or `compile={CUDA_GRAPH}`"
         )
     if config.compile != CUDA_GRAPH:
         return
     for is_given, what, instead in (
-        (ranks.num_ranks > 1, f"{ranks.num_ranks} processes", "--compile reduce-overhead"),
-        (precision == "fp16", "--precision fp16", "--precision bf16"),
-        (config.optimizer == "lamb", "--optimizer lamb", "--optimizer adamw"),
+        (ranks.num_ranks > 1, f"{ranks.num_ranks} processes", "`compile=reduce-overhead`"),
+        (precision == "fp16", "`precision=fp16`", "`precision=bf16`"),
+        (config.optimizer == "lamb", "`optimizer=lamb`", "`optimizer=adamw`"),
     ):
         if is_given:
             raise InvalidValue(
-                f"--compile {CUDA_GRAPH} cannot be honoured with {what}, whose steps hang on the host; take {instead}"
+                f"`compile={CUDA_GRAPH}` cannot be honoured with {what}, whose steps need the host; take {instead}"
             )
 
 
@@ -164,18 +162,18 @@ def check_size(
     warmup = config.warmup_steps
     if "warmup_steps" in given and warmup is not None and warmup >= num_steps:
         raise InvalidValue(
-            f"--warmup-steps {warmup} cannot be honoured: the run has {num_steps} steps and would never reach the "
+            f"`warmup_steps={warmup}` cannot be honoured: the run has {num_steps} steps and would never reach the "
             "highest learning rate; give fewer, or leave it out for a tenth of the run"
         )
     if "accumulate" in given and config.accumulate > largest_part:
         raise InvalidValue(
-            f"--accumulate {config.accumulate} cannot be honoured: a process gets {largest_part} patches of a step at "
+            f"`accumulate={config.accumulate}` cannot be honoured: a process gets {largest_part} patches of a step at "
             "most; give that or less"
         )
     if num_patches == 1:
         for name in ("mixup", "cutmix"):
             if not {name, "augmentation"}.isdisjoint(given) and getattr(config.augmentation, name):
-                raise InvalidValue(f"{flag(name)} has no effect: the train split has one patch, and none to mix with")
+                raise InvalidValue(f"{option(name)} has no effect: the train split has one patch, and none to mix with")
 
 
 def check_rates(spec: ModelSpec, given: Collection[str]) -> None:
@@ -188,7 +186,7 @@ def check_rates(spec: ModelSpec, given: Collection[str]) -> None:
         if name in given and getattr(spec, name) and spec.name not in PLANS:
             alone = replace(spec, drop_rate=0.0, drop_path_rate=0.0)
             if not _draws(replace(alone, **{name: getattr(spec, name)})):
-                raise InvalidValue(f"{flag(name)} has no effect: {spec.name} has nothing that it applies to")
+                raise InvalidValue(f"{option(name)} has no effect: {spec.name} has nothing that it applies to")
 
 
 def _draws(spec: ModelSpec) -> bool:

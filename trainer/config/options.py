@@ -178,7 +178,7 @@ class TrainConfig:
             raise InvalidValue("pretrained and weights are two places to take weights from; name one")
         for name in ("weights_bands", "weights_classes"):
             if getattr(self, name) is not None and self.weights is None:
-                raise InvalidValue(f"{name} describes the file of --weights; name that too")
+                raise InvalidValue(f"{name} describes the file of `weights=`; name that too")
         if self.weights_bands is not None:
             parse_channels(self.weights_bands)
         if self.weights_classes is not None:

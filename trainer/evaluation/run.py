@@ -1,4 +1,4 @@
-"""Evaluation of a finished run: what `bep evaluate RUN` does."""
+"""Evaluation of a finished run."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,8 +79,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
     if config.data is None:
-        remedy = f"give the new folder by --shards: bep evaluate {config.run} --shards DIR"
-        run_folder.check_shards(written.data, config.run, remedy)
+        run_folder.check_shards(written.data, config.run)
     batch_size = config.batch_size or trained.batch_size
     with (
         out_of_memory_reported(batch_size),

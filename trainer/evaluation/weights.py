@@ -1,4 +1,4 @@
-"""Evaluation of weights without a run: what `bep evaluate --weights FILE` does."""
+"""Evaluation of weights that no run of this program has trained."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
     ):
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         weights = _load(config, store)
-        progress.note(str(weights.model.loaded or weights.described))
+        progress.say(str(weights.model.loaded or weights.described))
         logits, labels = predict_selection(
             weights.model,
             weights.normalisation,

@@ -81,7 +81,7 @@ class Metrics:
 
     @property
     def label_frequency_micro(self) -> float | None:
-        """Share of all decisions that are positive: the micro average precision of guessing; None if no class occurs."""
+        """Share of positive decisions, which is the micro average precision of guessing; None if no class occurs."""
         positives = sum(values.positives for values in self.classes.values())
         return positives / (self.count * len(CLASSES)) if positives else None
 

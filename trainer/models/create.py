@@ -70,7 +70,7 @@ def create(
     if spec.name in PLANS:
         if pretrained:
             raise InvalidValue(
-                f"there are no published weights of {spec.name}; give a file of them with --weights FILE"
+                f"there are no published weights of {spec.name}; give a file of them with `weights=FILE`"
             )
         model = BepNet(spec)
     else:
@@ -114,7 +114,7 @@ def _load(model: Classifier, path: Path, bands: str | None, classes: str | None,
         loaded = model.load_file(_with_knowledge(file, bands, classes), as_published=as_published)
     if as_published and loaded.averaged:
         raise BadCheckpoint(
-            f"weights {path} have no filters for {', '.join(loaded.averaged)}; leave these out of --bands to use the "
+            f"weights {path} have no filters for {', '.join(loaded.averaged)}; leave these out of `bands=` to use the "
             "weights as they are"
         )
     if as_published and loaded.initial:
@@ -137,12 +137,12 @@ def _with_knowledge(file: WeightsFile, bands: str | None, classes: str | None) -
         check_classes(classes)
     if family and file.channels and family.channels != file.channels:
         raise BadCheckpoint(
-            f"weights {file.path} say that their channels are {', '.join(file.channels)}; --weights-bands says "
+            f"weights {file.path} say that their channels are {', '.join(file.channels)}; `weights_bands=` says "
             f"{', '.join(family.channels)}"
         )
     if classes in CLASS_ORDERS and file.classes and classes != file.classes:
         raise BadCheckpoint(
-            f"weights {file.path} have their classes in {file.classes} order; --weights-classes says {classes}"
+            f"weights {file.path} have their classes in {file.classes} order; `weights_classes=` says {classes}"
         )
     return replace(
         file,

@@ -81,7 +81,7 @@ class TimmClassifier(Classifier):
         except Exception as err:  # Hub, HTTP, file system and timm each raise their own kinds.
             raise TrainError(
                 f"the pretrained weights of {name} cannot be loaded ({_shorten(err)}); "
-                "give a file of them with --weights FILE"
+                "give a file of them with `weights=FILE`"
             ) from err
         channels = net.pretrained_cfg["input_size"][0]
         if channels != len(RGB):
@@ -149,7 +149,7 @@ class TimmClassifier(Classifier):
             fitting = presets_of(number) if number else []
             raise BadCheckpoint(
                 f"weights {file.path} {f'look at {number} channels and' if number else ''} do not say which bands they "
-                "look at; say it by --weights-bands with a name for each channel, in their order, such as "
+                "look at; say it by `weights_bands=` with a name for each channel, in their order, such as "
                 f"B02,B03,B04,VV{' or a preset: ' + ', '.join(fitting) if fitting else ''}"
                 f"{'' if number else f' ({described})'}"
             )
@@ -196,7 +196,7 @@ class TimmClassifier(Classifier):
         if given and classes is None:
             raise BadCheckpoint(
                 f"weights {path} have a classifier for {len(CLASSES)} classes and do not say in which order these are; "
-                f"say it with --weights-classes {', '.join(CLASS_ORDERS)}, or {NO_CLASSIFIER} to leave it out"
+                f"say it with `weights_classes=` {', '.join(CLASS_ORDERS)}, or {NO_CLASSIFIER} to leave it out"
             )
         for key in given:
             if classes in CLASS_ORDERS:

@@ -69,17 +69,16 @@ def check_unused(folder: Path) -> None:
     if not folder.exists() or all(path.name.startswith(LOCK) for path in folder.iterdir()):
         return
     if (folder / LAST).exists():
-        raise RunExists(f"{folder} holds a run; go on with it by --resume {folder}, or name a new folder")
+        raise RunExists(f"{folder} holds a run; resume it with `resume={folder}`, or name a new folder")
     raise RunExists(f"{folder} is not empty; name a new folder")
 
 
-def check_shards(data: Path, folder: Path, remedy: str) -> None:
+def check_shards(data: Path, folder: Path) -> None:
     """Check that the store of a run is where its configuration says.
 
     Args:
         data: folder of the shards, as the configuration names it.
         folder: of the run.
-        remedy: what to do if the shards were moved.
 
     Raises:
         TrainError: it is not.
@@ -87,7 +86,7 @@ def check_shards(data: Path, folder: Path, remedy: str) -> None:
     if not (data / MANIFEST).exists():
         raise TrainError(
             f"{data} holds no {MANIFEST}; {folder / CONFIG} names it as the folder of the shards: if they were moved, "
-            f"{remedy}"
+            "give the new folder as `data=DIR`"
         )
 
 
@@ -117,7 +116,7 @@ def written(folder: Path, path: Path) -> Iterator[None]:
             raise TrainError(f"{path} cannot be written: the folder of the run was removed meanwhile") from err
         raise TrainError(
             f"{path} cannot be written: {err.strerror or err}; what was saved before is whole: mend that (if the "
-            f"disk is full, make room) and go on with --resume {folder}"
+            f"disk is full, make room) and resume with `resume={folder}`"
         ) from err
 
 

@@ -60,7 +60,7 @@ class Board:
     ) -> None:
         self._exit.close()
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Do nothing: TensorBoard shows numbers."""
 
     def step(self, report: StepReport) -> None:

@@ -32,7 +32,7 @@ class Breaker:
     def epoch(self, report: EpochReport) -> None:
         """Do nothing."""
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Do nothing."""
 
 

@@ -84,7 +84,7 @@ class EpochReport:
 
 
 class Progress(Protocol):
-    """Somebody who is told."""
+    """Receives the progress of training and evaluation."""
 
     def step(self, report: StepReport) -> None:
         """Take the report of a step; comes about once every `REPORT_SECONDS` and at the end of a phase."""
@@ -92,12 +92,12 @@ class Progress(Protocol):
     def epoch(self, report: EpochReport) -> None:
         """Take the report of an epoch."""
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Take a line about what was chosen, and why."""
 
 
 class Silent:
-    """Nobody is told."""
+    """Reports to nobody."""
 
     def step(self, report: StepReport) -> None:
         """Do nothing."""
@@ -105,12 +105,12 @@ class Silent:
     def epoch(self, report: EpochReport) -> None:
         """Do nothing."""
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Do nothing."""
 
 
 class Tee:
-    """Several who are told of steps and epochs."""
+    """Reports to several."""
 
     def __init__(self, *listeners: Progress) -> None:
         self._listeners = listeners
@@ -125,10 +125,10 @@ class Tee:
         for listener in self._listeners:
             listener.epoch(report)
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Tell all."""
         for listener in self._listeners:
-            listener.note(text)
+            listener.say(text)
 
 
 class Stopwatch:

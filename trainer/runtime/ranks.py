@@ -101,7 +101,7 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
         for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
     )
     if device == "cuda" and not torch.cuda.is_available():
-        raise TrainError("there is no GPU that torch can use; leave --device out, or say --device cpu")
+        raise TrainError("there is no GPU that torch can use; leave `device=` out, or say `device=cpu`")
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu and local_rank >= torch.cuda.device_count():
         raise TrainError(f"{num_local} processes on this machine, but torch sees {torch.cuda.device_count()} GPUs")

@@ -1,4 +1,4 @@
-"""Training steps that are recorded once as a CUDA graph and launched as a whole: `--compile cuda-graph`.
+"""Training steps that are recorded once as a CUDA graph and launched as a whole: `compile=cuda-graph`.
 
 A small network at a large batch is bound by the 350 to 400 kernels that Python launches in a step. `reduce-overhead` of
 torch.compile records forward and backward, with fused kernels, and takes half a minute to compile. Here forward, loss,
@@ -19,7 +19,7 @@ from trainer.config.options import CUDA_GRAPH
 from trainer.data.batch import Batch
 from trainer.errors import TrainError
 
-"""The value of `--compile`."""
+"""The value of the option `compile`."""
 WARM_UP: Final = 3
 """Steps that run one kernel at a time before one is recorded: they make the optimiser's state, and let cuDNN choose its
 kernels, neither of which can be recorded. The number is that of torch's notes."""
@@ -124,8 +124,8 @@ class RecordedStep:
             raise
         except RuntimeError as err:
             raise TrainError(
-                f"a step of this network cannot be recorded as a CUDA graph ({err}); leave --compile {CUDA_GRAPH} out, "
-                "or take --compile reduce-overhead"
+                f"a step of this network cannot be recorded as a CUDA graph ({err}); leave `compile={CUDA_GRAPH}` "
+                "out, or take `compile=reduce-overhead`"
             ) from err
 
 

@@ -137,7 +137,7 @@ class Run:
                 result = self._result()
                 if was_ended:
                     epochs = f"{self._state.epoch} of {self._config.epochs} epochs"
-                    self._progress.note(f"the run is finished already: {epochs}")
+                    self._progress.say(f"the run is finished already: {epochs}")
                 return result
             except BrokenOff:
                 self._save()
@@ -273,8 +273,8 @@ class Run:
             more, saved = f"{more} (all in {path.with_suffix('.json')})" if more else "", f"; the state is in {path}"
         raise NonFiniteLoss(
             f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
-            f"{more}{saved}; try a lower --lr, --clip 1, --precision fp32, or --verify always if the shards may be "
-            "damaged"
+            f"{more}{saved}; try a lower `lr=`, `clip=1`, `precision=fp32`, or `verify=always` if the shards may "
+            "be damaged"
         )
 
     def _save(self, path: Path = run_folder.LAST) -> None:

@@ -126,11 +126,11 @@ class Session:
         if tier == "gpu":
             if not fits:
                 raise TrainError(
-                    f"--cache gpu prepares batches by Triton or torch, and this run by {backend}; take --cache ram, or "
-                    "--loader triton or torch"
+                    f"`cache=gpu` prepares batches by Triton or torch, and this run by {backend}; take `cache=ram`, or "
+                    "`loader=triton` or torch"
                 )
             if device.type != "cuda":
-                raise TrainError("--cache gpu keeps records on a GPU, and there is none; take --cache ram or auto")
+                raise TrainError("`cache=gpu` keeps records on a GPU, and there is none; take `cache=ram` or auto")
             found = cache.on_gpu(self.store, rows, device, decodes=decodes)
             if found.tier == "none":
                 # It was asked for, so what is left for the rest is the user's concern.
@@ -141,7 +141,7 @@ class Session:
             if found.tier in ("gpu", "gpu-encoded") and not fits:
                 reason = f"records on the GPU are prepared by Triton or torch, those of this run by {backend}"
                 found = cache.Choice("none", reason)
-        self.progress.note(f"cache {found.tier} for {split}: {found.reason}")
+        self.progress.say(f"cache {found.tier} for {split}: {found.reason}")
         return found.tier
 
     def chosen(self, loaders: dict[str, Loader]) -> Chosen:
@@ -212,17 +212,17 @@ def open_session(
         if kept is not None and kept.order is not None:
             kind = kept.order
         elif config.order == "auto" and kind == "block":
-            progress.note(f"order block: {why}")
+            progress.say(f"order block: {why}")
         precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
         effect.check_device(config, given, ranks, precision)
         if precision == "fp16" and config.optimizer == "lamb":
             # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
-            progress.note("fp16 with lamb: every step waits for the GPU; --precision bf16 does not")
+            progress.say("fp16 with lamb: every step waits for the GPU; `precision=bf16` does not")
         model = _create_model(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)
         if model.loaded is not None:
-            progress.note(str(model.loaded))
+            progress.say(str(model.loaded))
         if config.cache in ("ram", "auto"):
             _share_memory(store, ranks)
         yield Session(

@@ -1,4 +1,4 @@
-"""The entries to training: `train` does what `bep train` does, `resume` what `bep train --resume` does."""
+"""The entries to training: `train` begins a run, `resume` continues one."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -114,7 +114,9 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         OSError: a file cannot be read or written.
     """
     if not changes.keys() <= RESUMABLE:
-        wrong, right = (", ".join(map(effect.flag, sorted(names))) for names in (changes.keys() - RESUMABLE, RESUMABLE))
+        wrong, right = (
+            ", ".join(map(effect.option, sorted(names))) for names in (changes.keys() - RESUMABLE, RESUMABLE)
+        )
         raise InvalidValue(f"{wrong} cannot change when a run is resumed; these can: {right}")
     path = folder / run_folder.LAST
     progress = progress or Silent()
@@ -132,8 +134,7 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         _check_unchanged(written, last, folder)
         config = replace(written, out=folder, **changes)
         if "data" not in changes:
-            remedy = f"give the new folder as DIR: bep train DIR --resume {folder}"
-            run_folder.check_shards(config.data, folder, remedy)
+            run_folder.check_shards(config.data, folder)
         with (
             out_of_memory_reported(config.batch_size, config.accumulate),
             open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,

@@ -17,13 +17,14 @@ from statistics import median
 from typing import Any
 
 from bigearth_pipeline.bench.build.plain import measure_plain
-from bigearth_pipeline.bench.build.rate import Rate
 from bigearth_pipeline.bench.build.stages import measure_stages
 from bigearth_pipeline.bench.environment import describe_environment
+from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.build.config import BuildConfig
-from bigearth_pipeline.build.run import BuildSummary, Watcher, build
+from bigearth_pipeline.build.run import BuildSummary, build
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.tree import find_source
 
 
@@ -63,7 +64,12 @@ class BuildBench:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return asdict(self)
+        rates = {name: getattr(self, name) for name in ("gdal", "build", "build_shards", "peer")}
+        return (
+            asdict(self)
+            | {name: rate and rate.to_json() for name, rate in rates.items()}
+            | {"stages": {name: rate.to_json() for name, rate in self.stages.items()}}
+        )
 
 
 def bench_build(
@@ -73,7 +79,7 @@ def bench_build(
     workers: int,
     repeats: int,
     with_peer: bool,
-    watcher: Watcher,
+    progress: Progress,
 ) -> BuildBench:
     """Measure the build of one source.
 
@@ -83,7 +89,7 @@ def bench_build(
         workers: processes of the build and of the plain converter.
         repeats: measurements of each.
         with_peer: measure the plain converter too.
-        watcher: is told how it goes.
+        progress: receives how it goes.
 
     Raises:
         PipelineError: the source cannot be built.
@@ -94,7 +100,7 @@ def bench_build(
         raise PipelineError(f"{config.sources[0]} holds no patches")
     items = list(folders.items())
     with _scratch(work) as scratch:
-        watcher.say("stages")
+        progress.say("stages")
         stages = measure_stages(items, config.codec, scratch, workers, repeats)
         gdal = stages.pop("gdal")
         builds: list[BuildSummary] = []
@@ -103,13 +109,13 @@ def bench_build(
         help_seconds = _seconds_of("from bigearth_pipeline.cli import main; main(['build-shards', '--help'])", repeats)
         peers: list[float] = []
         for repeat in range(repeats):
-            watcher.say(f"repeat {repeat + 1} of {repeats}")
+            progress.say(f"repeat {repeat + 1} of {repeats}")
             if with_peer:
                 peers.append(measure_plain(items, scratch / "peer", workers))
             out = scratch / "store"
-            quiet = _Quiet()
-            builds.append(build(replace(config, out=out), workers=workers, scheduler=None, watcher=quiet))
-            first.append(import_seconds + quiet.first_patch_seconds)
+            first_patch = _FirstPatch()
+            builds.append(build(replace(config, out=out), workers=workers, scheduler=None, progress=first_patch))
+            first.append(import_seconds + first_patch.seconds)
             shutil.rmtree(out)
     sum_of_stages = 1 / sum(1 / rate.median for rate in stages.values())
     whole = [summary.built / summary.seconds for summary in builds]
@@ -121,31 +127,25 @@ def bench_build(
         stages=stages,
         gdal=gdal,
         sum_of_stages=sum_of_stages,
-        build=Rate.of(whole),
-        build_shards=Rate.of([summary.built / summary.build_seconds for summary in builds]),
+        build=Rate(tuple(whole)),
+        build_shards=Rate(tuple(summary.built / summary.build_seconds for summary in builds)),
         help_seconds=help_seconds,
         first_patch_seconds=median(first),
-        peer=Rate.of(peers) if peers else None,
+        peer=Rate(tuple(peers)) if peers else None,
         share_of_stages=median(whole) / sum_of_stages,
         times_peer=median(a / b for a, b in zip(whole, peers, strict=True)) if peers else None,
     )
 
 
-class _Quiet:
-    """A watcher that only notes when the first patches are done."""
+class _FirstPatch(Silent):
+    """Notes when the first patches are done, in seconds since it was made."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
-        self.first_patch_seconds = float("inf")
-
-    def say(self, text: str) -> None:
-        pass
-
-    def start(self, total: int, done: int) -> None:
-        pass
+        self.seconds = float("inf")
 
     def advance(self, count: int) -> None:
-        self.first_patch_seconds = min(self.first_patch_seconds, time.perf_counter() - self._started)
+        self.seconds = min(self.seconds, time.perf_counter() - self._started)
 
 
 def _seconds_of(code: str, repeats: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from crc32c import crc32c
 
-from bigearth_pipeline.bench.build.rate import Rate
+from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.build.plan import PatchEntry
 from bigearth_pipeline.build.task import facts_of
 from bigearth_pipeline.errors import BadPatch, PipelineError
@@ -45,7 +45,7 @@ def measure_stages(
         if isinstance(result, str):
             raise PipelineError(result)
     rates = {name: np.sum([result[name] for result in found], axis=0) for name in found[0]}
-    return {name: Rate.of(values.tolist()) for name, values in rates.items()}
+    return {name: Rate(tuple(values.tolist())) for name, values in rates.items()}
 
 
 def _time_stages(

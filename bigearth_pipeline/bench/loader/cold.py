@@ -16,13 +16,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.bench.passes import Pass, Rate, take_turns
+from bigearth_pipeline.bench.passes import Pass, take_turns
+from bigearth_pipeline.bench.rate import Rate
 from shards import Store
 from shards.metadata.index import PARTS
-from trainer.data.file_system import MOUNTS, file_system
+from shards.runtime.filesystem import MEMORY, file_system
 
-MEMORY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs")
-"""File systems whose files are pages of memory and nothing else."""
 MOST_LEFT: Final = 0.01
 """Share of the pages that may stay in the page cache for a pass to count as cold."""
 LEAST_KEPT: Final = 0.5
@@ -57,12 +56,12 @@ class RecordPages:
                 np.add.at(change, first[chosen], 1)
                 np.add.at(change, last[chosen] + 1, -1)
                 files[store.folder / info.path] = change[:-1].cumsum() > 0
-        return cls(files, file_system(store.folder.resolve(), MOUNTS.read_bytes()))
+        return cls(files, file_system(store.folder))
 
     @property
     def in_memory(self) -> bool:
         """Whether the files are memory themselves."""
-        return self.kind in MEMORY_FILE_SYSTEMS
+        return self.kind in MEMORY
 
     def share_in_cache(self) -> float:
         """Return which share of the pages the page cache holds, 0 to 1.
@@ -99,7 +98,7 @@ def measure_cold(
     passes: Mapping[str, Pass],
     pages: RecordPages,
     repeats: int,
-    watch: Callable[[str], None],
+    say: Callable[[str], None],
     least_seconds: float = 0.0,
 ) -> dict[str, Rate] | str:
     """Time passes whose laps each begin with an empty page cache, `repeats` times.
@@ -108,7 +107,7 @@ def measure_cold(
         passes: as in `take_turns`; they have read the records before.
         pages: of the records.
         repeats: timed passes.
-        watch: is told what is going on.
+        say: receives what is measured now.
         least_seconds: of a pass.
 
     Returns:
@@ -133,7 +132,7 @@ def measure_cold(
             repeats=repeats,
             warm_up=0,
             least_seconds=least_seconds,
-            watch=lambda text: watch(f"{text}, cold"),
+            say=lambda text: say(f"{text}, cold"),
             before=drop,
         )
     except _StillWarm as err:

@@ -53,7 +53,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     """
     train = store.index.rows("train")
     if config.patches is not None and config.patches > len(train):
-        raise InvalidValue(f"--patches {config.patches}: {store.folder} has {len(train)} train patches; give fewer")
+        raise InvalidValue(f"`patches={config.patches}`: {store.folder} has {len(train)} train patches; give fewer")
     count = min(config.patches or 16_384, len(train))
     count -= count % config.batch_size
     if not count:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import torch
 
-from bigearth_pipeline.bench.passes import Rate
+from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
 from shards.runtime.memory import available_bytes
 from trainer.data.stream.cache import SHARE_OF_GPU, SHARE_OF_RAM
@@ -40,7 +40,7 @@ class Memory:
         return cls(available_bytes(), torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None)
 
     def lacks(self, place: Place, needed: float) -> str | None:
-        """Return why a place has no room for so many bytes, or None if it has; shares are those of `--cache auto`."""
+        """Return why a place has no room for so many bytes, or None if it has; shares are those of `cache=auto`."""
         match place:
             case "disk, cold":
                 return None

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import shards
+from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.bench.loader.cold import RecordPages, measure_cold
 from bigearth_pipeline.bench.loader.config import LoaderBenchConfig, choose_rows
 from bigearth_pipeline.bench.loader.forecast import Epoch, Memory, Sources, predict
 from bigearth_pipeline.bench.loader.passes import build_passes
 from bigearth_pipeline.bench.loader.read_stages import COPY, DECODE, READ, READ_INTO
-from bigearth_pipeline.bench.passes import Rate, take_turns
-from bigearth_pipeline.bench.trainer_environment import describe_environment
+from bigearth_pipeline.bench.passes import take_turns
+from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
 from trainer.runtime.out_of_memory import out_of_memory_reported
 
@@ -81,14 +82,14 @@ class LoaderBench:
         }
 
 
-def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch: Callable[[str], None]) -> LoaderBench:
+def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, say: Callable[[str], None]) -> LoaderBench:
     """Measure a store's loader and its stages.
 
     Args:
         folder: of the store.
         config: what to measure.
         memory: what is free before any measurement: the predictions go by it.
-        watch: is told what is going on.
+        say: receives what is measured now.
 
     Raises:
         ShardError: the store is damaged, or is none.
@@ -101,7 +102,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
         rows = choose_rows(store, config)
         passes, missing = build_passes(store, rows, config, stack)
         rates = take_turns(
-            passes, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds, watch=watch
+            passes, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds, say=say
         )
         pages = RecordPages.of(store, rows)
         try:
@@ -109,7 +110,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
         except OSError:
             warm_share = None  # `measure_cold` says why.
         cold = {name: passes[name] for name in (READ, READ_INTO, "record")}
-        found = measure_cold(cold, pages, config.repeats, watch, config.least_seconds)
+        found = measure_cold(cold, pages, config.repeats, say, config.least_seconds)
         if isinstance(found, str):
             missing |= {f"cold_{name}": found for name in cold}
         else:
@@ -134,5 +135,5 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, watch:
             missing=missing,
             warm_share=warm_share,
             memory=memory,
-            environment=describe_environment(folder, config.device),
+            environment=describe_environment({"store": folder}, config.device),
         )

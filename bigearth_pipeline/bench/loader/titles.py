@@ -24,6 +24,11 @@ class Title(NamedTuple):
     kind: Literal["read", "bound", "stage", "loader", "tier"]
     cache: Literal["warm", "cold", ""] = ""
 
+    @property
+    def full(self) -> str:
+        """The text, with the state of the page cache where that matters."""
+        return f"{self.text}, {self.cache}" if self.cache else self.text
+
 
 TITLES: Final = {
     READ: Title("reading the stored bytes", "read", "warm"),
@@ -42,9 +47,9 @@ TITLES: Final = {
     "cold_record": Title("loader, uint16 records", "loader", "cold"),
     "stacked": Title("loader, images at 10 m", "loader", "warm"),
     "native": Title("loader, images at native resolution", "loader", "warm"),
-    "ram_stacked": Title("loader, images at 10 m, --cache ram", "tier"),
-    "ram_native": Title("loader, images at native resolution, --cache ram", "tier"),
-    "gpu_stacked": Title("loader, images at 10 m, --cache gpu", "tier"),
-    "gpu_native": Title("loader, images at native resolution, --cache gpu", "tier"),
+    "ram_stacked": Title("loader, images at 10 m, records kept in memory", "tier"),
+    "ram_native": Title("loader, images at native resolution, records kept in memory", "tier"),
+    "gpu_stacked": Title("loader, images at 10 m, records kept on the GPU", "tier"),
+    "gpu_native": Title("loader, images at native resolution, records kept on the GPU", "tier"),
 }
 """By pass; not every one is there for every store and device."""

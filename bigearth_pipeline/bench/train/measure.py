@@ -1,25 +1,29 @@
 """Whether the device is kept busy: steps fed from shards against steps on one batch that is already there."""
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.bench.loader.cold import RecordPages, measure_cold
 from bigearth_pipeline.bench.loader.forecast import Memory
 from bigearth_pipeline.bench.passes import LEAST_SECONDS, Lap, take_turns
 from bigearth_pipeline.bench.train.passes import StepPasses
 from bigearth_pipeline.bench.train.result import COLD, LOADER, TrainBench
 from bigearth_pipeline.bench.train.timed_stepper import TimedStepper
-from bigearth_pipeline.bench.trainer_environment import describe_environment
 from shards.errors import InvalidValue
+from shards.storage.atomic import atomic_write
 from trainer.config import effect
 from trainer.config.options import TrainConfig
+from trainer.errors import TrainError
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.precision import resolve
 from trainer.runtime.progress import Silent
@@ -38,7 +42,7 @@ def bench_train(
     repeats: int,
     warm_up: int,
     least_seconds: float = LEAST_SECONDS,
-    watch: Callable[[str], None],
+    say: Callable[[str], None],
     trace: Path | None = None,
 ) -> TrainBench:
     """Measure training steps.
@@ -49,7 +53,7 @@ def bench_train(
         repeats: timed passes.
         warm_up: passes before these, of one lap each.
         least_seconds: timed seconds until which a pass repeats its lap.
-        watch: is told what is going on.
+        say: receives what is measured now.
         trace: where to write a trace of one more pass of fed steps, for chrome://tracing or Perfetto; None for none.
 
     Raises:
@@ -68,7 +72,7 @@ def bench_train(
         batch_size = min(config.batch_size, len(session.rows["train"]))
         most = len(session.rows["train"]) // batch_size
         if steps is not None and steps > most:
-            raise InvalidValue(f"--steps {steps}: the train split has {most} whole batches of {batch_size}; give fewer")
+            raise InvalidValue(f"`steps={steps}`: the train split has {most} whole batches of {batch_size}; give fewer")
         count = min(STEPS if steps is None else steps, most) * batch_size
         session = replace(session, rows=session.rows | {"train": session.rows["train"][:count]})
         run = stack.enter_context(Run(session, stepper=TimedStepper, writes=False))
@@ -76,17 +80,17 @@ def bench_train(
         assert isinstance(stepper, TimedStepper)
         loader = stack.enter_context(session.loader("train"))
         laps = StepPasses(run, stepper, loader, batch_size=batch_size, lr=config.lr)
-        rates = take_turns(laps.passes, repeats=repeats, warm_up=warm_up, least_seconds=least_seconds, watch=watch)
+        rates = take_turns(laps.passes, repeats=repeats, warm_up=warm_up, least_seconds=least_seconds, say=say)
         missing = {}
         if run.loader.config.cache == "none":
             pages = RecordPages.of(session.store, session.rows["train"])
-            found = measure_cold({COLD: laps.passes[LOADER]}, pages, repeats, watch, least_seconds)
+            found = measure_cold({COLD: laps.passes[LOADER]}, pages, repeats, say, least_seconds)
             if isinstance(found, str):
                 missing[COLD] = found
             else:
                 rates |= found
         if trace is not None:
-            watch("trace")
+            say("trace")
             _write_trace(trace, lambda: laps.fed(Lap(is_timed=False)), device)
         return TrainBench(
             config={
@@ -111,7 +115,7 @@ def bench_train(
             memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
             bytes_per_patch=session.store.encoded_bytes(session.rows["train"]) / count,
             memory=memory,
-            environment=describe_environment(config.data, device),
+            environment=describe_environment({"store": config.data}, device),
         )
 
 
@@ -121,4 +125,11 @@ def _write_trace(path: Path, run: Callable[[], object], device: torch.device) ->
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
         run()
-    profiler.export_chrome_trace(str(path))
+    # Not to `path`: Kineto says nothing of a full disk. It gives a file its name when all of it is there.
+    with TemporaryDirectory(prefix="bep-trace-") as folder:
+        whole = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(whole))
+        if not whole.exists():
+            raise TrainError(f"a trace cannot be written to {folder}: is there room on its disk?")
+        with open(whole, "rb") as source, atomic_write(path) as file:
+            shutil.copyfileobj(source, file)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from bigearth_pipeline.bench.loader.forecast import Epoch, Memory, Sources, predict
-from bigearth_pipeline.bench.passes import Rate
+from bigearth_pipeline.bench.rate import Rate
 
 RESIDENT: Final = "resident"
 """Steps on one batch that lies on the device."""
@@ -79,20 +79,20 @@ class TrainBench:
             case "device" if self.headroom >= _ENOUGH:
                 return f"the device is the limit: {times}"
             case "device":
-                return f"the device is the limit, but {times} only: a faster one needs more --threads, or --cache"
+                return f"the device is the limit, but {times} only: a faster one needs more `threads=`, or `cache=`"
             case "loader":
                 return (
-                    f"the loader is the limit, at {self.headroom:.0%} of the device's rate: give it more --threads, "
-                    "--cache, a faster disk, or a cheaper --augment; bep bench loader shows its stages"
+                    f"the loader is the limit, at {self.headroom:.0%} of the device's rate: give it more `threads=`, "
+                    "`cache=`, a faster disk, or a cheaper `augment=`; `bep bench loader` shows its stages"
                 )
         if self.memory_bytes is None or self.wait_share >= (1 - self.saturation) / 2:
             return (
                 f"the processor is the limit: {times}, but it and the steps take cores from each other; use more of "
-                "them, or a --cache that spares the loader work"
+                "them, or a `cache=` that spares the loader work"
             )
         return (
             f"the training thread is the limit: {times}, but it takes the thread too long to ask for a step; try "
-            "--compile cuda-graph or reduce-overhead, or a larger --batch-size"
+            "`compile=cuda-graph` or reduce-overhead, or a larger `batch_size=`"
         )
 
     @property

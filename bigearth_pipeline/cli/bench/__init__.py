@@ -1,4 +1,7 @@
-"""`bep bench`."""
+"""`bep bench`: one file for each of its commands, and what they share.
+
+How things are measured is in `bigearth_pipeline.bench`.
+"""
 
 from typing import Final
 
@@ -6,13 +9,33 @@ import click
 
 from bigearth_pipeline.cli.lazy import LazyGroup
 
+
+def _build() -> click.Command:
+    from bigearth_pipeline.cli.bench.build import bench_build
+
+    return bench_build
+
+
+def _loader() -> click.Command:
+    from bigearth_pipeline.cli.bench.loader import bench_loader
+
+    return bench_loader
+
+
+def _train() -> click.Command:
+    from bigearth_pipeline.cli.bench.train import bench_train
+
+    return bench_train
+
+
 _COMMANDS: Final = {
-    "build": ("bigearth_pipeline.cli.bench.build:bench_build", "Building shards, beside each of its stages."),
-    "loader": ("bigearth_pipeline.cli.bench.trainer:bench_loader", "Loading batches, beside each of their stages."),
-    "train": ("bigearth_pipeline.cli.bench.trainer:bench_train", "Training from shards, beside training on one batch."),
+    "build": (_build, "Building shards, beside each of its stages."),
+    "loader": (_loader, "Loading batches, beside each of their stages."),
+    "train": (_train, "Training from shards, beside training on one batch."),
 }
+"""For each command the function that imports it, and its line in the help."""
 
 
-@click.group(cls=LazyGroup, places=_COMMANDS)
+@click.group(cls=LazyGroup, lazy=_COMMANDS)
 def bench() -> None:
     """Measure how fast it is here."""

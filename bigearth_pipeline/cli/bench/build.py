@@ -9,7 +9,7 @@ from bigearth_pipeline.cli.build_shards import CODECS
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.build.measure import BuildBench
-    from bigearth_pipeline.bench.build.rate import Rate
+    from bigearth_pipeline.bench.rate import Rate
 
 
 @click.command("build")
@@ -46,7 +46,7 @@ def bench_build(
 
         from bigearth_pipeline.bench.build import measure as benchmarks
         from bigearth_pipeline.build.config import BuildConfig, default_workers
-        from bigearth_pipeline.cli.console import PatchProgress
+        from bigearth_pipeline.cli.display.patches import PatchProgress
 
         config = BuildConfig(sources, Path("unused"), format=store_format, codec=codec, splits=splits)
         with PatchProgress("benchmark") as progress:
@@ -56,7 +56,7 @@ def bench_build(
                 workers=workers or default_workers(),
                 repeats=repeats,
                 with_peer=peer,
-                watcher=progress,
+                progress=progress,
             )
         if as_json:
             click.echo(json.dumps(found.to_json()))
@@ -67,7 +67,7 @@ def bench_build(
 def _print(found: "BuildBench") -> None:
     from rich.table import Table
 
-    from bigearth_pipeline.cli.console import print_table
+    from bigearth_pipeline.cli.display.console import print_table
 
     where = found.environment
     table = Table(

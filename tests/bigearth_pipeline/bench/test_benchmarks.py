@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,31 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path, arguments: list[str],
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk with no room for what benchmarks write."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_is_one_line(folder: Path, full_disk: Path) -> None:
+    """A plot or a trace is lost without a word, or in a traceback, where the disk is full."""
+    for arguments in (
+        ["loader", folder, *QUICK, "--batch-size", 8, "--patches", 8, "--plot", full_disk / "a.png"],
+        ["train", folder, *QUICK, "--batch-size", 8, "--steps", 1, "--trace", full_disk / "a.json"],
+    ):
+        result = invoke(*arguments, "--device", "cpu")
+        assert (result.exit_code, result.stdout) == (1, ""), result.output
+        assert result.stderr.startswith("Error: ")
+        assert " on the disk" in result.stderr
+        assert result.stderr.count("\n") == 1
+        assert list(full_disk.iterdir()) == []
 
 
 def test_more_than_there_is_is_refused(folder: Path) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import shards
-from bigearth_pipeline.bench.loader.cold import MEMORY_FILE_SYSTEMS, MOST_LEFT, RecordPages, cached_pages, measure_cold
+from bigearth_pipeline.bench.loader.cold import MOST_LEFT, RecordPages, cached_pages, measure_cold
 from bigearth_pipeline.bench.passes import Lap
 from shards import Store
 from shards.metadata.index import PARTS
+from shards.runtime.filesystem import MEMORY, file_system
 from tests.shards.conftest import share_in_cache
-from trainer.data.file_system import MOUNTS, file_system
 
 SHM = Path("/dev/shm")
 
@@ -25,7 +25,7 @@ SHM = Path("/dev/shm")
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Iterator[Store]:
     """A store of its own on a disk, just written."""
-    if file_system(tmp_path.resolve(), MOUNTS.read_bytes()) in MEMORY_FILE_SYSTEMS:
+    if file_system(tmp_path) in MEMORY:
         pytest.skip("the temporary folder lies in memory, where no page can be dropped")
     with shards.open(shutil.copytree(folder, tmp_path / "store")) as store:
         yield store
@@ -119,7 +119,7 @@ def test_a_cache_that_holds_nothing_gives_a_reason(copy: Store) -> None:
 
 def test_memory_has_nothing_colder(folder: Path) -> None:
     """A store on a tmpfs gets a figure for a cold pass."""
-    if file_system(SHM, MOUNTS.read_bytes()) not in MEMORY_FILE_SYSTEMS:
+    if file_system(SHM) not in MEMORY:
         pytest.skip(f"{SHM} does not lie in memory here")
     with (
         tempfile.TemporaryDirectory(dir=SHM) as place,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bigearth_pipeline.bench.loader.forecast import DATASETS, Memory, predict
 from bigearth_pipeline.bench.loader.measure import SOURCES
-from bigearth_pipeline.bench.passes import Rate
+from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
 from trainer.data.stream.cache import SHARE_OF_GPU, SHARE_OF_RAM
 

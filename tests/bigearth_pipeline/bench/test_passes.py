@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigearth_pipeline.bench.passes import MOST_TIMES, Lap, Pass, Rate, count_after_first, take_turns
+from bigearth_pipeline.bench.passes import MOST_TIMES, Lap, Pass, count_after_first, take_turns
+from bigearth_pipeline.bench.rate import Rate
 
 
 class Clock:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bigearth_pipeline.bench.loader.forecast import Memory
-from bigearth_pipeline.bench.passes import Rate
+from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.bench.train.result import TrainBench
 
 

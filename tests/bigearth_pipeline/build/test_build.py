@@ -367,7 +367,7 @@ def test_bad_patches_are_quarantined_and_mended(
     faults.truncate(corrupt, 5000)
     (small_tree / "BigEarthNet-S2" / PRODUCT / "bad.name").mkdir()
     out = tmp_path / "s"
-    with pytest.raises(PipelineError, match=r"3 bad patches, and none is allowed.*--allow-bad 3"):
+    with pytest.raises(PipelineError, match=r"3 bad patches, and none is allowed.*`allow_bad=3`"):
         build_store(out, small_tree, **options)
     with pytest.raises(shards.UnfinishedStore, match="has not finished"):
         shards.open(out)
@@ -376,7 +376,7 @@ def test_bad_patches_are_quarantined_and_mended(
     assert "B11.tif is missing" in lines[0]["reason"]
     assert "B02.tif ends after 5000 bytes, expected 29" in lines[1]["reason"]
     assert "unsafe patch name" in lines[2]["reason"]
-    with pytest.raises(PipelineError, match="more than --allow-bad 2"):
+    with pytest.raises(PipelineError, match="more than `allow_bad=2`"):
         build_store(out, small_tree, allow_bad=2, **options)
 
     allowed = build_store(out, small_tree, allow_bad=3, **options)

@@ -319,13 +319,13 @@ def test_baselines_are_not_mixed_without_a_word(tmp_path: Path, scheduler: str) 
             assert old.nodata_pixels == new.nodata_pixels == keys.index(old.key)
         assert [after.index.key(row) for row in rows_where("baseline between 400 and 500", after.index)] == [keys[2]]
         assert len(rows_where("nodata_pixels > 1", after.index)) == 2
-    with pytest.raises(PipelineError, match="--offset was auto, now none"):
+    with pytest.raises(PipelineError, match="`offset=` was auto, now none"):
         build_store(tmp_path / "auto", tree, scheduler=scheduler, rules=Rules(offset="none"))
     # Of one kind alone, nothing is asked for.
     alone = tmp_path / "alone"
     write_tree(alone, ["N0400", "N0510"])
     facts = build_store(tmp_path / "alone-store", alone, scheduler=scheduler).facts
-    assert any("is not subtracted from the 2 patches" in line and "--offset auto" in line for line in facts.lines())
+    assert any("is not subtracted from the 2 patches" in line and "`offset=auto`" in line for line in facts.lines())
 
 
 def test_another_number_of_missing_pixels_is_found(tmp_path: Path, scheduler: str) -> None:

@@ -63,10 +63,10 @@ class Build:
 
     def __call__(self, out: Path, **options: object) -> int:
         """Build; return how many patches were written."""
-        watcher = Recorder()
-        self.lines = watcher.lines
+        progress = Recorder()
+        self.lines = progress.lines
         config = BuildConfig(sources=(self.tree,), out=out, rules=Rules(), **(self.options | options))
-        return build(config, workers=2, scheduler=self.scheduler, watcher=watcher).built
+        return build(config, workers=2, scheduler=self.scheduler, progress=progress).built
 
     def interrupted(self, out: Path) -> None:
         """Build all shards but for one of which a patch is bad, and mend that."""

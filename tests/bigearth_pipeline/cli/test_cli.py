@@ -183,10 +183,10 @@ def test_the_summary_for_people(scene_tree: Path, tmp_path: Path) -> None:
 def test_progress_without_a_terminal_is_lines(scene_tree: Path, tmp_path: Path) -> None:
     """A log of a long build says nothing for hours, or is full of control characters."""
     code = (
-        "import bigearth_pipeline.cli.console as console\n"
+        "import bigearth_pipeline.cli.display.console as console\n"
         "from bigearth_pipeline.cli import main\n"
         "if __name__ == '__main__':\n"
-        "    console._LINE_EVERY = 0.0  # Rather than ten seconds.\n"
+        "    console.LINE_SECONDS = 0.0  # Rather than ten seconds.\n"
         "    main(prog_name='bep')\n"
     )
     (tmp_path / "bep.py").write_text(code)
@@ -311,6 +311,13 @@ def test_wrong_options_are_one_line(place: Place, tmp_path: Path, option: str, v
     assert (result.exit_code, result.stdout) == (2, "")
     assert_one_error(result.stderr, option, message)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_name_that_no_folder_can_have_is_one_line(tmp_path: Path) -> None:
+    """`bep quickstart` ends in a traceback before its first step."""
+    result = invoke("quickstart", "--out", tmp_path / ("x" * 300))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert_one_error(result.stderr, "File name too long")
 
 
 @pytest.fixture

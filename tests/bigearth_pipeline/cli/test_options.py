@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from torch._dynamo import OptimizedModule
 
 from bigearth_pipeline.cli import main
-from bigearth_pipeline.cli.bench.trainer import bench_loader, bench_train
+from bigearth_pipeline.cli.bench.loader import bench_loader
+from bigearth_pipeline.cli.bench.train import bench_train
 from bigearth_pipeline.cli.evaluate import evaluate
 from bigearth_pipeline.cli.train import _config, _named, train
 from shards.errors import BepError
@@ -286,7 +287,7 @@ def test_python_callers_are_told_too(tiny: Path, tmp_path: Path) -> None:
     effect.check(default, effect.changed(default))
     for wrong in ({"momentum": 0.5}, {"step_gamma": 0.5}, {"interpolation": "bilinear"}, {"max_positive_weight": 2.0}):
         config = TrainConfig(data=tiny, out=tmp_path, **wrong)  # type: ignore[arg-type]
-        with pytest.raises(BepError, match=f"{effect.flag(next(iter(wrong)))} has no effect"):
+        with pytest.raises(BepError, match=f"{effect.option(next(iter(wrong)))} has no effect"):
             effect.check(config, effect.changed(config))
 
 

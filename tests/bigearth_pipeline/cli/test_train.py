@@ -10,14 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import click
 import pytest
 import torch
 from click.testing import CliRunner
 
 import shards
 from bigearth_pipeline.cli import main
-from bigearth_pipeline.cli.trainer_errors import reported
 from tests import faults
 from tests.paths import ROOT
 from tests.trainer.conftest import Run
@@ -76,7 +74,7 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
         (["train", "{tmp}", "--out", "{tmp}/run"], "holds no manifest.json: it is not a shard store"),
         (["train", "{store}"], "a folder for the run, --out RUN, is missing"),
         (["train", "--out", "{tmp}/run"], "the folder of the shards, DIR, is missing"),
-        (["train", "{store}", "--out", "{run}"], "holds a run; go on with it by --resume"),
+        (["train", "{store}", "--out", "{run}"], "holds a run; resume it with --resume"),
         (["train", "{store}", "--out", "{store}/manifest.json"], "Not a directory"),
         (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "lr is nan, expected a number above 0"),
         (["train", "{store}", "--out", "{tmp}/run", "--bands", "B03,B10"], "no band 'B10'; there are B01, B02"),
@@ -153,18 +151,6 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     code, _, err = call("train", "--resume", run, "--max-minutes", 0.02)
     assert code == 0, err
     assert err.splitlines()[-1].startswith("The time is up: the state is saved")
-
-
-def test_ctrl_c_is_no_failure() -> None:
-    """A script that is stopped takes an interrupted benchmark or evaluation for one that failed."""
-
-    @click.command()
-    def command() -> None:
-        with reported():
-            signal.raise_signal(signal.SIGINT)
-
-    result = CliRunner().invoke(command)
-    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "\ninterrupted\n")
 
 
 OPTIONS = ["--epochs", 6, "--batch-size", 7, "--save-steps", 3, "--threads", 2, "--model", "test_resnet"]

@@ -30,6 +30,7 @@ from bigearth_pipeline.synth.tiff import encode_band
 from shards.codec.registry import get_codec
 from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF, PATCH_METRES, RECORD_BYTES
 from shards.layout.classes import CLASSES, encode_clc_labels, encode_labels, multi_hot
+from tests.building import Recorder
 from tests.paths import DATA
 
 SIZES = {"v1": {10: 29_192, 20: 7_560, 60: 1_160}, "v2": {10: 29_196, 20: 7_572, 60: 1_172}}
@@ -244,9 +245,9 @@ def test_layouts_hold_the_same_patches(v1: Path, v2: Path) -> None:
 
 def test_bytes_do_not_depend_on_the_workers(v2: Path, tmp_path: Path) -> None:
     """The same arguments give other bytes with another number of processes, or another seed gives the same ones."""
-    done: list[int] = []
-    write_dataset(tmp_path / "two", patches=NUM_PATCHES, layout="v2", seed=7, workers=2, progress=done.append)
-    assert sum(done) == NUM_PATCHES
+    progress = Recorder()
+    write_dataset(tmp_path / "two", patches=NUM_PATCHES, layout="v2", seed=7, workers=2, progress=progress)
+    assert (progress.total, sum(progress.counts)) == (NUM_PATCHES, NUM_PATCHES)
     assert contents(tmp_path / "two") == contents(v2)
     write_dataset(tmp_path / "other", patches=4, layout="v2", seed=8, workers=1)
     assert not contents(tmp_path / "other").items() & contents(v2).items()

@@ -26,6 +26,7 @@ from bigearth_pipeline.verify.store import MAX_PROBLEMS_A_SHARD, verify_store
 from bigearth_pipeline.verify.tables import check_build_note
 from shards.metadata.index import PARTS
 from tests import faults
+from tests.building import Recorder
 from tests.scene import PRODUCT, write_patch
 
 KINDS = pytest.mark.parametrize("kind", ["tar_store", "zarr_store"])
@@ -89,16 +90,13 @@ def rows_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def test_a_sound_store_has_no_problems(kind: str, request: pytest.FixtureRequest) -> None:
     """A sound store is called damaged, or a part of it is not read."""
     folder: Path = request.getfixturevalue(kind)
-    told: list[tuple[int, int]] = []
-    done: list[int] = []
-    findings = verify_store(
-        folder, workers=2, start=lambda total, before: told.append((total, before)), progress=done.append
-    )
+    progress = Recorder()
+    findings = verify_store(folder, workers=2, progress=progress)
     assert (findings.problems, findings.patches, findings.compared) == ([], 300, 0)
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("manifest.json", "build.json")]
     assert findings.bytes_read == sum(path.stat().st_size for path in files)
-    assert told == [(300, 0)]
-    assert sum(done) <= 300
+    assert (progress.total, progress.before) == (300, 0)
+    assert sum(progress.counts) <= 300
 
 
 @pytest.mark.parametrize("kind", ["tar_store"])

@@ -22,6 +22,7 @@ from distributed import Client
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import Limits, Shared, open_cluster
 from bigearth_pipeline.workers.checks import terms_of
+from tests.building import Recorder
 from tests.clusters import bare_scheduler, worker
 from tests.paths import ROOT
 
@@ -43,16 +44,15 @@ def dawdle(item: int, seconds: float, progress: Callable[[int], None]) -> int:
 
 def test_results_and_progress_belong_to_their_build(scheduler: str) -> None:
     """Two builds on one scheduler count each other's patches, or get each other's results."""
-    first: list[int] = []
-    second: list[int] = []
-    with open_cluster(1, scheduler, first.append) as one, open_cluster(1, scheduler, second.append) as two:
+    first, second = Recorder(), Recorder()
+    with open_cluster(1, scheduler, first) as one, open_cluster(1, scheduler, second) as two:
         assert dict(one.map(report, range(1, 20), 2)) == {item: 2 * item for item in range(1, 20)}
         assert dict(two.map(report, [100], 3)) == {100: 300}
         deadline = time.monotonic() + 20
-        while (len(first) < 19 or not second) and time.monotonic() < deadline:
+        while (len(first.counts) < 19 or not second.counts) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert sorted(first) == list(range(1, 20))
-        assert second == [100]
+        assert sorted(first.counts) == list(range(1, 20))
+        assert second.counts == [100]
 
 
 def test_nothing_to_do_is_done_at_once(scheduler: str) -> None:
@@ -260,15 +260,15 @@ def test_a_full_disk_is_not_the_fault_of_a_worker(tmp_path: Path) -> None:
 def test_a_stopped_worker_is_named() -> None:
     """A worker that does not answer is waited for without end, when a build starts and in the middle of it."""
     with bare_scheduler() as scheduler, worker(scheduler) as process:
-        said: list[str] = []
-        with open_cluster(1, scheduler, say=said.append, limits=Limits(60, 1, 3)) as cluster:
+        progress = Recorder()
+        with open_cluster(1, scheduler, progress, limits=Limits(60, 1, 3)) as cluster:
             results = cluster.map(dawdle, range(9), 0.01)
             next(results)
             process.send_signal(signal.SIGSTOP)
             with pytest.raises(PipelineError, match=r"^no patch done for \d+ s; worker tcp://.* last seen \d+ s ago"):
                 list(results)
-        assert said
-        assert said[0].startswith("no patch done for 1 s; worker tcp://127.0.0.1:")
+        assert progress.lines
+        assert progress.lines[0].startswith("no patch done for 1 s; worker tcp://127.0.0.1:")
         with (
             pytest.raises(PipelineError, match=r"^worker tcp://127.0.0.1:\d+ does not answer within 2 s"),
             open_cluster(1, scheduler, limits=QUICK),
@@ -373,7 +373,7 @@ def test_a_script_without_a_guard(what: str, scene_tree: Path, tar_store: Path, 
         call = (
             "from bigearth_pipeline.build.config import BuildConfig\nfrom tests.building import Recorder\n"
             f"build(BuildConfig(sources=(Path({str(scene_tree)!r}),), out=Path({str(tmp_path / 's')!r})), "
-            "workers=2, scheduler=None, watcher=Recorder())"
+            "workers=2, scheduler=None, progress=Recorder())"
         )
         text = SCRIPT.format(module="build", function="build", call=call)
     else:

@@ -1,49 +1,10 @@
 """The kind of order by the file system."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from trainer.data.file_system import choose_kind, file_system
-
-MOUNTS = rb"""/dev/sda1 / ext4 rw,relatime 0 0
-proc /proc proc rw 0 0
-server:/export /data nfs4 rw 0 0
-/dev/sdb1 /data/scratch xfs rw 0 0
-//host/share /mnt/my\040disk cifs rw 0 0
-systemd-1 /auto autofs rw 0 0
-server:/auto /auto nfs rw 0 0
- /unnamed tmpfs rw 0 0
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/", "ext4"),
-        ("/home/a/store", "ext4"),
-        ("/data", "nfs4"),
-        ("/data/store", "nfs4"),
-        ("/data/scratch/store", "xfs"),
-        ("/data2/store", "ext4"),
-        ("/data/scratch2", "nfs4"),
-        ("/mnt/my disk/store", "cifs"),
-        ("/mnt/my", "ext4"),
-        ("/auto/store", "nfs"),
-        ("/unnamed/store", "tmpfs"),
-    ],
-)
-def test_the_innermost_mount_point_counts(path: str, kind: str) -> None:
-    """A store is taken for one on another disk."""
-    assert file_system(Path(path), MOUNTS) == kind
-
-
-def test_no_mount_point_is_no_file_system() -> None:
-    """A container that does not show its root ends in an error."""
-    assert file_system(Path("/data"), b"server:/export /mnt nfs4 rw 0 0\n") is None
-    assert file_system(Path("/data"), b"") is None
+from trainer.data.file_system import choose_kind
 
 
 @pytest.mark.parametrize(
@@ -79,12 +40,3 @@ def test_unknown_file_systems_are_taken_for_local(tmp_path: Path) -> None:
     assert "for lack of" in choose_kind(tmp_path, tmp_path / "absent")[1]
     (tmp_path / "mounts").write_text("")
     assert choose_kind(tmp_path, tmp_path / "mounts") == ("global", f"the file system of {tmp_path} is unknown")
-
-
-def test_findmnt_agrees(tmp_path: Path) -> None:
-    """The file system of this machine is read wrongly."""
-    command = shutil.which("findmnt")
-    if command is None:
-        pytest.skip("there is no findmnt")
-    found = subprocess.run([command, "-no", "FSTYPE", "-T", tmp_path], check=True, capture_output=True, text=True)
-    assert file_system(tmp_path.resolve(), Path("/proc/self/mounts").read_bytes()) == found.stdout.strip()

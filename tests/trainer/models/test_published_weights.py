@@ -234,7 +234,9 @@ def test_rows_of_the_classifier_go_by_class(order: str, tmp_path: Path) -> None:
         model.state_dict()["net.fc.weight"],
         expected[:, None].expand(-1, 512).contiguous()[:, : model.net.fc.in_features],
     )
-    with pytest.raises(BadCheckpoint, match=r"classifier for 19 classes .* say it with --weights-classes alphabetical"):
+    with pytest.raises(
+        BadCheckpoint, match=r"classifier for 19 classes .* say it with `weights_classes=` alphabetical"
+    ):
         create(spec, weights=path, weights_bands="configilm-s2")
     random = create(spec, weights=path, weights_bands="configilm-s2", weights_classes="none")
     assert random.loaded is not None
@@ -257,7 +259,7 @@ def test_an_unknown_order_is_refused(number_of_channels: int, tmp_path: Path) ->
     path = save(state, tmp_path / "weights.pth")
     presets = [name for name, channels in ORDERS.items() if len(channels) == number_of_channels]
     for bands in (BANDS, BAND_SETS["s2-10"], BAND_SETS["rgb"]):
-        with pytest.raises(BadCheckpoint, match=f"look at {number_of_channels} channels .*--weights-bands") as caught:
+        with pytest.raises(BadCheckpoint, match=f"look at {number_of_channels} channels .*`weights_bands=`") as caught:
             create(ModelSpec(ARCHITECTURE, bands), weights=path)
         assert all(name in str(caught.value) for name in presets)
         assert "\n" not in str(caught.value)
@@ -304,9 +306,9 @@ def test_the_configuration_beside_the_file_counts(kind: str, tmp_path: Path) -> 
         model = create(spec, weights=named)
         assert filters(model) == {band: number(band) for band in REBEN_2}
         assert model.state_dict()["net.fc.bias"].tolist() == [float(PAPER.index(label)) for label in CLASSES]
-    with pytest.raises(BadCheckpoint, match=r"say that their channels are B02, .*; --weights-bands says B02"):
+    with pytest.raises(BadCheckpoint, match=r"say that their channels are B02, .*; `weights_bands=` says B02"):
         create(spec, weights=folder, weights_bands="reben-s2-v0.1.1")
-    with pytest.raises(BadCheckpoint, match="classes in paper order; --weights-classes says alphabetical"):
+    with pytest.raises(BadCheckpoint, match="classes in paper order; `weights_classes=` says alphabetical"):
         create(spec, weights=folder, weights_classes="alphabetical")
 
 
@@ -344,7 +346,7 @@ def test_weights_as_published(tmp_path: Path) -> None:
     assert filters(model) == {band: number(band) for band in REBEN_2}
     assert model.loaded is not None
     assert model.loaded.dropped == ("VV", "VH")
-    with pytest.raises(BadCheckpoint, match="have no filters for B01, B09; leave these out of --bands"):
+    with pytest.raises(BadCheckpoint, match="have no filters for B01, B09; leave these out of `bands=`"):
         create(ModelSpec(ARCHITECTURE, BANDS), weights=path, **both)
     headless = save(network(REBEN_2), tmp_path / "headless.pth")
     with pytest.raises(BadCheckpoint, match=r"lack net\.fc\.weight, net\.fc\.bias, so they cannot be used as they are"):

@@ -245,4 +245,4 @@ def test_pretrained_weights(tmp_path: Path) -> None:
     expected = [source.conv1[0].weight.sum().item(), source.layer1[0].conv1.weight.sum().item()]
     assert [float(x) for x in sums.split()] == pytest.approx(expected, rel=1e-4)
     assert error.startswith("the pretrained weights of test_vit cannot be loaded")
-    assert error.endswith("give a file of them with --weights FILE")
+    assert error.endswith("give a file of them with `weights=FILE`")

@@ -531,7 +531,7 @@ def test_a_checkpoint_that_cannot_be_written(folder_of_run: Path) -> None:
     assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True), result.exception
     last = result.stderr.splitlines()[-1]
     assert ".pt cannot be written: File too large" in last
-    assert f"go on with --resume {folder_of_run}" in last
+    assert f"resume with --resume {folder_of_run}" in last
     assert path.read_bytes() == content
     assert not list(folder_of_run.rglob("*.part"))
     assert not (folder_of_run / run_folder.LOCK).exists()
@@ -576,7 +576,7 @@ def test_a_benchmark_writes_nothing(small: TrainConfig, tmp_path: Path, monkeypa
 
     monkeypatch.chdir(tmp_path)
     config = replace(small, out=Path("unused"), epochs=1_000_000, save_minutes=save_minutes)
-    bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, watch=lambda text: None)
+    bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, say=lambda text: None)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -155,7 +155,7 @@ def test_what_cannot_be_recorded_says_what_to_do() -> None:
     batch = {"image": torch.zeros(1)}
     for _ in range(WARM_UP):
         step(batch, 0.1)
-    with pytest.raises(TrainError, match=r"cannot be recorded .*not permitted.* leave --compile cuda-graph out"):
+    with pytest.raises(TrainError, match=r"cannot be recorded .*not permitted.* leave `compile=cuda-graph` out"):
         step(batch, 0.1)
     assert optimizer.param_groups[0]["lr"] == 0.1
 

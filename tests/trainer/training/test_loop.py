@@ -193,7 +193,7 @@ def test_a_finished_run_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
     """Resuming a finished run trains on, spoils it, or does not say that it is finished."""
 
     class Notes(Silent):
-        def note(self, text: str) -> None:
+        def say(self, text: str) -> None:
             notes.append(text)
 
     notes: list[str] = []

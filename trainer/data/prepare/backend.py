@@ -85,7 +85,7 @@ class Images:
         if backend == "numba" and not fused:
             raise TrainError(
                 f"loader numba is for the CPU and nearest pixels, not for {self.device} and {self.interpolation} ones; "
-                "use --loader auto"
+                "use `loader=auto`"
             )
         if backend == "auto" and fused:
             return "numba"
@@ -98,7 +98,7 @@ class Images:
                 import trainer.data.prepare.dali.pipeline  # noqa: F401
             except ImportError as err:
                 if backend == "dali":
-                    raise TrainError(f"DALI is not installed ({err}); install it, or use --loader torch") from err
+                    raise TrainError(f"DALI is not installed ({err}); install it, or use `loader=torch`") from err
                 return "torch"
             return "dali"
         return backend
@@ -113,8 +113,8 @@ class Images:
             return "triton" if triton_is_there(self.device) else "torch"
         if self.resolve(backend) not in ("torch", "triton"):
             raise TrainError(
-                f"--cache gpu prepares batches by Triton or torch, not by {backend}; "
-                "take --cache ram, or --loader triton"
+                f"`cache=gpu` prepares batches by Triton or torch, not by {backend}; "
+                "take `cache=ram`, or `loader=triton`"
             )
         return backend
 
@@ -164,8 +164,8 @@ def triton_is_there(device: torch.device) -> bool:
 
 def _check_triton(device: torch.device) -> None:
     if device.type != "cuda":
-        raise TrainError(f"loader triton is for a GPU, not for {device}; use --loader auto")
+        raise TrainError(f"loader triton is for a GPU, not for {device}; use `loader=auto`")
     try:
         import trainer.data.prepare.triton.preparation  # noqa: F401
     except ImportError as err:
-        raise TrainError(f"Triton is not installed ({err}); install it, or use --loader dali or torch") from err
+        raise TrainError(f"Triton is not installed ({err}); install it, or use `loader=dali` or torch") from err

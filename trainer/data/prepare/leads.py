@@ -1,4 +1,4 @@
-"""The GPUs on which a recorded measurement shows Triton's kernels ahead of DALI: there `--loader auto` takes them."""
+"""The GPUs on which a recorded measurement shows Triton's kernels ahead of DALI: there `loader=auto` takes them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -34,8 +34,8 @@ class Measurement:
     Attributes:
         card: name of the GPU, as torch gives it.
         record: the file below `tools/records/` that it was taken from.
-        triton: rate into device tensors with `--loader triton`.
-        dali: likewise with `--loader dali`.
+        triton: rate into device tensors with `loader=triton`.
+        dali: likewise with `loader=dali`.
     """
 
     card: str

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from shards import Store
 from shards.layout.bands import RECORD_BYTES
+from shards.runtime.filesystem import MEMORY, file_system
 from trainer.data.device import encoded
-from trainer.data.file_system import MOUNTS, file_system
 
 Tier = Literal["none", "ram", "gpu", "gpu-encoded"]
 TIERS: Final[tuple[Tier, ...]] = ("none", "ram", "gpu", "gpu-encoded")
@@ -39,7 +39,7 @@ class Choice:
 
 
 def choose(store: Store, rows: NDArray[np.int64], device: torch.device, *, decodes: bool) -> Choice:
-    """Choose the tier for `--cache auto` from the memory that is free now.
+    """Choose the tier for `cache=auto` from the memory that is free now.
 
     Args:
         store: where the records come from.
@@ -53,8 +53,8 @@ def choose(store: Store, rows: NDArray[np.int64], device: torch.device, *, decod
         if found.tier != "none":
             return found
         why = f"{found.reason}; "
-    kind = file_system(store.folder.resolve(), MOUNTS.read_bytes())
-    if kind in ("tmpfs", "ramfs"):
+    kind = file_system(store.folder)
+    if kind in MEMORY:
         return Choice("none", f"{why}the store lies in memory already ({kind})")
     needed, free = store.encoded_bytes(rows), store.memory_left()
     if needed <= SHARE_OF_RAM * free:

@@ -59,7 +59,7 @@ def excess(where: str) -> str | None:
     if len(where) > MAX_LENGTH:
         return (
             f"has {len(where):,} characters, expected at most {MAX_LENGTH:,}; "
-            "name many patches in a file, with --patches"
+            "name many patches in a file, with `patches=FILE`"
         )
     return None
 

@@ -175,7 +175,7 @@ def test_triton_is_refused_on_a_cpu(packed: Path) -> None:
     """Nobody is told why, or everything is computed by an interpreter."""
     with (
         shards.open(packed) as store,
-        pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use --loader auto$"),
+        pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use `loader=auto`$"),
     ):
         make_loader(store, backend="triton")
 
@@ -249,7 +249,7 @@ def test_auto_chooses_from_free_memory(
 ) -> None:  # fmt: skip
     """Records that fit are read anew in every epoch, or those that do not fit end the run."""
     folder = packed if codec == "bitpack" else make_store(tmp_path / "store", {"train": 7}, codec=codec)
-    monkeypatch.setattr(cache, "file_system", lambda folder, mounts: "ext4")
+    monkeypatch.setattr(cache, "file_system", lambda folder: "ext4")
     with shards.open(folder) as store:
         rows = store.index.rows("train")
         needed = len(rows) * 2 * RECORD_VALUES / cache.SHARE_OF_GPU
@@ -295,5 +295,5 @@ def test_a_run_by_dali_is_told_what_else_to_take(packed: Path) -> None:
             rows={"train": store.index.rows("train")}, store=store, config=SimpleNamespace(cache="gpu"),
             ranks=SimpleNamespace(device=CUDA),
         )  # fmt: skip
-        with pytest.raises(TrainError, match="and this run by dali; take --cache ram, or --loader triton or torch"):
+        with pytest.raises(TrainError, match="and this run by dali; take `cache=ram`, or `loader=triton` or torch"):
             Session._tier(session, "train", "dali")

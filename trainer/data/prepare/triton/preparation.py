@@ -1,4 +1,4 @@
-"""The preparation of a batch by Triton's kernels, on a GPU: `--loader triton`, and what `--cache gpu` feeds."""
+"""The preparation of a batch by Triton's kernels, on a GPU: `loader=triton`, and what `cache=gpu` feeds."""
 
 from collections.abc import Generator, Iterable
 

@@ -6,6 +6,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from bigearth_pipeline.cli.display.console import print_table
 from trainer.metrics.decisions import Scores
 from trainer.metrics.metrics import Metrics
 
@@ -14,6 +15,11 @@ _CAPTIONS: Final = {
     False: None,
     None: "* F1 tuned: at thresholds that may have been tuned on some of these patches; nothing here can tell.",
 }
+
+
+def print_metrics(title: str, metrics: Metrics) -> None:
+    """Print the metrics of a split to stdout."""
+    print_table(metrics_table(title, metrics))
 
 
 def metrics_table(title: str, metrics: Metrics) -> Group:
@@ -51,7 +57,8 @@ def _class_table(title: str, metrics: Metrics) -> Table:
             f"macro, all {len(metrics.classes)} (absent: 0)", f"{metrics.count:,}", "", *map(_percent, scores)
         )
     row("micro", metrics.count, metrics.ap_micro, metrics.fixed.micro, micro)
-    table.add_row("guessing (mean label frequency)", "", _percent(metrics.label_frequency))
+    table.add_row("guessing (label frequency), macro", "", _percent(metrics.label_frequency))
+    table.add_row("guessing (label frequency), micro", "", _percent(metrics.label_frequency_micro))
     return table
 
 

@@ -1,12 +1,10 @@
-"""What commands print while they work: a bar on a terminal, a line now and then elsewhere."""
+"""Progress over patches: a bar on a terminal, a line every ten seconds elsewhere."""
 
 import threading
 import time
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
-import click
-from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,30 +15,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
-from shards.reporting import printable
-
-_LINE_EVERY: Final = 10.0  # seconds
-
-
-class Console(RichConsole):
-    """A console without markup, on which text from files cannot steer the terminal."""
-
-    def __init__(self, **settings: Any) -> None:
-        """Take the settings of rich's console."""
-        # Paths can hold brackets, which would be markup.
-        super().__init__(highlight=False, markup=False, emoji=False, **settings)
-
-    def render_str(self, text: str, **settings: Any) -> Text:
-        """Return a text with its control characters as escapes; rich calls this for every string."""
-        return super().render_str("\n".join(map(printable, text.split("\n"))), **settings)
-
-
-def echo(text: str) -> None:
-    """Print a line to stdout, control characters as escapes."""
-    click.echo(printable(text))
+from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.errors import with_flags
 
 
 class _RateColumn(ProgressColumn):
@@ -50,9 +28,9 @@ class _RateColumn(ProgressColumn):
 
 
 class PatchProgress:
-    """Shows how many patches are done, how fast, and how long it takes; to stderr, so that stdout stays for results.
+    """Shows how many patches are done, at which rate, and the time left; on stderr, for stdout is for results.
 
-    It is a `bigearth_pipeline.build.run.Watcher`.
+    It is a `bigearth_pipeline.progress.Progress`.
     """
 
     def __init__(self, title: str) -> None:
@@ -62,7 +40,8 @@ class PatchProgress:
         self._task: Any = None
         self._lock = threading.Lock()
         self._total = self._done = self._first = 0
-        self._started = self._printed = 0.0
+        self._started = 0.0
+        self._line = LineClock()
 
     def __enter__(self) -> "PatchProgress":
         return self
@@ -76,12 +55,12 @@ class PatchProgress:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(with_flags(text), soft_wrap=True)
 
     def start(self, total: int, done: int) -> None:
         """Show the bar for `total` patches, of which `done` were there before."""
         self._total, self._done, self._first = total, done, done
-        self._started = self._printed = time.monotonic()
+        self._started, self._line = time.monotonic(), LineClock()
         if done:
             self.say(f"resuming: {done:,} of {total:,} patches are there")
         if not self._console.is_terminal:
@@ -110,23 +89,7 @@ class PatchProgress:
             self._done += count
             if self._bar is not None:
                 self._bar.advance(self._task, count)
-            elif not self._console.is_terminal and time.monotonic() - self._printed >= _LINE_EVERY:
-                self._printed = time.monotonic()
-                rate = (self._done - self._first) / (self._printed - self._started)
+            elif not self._console.is_terminal and self._line.is_due():
+                rate = (self._done - self._first) / (time.monotonic() - self._started)
                 left = f", {(self._total - self._done) / rate:,.0f} s left" if rate else ""
                 self.say(f"{self._title}: {self._done:,} of {self._total:,} patches, {rate:,.0f} patches/s{left}")
-
-
-def print_table(table: Table) -> None:
-    """Print a table to stdout; without a terminal it is as wide as it needs to be."""
-    width = None if (console := Console()).is_terminal else max(console.width, 160)
-    Console(width=width).print(table)
-
-
-def human_bytes(size: float) -> str:
-    """Return a size in decimal units, such as `1.23 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.2f} TB"

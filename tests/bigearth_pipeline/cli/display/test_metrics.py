@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from bigearth_pipeline.cli.metrics_table import metrics_table
+from bigearth_pipeline.cli.display.metrics import metrics_table
 from shards import CLASSES
 from trainer.metrics.metrics import compute
 from trainer.metrics.thresholds import tune

@@ -1,18 +1,14 @@
-"""Progress and results for people: a bar on a terminal, plain lines elsewhere, and the closing table."""
+"""Progress of training and evaluation: a bar on a terminal, a line every ten seconds elsewhere."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
-from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.errors import with_flags
 from trainer.runtime.progress import EpochReport, Phase, Progress, Silent, StepReport
-
-LINE_SECONDS: Final = 10.0
-"""Time between two lines about steps where the output is no terminal."""
 
 
 @contextmanager
@@ -46,39 +42,37 @@ class TerminalBar:
             self._task = self._bar.add_task(_title(report.phase), total=report.num_steps, state="")
         self._bar.update(self._task, completed=report.step, state=_state(report))
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        self._bar.console.print(with_flags(text), soft_wrap=True)
 
     def epoch(self, report: EpochReport) -> None:
         """Print the line of an epoch above the bar."""
-        self._bar.console.print(_epoch_line(report), highlight=False, soft_wrap=True)
+        self._bar.console.print(_epoch_line(report), soft_wrap=True)
 
 
 class Lines:
-    """A line for each epoch, and one every `LINE_SECONDS` in between."""
+    """A line for each epoch, and one about steps every ten seconds in between."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last = time.monotonic()
+        self._line = LineClock()
 
     def step(self, report: StepReport) -> None:
         """Print a line if one is due."""
-        now = time.monotonic()
-        if now - self._last >= LINE_SECONDS:
-            self._last = now
+        if self._line.is_due():
             self._print(f"{_title(report.phase)} step {report.step}/{report.num_steps}: {_state(report)}")
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Print a line."""
-        self._print(text)
+        self._print(with_flags(text))
 
     def epoch(self, report: EpochReport) -> None:
         """Print the line of an epoch."""
         self._print(_epoch_line(report))
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+        self._console.print(line, soft_wrap=True)
 
 
 def _percent(value: float | None) -> str:
@@ -105,6 +99,6 @@ def _epoch_line(report: EpochReport) -> str:
     return (
         f"epoch {report.phase.epoch}/{report.phase.num_epochs}: loss {report.train_loss:.4f}, "
         f"validation AP macro {_percent(validation.ap_macro)} micro {_percent(validation.ap_micro)} "
-        f"(guessing {_percent(validation.label_frequency)})"
+        f"(guessing: {_percent(validation.label_frequency)}, {_percent(validation.label_frequency_micro)})"
         f"{_speed(report.speed)}{', best so far' if report.is_best else ''}"
     )

@@ -1,0 +1,69 @@
+"""The console of all commands: text from files never steers the terminal, tables are as wide as they need to be."""
+
+import time
+from typing import Any, Final
+
+import click
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
+from rich.text import Text
+
+from shards.reporting import printable
+
+LINE_SECONDS: Final = 10.0
+"""Time between two lines of progress where the output is no terminal."""
+
+
+class LineClock:
+    """Tells when the next line of progress is due where the output is no terminal."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether the last line, or the start, is `LINE_SECONDS` ago; if so, start anew."""
+        now = time.monotonic()
+        if now - self._last < LINE_SECONDS:
+            return False
+        self._last = now
+        return True
+
+
+class Console(RichConsole):
+    """A console without markup, on which text from files cannot steer the terminal."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Take the settings of rich's console."""
+        # Paths can hold brackets, which would be markup.
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Return a text with its control characters as escapes; rich calls this for every string."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **settings)
+
+
+def echo(text: str) -> None:
+    """Print a line to stdout, control characters as escapes."""
+    click.echo(printable(text))
+
+
+def print_table(table: RenderableType, *, least_width: int = 160) -> None:
+    """Print a table to stdout.
+
+    Args:
+        table: a table of rich, or several.
+        least_width: columns at least that it may take where there is no terminal.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, least_width))
+    console.print(table)
+
+
+def human_bytes(size: float) -> str:
+    """Return a size in decimal units, such as `1.23 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.2f} TB"
