@@ -80,7 +80,7 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
     a reason of its own.
 
     Args:
-        if_interrupted: what to say on Ctrl-C, and when the program is told to end (SIGTERM, SIGHUP).
+        if_interrupted: line for Ctrl-C and for signals that end the program (SIGTERM, SIGHUP).
     """
     from shards.reporting import one_line
 
