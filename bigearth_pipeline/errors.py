@@ -1,10 +1,10 @@
-"""What the pipeline reports to people: one line that names the thing, the expectation and the fact."""
+"""Errors of the pipeline, for people: one line that names the thing, the expectation and the fact."""
 
 from shards.errors import BepError
 
 
 class PipelineError(BepError):
-    """A command cannot go on: missing source, unreadable table, a full disk, a refused option."""
+    """Work cannot continue: missing source, unreadable table, a full disk, a refused option."""
 
 
 class BadPatch(BepError):

@@ -13,7 +13,10 @@ class BepError(Exception):
 
 
 class InvalidValue(BepError, ValueError):
-    """A value from a caller, such as an option, is not allowed."""
+    """A value that users choose, such as an option, is not allowed.
+
+    Where code of ours breaks the contract of a function, that raises a plain `ValueError`: a bug, with its traceback.
+    """
 
 
 class ShardError(BepError):

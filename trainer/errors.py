@@ -1,10 +1,10 @@
-"""What can go wrong in training beside the data (`shards.ShardError`) and the arguments (`shards.InvalidValue`)."""
+"""Errors of training and evaluation; those of data and of values that users choose are in `shards.errors`."""
 
 from shards.errors import BepError
 
 
 class TrainError(BepError):
-    """Training cannot start or go on; the message names the thing, the expectation and the fact."""
+    """Training cannot start or continue; the message names the thing, the expectation and the fact."""
 
 
 class RunExists(TrainError):

@@ -90,9 +90,11 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     help="Use an existing Dask scheduler, whose workers see the same paths.",
 )
 @stall_minutes
-@click.option("--limit", type=click.IntRange(min=1), help="Store at most so many patches, a sample over all splits.")
 @click.option(
-    "--allow-bad", type=click.IntRange(min=0), default=0, show_default=True, help="Bad patches to put up with."
+    "--limit", type=click.IntRange(min=1), help="Largest number of patches to store, a sample over all splits."
+)
+@click.option(
+    "--allow-bad", type=click.IntRange(min=0), default=0, show_default=True, help="Number of bad patches to tolerate."
 )
 @click.option("--require-all", is_flag=True, help="Table rows without folders and folders without rows are an error.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier build in the directory.")

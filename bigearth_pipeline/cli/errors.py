@@ -27,6 +27,8 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class ReportingGroup(LazyGroup):
     """The root of all commands: its entry is where a failure of standard output becomes a line and a status.
 
+    An error that comes out of a command is a bug, see `reported`: its traceback ends in a line on how to report it.
+
     A pipe whose reader has ended, as in `bep inspect … | head -1`, is no failure. Any other error of standard output is
     one line on stderr. The status is then that of the work where the results lie in files (`RESULTS_KEPT` in the meta
     data of the context), and 1 where the output is all that a command makes.
@@ -52,6 +54,11 @@ class ReportingGroup(LazyGroup):
                 if end.code in (0, None) and not is_kept:
                     raise SystemExit(_FAILED) from failure
                 raise
+            except Exception as err:
+                from shards.reporting import bug_report
+
+                err.add_note(bug_report())
+                raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and keep what it says of itself in the meta data of the context."""
@@ -69,13 +76,13 @@ class _Outcome:
 def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
     """Turn errors for people into one line and exit status 1, and signals into one line and 128 + their number.
 
-    Anything else is a bug: it is raised as it is, with a line on how to report it. Of several processes of a run each
-    names itself, for it may fail for a reason of its own.
+    Any other error is a bug, and raised as it is. Of several processes of a run each names itself, for it may fail for
+    a reason of its own.
 
     Args:
-        if_interrupted: what to say on Ctrl-C, and when the program is told to end (SIGTERM, SIGHUP).
+        if_interrupted: line for Ctrl-C and for signals that end the program (SIGTERM, SIGHUP).
     """
-    from shards.reporting import bug_report, one_line
+    from shards.reporting import one_line
 
     rank = os.environ.get("RANK")
     prefix = "" if rank is None else f"[rank {rank}] "
@@ -92,7 +99,6 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
     except Exception as err:
         line = one_line(err)
         if line is None:
-            err.add_note(bug_report())
             raise
         raise click.ClickException(f"{prefix}{with_flags(line)}") from err
 

@@ -7,5 +7,5 @@ stall_minutes = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=10,
     show_default=True,
-    help="End if no patch has been done for so long.",
+    help="End after this many minutes without a finished patch.",
 )

@@ -16,7 +16,7 @@ from bigearth_pipeline.cli.options import stall_minutes
     type=click.Path(path_type=Path),
     help="Also compare the pixels with these GeoTIFFs, bit for bit.",
 )
-@click.option("--sample", type=click.IntRange(min=1), help="Compare so many patches with --against.  [default: all]")
+@click.option("--sample", type=click.IntRange(min=1), help="Patches to compare with --against.  [default: all]")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
 @stall_minutes
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")

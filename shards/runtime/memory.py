@@ -1,5 +1,6 @@
 """How much memory this process can still take."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
@@ -36,7 +37,7 @@ def _machine(proc: Path) -> int:
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024
-    raise OSError(f"{proc / 'meminfo'} has no MemAvailable, expected it since Linux 3.14")
+    raise OSError(errno.ENOSYS, "it has no MemAvailable, expected it since Linux 3.14", str(proc / "meminfo"))
 
 
 def _groups(proc: Path, cgroups: Path) -> Iterator[int]:

@@ -79,7 +79,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
     if config.data is None:
-        run_folder.check_shards(written.data, config.run)
+        run_folder.check_shards(written.data, config.run, f"`run={config.run}` `data=DIR`")
     batch_size = config.batch_size or trained.batch_size
     with (
         out_of_memory_reported(batch_size),

@@ -142,7 +142,7 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
             ours=ours,
         )
     if config.model is None or config.bands is None:
-        missing = " and ".join(f"--{name}" for name in ("model", "bands") if getattr(config, name) is None)
+        missing = " and ".join(f"`{name}=`" for name in ("model", "bands") if getattr(config, name) is None)
         raise InvalidValue(f"{config.weights} does not say what it is: give {missing}")
     model = create(
         ModelSpec(config.model, config.bands),

@@ -160,7 +160,7 @@ def _checkpoint(content: Any, path: Path) -> tuple[ModelSpec, Mapping[str, Tenso
         raise BadCheckpoint(f"weights {path} name a model but have no `state`")
     try:
         return ModelSpec.from_json(content["model"]), state
-    except ValueError as err:
+    except InvalidValue as err:
         raise BadCheckpoint(f"weights {path}: {err}") from err
 
 

@@ -78,6 +78,8 @@ class TimmClassifier(Classifier):
         name = self.spec.name
         try:
             net = self._load_by_timm({})
+        except MemoryError:
+            raise
         except Exception as err:  # Hub, HTTP, file system and timm each raise their own kinds.
             raise TrainError(
                 f"the pretrained weights of {name} cannot be loaded ({_shorten(err)}); "
@@ -125,6 +127,8 @@ class TimmClassifier(Classifier):
             }
             try:
                 net = self._load_by_timm(overlay, in_chans=len(channels), num_classes=number)
+            except MemoryError:
+                raise
             except Exception as err:  # What timm does to foreign weights can fail in any way.
                 if number == numbers[-1]:
                     raise BadCheckpoint(

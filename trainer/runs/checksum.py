@@ -67,6 +67,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         _check_archive(original)
         values: dict[str, Any] = torch.load(io.BytesIO(original), map_location="cpu", weights_only=True)
+    except MemoryError:  # The checksum is right, so the file is not to blame.
+        raise
     except Exception as err:  # A file that was made to look like ours can fail in torch in any way.
         reason = str(err).partition("\n")[0] or type(err).__name__
         raise BadCheckpoint(f"{path} is not a checkpoint of this program: {reason}") from err

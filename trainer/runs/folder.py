@@ -73,12 +73,13 @@ def check_unused(folder: Path) -> None:
     raise RunExists(f"{folder} is not empty; name a new folder")
 
 
-def check_shards(data: Path, folder: Path) -> None:
+def check_shards(data: Path, folder: Path, remedy: str) -> None:
     """Check that the store of a run is where its configuration says.
 
     Args:
         data: folder of the shards, as the configuration names it.
         folder: of the run.
+        remedy: the options that name another folder.
 
     Raises:
         TrainError: it is not.
@@ -86,7 +87,7 @@ def check_shards(data: Path, folder: Path) -> None:
     if not (data / MANIFEST).exists():
         raise TrainError(
             f"{data} holds no {MANIFEST}; {folder / CONFIG} names it as the folder of the shards: if they were moved, "
-            "give the new folder as `data=DIR`"
+            f"name their new folder: {remedy}"
         )
 
 

@@ -86,6 +86,16 @@ class Ranks:
         return total
 
 
+def _from_environment(name: str, default: int) -> int:
+    """Return a number that `torchrun` hands to its processes in a variable."""
+    text = os.environ.get(name, str(default))
+    if not (text.isascii() and text.isdecimal()):
+        raise TrainError(
+            f"the environment variable {name} is {text!r}, expected a number as torchrun sets it; unset it"
+        )
+    return int(text)
+
+
 @contextmanager
 def open_ranks(device: str = "auto") -> Iterator[Ranks]:
     """Join the other processes of a run, if `torchrun` started any, while the block runs.
@@ -94,12 +104,10 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
         device: `cpu`, `cuda`, or `auto` for a GPU where torch sees one.
 
     Raises:
-        TrainError: there is no GPU, or fewer than processes.
+        TrainError: there is no GPU, or fewer than processes; or a variable of `torchrun` is no number.
     """
-    rank, num_ranks, local_rank, num_local = (
-        int(os.environ.get(name, default))
-        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
-    )
+    rank, local_rank = _from_environment("RANK", 0), _from_environment("LOCAL_RANK", 0)
+    num_ranks, num_local = _from_environment("WORLD_SIZE", 1), _from_environment("LOCAL_WORLD_SIZE", 1)
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainError("there is no GPU that torch can use; leave `device=` out, or say `device=cpu`")
     on_gpu = device != "cpu" and torch.cuda.is_available()

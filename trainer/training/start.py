@@ -134,7 +134,7 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         _check_unchanged(written, last, folder)
         config = replace(written, out=folder, **changes)
         if "data" not in changes:
-            run_folder.check_shards(config.data, folder)
+            run_folder.check_shards(config.data, folder, f"`data=DIR` `resume={folder}`")
         with (
             out_of_memory_reported(config.batch_size, config.accumulate),
             open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,

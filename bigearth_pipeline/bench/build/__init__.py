@@ -1,1 +1,4 @@
-"""`bep bench build`: a build beside each of its stages."""
+"""A build beside each of its stages, and beside a plain converter.
+
+Needs no deep-learning stack; what batches take is in `bench.loader`.
+"""

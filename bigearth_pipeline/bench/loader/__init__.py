@@ -1,1 +1,4 @@
-"""`bep bench loader`: batches from a store beside each of the stages that they go through."""
+"""Batches from a store beside each of the stages that they go through, and what an epoch of BigEarthNet would take.
+
+Measures `trainer.data`; steps of training are in `bench.train`.
+"""

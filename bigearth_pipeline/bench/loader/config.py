@@ -1,4 +1,4 @@
-"""What `bep bench loader` is told, and which patches it measures with."""
+"""Settings of the benchmark of the loader, and the choice of the patches that it measures with."""
 
 from dataclasses import dataclass
 

@@ -19,7 +19,7 @@ Place: TypeAlias = Literal["disk, cold", "disk", "ram", "gpu"]
 memory), encoded records that are kept in memory, decoded records that are kept on the device."""
 Sources: TypeAlias = Mapping[Place, Mapping[str, tuple[str, ...]]]
 """For each place, in ascending order of what it takes, and for each kind of images the passes that say how fast they
-come from there. Of several, which go on at the same time, the slowest is the limit."""
+come from there. Of several at the same time the slowest is the limit."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Memory:
         return cls(available_bytes(), torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None)
 
     def lacks(self, place: Place, needed: float) -> str | None:
-        """Return why a place has no room for so many bytes, or None if it has; shares are those of `cache=auto`."""
+        """Return why a place has no room for a number of bytes, or None if it has; shares are those of `cache=auto`."""
         match place:
             case "disk, cold":
                 return None

@@ -1,1 +1,4 @@
-"""`bep bench train`: steps fed from shards beside steps on one batch that lies on the device."""
+"""Training steps fed from shards beside steps on one batch that lies on the device.
+
+Measures `trainer.training`; the loader and its stages are in `bench.loader`.
+"""

@@ -1,4 +1,4 @@
-"""What `bep bench train` has measured, and what follows from it."""
+"""The figures of `bep bench train`, and the limit and the advice that follow from them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal

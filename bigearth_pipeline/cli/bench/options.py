@@ -7,7 +7,7 @@ import click
 LOADERS = click.Choice(["auto", "dali", "numba", "torch", "triton"])
 RECIPES = click.Choice(["none", "flips", "standard", "strong"])
 FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
-LEAST_SECONDS = "A pass repeats its lap until it has been timed for so long."
+LEAST_SECONDS = "Seconds until which a timed pass repeats its lap."
 
 
 def check_name(path: Path | None, suffix: str) -> None:

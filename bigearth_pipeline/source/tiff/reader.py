@@ -22,6 +22,8 @@ from shards.storage.regular import OPEN_FLAGS, check_regular
 
 _MAX_FILE_BYTES: Final = 64 << 20
 """Size of a band file at most: its pixels are 28,800 bytes, all else is what other programs have added."""
+_OF_THE_PROCESS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that say nothing of a file: a sound patch would go into the quarantine list for them."""
 _MAX_DESCRIPTIONS: Final = 1024
 
 _BANDS: Final = tuple((band, GROUP_OF[band], values) for band, values in BAND_SLICES.items())
@@ -78,6 +80,8 @@ class TiffReader:
         try:
             directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as err:
+            if err.errno in _OF_THE_PROCESS:
+                raise
             raise BadPatch(f"{folder} cannot be opened: {err.strerror}") from err
         place: Georeference | None = None
         try:
@@ -237,7 +241,13 @@ def _read_all(descriptor: int) -> bytes:
 
 
 def _unreadable(path: str, err: OSError, descriptor: int | None = None) -> BadPatch:
-    """Return what is wrong with a file that cannot be opened or read."""
+    """Return what is wrong with a file that cannot be opened or read.
+
+    Raises:
+        OSError: the process, and not the file, is to blame.
+    """
+    if err.errno in _OF_THE_PROCESS:
+        raise err
     if isinstance(err, FileNotFoundError):
         return BadPatch(f"{path} is missing")
     if err.errno == errno.ENXIO:  # So open(2) says of a socket, and of a device without a driver.

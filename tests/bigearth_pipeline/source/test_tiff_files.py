@@ -1,5 +1,6 @@
 """What stands where a band file should: no regular file, none of a sane size, another spelling; and a foreign PROJ."""
 
+import errno
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS, RECORD_VALUES
 from tests import faults
 from tests.conftest import real
 from tests.scene import PRODUCT, write_patch, write_table
@@ -303,3 +304,17 @@ def test_a_missing_band_is_named_whatever_else_is_there(patch: Path) -> None:
     shutil.move(patch / f"{KEY}_B8A.tif", patch / f"{KEY}_B8A.png")
     with pytest.raises(BadPatch, match=f"{KEY}_B8A.tif is missing"):
         TiffReader().read_patch(str(patch), KEY, np.empty(80_000, np.uint16))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_lack_of_descriptors_or_memory_is_no_fault_of_a_patch(
+    patch: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Sound patches are left out of a store because the process had too many files open for a moment."""
+
+    def refuse(*arguments: object, **settings: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match=os.strerror(number)), TiffReader() as reader:
+        reader.read_patch(str(patch), patch.name, np.empty(RECORD_VALUES, np.uint16))

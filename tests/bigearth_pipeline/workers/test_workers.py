@@ -375,10 +375,10 @@ def test_a_script_without_a_guard(what: str, scene_tree: Path, tar_store: Path, 
             f"build(BuildConfig(sources=(Path({str(scene_tree)!r}),), out=Path({str(tmp_path / 's')!r})), "
             "workers=2, scheduler=None, progress=Recorder())"
         )
-        text = SCRIPT.format(module="build", function="build", call=call)
+        text = SCRIPT.format(module="build.run", function="build", call=call)
     else:
         text = SCRIPT.format(
-            module="verify", function="verify_store", call=f"verify_store(Path({str(tar_store)!r}), workers=2)"
+            module="verify.store", function="verify_store", call=f"verify_store(Path({str(tar_store)!r}), workers=2)"
         )
     script = tmp_path / "script.py"
     script.write_text(text)

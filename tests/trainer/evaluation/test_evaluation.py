@@ -196,7 +196,7 @@ def test_a_store_that_was_moved(copy: Path, run: Run, tmp_path: Path) -> None:
     for part in (
         f"{tmp_path / 'gone'} holds no manifest.json",
         f"{copy / 'config.json'} names it",
-        f"bep evaluate {copy} --shards DIR",
+        f"name their new folder: {copy} --shards DIR",
     ):
         assert part in result.stderr
     assert evaluated(copy, "--shards", run.config.data)["count"] == 20

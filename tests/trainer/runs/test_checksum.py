@@ -70,3 +70,15 @@ def test_code_is_not_run(tmp_path: Path) -> None:
     checksum.write(path, {"evil": Evil()})
     with pytest.raises(BadCheckpoint, match=f"{path} is not a checkpoint"):
         checksum.read(path)
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user throws away a checkpoint that is whole."""
+
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise MemoryError
+
+    checksum.write(tmp_path / "a.pt", {"state": torch.zeros(3)})
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(MemoryError):
+        checksum.read(tmp_path / "a.pt")

@@ -102,3 +102,12 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         pytest.skip("there is a GPU")
     with pytest.raises(TrainError, match="there is no GPU that torch can use"), open_ranks("cuda"):
         pass
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"])
+@pytest.mark.parametrize("value", ["", "first", "-1", "1.0"])
+def test_a_variable_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A variable that another program has set ends in a traceback."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TrainError, match=f"variable {name} is '{value}', expected a number"), open_ranks("cpu"):
+        pass

@@ -39,8 +39,8 @@ def test_a_run_needs_its_weights_only_to_begin(tiny: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights_bands": "rgb"}, "weights_bands describes the file of --weights"),
-        ({"weights_classes": "paper"}, "weights_classes describes the file of --weights"),
+        ({"weights_bands": "rgb"}, "weights_bands describes the file of `weights=`"),
+        ({"weights_classes": "paper"}, "weights_classes describes the file of `weights=`"),
         ({"weights": Path("w.pt"), "weights_bands": "B02,B13"}, "'B13' is no band of Sentinel-2"),
         ({"weights": Path("w.pt"), "weights_classes": "reversed"}, "expected alphabetical, paper, or none"),
     ],

@@ -164,12 +164,12 @@ def test_what_cannot_be_recorded_says_what_to_do() -> None:
     ("options", "ranks", "precision", "message"),
     [
         ({"compile": CUDA_GRAPH}, Ranks(CPU), "fp32", "has no effect: it records CUDA graphs, which need a GPU"),
-        ({"compile": "reduce-overhead"}, Ranks(CPU), "fp32", "need a GPU; take --compile default"),
+        ({"compile": "reduce-overhead"}, Ranks(CPU), "fp32", "need a GPU; take `compile=default`"),
         ({"compile": CUDA_GRAPH}, Ranks(GPU, num_ranks=2), "bf16", "with 2 processes"),
-        ({"compile": CUDA_GRAPH}, Ranks(GPU), "fp16", "with --precision fp16"),
-        ({"compile": CUDA_GRAPH, "optimizer": "lamb"}, Ranks(GPU), "bf16", "with --optimizer lamb"),
-        ({"compile": "reduce-overhead", "accumulate": 2}, Ranks(GPU), "bf16", "next part of --accumulate 2"),
-        ({"compile": "max-autotune", "accumulate": 2}, Ranks(GPU), "bf16", "take --compile default"),
+        ({"compile": CUDA_GRAPH}, Ranks(GPU), "fp16", "with `precision=fp16`"),
+        ({"compile": CUDA_GRAPH, "optimizer": "lamb"}, Ranks(GPU), "bf16", "with `optimizer=lamb`"),
+        ({"compile": "reduce-overhead", "accumulate": 2}, Ranks(GPU), "bf16", "next part of `accumulate=2`"),
+        ({"compile": "max-autotune", "accumulate": 2}, Ranks(GPU), "bf16", "take `compile=default`"),
     ],
 )
 def test_what_a_graph_cannot_do_is_refused(

@@ -293,7 +293,7 @@ def test_a_folder_in_use_is_refused(run: Run, tmp_path: Path, used: str) -> None
     out = run.config.out if used == "a run" else tmp_path
     (tmp_path / "file").write_text("precious")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    message = "holds a run; go on with it by --resume" if used == "a run" else "is not empty"
+    message = "holds a run; resume it with `resume=" if used == "a run" else "is not empty"
     with pytest.raises(RunExists, match=message):
         train(replace(run.config, out=out))
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
