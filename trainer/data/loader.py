@@ -7,7 +7,7 @@ Triton on a GPU decodes `bitpack` too: then the host only reads, and encoded rec
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -103,6 +103,9 @@ class Loader:
         """
         if not len(rows):
             raise InvalidValue("there are no patches to load")
+        if config.device == torch.device("cuda"):
+            # Without an index it is the current device, of which each thread has one of its own.
+            config = replace(config, device=torch.device("cuda", torch.cuda.current_device()))
         self.config = config
         self.backend: Backend = "auto"
         self.wait_seconds = 0.0

@@ -12,6 +12,7 @@ from shards.errors import InvalidValue
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepare.backend import can_prepare
 from trainer.data.subset.rows import Subset
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.evaluation.measure import measure, predict
@@ -88,8 +89,11 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     ):
         best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
-        # A GPU has no numba, a CPU no Triton, and the last bit matters to no score.
-        unfit = "numba" if ranks.device.type == "cuda" else "triton"
+        # A GPU has no numba, a CPU neither Triton nor float16, and the last bit matters to no score.
+        fits = can_prepare(trained.loader, ranks.device, trained.interpolation)
+        precision: Precision = trained.precision
+        if precision == "fp16" and ranks.device.type == "cpu":
+            precision = "fp32"
         logits, labels = predict_selection(
             best.create_model(),
             best.normalisation,
@@ -99,10 +103,10 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
                 batch_size=batch_size,
                 device=ranks.device,
                 interpolation=trained.interpolation,
-                backend="auto" if trained.loader == unfit else trained.loader,
+                backend=trained.loader if fits else "auto",
                 verify=config.verify,
             ),
-            trained.precision,
+            precision,
             progress,
         )
         metrics, _ = measure(logits, labels, best.thresholds, tuned_here=tuned_here(selection, best, config.run))

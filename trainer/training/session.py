@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,8 @@ class Session:
         normalisation: by the train split.
         model: the network on its device, with the weights to begin with.
         kind: order of the training patches.
-        progress: who is told.
+        progress: receives what was chosen, and why.
+        tiers: where the records of each split are kept, once the first loader has asked.
     """
 
     config: TrainConfig
@@ -71,6 +72,7 @@ class Session:
     model: Classifier
     kind: Kind
     progress: Progress
+    tiers: dict[str, cache.Choice] = field(default_factory=dict)
 
     def class_counts(self) -> dict[str, int]:
         """Return how many of the training patches have each class."""
@@ -115,34 +117,41 @@ class Session:
 
     def _tier(self, split: str, backend: Backend) -> Tier:
         """Return where the records of a split are kept, and say why if that was left open."""
-        rows, device, tier = self.rows[split], self.ranks.device, self.config.cache
+        tier = self.config.cache
         if split == "test":
             # It is read once: keeping it would take memory for nothing, and fail when the training is done.
             return "none"
         if tier == "none" or tier == "ram":
             return tier
-        fits = backend in ("auto", "torch", "triton")
-        decodes = backend != "torch" and triton_is_there(device)
-        if tier == "gpu":
-            if not fits:
-                raise TrainError(
-                    f"`cache=gpu` prepares batches by Triton or torch, and this run by {backend}; take `cache=ram`, or "
-                    "`loader=triton` or torch"
-                )
-            if device.type != "cuda":
-                raise TrainError("`cache=gpu` keeps records on a GPU, and there is none; take `cache=ram` or auto")
-            found = cache.on_gpu(self.store, rows, device, decodes=decodes)
-            if found.tier == "none":
-                # It was asked for, so what is left for the rest is the user's concern.
-                smallest: Tier = "gpu-encoded" if decodes and encoded.can_decode(self.store) else "gpu"
-                found = cache.Choice(smallest, f"as asked for, although {found.reason}")
-        else:
-            found = cache.choose(self.store, rows, device, decodes=decodes)
-            if found.tier in ("gpu", "gpu-encoded") and not fits:
-                reason = f"records on the GPU are prepared by Triton or torch, those of this run by {backend}"
-                found = cache.Choice("none", reason)
+        if not self.tiers:
+            # Of all splits at once: what one of them takes is not there for another.
+            self.tiers.update(self._plan_tiers(backend))
+        found = self.tiers[split]
         self.progress.say(f"cache {found.tier} for {split}: {found.reason}")
         return found.tier
+
+    def _plan_tiers(self, backend: Backend) -> dict[str, cache.Choice]:
+        rows = {split: rows for split, rows in self.rows.items() if split != "test"}
+        device, fits = self.ranks.device, backend in ("auto", "torch", "triton")
+        decodes = backend != "torch" and triton_is_there(device)
+        if self.config.cache == "auto":
+            return cache.plan(self.store, rows, device, decodes=decodes, on_device=fits)
+        if not fits:
+            raise TrainError(
+                f"`cache=gpu` prepares batches by Triton or torch, and this run by {backend}; take `cache=ram`, or "
+                "`loader=triton` or torch"
+            )
+        if device.type != "cuda":
+            raise TrainError("`cache=gpu` keeps records on a GPU, and there is none; take `cache=ram` or auto")
+        found = cache.plan_gpu(self.store, rows, device, decodes=decodes)
+        # It was asked for, so what is left for the rest is the user's concern.
+        smallest: Tier = "gpu-encoded" if decodes and encoded.can_decode(self.store) else "gpu"
+        return {
+            split: choice
+            if choice.tier != "none"
+            else cache.Choice(smallest, f"as asked for, although {choice.reason}")
+            for split, choice in found.items()
+        }
 
     def chosen(self, loaders: dict[str, Loader]) -> Chosen:
         """Return what the run has chosen, by the loaders of its splits."""

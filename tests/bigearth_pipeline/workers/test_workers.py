@@ -166,7 +166,7 @@ def _without_package(folder: Path) -> str:
 def _of_other_code(folder: Path) -> str:
     for package in ("bigearth_pipeline", "shards"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    with open(folder / "shards" / "codec.py", "a") as file:
+    with open(folder / "shards" / "codec" / "registry.py", "a") as file:
         file.write("# Another release.\n")
     return "code of bep is"
 

@@ -81,27 +81,14 @@ class Images:
         """
         if backend not in BACKENDS:
             raise InvalidValue(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
-        fused = self.device.type == "cpu" and self.interpolation == "nearest"
-        if backend == "numba" and not fused:
-            raise TrainError(
-                f"loader numba is for the CPU and nearest pixels, not for {self.device} and {self.interpolation} ones; "
-                "use `loader=auto`"
-            )
-        if backend == "auto" and fused:
+        if backend != "auto":
+            _check(backend, self.device, self.interpolation)
+            return backend
+        if can_prepare("numba", self.device, self.interpolation):
             return "numba"
-        if backend == "triton":
-            _check_triton(self.device)
-        elif backend == "auto" and leads(self.device) and triton_is_there(self.device):
+        if leads(self.device) and triton_is_there(self.device):
             return "triton"
-        if backend in ("auto", "dali"):
-            try:
-                import trainer.data.prepare.dali.pipeline  # noqa: F401
-            except ImportError as err:
-                if backend == "dali":
-                    raise TrainError(f"DALI is not installed ({err}); install it, or use `loader=torch`") from err
-                return "torch"
-            return "dali"
-        return backend
+        return "dali" if can_prepare("dali", self.device, self.interpolation) else "torch"
 
     def resolve_on_device(self, backend: Backend) -> Backend:
         """Return what makes them of records that are on the device: Triton, or torch where that is asked for or needed.
@@ -153,13 +140,33 @@ class Images:
         }
 
 
-def triton_is_there(device: torch.device) -> bool:
-    """Return whether Triton can make images on a device: a GPU, where it is installed."""
+def can_prepare(backend: Backend, device: torch.device, interpolation: Interpolation) -> bool:
+    """Return whether a backend is installed, and prepares batches for a device with this interpolation."""
     try:
-        _check_triton(device)
+        _check(backend, device, interpolation)
     except TrainError:
         return False
     return True
+
+
+def triton_is_there(device: torch.device) -> bool:
+    """Return whether Triton can make images on a device: a GPU, where it is installed."""
+    return can_prepare("triton", device, "nearest")
+
+
+def _check(backend: Backend, device: torch.device, interpolation: Interpolation) -> None:
+    if backend == "numba" and (device.type != "cpu" or interpolation != "nearest"):
+        raise TrainError(
+            f"loader numba is for the CPU and nearest pixels, not for {device} and {interpolation} ones; "
+            "use `loader=auto`"
+        )
+    if backend == "triton":
+        _check_triton(device)
+    if backend == "dali":
+        try:
+            import trainer.data.prepare.dali.pipeline  # noqa: F401
+        except ImportError as err:
+            raise TrainError(f"DALI is not installed ({err}); install it, or use `loader=torch`") from err
 
 
 def _check_triton(device: torch.device) -> None:

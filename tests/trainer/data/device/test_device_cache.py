@@ -7,6 +7,7 @@ has tests of its own.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
@@ -145,7 +146,7 @@ def test_triton_prepares_what_torch_does(
                     for name, values in theirs.items():
                         assert torch.equal(ours[name], values), f"{name} of epoch {epoch}"
                 if tier != "none":
-                    for path in (folder / "shards").iterdir():
+                    for path in folder.glob("*.tar"):
                         path.write_bytes(b"")
 
 
@@ -238,7 +239,7 @@ def test_records_on_the_device_go_to_triton_or_torch() -> None:
     [
         ("bitpack", 1.0, True, "gpu", "of records fit"),
         ("bitpack", 0.999, True, "gpu-encoded", "of records are too much for .*, but .* of encoded ones fit"),
-        ("bitpack", 0.999, False, "ram", "decoded there by Triton only; .* of encoded records fit into"),
+        ("bitpack", 0.999, False, "ram", "decoded by Triton only; .* of encoded records fit into"),
         ("blosc-lz4", 0.999, True, "ram", "blosc-lz4 is not decoded there, as bitpack is; .* fit into"),
         ("bitpack", 0.2, True, "ram", "and so are .* of encoded ones; .* fit into"),
     ],
@@ -254,7 +255,7 @@ def test_auto_chooses_from_free_memory(
         rows = store.index.rows("train")
         needed = len(rows) * 2 * RECORD_VALUES / cache.SHARE_OF_GPU
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(np.ceil(free * needed)), 10**12))
-        found = cache.choose(store, rows, CUDA, decodes=decodes)
+        found = cache.plan(store, {"train": rows}, CUDA, decodes=decodes, on_device=True)["train"]
         assert found.tier == tier
         assert re.search(reason, found.reason), found.reason
 
@@ -266,7 +267,7 @@ def test_auto_chooses_from_free_memory(
         ("gpu", "triton", 0.9, "gpu-encoded", "cache gpu-encoded for train: .* of encoded ones fit"),
         ("gpu", "auto", 0.1, "gpu-encoded", "as asked for, although .* of records are too much"),
         ("gpu", "torch", 0.9, "gpu", "as asked for, although .* by Triton only"),
-        ("auto", "dali", 1.0, "none", "prepared by Triton or torch, those of this run by dali"),
+        ("auto", "dali", 1.0, "ram", "cache ram for train: .* of encoded records fit into the memory that is free"),
         ("auto", "auto", 0.9, "gpu-encoded", "cache gpu-encoded for train"),
     ],
 )
@@ -282,10 +283,35 @@ def test_a_run_takes_what_it_was_told(
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(np.ceil(free * needed)), 10**12))
         session = SimpleNamespace(
             rows={"train": rows}, store=store, config=SimpleNamespace(cache=asked), ranks=SimpleNamespace(device=CUDA),
-            progress=SimpleNamespace(note=notes.append),
+            progress=SimpleNamespace(say=notes.append), tiers={},
         )  # fmt: skip
+        session._plan_tiers = partial(Session._plan_tiers, session)
         assert Session._tier(session, "train", backend) == tier
     assert re.search(note, notes[0]), notes
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(free=st.floats(0, 3), counts=st.lists(st.integers(1, 9), min_size=1, max_size=3), decodes=st.booleans())
+def test_all_splits_together_keep_to_their_share(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, free: float, counts: list[int], decodes: bool
+) -> None:
+    """Two splits that are each within the share leave no memory for the network."""
+    with shards.open(packed) as store:
+        rows = {f"split {i}": np.resize(store.index.rows("train"), count) for i, count in enumerate(counts)}
+        size = int(free * 2 * RECORD_VALUES * sum(counts))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size, 10**12))
+        found = cache.plan_gpu(store, rows, CUDA, decodes=decodes)
+        forms = {
+            "none": lambda some: 0,
+            "gpu": lambda some: 2 * RECORD_VALUES * len(some),
+            "gpu-encoded": store.encoded_bytes,
+        }
+        taken = sum(forms[choice.tier](rows[split]) for split, choice in found.items())
+        assert taken <= cache.SHARE_OF_GPU * size
+        least = [min(forms["gpu"](some), store.encoded_bytes(some) if decodes else 10**12) for some in rows.values()]
+        if sum(least) <= cache.SHARE_OF_GPU * size:
+            assert all(choice.tier != "none" for choice in found.values())
+        assert decodes or all(choice.tier != "gpu-encoded" for choice in found.values())
 
 
 def test_a_run_by_dali_is_told_what_else_to_take(packed: Path) -> None:
@@ -293,7 +319,8 @@ def test_a_run_by_dali_is_told_what_else_to_take(packed: Path) -> None:
     with shards.open(packed) as store:
         session = SimpleNamespace(
             rows={"train": store.index.rows("train")}, store=store, config=SimpleNamespace(cache="gpu"),
-            ranks=SimpleNamespace(device=CUDA),
+            ranks=SimpleNamespace(device=CUDA), tiers={},
         )  # fmt: skip
+        session._plan_tiers = partial(Session._plan_tiers, session)
         with pytest.raises(TrainError, match="and this run by dali; take `cache=ram`, or `loader=triton` or torch"):
             Session._tier(session, "train", "dali")

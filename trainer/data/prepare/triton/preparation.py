@@ -39,9 +39,10 @@ class TritonPreparation:
         """
         self._augmentation, self._device = augmentation, device
         self._stream = SideStream(device)
-        # Where its tables are sent, the kernels that read them follow.
         with self._stream:
             self._images = ImageKernel(normalisation, layout, device, interpolation)
+        # Its tables are there before any stream reads them: `prepare_at` is also called on streams of others.
+        self._stream.finish()
 
     def run(self, batches: Iterable[HostBatch]) -> Generator[Prepared, None, None]:
         """Prepare batches, in their order, of all the records that they hold."""
