@@ -1,12 +1,9 @@
 """`bep build-shards`: from trees of GeoTIFFs to a finished store."""
 
-import csv
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from io import StringIO
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +12,9 @@ from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.facts import SourceFacts, source_facts
 from bigearth_pipeline.build.plan import plan_shards, without
+from bigearth_pipeline.build.reports import describe_bad, write_quarantine, write_unmatched
 from bigearth_pipeline.build.select import (
     BAD,
-    NO_FOLDER,
-    NO_ROW,
     Quarantined,
     Selection,
     select_v1,
@@ -42,7 +38,6 @@ from bigearth_pipeline.source.tables import (
 from bigearth_pipeline.source.tree import Source, find_source
 from bigearth_pipeline.workers import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
 from shards.metadata.manifest import Manifest
-from shards.storage.atomic import atomic_write
 from shards.write.contents import QUARANTINE as QUARANTINE
 from shards.write.contents import UNMATCHED as UNMATCHED
 from shards.write.contents import WORK
@@ -129,16 +124,16 @@ def build(
         with open_cluster(workers, scheduler, progress, limits=limits, shared=shared) as cluster:
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
-            unmatched = _write_unmatched(config, selection)
+            unmatched = write_unmatched(config, selection)
             _refuse_empty(selection, config)
             _refuse_unused_rule(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
             results, built = write_shards(plan, {}, options, cluster, progress)
             bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
-            _write_quarantine(config.out, bad)
+            write_quarantine(config.out, bad)
             if len(bad) > config.allow_bad:
-                raise PipelineError(_describe_bad(config, bad))
+                raise PipelineError(describe_bad(config, bad))
             if any(result.bad for result in results.values()):
                 known = {shard.digest: result for shard in plan if (result := results[shard.name]).info}
                 plan = without(plan, frozenset(patch.key for patch in bad))
@@ -253,7 +248,7 @@ def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
     if not selection.entries:
         reasons = [f"{count:,} {reason}" for reason, count in sorted(selection.left_out.items())]
         if selection.bad:
-            _write_quarantine(config.out, selection.bad)
+            write_quarantine(config.out, selection.bad)
             first = min(selection.bad, key=lambda patch: (patch.key, patch.folder))
             reasons.append(f"{len(selection.bad):,} × {BAD}, the first: {first.key}: {first.reason}")
         raise PipelineError(f"no patch is left to store: {', '.join(reasons) or 'the source is empty'}")
@@ -263,39 +258,3 @@ def _refuse_unused_rule(selection: Selection, config: BuildConfig) -> None:
     if config.rules.split_by is not None and not selection.num_split_by_name:
         tables = f"the lists of {config.splits}" if config.splits else "the tables and lists"
         raise PipelineError(f"`split_by=` has no effect: {tables} give a split to every patch; leave it out")
-
-
-def _write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int]:
-    counts = dict(Counter(kind for kind, _ in selection.unmatched))
-    path = config.out / UNMATCHED
-    if not counts:
-        path.unlink(missing_ok=True)
-        return counts
-    text = StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("what", "patch"), *selection.unmatched])
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
-    if config.require_all:
-        facts = ", ".join(f"{counts[kind]:,} × {kind}" for kind in (NO_FOLDER, NO_ROW) if kind in counts)
-        raise PipelineError(f"`require_all=True`: {facts}; they are listed in {path}")
-    return counts
-
-
-def _write_quarantine(out: Path, bad: Sequence[Quarantined]) -> None:
-    path = out / QUARANTINE
-    if not bad:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_write(path) as file:
-        for patch in sorted(bad, key=lambda patch: (patch.key, patch.folder)):
-            file.write(json.dumps(asdict(patch)).encode() + b"\n")
-
-
-def _describe_bad(config: BuildConfig, bad: Sequence[Quarantined]) -> str:
-    first = min(bad, key=lambda patch: (patch.key, patch.folder))
-    allowed = f"more than `allow_bad={config.allow_bad}`" if config.allow_bad else "and none is allowed"
-    return (
-        f"{len(bad):,} bad {'patch' if len(bad) == 1 else 'patches'}, {allowed}, so the store is not finished; "
-        f"the first: {first.key}: {first.reason}. All are in {config.out / QUARANTINE}; mend them and run again, "
-        f"or leave them out with `allow_bad={len(bad)}`"
-    )

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -69,8 +68,13 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
 
 def facts_of(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> Facts:
     """Return what is known of a patch once its pixels are read: by name, so that nothing here depends on an order."""
-    known = entry._asdict() | asdict(georeference)
-    known |= {"date": datetime.fromisoformat(entry.date), "nodata_pixels": nodata_pixels}
+    known = entry._asdict() | {
+        "date": datetime.fromisoformat(entry.date),
+        "epsg": georeference.epsg,
+        "ulx": georeference.ulx,
+        "uly": georeference.uly,
+        "nodata_pixels": nodata_pixels,
+    }
     return Facts(**{name: known[name] for name in NAMES})
 
 

@@ -33,14 +33,16 @@ def tar_header(name: str, size_bytes: int) -> bytes:
     raw = name.encode()
     if len(raw) > 100:
         raise ValueError(f"tar member name {name!r} has {len(raw)} bytes, at most 100 fit")
-    before = b"%s%s0000644\x000000000\x000000000\x00%011o\x0000000000000\x00" % (raw, bytes(100 - len(raw)), size_bytes)
-    after = _AFTER_CHECKSUM
-    checksum = sum(before) + _AFTER_SUM
-    return b"%s%06o\x00 %s" % (before, checksum, after)
+    size = b"%011o" % size_bytes
+    # Name and size are all that differs between headers.
+    checksum = sum(raw) + sum(size) + _CONSTANT_SUM
+    return b"%s%s%s%06o\x00 %s" % (raw.ljust(100, b"\0"), _BEFORE_SIZE, size + _AFTER_SIZE, checksum, _AFTER_CHECKSUM)
 
 
+_BEFORE_SIZE: Final = b"0000644\x000000000\x000000000\x00"
+_AFTER_SIZE: Final = b"\x0000000000000\x00"
 _AFTER_CHECKSUM: Final = (b"0" + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\0")
-_AFTER_SUM: Final = sum(_AFTER_CHECKSUM) + 8 * ord(" ")
+_CONSTANT_SUM: Final = sum(_BEFORE_SIZE + _AFTER_SIZE + _AFTER_CHECKSUM) + 8 * ord(" ")
 
 
 def _padding(size_bytes: int) -> bytes:

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from types import NoneType
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
@@ -121,21 +122,27 @@ ADDED: Final = tuple(field.name for field in FIELDS if field.column.added)
 """Facts that stores of the first writer lack; they read as null."""
 NULLABLE: Final = frozenset(field.name for field in FIELDS if field.nullable)
 _MEMBERS: Final = tuple(member for field in FIELDS for member in field.members)
+# Looked up and converted with as few calls as can be: this is done for every patch of a build.
+_values_of: Final = attrgetter(*_MEMBERS)
+_DATES: Final = tuple(name for name in _MEMBERS if get_type_hints(Facts).get(name) is datetime)
+_METHODS: Final = tuple(name for name in _MEMBERS if callable(getattr(Facts, name)))
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def json_values(facts: Facts) -> dict[str, Any]:
-    """Return the members of the JSON object that lies beside a patch's record in a tar, as JSON values."""
-    return {name: _json_value(getattr(facts, name)) for name in _MEMBERS}
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if callable(value):
-        value = value()
-    return list(value) if isinstance(value, tuple) else value
+    """Return the members of the JSON object that lies beside a patch's record in a tar, as a JSON parser gives them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in _members(facts).items()}
 
 
 def json_member(facts: Facts) -> bytes:
     """Return the content of the `.json` member of a patch."""
-    return json.dumps(json_values(facts), separators=(",", ":")).encode()
+    return _encode(_members(facts)).encode()
+
+
+def _members(facts: Facts) -> dict[str, Any]:
+    values = dict(zip(_MEMBERS, _values_of(facts), strict=True))
+    for name in _DATES:
+        values[name] = values[name].isoformat()
+    for name in _METHODS:
+        values[name] = values[name]()
+    return values

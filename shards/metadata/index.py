@@ -8,6 +8,7 @@ range and a CRC-32C each, in the columns `<part>_offset`, `<part>_length` and `<
 import hashlib
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -65,25 +66,25 @@ class IndexRows:
 
     def __init__(self, store_format: str, shard: str) -> None:
         self._schema = index_schema(store_format)
-        self._parts = tuple(PARTS[store_format])
+        self._columns = [f"{part}_{name}" for part in PARTS[store_format] for name in Place._fields]
         self._shard = shard
-        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names}
+        self._facts: list[Facts] = []
+        self._places: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
-        return len(self._columns["key"])
+        return len(self._facts)
 
     def add(self, facts: Facts, places: Sequence[Place]) -> None:
         """Add the next patch of the shard: what is known of it, and where each of its stored parts lies."""
-        row: dict[str, Any] = {"shard": self._shard, "position": len(self)}
-        for part, place in zip(self._parts, places, strict=True):
-            row |= {f"{part}_{name}": value for name, value in place._asdict().items()}
-        row |= {name: getattr(facts, name) for name in NAMES}
-        for name, values in self._columns.items():
-            values.append(row[name])
+        self._facts.append(facts)
+        self._places.append(tuple(chain.from_iterable(places)))
 
     def table(self) -> pa.Table:
         """Return the rows as `index_schema` has them."""
-        return table_of(self._columns, self._schema)
+        columns: dict[str, Sequence[Any]] = {"shard": [self._shard] * len(self), "position": range(len(self))}
+        columns |= zip(self._columns, zip(*self._places, strict=True), strict=True)
+        columns |= {name: [getattr(facts, name) for facts in self._facts] for name in NAMES}
+        return table_of(columns, self._schema)
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:

@@ -101,9 +101,17 @@ class ShardWriter:
         Raises:
             InvalidValue: the shard is full, the record is of another shape or type, or key or split do not fit.
         """
-        self._check(facts, record)
+        self._check(facts)
         if record is not self._room:
-            self.next_record()[:] = record
+            if record.shape != (RECORD_VALUES,) or record.dtype != np.uint16:
+                raise InvalidValue(
+                    f"the record of {facts.key} is {record.dtype} of shape {record.shape}, "
+                    f"expected uint16 of shape ({RECORD_VALUES},)"
+                )
+            room = self.next_record()
+            room[:] = record
+            record = room
+        self._keys.add(facts.key)
         parts = [self._codec.encode(record[values]) for values in self._parts]
         offsets = self._files.add(facts, parts)
         places = [Place(offset, len(part), crc32c(part)) for offset, part in zip(offsets, parts, strict=True)]
@@ -111,7 +119,7 @@ class ShardWriter:
         self._histograms.commit()
         self._room = None
 
-    def _check(self, facts: Facts, record: NDArray[np.uint16]) -> None:
+    def _check(self, facts: Facts) -> None:
         if len(self._rows) >= self._options.patches_per_shard:
             raise InvalidValue(f"shard {self.name} holds {len(self._rows)} patches and is full")
         if facts.split != self._split:
@@ -120,12 +128,6 @@ class ShardWriter:
             raise InvalidValue(f"patch name {facts.key!r}, expected 1 to 92 letters, digits, '_' and '-'")
         if facts.key in self._keys:
             raise InvalidValue(f"patch {facts.key} was added to shard {self.name} before")
-        if record.shape != (RECORD_VALUES,) or record.dtype != np.uint16:
-            raise InvalidValue(
-                f"the record of {facts.key} is {record.dtype} of shape {record.shape}, "
-                f"expected uint16 of shape ({RECORD_VALUES},)"
-            )
-        self._keys.add(facts.key)
 
     def discard(self) -> None:
         """Leave nothing of the shard when the block ends."""
