@@ -20,7 +20,8 @@ from bigearth_pipeline.source.fingerprint import annotation_statuses, fingerprin
 from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.codec.registry import Codec, get_codec
+from shards.codec.base import Codec
+from shards.codec.registry import get_codec
 from shards.container.tar import TarShardWriter
 from shards.layout.bands import PATCH_METRES
 from shards.layout.classes import decode_labels, label_bytes

@@ -16,7 +16,10 @@ import numpy as np
 from crc32c import crc32c
 from numpy.typing import NDArray
 
-from shards.codec.registry import Bitpack, Blosc, Raw, get_codec
+from shards.codec.bitpack.codec import Bitpack
+from shards.codec.blosc import Blosc
+from shards.codec.raw import Raw
+from shards.codec.registry import get_codec
 from shards.errors import CorruptShard
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.index import PARTS, Index
