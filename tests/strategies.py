@@ -1,11 +1,15 @@
 """Hypothesis strategies for the values that flow through the system."""
 
+from datetime import datetime
+
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.classes import CLASSES
+from shards.layout.fields import Facts
+from shards.metadata.manifest import SPLITS
 
 
 @st.composite
@@ -20,3 +24,24 @@ def records(draw: st.DrawFn) -> NDArray[np.uint16]:
 
 keys = st.from_regex(r"[A-Za-z0-9_-]{1,60}", fullmatch=True)
 label_masks = st.integers(1, (1 << len(CLASSES)) - 1)
+
+
+def facts() -> st.SearchStrategy[Facts]:
+    """All that can be known of a patch; places are multiples of half a metre, as floats hold them exactly."""
+    metres = st.integers(-(10**7), 10**7).map(lambda half: half / 2)
+    flags = st.sampled_from([None, False, True])
+    return st.builds(
+        Facts,
+        key=keys,
+        split=st.sampled_from(SPLITS),
+        label_mask=label_masks,
+        country=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+        date=st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(lambda date: date.replace(microsecond=0)),
+        epsg=st.integers(1, 2**31 - 1),
+        ulx=metres,
+        uly=metres,
+        seasonal_snow=flags,
+        cloud_or_shadow=flags,
+        baseline=st.none() | st.integers(0, 9999),
+        nodata_pixels=st.none() | st.integers(0, RECORD_VALUES),
+    )

@@ -2,10 +2,11 @@
 
 import errno
 import gc
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, Any, Final, Protocol
+from dataclasses import asdict
+from datetime import datetime
+from typing import IO, Final, Protocol
 
 import numpy as np
 from crc32c import crc32c
@@ -23,12 +24,11 @@ from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.codec.base import Codec
 from shards.codec.registry import get_codec
 from shards.container.tar import TarShardWriter
-from shards.layout.bands import PATCH_METRES
-from shards.layout.classes import decode_labels, label_bytes
+from shards.layout.classes import label_bytes
+from shards.layout.fields import NAMES, Facts, json_member
 from shards.layout.statistics import Histograms, histogram_table
-from shards.metadata.index import PARTS, index_schema, write_table
+from shards.metadata.index import PARTS, IndexRows, Place, write_table
 from shards.metadata.manifest import FileInfo, ShardInfo
-from shards.runtime.arrow import table_of
 from shards.storage.atomic import atomic_write
 
 PROGRESS_EVERY: Final = 64  # patches
@@ -37,9 +37,7 @@ PROGRESS_EVERY: Final = 64  # patches
 class _Writer(Protocol):
     """Takes patches one by one."""
 
-    def add(
-        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16], nodata_pixels: int
-    ) -> list[tuple[int, int, int]]:
+    def add(self, facts: Facts, record: NDArray[np.uint16]) -> list[Place]:
         """Write a patch; return offset, length and CRC-32C of each of its stored parts."""
 
     def finish(self) -> None:
@@ -68,7 +66,7 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
     histograms = Histograms()
     # Their content was read when the shard was planned, and is part of the plan.
     annotations = annotation_statuses((entry.key, entry.folder) for entry in plan.entries)
-    rows: list[tuple[Any, ...]] = []
+    rows = IndexRows(options.format, plan.name)
     bad: list[Quarantined] = []
     with _no_garbage_collection(), TiffReader() as reader, _open_writer(plan, options) as (writer, keep):
         for done, entry in enumerate(plan.entries, 1):
@@ -82,8 +80,8 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
                 if not bad:
                     if entry.harmonise:
                         subtract_offset(record, entry.baseline)
-                    places = writer.add(entry, georeference, record, nodata_pixels)
-                    rows.append(_index_row(plan.name, len(rows), entry, georeference, nodata_pixels, places))
+                    facts = facts_of(entry, georeference, nodata_pixels)
+                    rows.add(facts, writer.add(facts, record))
                     histograms.commit()
             if done % PROGRESS_EVERY == 0:
                 progress(PROGRESS_EVERY)
@@ -93,10 +91,8 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
         writer.finish()
         keep()
     info = ShardInfo(plan.name, plan.split, len(plan.entries), writer.files())
-    schema = index_schema(options.format)
-    columns = dict(zip(schema.names, zip(*rows, strict=True), strict=True))
     _, index, histogram = note_paths(options.work, plan.name)
-    write_table(table_of(columns, schema), index)
+    write_table(rows.table(), index)
     write_table(histogram_table(histograms.counts()), histogram)
     result = ShardResult(info, (), reader.bytes_read, fingerprint(reader.statuses, annotations))
     # Written last: this file says that the shard is done.
@@ -104,32 +100,11 @@ def write_shard(plan: ShardPlan, options: ShardOptions, progress: Callable[[int]
     return result
 
 
-def _index_row(
-    shard: str,
-    position: int,
-    entry: PatchEntry,
-    georeference: Georeference,
-    nodata_pixels: int,
-    places: list[tuple[int, int, int]],
-) -> tuple[Any, ...]:
-    """Return the values of `index_schema` in its order."""
-    return (
-        entry.key,
-        entry.split,
-        shard,
-        position,
-        *(number for place in places for number in place),
-        entry.label_mask,
-        entry.country,
-        entry.date,
-        georeference.epsg,
-        georeference.ulx,
-        georeference.uly,
-        entry.seasonal_snow,
-        entry.cloud_or_shadow,
-        entry.baseline,
-        nodata_pixels,
-    )
+def facts_of(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> Facts:
+    """Return what is known of a patch once its pixels are read: by name, so that nothing here depends on an order."""
+    known = entry._asdict() | asdict(georeference)
+    known |= {"date": datetime.fromisoformat(entry.date), "nodata_pixels": nodata_pixels}
+    return Facts(**{name: known[name] for name in NAMES})
 
 
 @contextmanager
@@ -181,13 +156,10 @@ class _TarWriter:
         self._tar_path, self._index_path = shard_paths("webdataset", plan.split, plan.number)
         self._tar = TarShardWriter(open_file(self._tar_path))
 
-    def add(
-        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16], nodata_pixels: int
-    ) -> list[tuple[int, int, int]]:
+    def add(self, facts: Facts, record: NDArray[np.uint16]) -> list[Place]:
         encoded = self._codec.encode(record)
-        labels = label_bytes(entry.label_mask)
-        offset = self._tar.add(entry.key, encoded, labels, patch_json(entry, georeference, nodata_pixels))
-        return [(offset, len(encoded), crc32c(encoded))]
+        offset = self._tar.add(facts.key, encoded, label_bytes(facts.label_mask), json_member(facts))
+        return [Place(offset, len(encoded), crc32c(encoded))]
 
     def finish(self) -> None:
         self._tar.finish()
@@ -213,13 +185,11 @@ class _ZarrWriter:
             for values, path in zip(PARTS["zarr"].values(), paths, strict=True)
         ]
 
-    def add(
-        self, entry: PatchEntry, georeference: Georeference, record: NDArray[np.uint16], nodata_pixels: int
-    ) -> list[tuple[int, int, int]]:
+    def add(self, facts: Facts, record: NDArray[np.uint16]) -> list[Place]:
         places = []
         for values, _, array in self._arrays:
             chunk = self._codec.encode(record[values])
-            places.append((array.add(chunk), len(chunk), crc32c(chunk)))
+            places.append(Place(array.add(chunk), len(chunk), crc32c(chunk)))
         return places
 
     def finish(self) -> None:
@@ -228,25 +198,3 @@ class _ZarrWriter:
 
     def files(self) -> tuple[FileInfo, ...]:
         return tuple(array.file_info(path) for _, path, array in self._arrays)
-
-
-def patch_json(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> bytes:
-    """Return the `.json` member of a patch."""
-    ulx, uly = georeference.ulx, georeference.uly
-    return json.dumps(
-        {
-            "key": entry.key,
-            "split": entry.split,
-            "labels": decode_labels(entry.label_mask),
-            "country": entry.country,
-            "date": entry.date,
-            "crs": f"EPSG:{georeference.epsg}",
-            "transform": [10.0, 0.0, ulx, 0.0, -10.0, uly],
-            "bounds": [ulx, uly - PATCH_METRES, ulx + PATCH_METRES, uly],
-            "seasonal_snow": entry.seasonal_snow,
-            "cloud_or_shadow": entry.cloud_or_shadow,
-            "baseline": entry.baseline,
-            "nodata_pixels": nodata_pixels,
-        },
-        separators=(",", ":"),
-    ).encode()

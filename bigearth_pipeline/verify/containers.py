@@ -20,8 +20,9 @@ from shards import CorruptShard, Store
 from shards.codec.blosc import Blosc
 from shards.codec.registry import CODECS
 from shards.container.tar import BLOCK, MAX_KEY
-from shards.layout.bands import GROUPS, PATCH_METRES
-from shards.layout.classes import CLASSES, decode_labels, multi_hot
+from shards.layout.bands import GROUPS
+from shards.layout.classes import CLASSES, multi_hot
+from shards.layout.fields import Facts, json_values
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import MANIFEST, ShardInfo
 from shards.storage.regular import open_inside, resolve_inside
@@ -104,32 +105,18 @@ def _check_members(
     store: Store, row: int, path: Path, record: tarfile.TarInfo, labels: bytes, facts: bytes
 ) -> Iterator[str]:
     index = store.index
-    values = {name: index.table[name][row].as_py() for name in index.table.column_names}
-    key = values["key"]
-    if (record.offset_data, record.size) != (values["s2_offset"], values["s2_length"]):
+    known = Facts(**index.facts(row))
+    key = known.key
+    if (record.offset_data, record.size) != (index.column("s2_offset")[row], index.column("s2_length")[row]):
         yield f"{path}: {key}.s2 lies at {record.offset_data} + {record.size}, the index says otherwise"
-    if labels != multi_hot(values["label_mask"]).tobytes():
+    if labels != multi_hot(known.label_mask).tobytes():
         yield f"{path}: {key}.labels differs from the index"
     try:
         raw: Any = parse_json(facts)
     except ValueError as err:
         yield f"{path}: {key}.json is not JSON: {err}"
         return
-    ulx, uly = values["ulx"], values["uly"]
-    expected = {
-        "key": key,
-        "split": values["split"],
-        "labels": list(decode_labels(values["label_mask"])),
-        "country": values["country"],
-        "date": values["date"].isoformat(),
-        "crs": f"EPSG:{values['epsg']}",
-        "transform": [10.0, 0.0, ulx, 0.0, -10.0, uly],
-        "bounds": [ulx, uly - PATCH_METRES, ulx + PATCH_METRES, uly],
-        "seasonal_snow": values["seasonal_snow"],
-        "cloud_or_shadow": values["cloud_or_shadow"],
-        "baseline": values["baseline"],
-        "nodata_pixels": values["nodata_pixels"],
-    }
+    expected = json_values(known)
     wrong = [name for name, value in expected.items() if not isinstance(raw, dict) or raw.get(name) != value]
     if wrong:
         yield f"{path}: {key}.json differs from the index in {', '.join(wrong)}"

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from shards.errors import CorruptShard
 from shards.layout.bands import B10, B20, B60, RECORD_VALUES
 from shards.layout.classes import multi_hot
+from shards.layout.fields import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.reporting import printable
-from shards.runtime.arrow import dictionary_array, numpy_values
+from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
 from shards.storage.regular import open_inside, read_regular
 from shards.text.json_fields import shown
@@ -32,43 +33,61 @@ PARTS: Final[dict[str, dict[str, slice]]] = {
 }
 """Stored parts of a patch by store format, with the values of the record that each holds."""
 
-ADDED: Final = ("baseline", "nodata_pixels")
-"""Columns that stores of the first version lack; they read as null."""
-_NULLABLE: Final = frozenset({"country", "seasonal_snow", "cloud_or_shadow", *ADDED})
 _ROW_BYTES: Final = 512
 """Bytes of a row of any table here, at most, packed or not; a row of the index takes about 200."""
 _MIN_BYTES: Final = 16 << 20
 _MAX_BYTES: Final = 1 << 30
-_DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+class Place(NamedTuple):
+    """Where a stored part of a patch lies in its file: offset and length in bytes, and the CRC-32C of these bytes."""
+
+    offset: int
+    length: int
+    crc32c: int
+
+
+_PLACE_TYPES: Final = dict(zip(Place._fields, (pa.int64(), pa.int32(), pa.uint32()), strict=True))
 
 
 def index_schema(store_format: str) -> pa.Schema:
     """Return the columns of the index of a store of that format."""
-    fields = [
-        ("key", pa.string()),
-        ("split", _DICTIONARY),
-        ("shard", _DICTIONARY),
-        ("position", pa.int32()),
-    ]
+    columns = {field.name: field.column.type for field in FIELDS}
+    places: dict[str, pa.DataType] = {"shard": TEXTS, "position": pa.int32()}
     for part in PARTS[store_format]:
-        fields += [(f"{part}_offset", pa.int64()), (f"{part}_length", pa.int32()), (f"{part}_crc32c", pa.uint32())]
-    fields += [
-        ("label_mask", pa.uint32()),
-        ("country", _DICTIONARY),
-        ("date", pa.timestamp("s")),
-        ("epsg", pa.int32()),
-        ("ulx", pa.float64()),
-        ("uly", pa.float64()),
-        ("seasonal_snow", pa.bool_()),
-        ("cloud_or_shadow", pa.bool_()),
-        ("baseline", pa.int16()),
-        ("nodata_pixels", pa.int32()),
-    ]
-    return pa.schema(fields)
+        places |= {f"{part}_{name}": kind for name, kind in _PLACE_TYPES.items()}
+    # The place of a patch follows its name and split.
+    return pa.schema({name: columns.pop(name) for name in ("key", "split")} | places | columns)
+
+
+class IndexRows:
+    """The rows of one shard, gathered patch by patch."""
+
+    def __init__(self, store_format: str, shard: str) -> None:
+        self._schema = index_schema(store_format)
+        self._parts = tuple(PARTS[store_format])
+        self._shard = shard
+        self._columns: dict[str, list[Any]] = {name: [] for name in self._schema.names}
+
+    def __len__(self) -> int:
+        return len(self._columns["key"])
+
+    def add(self, facts: Facts, places: Sequence[Place]) -> None:
+        """Add the next patch of the shard: what is known of it, and where each of its stored parts lies."""
+        row: dict[str, Any] = {"shard": self._shard, "position": len(self)}
+        for part, place in zip(self._parts, places, strict=True):
+            row |= {f"{part}_{name}": value for name, value in place._asdict().items()}
+        row |= {name: getattr(facts, name) for name in NAMES}
+        for name, values in self._columns.items():
+            values.append(row[name])
+
+    def table(self) -> pa.Table:
+        """Return the rows as `index_schema` has them."""
+        return table_of(self._columns, self._schema)
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_nullable(field.name in _NULLABLE) for field in schema])
+    return pa.schema([field.with_nullable(field.name in NULLABLE) for field in schema])
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -231,6 +250,10 @@ class Index:
     def labels(self) -> NDArray[np.uint8]:
         """Return the labels of all patches, multi-hot, (patches, 19) uint8."""
         return multi_hot(self.column("label_mask").astype(np.uint32, copy=False))
+
+    def facts(self, row: int) -> dict[str, Any]:
+        """Return what is known of the patch of a row, by the names of `Facts`."""
+        return {name: self.table[name][row].as_py() for name in NAMES}
 
     def key(self, row: int) -> str:
         """Return the patch name of a row."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from shards.errors import InvalidValue, ShardError
 from shards.layout.bands import RECORD_VALUES
-from shards.layout.classes import decode_labels
 from shards.layout.patch import Patch
 from shards.metadata.consistency import check_fit
 from shards.metadata.index import Index
@@ -107,23 +105,7 @@ class Store:
         i %= len(self)
         record = np.empty(RECORD_VALUES, np.uint16)
         self._pieces.decode(iter(self._pieces.plan(np.array([i]), verify_mode(verify))), record)
-        row: dict[str, Any] = {name: self.index.table[name][i].as_py() for name in _PATCH_COLUMNS}
-        date: datetime = row["date"]
-        return Patch(
-            key=row["key"],
-            s2=record,
-            labels=decode_labels(row["label_mask"]),
-            split=row["split"],
-            country=row["country"],
-            date=date,
-            epsg=row["epsg"],
-            ulx=row["ulx"],
-            uly=row["uly"],
-            seasonal_snow=row["seasonal_snow"],
-            cloud_or_shadow=row["cloud_or_shadow"],
-            baseline=row["baseline"],
-            nodata_pixels=row["nodata_pixels"],
-        )
+        return Patch(s2=record, **self.index.facts(i))
 
     def read_into(
         self, indices: ArrayLike, out: NDArray[np.uint16], *, verify: Verify | bool = "first"
@@ -328,19 +310,3 @@ def _open_again(folder: Path, num_threads: int | None, mapped: bool, identity: b
         store.close()
         raise ShardError(f"{folder} holds another store than when it was pickled; open it anew")
     return store
-
-
-_PATCH_COLUMNS = (
-    "key",
-    "split",
-    "label_mask",
-    "country",
-    "date",
-    "epsg",
-    "ulx",
-    "uly",
-    "seasonal_snow",
-    "cloud_or_shadow",
-    "baseline",
-    "nodata_pixels",
-)

@@ -12,13 +12,14 @@ from crc32c import crc32c
 
 from bigearth_pipeline.bench.build.rate import Rate
 from bigearth_pipeline.build.plan import PatchEntry
-from bigearth_pipeline.build.task import patch_json
+from bigearth_pipeline.build.task import facts_of
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.codec.registry import get_codec
 from shards.container.tar import TarShardWriter
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.classes import label_bytes
+from shards.layout.fields import json_member
 from shards.layout.statistics import Histograms
 
 _PATCHES: Final = 1024  # for each process
@@ -77,7 +78,10 @@ def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> di
     with TiffReader() as reader:
         places = [reader.read_patch(folder, key, records[i]) for i, (key, folder) in enumerate(items)]
     encoded = [codec.encode(record) for record in records]
-    entries = [PatchEntry(key, folder, "train", 1, None, "2017-01-01", False, False) for key, folder in items]
+    known = [
+        facts_of(PatchEntry(key, folder, "train", 1, None, "2017-01-01", False, False), place, 0)
+        for (key, folder), place in zip(items, places, strict=True)
+    ]
 
     def read(always_gdal: bool) -> None:
         with TiffReader(always_gdal=always_gdal) as reader:
@@ -94,8 +98,8 @@ def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> di
     def write() -> None:
         with open(path, "wb", buffering=1 << 14) as file:
             tar = TarShardWriter(file)
-            for entry, place, record in zip(entries, places, encoded, strict=True):
-                tar.add(entry.key, record, label_bytes(entry.label_mask), patch_json(entry, place, 0))
+            for facts, record in zip(known, encoded, strict=True):
+                tar.add(facts.key, record, label_bytes(facts.label_mask), json_member(facts))
 
     return {
         "read": lambda: read(False),

@@ -26,7 +26,10 @@ def test_the_bands_fill_a_record_without_gap_or_overlap() -> None:
 def test_bands_of_a_patch_are_views() -> None:
     """Looking at a band copies it, or shows another one."""
     record = np.arange(RECORD_VALUES, dtype=np.uint32).astype(np.uint16)
-    patch = Patch("k", record, (), "train", None, datetime(2017, 6, 13), 32633, 0.0, 0.0)
+    patch = Patch(
+        key="k", s2=record, label_mask=0, split="train", country=None, date=datetime(2017, 6, 13), epsg=32633, ulx=0.0,
+        uly=0.0, seasonal_snow=None, cloud_or_shadow=None,
+    )  # fmt: skip
     for band in BANDS:
         view = patch.band(band)
         assert view.base is not None

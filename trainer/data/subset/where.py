@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from shards import CLASSES, Index
 from shards.errors import InvalidValue
+from shards.layout.fields import NAMES as FACTS
 from shards.metadata.index import index_schema
 from shards.runtime.arrow import numpy_values, table_of
 from trainer.data.subset.where_limits import MEMORY, excess, excess_of_tree, objects, rows_at_a_time
@@ -26,30 +27,29 @@ from trainer.data.subset.where_watch import watched
 
 _NAMES: Final = "[{}]".format(", ".join(f"'{name}'" for name in CLASSES))
 
+_DERIVED: Final[dict[str, dict[str, str]]] = {
+    "split": {"split": "split", "shard": "shard"},
+    "label_mask": {
+        "labels": f"list_filter({_NAMES}, lambda name, i: label_mask >> (i - 1)::UINTEGER & 1 = 1)",
+        "num_labels": "bit_count(label_mask)::INTEGER",
+    },
+    "date": {
+        "date": "date::DATE",
+        "year": "year(date)",
+        "month": "month(date)",
+        "season": "['winter', 'spring', 'summer', 'autumn'][month(date) % 12 // 3 + 1]",
+    },
+}
+"""Columns that stand for a fact where that is not itself one."""
+
 COLUMNS: Final[dict[str, str]] = {
-    "key": "key",
-    "split": "split",
-    "shard": "shard",
-    "country": "country",
-    "date": "date::DATE",
-    "year": "year(date)",
-    "month": "month(date)",
-    "season": "['winter', 'spring', 'summer', 'autumn'][month(date) % 12 // 3 + 1]",
-    "labels": f"list_filter({_NAMES}, lambda name, i: label_mask >> (i - 1)::UINTEGER & 1 = 1)",
-    "num_labels": "bit_count(label_mask)::INTEGER",
-    "epsg": "epsg",
-    "ulx": "ulx",
-    "uly": "uly",
-    "baseline": "baseline",
-    "nodata_pixels": "nodata_pixels",
-    "seasonal_snow": "seasonal_snow",
-    "cloud_or_shadow": "cloud_or_shadow",
+    name: definition for fact in FACTS for name, definition in _DERIVED.get(fact, {fact: fact}).items()
 }
 """Columns that a condition may name, and how each follows from those of the index. `date` is without time of day;
 seasons are the meteorological ones of the northern hemisphere, winter being December to February; `labels` is a list of
 class names. DuckDB computes only those that a condition uses."""
 
-_SOURCES: Final = tuple(name for name in index_schema("webdataset").names if name in COLUMNS or name == "label_mask")
+_SOURCES: Final = ("shard", *FACTS)
 
 _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "enable_external_access": False,

@@ -1,0 +1,130 @@
+"""The facts of a patch, each in one line: the index, the JSON member, `Patch`, conditions and checks follow from it."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from types import NoneType
+from typing import Annotated, Any, Final, get_args, get_type_hints
+
+import pyarrow as pa
+
+from shards.layout.bands import PATCH_METRES
+from shards.layout.classes import decode_labels
+
+TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
+"""Arrow type of a column of few different texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How a fact is stored.
+
+    Attributes:
+        type: Arrow type of its column in `index.parquet`.
+        meaning: what it says, with units.
+        json: members of the JSON object beside the record that tell it, each an attribute of `Facts`; None for one that
+            has the name and the value of the fact.
+        added: stores of the first writer lack the column; it reads as null.
+    """
+
+    type: pa.DataType
+    meaning: str
+    json: tuple[str, ...] | None = None
+    added: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Facts:
+    """All that is known of a patch beside its pixels. A fact whose type allows None is None where nothing tells.
+
+    This class is the table from which the rest of the format follows; `FIELDS` has it as data.
+    """
+
+    key: Annotated[str, Column(pa.string(), "patch name")]
+    split: Annotated[str, Column(TEXTS, "`train`, `validation` or `test`")]
+    label_mask: Annotated[int, Column(pa.uint32(), "bit i is set for class i of the 19", json=("labels",))]
+    country: Annotated[str | None, Column(TEXTS, "country; null where the source does not tell")]
+    date: Annotated[datetime, Column(pa.timestamp("s"), "acquisition time, UTC")]
+    epsg: Annotated[int, Column(pa.int32(), "code of the projected system, in metres", json=("crs",))]
+    ulx: Annotated[float, Column(pa.float64(), "easting of the upper-left corner, m", json=("transform", "bounds"))]
+    uly: Annotated[float, Column(pa.float64(), "northing of the upper-left corner, m", json=())]
+    seasonal_snow: Annotated[bool | None, Column(pa.bool_(), "flagged as snowy by the dataset's authors")]
+    cloud_or_shadow: Annotated[bool | None, Column(pa.bool_(), "flagged as cloudy or shadowed by them")]
+    baseline: Annotated[int | None, Column(pa.int16(), "processing baseline, 400 for `N0400`", added=True)] = None
+    nodata_pixels: Annotated[int | None, Column(pa.int32(), "native pixels that are 0 in the source", added=True)] = (
+        None
+    )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the patch's classes, in the order of the 19."""
+        return decode_labels(self.label_mask)
+
+    @property
+    def crs(self) -> str:
+        """Coordinate reference system, such as `EPSG:32633`."""
+        return f"EPSG:{self.epsg}"
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top in metres of the coordinate reference system."""
+        return (self.ulx, self.uly - PATCH_METRES, self.ulx + PATCH_METRES, self.uly)
+
+    def transform(self, metres: int = 10) -> tuple[float, float, float, float, float, float]:
+        """Affine transform (a, b, c, d, e, f) of pixels of `metres`: x = a·col + b·row + c, y = d·col + e·row + f."""
+        return (float(metres), 0.0, self.ulx, 0.0, -float(metres), self.uly)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A fact as data: its name, and its `Column`.
+
+    Attributes:
+        name: of the attribute of `Facts` and `Patch`, and of the column of the index.
+        column: how it is stored.
+        nullable: whether its column may hold nulls.
+    """
+
+    name: str
+    column: Column
+    nullable: bool
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the members of the JSON object that tell the fact."""
+        return (self.name,) if self.column.json is None else self.column.json
+
+
+def _fields() -> tuple[Field, ...]:
+    fields = []
+    for name, hint in get_type_hints(Facts, include_extras=True).items():
+        kind, column = get_args(hint)
+        fields.append(Field(name, column, NoneType in get_args(kind)))
+    return tuple(fields)
+
+
+FIELDS: Final = _fields()
+"""All facts, in the order of the columns of the index."""
+NAMES: Final = tuple(field.name for field in FIELDS)
+ADDED: Final = tuple(field.name for field in FIELDS if field.column.added)
+"""Facts that stores of the first writer lack; they read as null."""
+NULLABLE: Final = frozenset(field.name for field in FIELDS if field.nullable)
+_MEMBERS: Final = tuple(member for field in FIELDS for member in field.members)
+
+
+def json_values(facts: Facts) -> dict[str, Any]:
+    """Return the members of the JSON object that lies beside a patch's record in a tar, as JSON values."""
+    return {name: _json_value(getattr(facts, name)) for name in _MEMBERS}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if callable(value):
+        value = value()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def json_member(facts: Facts) -> bytes:
+    """Return the content of the `.json` member of a patch."""
+    return json.dumps(json_values(facts), separators=(",", ":")).encode()
