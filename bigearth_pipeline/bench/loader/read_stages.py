@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shards import CODECS, RECORD_VALUES, Store
 from shards.metadata.index import PARTS
-from shards.read.grouped import ROWS
+from shards.read.reader import ROWS
 from shards.runtime.threads import Threads
 
 READ: Final = "read"
