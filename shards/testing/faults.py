@@ -1,7 +1,7 @@
 """Faults of storage on demand: the n-th effect on files or shared memory fails, all others work.
 
-A test runs the same work with n = 1, 2, … until no fault fires any more. Each run must end with the right bytes or in
-an error that names the thing, and leave nothing open.
+A test runs the same work with n = 1, 2, … until no fault fires any more (`each_fault`). Each run must end with the
+right bytes or in an error that names the thing, and leave nothing open.
 """
 
 import errno
@@ -64,6 +64,20 @@ class Faults:
         """Return the error of the operating system for this kind of fault."""
         code = _CODES.get(self.kind, errno.EIO)
         return OSError(code, os.strerror(code), str(path))
+
+
+def each_fault(kind: Kind, at_most: int = 1000) -> Iterator[Faults]:
+    """Yield faults for n = 1, 2, …; the last one is that which has not fired by the time the next is asked for.
+
+    Raises:
+        AssertionError: the work has more effects than `at_most`.
+    """
+    for nth in range(1, at_most + 1):
+        faults = Faults(nth, kind)
+        yield faults
+        if faults.fired is None:
+            return
+    raise AssertionError(f"{at_most} effects and more can fail with {kind}, expected fewer")
 
 
 class FaultyStorage:
