@@ -17,7 +17,8 @@ import zarr
 from crc32c import crc32c
 
 from shards import CorruptShard, Store
-from shards.codec.registry import CODECS, Blosc
+from shards.codec.blosc import Blosc
+from shards.codec.registry import CODECS
 from shards.container.tar import BLOCK
 from shards.layout.bands import GROUPS
 from shards.layout.classes import CLASSES, multi_hot

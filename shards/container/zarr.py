@@ -17,7 +17,8 @@ from crc32c import crc32c
 from numpy.typing import NDArray
 from zarr.codecs import BloscCname, BloscCodec, BytesCodec
 
-from shards.codec.registry import Blosc, Codec
+from shards.codec.base import Codec
+from shards.codec.blosc import Blosc
 from shards.layout.bands import GROUPS, BandGroup
 from shards.layout.classes import CLASSES
 from shards.metadata.manifest import FileInfo

@@ -4,9 +4,10 @@ import mmap
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
+from crc32c import crc32c
 from numpy.typing import NDArray
 
-from shards.errors import InvalidValue
+from shards.errors import CorruptShard, InvalidValue
 
 Verify: TypeAlias = Literal["first", "always", "never"]
 """`first`: when an open store, or a process forked from the one that opened it, reads them for the first time."""
@@ -27,10 +28,36 @@ def verify_mode(value: object) -> Verify:
     raise InvalidValue(f"verify is {value!r}, expected one of {', '.join(VERIFY)}")
 
 
-def unchecked(num_pieces: int) -> NDArray[np.bool_]:
-    """Return a mark for each piece of a store, (pieces,) bool, all of them False.
+def unchecked(count: int) -> NDArray[np.bool_]:
+    """Return a mark for each part of the patches of a store, (count,) bool, all of them False.
 
     They lie in memory that forked processes share: workers that are forked anew for every epoch would otherwise check
     every record in every epoch. Two threads may set the same mark at the same time.
     """
-    return np.frombuffer(mmap.mmap(-1, max(num_pieces, 1)), np.bool_, num_pieces)
+    return np.frombuffer(mmap.mmap(-1, max(count, 1)), np.bool_, count)
+
+
+class Checks:
+    """The checksums of the stored parts of patches, and which were compared; safe to share between threads."""
+
+    def __init__(self, crc32c: NDArray[np.uint32]) -> None:
+        """Take the CRC-32C of each part, (n,) uint32."""
+        self._expected = crc32c
+        self._done = unchecked(len(crc32c))
+
+    def due(self, numbers: NDArray[np.int64], verify: Verify) -> NDArray[np.bool_]:
+        """Return which of some parts are to be compared, (n,) bool."""
+        if verify != "first":
+            return np.full(len(numbers), verify == "always")
+        due: NDArray[np.bool_] = ~self._done[numbers]
+        return due
+
+    def compare(self, number: int, content: NDArray[np.uint8]) -> None:
+        """Compare the bytes of a part with its checksum.
+
+        Raises:
+            CorruptShard: they differ; the message is to be continued after the name of the part.
+        """
+        if (found := crc32c(content)) != (expected := int(self._expected[number])):
+            raise CorruptShard(f"has CRC-32C {found:08x}, expected {expected:08x}")
+        self._done[number] = True

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import njit, types
+from numba.core import sigutils
 from numba.extending import intrinsic
+
+Word: TypeAlias = Any
+"""An address, or 64 bits of values: `numpy.uint64` in what numba compiles."""
 
 
 def compiled(function: Callable[..., Any], inline: str = "never") -> Any:
@@ -85,3 +89,17 @@ unpack_four: Final[Any] = intrinsic(_unpack_four)
 right by the four uint64 at a third, each time under a mask."""
 pread: Final[Any] = types.ExternalFunction("pread", types.int64(types.int32, types.uint64, types.uint64, types.int64))
 """`pread(descriptor, address, count, offset)` of the C library, pread(2)."""
+
+
+def c_function(name: str, address: int | None, signature: str) -> Any:
+    """Return a function of a C library, for compiled functions to call.
+
+    Args:
+        name: what compiled code that is kept on disk knows it by.
+        address: where it lies in this process; None if it is absent, and then no function that calls it may be called.
+        signature: its types as numba writes them, such as `int32(uint64)`; pointers are uint64.
+    """
+    if address is not None:
+        binding.add_symbol(name, address)
+    arguments, result = sigutils.normalize_signature(signature)  # type: ignore[no-untyped-call]
+    return types.ExternalFunction(name, result(*arguments))

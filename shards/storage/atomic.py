@@ -5,8 +5,9 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -16,13 +17,17 @@ FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY: Final = re.compile(r"\.(.+)\.[A-Za-z0-9-]+\.\d+\.[0-9a-f]{8}\.part")
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> AbstractContextManager[IO[bytes]]:
     """Open a file for writing that appears under `path` only if the block ends without an error.
 
     Until then it is named `.NAME.HOST.PROCESS.RANDOM.part`, so that writers on several hosts, or a task that runs
     twice, never share a file.
     """
+    return atomic_writer.create(path)
+
+
+@contextmanager
+def _create(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -35,6 +40,20 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class AtomicWriter:
+    """The one way in which files are written whole; a test replaces it to have writes fail.
+
+    Attributes:
+        create: what `atomic_write` returns for a path.
+    """
+
+    create: Callable[[Path], AbstractContextManager[IO[bytes]]]
+
+
+atomic_writer: Final = AtomicWriter(_create)
 
 
 def temporary_of(name: str) -> str | None:

@@ -1,1 +1,4 @@
-"""What tests of the format, here and elsewhere, need: stores made in process. No Dask, no torch, no GeoTIFFs."""
+"""What tests of stores, here and elsewhere, can rely on: public, without a test framework, Dask, torch or GeoTIFFs.
+
+`stores` makes stores in process, `faults` has the n-th effect of storage fail. Nothing outside tests imports from here.
+"""

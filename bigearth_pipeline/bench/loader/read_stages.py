@@ -9,9 +9,8 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from shards import CODECS, RECORD_VALUES, Store
-from shards.codec.registry import Bitpack, Raw
 from shards.metadata.index import PARTS
-from shards.read.grouped import ROWS
+from shards.read.reader import ROWS
 from shards.runtime.threads import Threads
 
 READ: Final = "read"
@@ -52,10 +51,10 @@ def build_stages(
     place = np.zeros(len(store), np.int64)
     place[rows] = np.arange(len(rows))
     codec = CODECS[store.manifest.codec]
-    if isinstance(codec, Raw):
+    if codec.is_identity:
         records = np.frombuffer(b"".join(pieces), np.uint16).reshape(len(rows), RECORD_VALUES)
         return {**stages, **_copy_stages(records, place, outputs, threads)}
-    if isinstance(codec, Bitpack):
+    if codec.is_whole:
         return {**stages, DECODE: _unpack_stage(pieces, place, outputs, threads)}
     parts = PARTS[store.manifest.format].values()
     return {**stages, DECODE: _decode_stage(pieces, list(parts), place, outputs, threads)}

@@ -7,16 +7,13 @@ The sums and products of numba's integers have 64 bits. Each is cut back to 16 w
 computes it with 16, four times as many at a time.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shards.layout.bands import GROUPS, RECORD_VALUES
-from shards.runtime.compiled import compiled, compiled_inline, load_word, pread, store_word, unpack_four
-
-Word: TypeAlias = Any
-"""An address, or 64 bits of values: `numpy.uint64` in what numba compiles."""
+from shards.runtime.compiled import Word, compiled, compiled_inline, load_word, pread, store_word, unpack_four
 
 BLOCKS: Final = RECORD_VALUES // 8
 COEFFICIENTS: Final = sum(len(group.bands) * (len(group.bands) - 1) // 2 for group in GROUPS)

@@ -18,10 +18,9 @@ from shards.codec.bitpack.decoder import (
     U4,
     U16,
     U32,
-    Word,
 )
 from shards.layout.bands import GROUPS
-from shards.runtime.compiled import bit_length, compiled, load_word, store_word
+from shards.runtime.compiled import Word, bit_length, compiled, load_word, store_word
 
 _LAYOUT: Final = tuple((group.size, len(group.bands)) for group in GROUPS)
 _EVEN: Final = np.uint64(0x0000_FFFF_0000_FFFF)

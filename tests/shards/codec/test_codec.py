@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.codec.registry import CODECS, Codec, get_codec, record_decoder
+from shards.codec.base import Codec
+from shards.codec.registry import CODECS, get_codec, record_decoder
 from shards.errors import CorruptShard
 from shards.layout.bands import RECORD_VALUES
 from tests.strategies import records

@@ -98,7 +98,7 @@ def test_locks_that_are_held_during_a_fork(any_store: Path) -> None:
     """A fork at the wrong moment, which is seldom met, stops the child for good."""
     with shards.open(any_store, num_threads=2) as store:
         expected = read_rows(store, range(300))
-        locks = [store._threads._lock, store._pieces.files._lock, store._pieces.keeping._lock]
+        locks = [store._threads._lock, store._files._lock, store._files._adviser._lock, store._cache._lock]
         held, leave = threading.Event(), threading.Event()
 
         def hold() -> None:

@@ -108,7 +108,7 @@ def test_a_disk_error_names_shard_and_key(any_store: Path, tmp_path: Path) -> No
     with shards.open(faults.copy(any_store, tmp_path / "damaged")) as store:
         store.read(0)
         path = store.folder / store.manifest.shards[0].files[0].path
-        if store._pieces.files.mapped:
+        if store._files.mapped:
             pytest.skip("this file system keeps files in memory, where no read fails")
         (opened,) = [descriptor for descriptor, target in opened_files().items() if target == str(path)]
         folder = os.open(tmp_path, os.O_RDONLY)

@@ -176,7 +176,7 @@ def test_a_mapping_in_use_does_not_hold_up_the_end(in_memory: Path) -> None:
     """A thread that still reads makes closing fail, or loses the memory that it reads."""
     store = shards.open(in_memory)
     store.read(0)
-    in_use = [mapped.bytes for mapped in store._pieces.files.mapped.values()]
+    in_use = [mapped.bytes for mapped in store._files.mapped.values()]
     before = [zlib.crc32(content) for content in in_use]
     store.close()
     assert before
@@ -246,7 +246,7 @@ def test_lengths_that_are_not_those_of_records(
     with pytest.raises(shards.CorruptShard, match=rf"holds {length} bytes, expected 5030 … 165030"):
         shards.open(damaged)
     with shards.open(folder) as store:
-        store._pieces.lengths[5] = length  # The second line of defence.
+        store._extents.length[5] = length  # The second line of defence.
         with pytest.raises(shards.CorruptShard, match=rf"{store.index.key(5)} (holds|ends after) \d+ bytes"):
             read_rows(store, rows, verify="never")
         with pytest.raises(shards.CorruptShard, match=rf"{store.index.key(5)} (has CRC-32C|ends after \d+ bytes)"):
@@ -260,12 +260,12 @@ def test_hostile_places_end_in_one_error(in_memory: Path, where: str) -> None:
     with shards.open(in_memory, num_threads=2, mapped=where == "mapped") as store:
         rows = np.arange(4, 9)
         expected = read_rows(store, rows)
-        pieces = store._pieces
-        number = int(pieces.of(np.array([6]))[-1])  # Behind whatever is checked when a store is opened.
+        extents = store._extents
+        number = int(extents.numbers(np.array([6]))[-1])  # Behind whatever is checked when a store is opened.
         for values, hostile in (
-            (pieces._offsets, (2**63 - 1, 2**63 - 50_000, -1, -(2**63), 1 << 40)),
+            (extents.offset, (2**63 - 1, 2**63 - 50_000, -1, -(2**63), 1 << 40)),
             # Those of uncompressed records are compared when the store is opened.
-            (pieces.lengths, () if store.manifest.codec == "raw" else (-(2**31), -1, 0, 3)),
+            (extents.length, () if store.manifest.codec == "raw" else (-(2**31), -1, 0, 3)),
         ):
             sound = int(values[number])
             for value in hostile:

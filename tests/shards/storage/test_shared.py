@@ -161,7 +161,7 @@ def test_too_little_memory_is_an_error_beforehand(tar_store: Path) -> None:
     """The kernel ends the training when the memory is full, hours after its start."""
     with shards.open(tar_store) as store:
         # No store that opens has such lengths, nor is one of 600 GB at hand.
-        store._pieces.lengths[:] = 2**31 - 1
+        store._extents.length[:] = 2**31 - 1
         assert store.encoded_bytes(range(300)) == 300 * (2**31 - 1)
         with pytest.raises(shards.NotEnoughMemory, match=r"keeping 300 records takes 644,245,094,100 bytes of memory"):
             store.keep_in_memory(range(300))
@@ -274,7 +274,7 @@ class Machine:
         self.proc, self.size_bytes, self.handle = folder / "proc", size_bytes, ""
         (self.proc / "self").mkdir(parents=True)
         (self.proc / "self/cgroup").write_text("0::/\n")
-        monkeypatch.setattr("shards.storage.shared_budget.available_bytes", self.available)
+        monkeypatch.setattr("shards.storage.shared_cache.available_bytes", self.available)
 
     def available(self) -> int:
         """Return what is left."""
@@ -321,10 +321,10 @@ def test_threads_that_ask_at_once_are_not_promised_the_same_memory(
     for _ in range(5):
         with shards.open(tar_store) as store, ThreadPoolExecutor(6) as pool:
             size = store.encoded_bytes(range(70))
-            monkeypatch.setattr("shards.storage.shared_budget.available_bytes", lambda size=size: size)
+            monkeypatch.setattr("shards.storage.shared_cache.available_bytes", lambda size=size: size)
             kept = list(pool.map(_keeps, [(store, range(first, first + 50)) for first in range(0, 300, 50)]))
             assert sum(kept) == 1
-            assert np.count_nonzero(store._pieces.keeping.records.state) == 50
+            assert np.count_nonzero(store._cache.records.state) == 50
 
 
 def _keeps(what: tuple[shards.Store, range]) -> bool:
@@ -337,9 +337,9 @@ def _keeps(what: tuple[shards.Store, range]) -> bool:
 
 
 def _promise(folder: Path, handle: str, first: int, size_bytes: int) -> bool:
-    import shards.storage.shared_budget
+    import shards.storage.shared_cache
 
-    shards.storage.shared_budget.available_bytes = lambda: size_bytes  # type: ignore[assignment]
+    shards.storage.shared_cache.available_bytes = lambda: size_bytes  # type: ignore[assignment]
     with shards.open(folder) as store:
         store.attach_memory(handle)
         return _keeps((store, range(first, first + 50)))
@@ -352,4 +352,4 @@ def test_processes_that_ask_at_once_share_one_promise(tar_store: Path) -> None:
         for _ in range(3):
             kept = pool.starmap(_promise, [(tar_store, handle, first, size) for first in range(0, 300, 50)], 1)
             assert sum(kept) <= 1
-        assert np.count_nonzero(store._pieces.keeping.records.state) == 50
+        assert np.count_nonzero(store._cache.records.state) == 50

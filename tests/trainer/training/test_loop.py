@@ -218,7 +218,7 @@ def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
         # As if training and validation took all there is.
         return 1 << 30 if len(asked) <= 2 else 0
 
-    monkeypatch.setattr("shards.storage.shared_budget.available_bytes", available)
+    monkeypatch.setattr("shards.storage.shared_cache.available_bytes", available)
     config = TrainConfig(
         data=tiny, out=tmp_path / "run", model="test_resnet", device="cpu", epochs=1, batch_size=8, cache="ram",
         test=True, max_steps=1,

@@ -1,0 +1,241 @@
+"""From extents to pixels: ranges from a cache, from memory or from files, compared with their checksums and decoded.
+
+Patches are decoded in groups of `ROWS`. For one call the interpreter takes as long as copying a tenth of a patch, and
+holds its lock meanwhile; so a codec that can decode many encodings a call is given those of a group.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.codec.base import Codec, DecodeFromFiles, DecodeInMemory
+from shards.errors import CorruptShard
+from shards.read.checks import Checks, Verify
+from shards.read.extents import Extents
+from shards.storage.base import Cache, Files, Ranges, Unreadable, Views
+
+ROWS: Final = 4
+"""Patches of a group, which a thread decodes at a time."""
+_NOTHING: Final = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The parts of some patches, patch by patch, and what is to be done for each.
+
+    Attributes:
+        ranges: where they lie in files.
+        views: where they lie in memory; None if none does.
+        is_whole: whether all of them lie in memory.
+        descriptors: (n,) int64, of the files, if compiled code is to read all parts; else None.
+        due: of each part whether to compare it with its checksum; None if that holds for none.
+        wanted: of each part whether the cache is to have it, once it is compared; None if that holds for none.
+    """
+
+    ranges: Ranges
+    views: Views | None
+    is_whole: bool
+    descriptors: NDArray[np.int64] | None
+    due: list[bool] | None
+    wanted: list[bool] | None
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+
+class Reader:
+    """Reads the stored parts of patches; safe to share between threads, and with forked processes."""
+
+    def __init__(self, extents: Extents, files: Files, cache: Cache, codec: Codec, key: Callable[[int], str]) -> None:
+        """Put together what reading takes.
+
+        Args:
+            extents: where parts lie.
+            files: that hold them.
+            cache: of parts that were read before.
+            codec: of the store.
+            key: returns the key of a row, for messages.
+        """
+        self._extents, self._files, self._cache, self._codec, self._key = extents, files, cache, codec, key
+        self._checks = Checks(extents.crc32c)
+        self._sizes = np.tile(extents.end - extents.begin, ROWS)
+        self._ends = np.cumsum(self._sizes).tolist()
+        self._begins = [0, *self._ends[:-1]]
+        self._scratch = threading.local()
+
+    def locate(self, rows: NDArray[np.int64], verify: Verify, *, encoded: bool = False) -> Batch:
+        """Return where the parts of rows are, and open the files that it takes.
+
+        Args:
+            rows: (n,) rows of the index.
+            verify: which parts to compare with their checksums.
+            encoded: take parts from the cache and from files only, not from files that lie in memory.
+
+        Raises:
+            CorruptShard: a file is absent, or of another size than expected.
+        """
+        ranges = self._extents.ranges(rows)
+        due = self._checks.due(ranges.number, verify)
+        wanted = descriptors = None
+        if (views := self._cache.views(ranges)) is None:
+            self._files.prepare(ranges)
+            views = None if encoded else self._files.views(ranges)
+        else:
+            kept, wanted = views.address != 0, self._cache.wanted(ranges)
+            if verify == "first":  # What is kept was compared by the process that put it there.
+                due &= ~kept
+            due |= wanted  # What is kept is used for long, so it is compared in any case.
+            if not kept.all():
+                self._files.prepare(ranges.take(~kept))
+            rest = np.flatnonzero(~(kept | wanted))
+            if not encoded and len(rest) and (mapped := self._files.views(ranges.take(rest))) is not None:
+                views.put(rest, mapped)
+        held = 0 if views is None else np.count_nonzero(views.address)
+        is_due, is_wanted = bool(due.any()), wanted is not None and bool(wanted.any())
+        # What compiles decoders of many encodings takes longer to import than one patch to read.
+        if not (held or encoded or is_due) and len(rows) > 1 and self._codec.decode_from_files is not None:
+            descriptors = self._files.descriptors(ranges.file)
+        return Batch(
+            ranges,
+            views if held else None,
+            held == len(ranges),
+            descriptors,
+            due.tolist() if is_due else None,
+            wanted.tolist() if wanted is not None and is_wanted else None,
+        )
+
+    def uncached(self, rows: NDArray[np.int64]) -> Ranges:
+        """Return where the parts of rows lie that the cache does not hold."""
+        ranges = self._extents.ranges(rows)
+        views = self._cache.views(ranges)
+        return ranges if views is None else ranges.take(views.address == 0)
+
+    def load(self, batch: Batch, i: int, buffer: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return the stored bytes of part i of a batch, compared with their checksum if due, and cached if wanted.
+
+        Args:
+            batch: of patches.
+            i: number of the part in it.
+            buffer: (length,) uint8, for what is read from a file; default: memory of this thread, until it next reads.
+
+        Raises:
+            CorruptShard: it cannot be read or is damaged; the message names file and key.
+        """
+        if batch.views is not None and batch.views.address[i]:
+            content = batch.views.of(i)
+        else:
+            place = batch.ranges.one(i)
+            content = self._memory(place.length)[: place.length] if buffer is None else buffer
+            try:
+                self._files.fetch(place, content)
+            except Unreadable as err:
+                raise self._damaged(place.number, err.what) from err
+        if batch.due is not None and batch.due[i]:
+            self._check(batch, i, content)
+        return content
+
+    def decode(self, batch: Batch, out: NDArray[np.uint16], starts: Iterator[int]) -> None:
+        """Read patches and decode them.
+
+        Args:
+            batch: of n patches.
+            out: C-contiguous uint16 of shape (n, 80000).
+            starts: first patches of groups.
+
+        Raises:
+            CorruptShard: a record is damaged; the message names file and key.
+        """
+        parts = self._extents.parts
+        together = self._codec.decode_in_memory if batch.is_whole and len(batch) > parts else None
+        from_files = None if batch.descriptors is None else self._codec.decode_from_files
+        scratch = self._memory(int(batch.ranges.length.max(initial=0))) if from_files is not None else _NOTHING
+        for start in starts:
+            values = out[start : start + ROWS]
+            group = range(start * parts, (start + len(values)) * parts)
+            values = values.reshape(-1)
+            if self._codec.is_identity:
+                self._copy(batch, group, values.view(np.uint8))
+            elif from_files is not None:
+                self._decode_files(batch, group, values, from_files, scratch)
+            elif together is not None:
+                self._decode_views(batch, group, values, together)
+            else:
+                for i in group:
+                    self._decode_one(batch, group, i, values)
+
+    def _copy(self, batch: Batch, group: range, out: NDArray[np.uint8]) -> None:
+        """Read parts whose stored bytes are their values."""
+        if batch.is_whole:
+            np.concatenate([self.load(batch, i) for i in group], out=out)
+            return
+        for i, begin, end in zip(group, self._begins, self._ends, strict=False):
+            buffer = out[2 * begin : 2 * end]
+            if (content := self.load(batch, i, buffer)) is not buffer:
+                np.copyto(buffer, content)
+
+    def _decode_views(self, batch: Batch, group: range, out: NDArray[np.uint16], together: DecodeInMemory) -> None:
+        """Decode parts where they lie in memory, compared just before, so that the cache of the processor has them."""
+        assert batch.views is not None
+        if batch.due is not None:
+            for i in group:
+                self.load(batch, i)
+        sizes, addresses, lengths = self._sizes[: len(group)], batch.views.address, batch.ranges.length
+        places = slice(group.start, group.stop)
+        done = together(addresses[places], lengths[places], sizes, out)
+        while done < len(group):
+            self._decode_one(batch, group, group[done], out)
+            done += 1
+            rest, places = out[self._ends[done - 1] :], slice(group.start + done, group.stop)
+            done += together(addresses[places], lengths[places], sizes[done:], rest)
+
+    def _decode_files(
+        self,
+        batch: Batch,
+        group: range,
+        out: NDArray[np.uint16],
+        from_files: DecodeFromFiles,
+        scratch: NDArray[np.uint8],
+    ) -> None:
+        """Read and decode parts in one call."""
+        assert batch.descriptors is not None
+        sizes, descriptors = self._sizes[: len(group)], batch.descriptors
+        offsets, lengths = batch.ranges.offset, batch.ranges.length
+        places = slice(group.start, group.stop)
+        done = from_files(descriptors[places], offsets[places], lengths[places], sizes, out, scratch)
+        while done < len(group):
+            self._decode_one(batch, group, group[done], out)
+            done += 1
+            rest, places = out[self._ends[done - 1] :], slice(group.start + done, group.stop)
+            done += from_files(descriptors[places], offsets[places], lengths[places], sizes[done:], rest, scratch)
+
+    def _decode_one(self, batch: Batch, group: range, i: int, out: NDArray[np.uint16]) -> None:
+        """Read and decode part i, of a group, by itself; it says what is wrong with it."""
+        content, place = self.load(batch, i), i - group.start
+        try:
+            self._codec.decode_into(content, out[self._begins[place] : self._ends[place]])
+        except CorruptShard as err:
+            raise self._damaged(int(batch.ranges.number[i]), err) from err
+
+    def _check(self, batch: Batch, i: int, content: NDArray[np.uint8]) -> None:
+        number = int(batch.ranges.number[i])
+        try:
+            self._checks.compare(number, content)
+        except CorruptShard as err:
+            raise self._damaged(number, err) from err
+        if batch.wanted is not None and batch.wanted[i]:
+            self._cache.put(number, content)
+
+    def _memory(self, size: int) -> NDArray[np.uint8]:
+        """Return memory of this thread, at least `size` bytes, so that a read allocates nothing."""
+        memory: NDArray[np.uint8] | None = getattr(self._scratch, "memory", None)
+        if memory is None or len(memory) < size:
+            memory = self._scratch.memory = np.empty(max(size, 0), np.uint8)
+        return memory
+
+    def _damaged(self, number: int, what: object) -> CorruptShard:
+        path = self._files.path(int(self._extents.file[number]))
+        return CorruptShard(f"{path}: the record of {self._key(number // self._extents.parts)} {what}")
