@@ -8,11 +8,11 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from trainer.data.augment.recipe import RECIPES, Augmentation
     from trainer.data.bands import BandSelection
     from trainer.data.loader import Loader, LoaderConfig
     from trainer.data.normalisation import Normalisation
     from trainer.data.subset.rows import Subset, select
+    from trainer.definition.augmentation import RECIPES, Augmentation
 
 __all__ = [
     "RECIPES",
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 _PLACES: Final = {
-    "RECIPES": "trainer.data.augment.recipe",
-    "Augmentation": "trainer.data.augment.recipe",
+    "RECIPES": "trainer.definition.augmentation",
+    "Augmentation": "trainer.definition.augmentation",
     "BandSelection": "trainer.data.bands",
     "Loader": "trainer.data.loader",
     "LoaderConfig": "trainer.data.loader",

@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
-from trainer.data.augment import recipe as augment
-from trainer.data.augment.recipe import RECIPES, Augmentation
-from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.augment.draw import draw
+from trainer.data.batch import Batch, HostBatch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
 from trainer.data.device.records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind, SampleOrder
-from trainer.data.prepare.backend import Backend, Images, Preparation
+from trainer.data.prepare.backend import Images, Preparation
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.channel import Finished
 from trainer.data.stream.iteration import Iteration
 from trainer.data.stream.read_ahead import ReadAhead
 from trainer.data.stream.records import RecordPreparation
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import Backend, Interpolation
 from trainer.errors import TrainError
 
 
@@ -267,7 +268,7 @@ class Loader:
                 labels=self._labels[rows].astype(np.float32),
                 rows=rows,
                 mask=mask,
-                draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
+                draws=draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
                 held=held,
                 lengths=lengths,
             )

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 import shards
 from shards import Verify
 from shards.errors import InvalidValue
+from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
+from trainer.definition.choices import DeviceName, Precision
+from trainer.definition.machine import MachineConfig
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.evaluation.measure import measure, predict
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
@@ -22,7 +24,7 @@ from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.results import Evaluation, Selection
 from trainer.runtime.out_of_memory import out_of_memory_reported
-from trainer.runtime.precision import Precision, autocast
+from trainer.runtime.precision import autocast
 from trainer.runtime.progress import Phase, Progress
 from trainer.runtime.ranks import Ranks, open_ranks
 
@@ -34,7 +36,7 @@ class EvaluationConfig:
     Attributes:
         run: folder of the run.
         split: name of the split.
-        data: folder of the shards; None for those of the run.
+        shards: folder of the shards; None for those of the run.
         where: SQL expression over the columns of the index; None for all patches.
         patches: file with the names of the patches to use; None for all.
         batch_size: patches at a time; None for that of the run.
@@ -47,14 +49,14 @@ class EvaluationConfig:
 
     run: Path
     split: str = "test"
-    data: Path | None = None
+    shards: Path | None = None
     where: str | None = None
     patches: Path | None = None
     batch_size: int | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = None
-    verify: Verify = "first"
-    mapped: bool = True
+    device: DeviceName = MachineConfig.device
+    threads: int | None = MachineConfig.threads
+    verify: Verify = MachineConfig.verify
+    mapped: bool = MachineConfig.mapped
     allow_mixed_version: bool = False
 
 
@@ -68,7 +70,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         NotWritten: the results, which it brings along, cannot be written.
         OSError: a file cannot be read.
     """
-    written = TrainConfig.read(config.run)
+    written = stored.read(config.run)
     path = config.run / run_folder.BEST
     if not path.exists():
         raise TrainError(f"{config.run} has no {run_folder.BEST}: no epoch of it has ended")
@@ -78,14 +80,14 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         trained = TrainConfig.from_json(best.config)
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
-    if config.data is None:
+    if config.shards is None:
         remedy = f"give the new folder by --shards: bep evaluate {config.run} --shards DIR"
-        run_folder.check_shards(written.data, config.run, remedy)
-    batch_size = config.batch_size or trained.batch_size
+        run_folder.check_shards(written.data.shards, config.run, remedy)
+    batch_size = config.batch_size or trained.optimisation.batch_size
     with (
         out_of_memory_reported(batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(config.data or written.data, num_threads=config.threads, mapped=config.mapped) as store,
+        shards.open(config.shards or written.data.shards, num_threads=config.threads, mapped=config.mapped) as store,
     ):
         best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
@@ -99,11 +101,11 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
             LoaderConfig(
                 batch_size=batch_size,
                 device=ranks.device,
-                interpolation=trained.interpolation,
-                backend="auto" if trained.loader == unfit else trained.loader,
+                interpolation=trained.data.interpolation,
+                backend="auto" if trained.machine.loader == unfit else trained.machine.loader,
                 verify=config.verify,
             ),
-            trained.precision,
+            trained.machine.precision,
             progress,
         )
         metrics, _ = measure(logits, labels, best.thresholds, tuned_here=tuned_here(selection, best, config.run))

@@ -115,7 +115,8 @@ class Checkpoint:
         if self.source_version != manifest.source_version and not allow_mixed:
             raise BadCheckpoint(
                 f"{path} was trained on BigEarthNet {self.source_version}, the shards are {manifest.source_version}, "
-                "and train patches of one are test patches of the other; --allow-mixed-version uses it all the same"
+                "and train patches of one are test patches of the other; bep evaluate --allow-mixed-version, or bep "
+                "train --set model.allow_mixed_version=true, uses it all the same"
             )
 
     def check_bands(self, path: Path, bands: tuple[str, ...]) -> None:

@@ -59,5 +59,5 @@ def _where(err: Exception) -> str | None:
 def _error(where: str, batch_size: int, accumulate: int | None) -> OutOfMemory:
     tries = [f"--batch-size {max(1, batch_size // 2)}", "--cache none if records are kept in memory"]
     if accumulate is not None:
-        tries.insert(1, f"--accumulate {2 * accumulate} (the same steps, computed in smaller parts)")
+        tries.insert(1, f"--set optimisation.accumulate={2 * accumulate} (the same steps, computed in smaller parts)")
     return OutOfMemory(f"the {where} has not enough memory for a batch size of {batch_size}: try {', or '.join(tries)}")

@@ -10,7 +10,7 @@ from bigearth_pipeline.bench.passes import LEAST_SECONDS
 from shards import Store
 from shards.errors import InvalidValue
 from trainer.data.order import Kind
-from trainer.data.prepare.backend import Backend
+from trainer.definition.choices import Backend
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,12 @@ from bigearth_pipeline.bench.passes import Lap, Pass, count_after_first
 from shards import RECORD_VALUES, Store
 from shards.errors import NotEnoughMemory
 from shards.runtime.threads import Threads
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.batch import Layout
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.read_ahead import ReadAhead
+from trainer.definition.augmentation import RECIPES
 
 BUFFERS: Final = 4
 """Outputs that take turns, as in a loader: a single one would stay in the processor's cache."""

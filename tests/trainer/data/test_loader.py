@@ -21,13 +21,13 @@ from tests.processes import run_in_child
 from tests.trainer.store import make_store
 from trainer.data.augment import recipe as augment
 from trainer.data.augment.mix import mix
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.bands import BandSelection
 from trainer.data.batch import Batch, HostBatch
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import SampleOrder
 from trainer.data.prepare.reference import prepare
+from trainer.definition.augmentation import RECIPES
 from trainer.errors import TrainError
 
 CPU = torch.device("cpu")

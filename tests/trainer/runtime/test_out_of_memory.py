@@ -17,7 +17,8 @@ from trainer.runtime.out_of_memory import out_of_memory_reported
 )
 def test_a_lack_of_memory_says_what_to_try(take: Callable[[], object]) -> None:
     """A user is told of an allocator in C++, and not which option to change."""
-    message = "the host has not enough memory for a batch size of 512: try --batch-size 256, or --accumulate 4 "
+    message = "the host has not enough memory for a batch size of 512: "
+    message += "try --batch-size 256, or --set optimisation.accumulate=4 "
     with pytest.raises(OutOfMemory, match=message), out_of_memory_reported(512, accumulate=2):
         take()
 

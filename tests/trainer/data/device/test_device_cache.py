@@ -26,18 +26,19 @@ from tests import faults
 from tests.trainer.data.prepare.interpreter import interpreted
 from tests.trainer.data.records import NOTHING, host_batch, random_records
 from tests.trainer.store import make_store
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.batch import HostBatch
 from trainer.data.device.on_device import gather
 from trainer.data.device.records import DecodedRecords, EncodedRecords
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare import leads
-from trainer.data.prepare.backend import Backend, Images
+from trainer.data.prepare.backend import Images
 from trainer.data.prepare.leads import Measurement, Rate
 from trainer.data.prepare.triton import images
 from trainer.data.prepare.triton.images import ImageKernel
 from trainer.data.stream import cache
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.choices import Backend
 from trainer.errors import TrainError
 from trainer.training.session import Session
 

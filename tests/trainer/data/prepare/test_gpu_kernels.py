@@ -15,9 +15,9 @@ from tests import bitpack_reference, faults
 from tests.bitpack_reference import any_encoding
 from tests.trainer.data.records import NOTHING, host_batch, percentile, random_records, standard
 from tests.trainer.store import make_store
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
+from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
-from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import send
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
@@ -27,6 +27,8 @@ from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
 from trainer.data.prepare.triton.preparation import TritonPreparation
 from trainer.data.prepare.triton.unpack import unpack
 from trainer.data.stream import cache
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 pytestmark = pytest.mark.gpu
 
