@@ -63,9 +63,10 @@ def convert(key: str, value: Any, name: str) -> Any:
     Raises:
         InvalidValue: it is of a wrong type, or out of the range.
     """
-    if key == AUGMENT:
-        if value not in RECIPES:
-            raise InvalidValue(f"{name} is {shown(value)}, expected one of {', '.join(RECIPES)}")
+    if key in (AUGMENT, RECIPE):
+        known = list(RECIPES if key == AUGMENT else RUN_RECIPES)
+        if value not in known:
+            raise InvalidValue(f"{name} is {shown(value)}, expected one of {', '.join(known)}")
         return value
     entry = OPTIONS[key]
     if key == "data.bands" and isinstance(value, str):
@@ -96,30 +97,45 @@ def assemble(
     """
     in_file: dict[str, Any] = {}
     if file is not None:
-        in_file = _of_file(file)
-        recipe = recipe or in_file.pop(RECIPE, None)
-        in_file.pop(RECIPE, None)
-    values = {key: entry.default for key, entry in OPTIONS.items() if key not in REQUIRED}
-    values |= RUN_RECIPES[recipe] if recipe is not None else {}
-    ways: dict[str, Way] = {}
-    augment: str | None = None
+        tables = toml.read(file)
+        try:
+            in_file = _by_key(tables)
+        except InvalidValue as err:
+            raise InvalidValue(f"{file}: {err}") from None
+        in_file = {key: convert(key, value, f"{key} in {file}") for key, value in in_file.items()}
+    layer, ways = _layer(settings)
+    recipe = recipe or in_file.get(RECIPE)
+    augment = layer.get(AUGMENT) or in_file.get(AUGMENT)
+    below = _over(_defaults(), {RECIPE: recipe} | {key: value for key, value in in_file.items() if key == AUGMENT})
     if file is not None:
-        layer = {key: convert(key, value, f"{key} in {file}") for key, value in in_file.items()}
-        if AUGMENT in layer:
-            augment, ways[AUGMENT] = layer.pop(AUGMENT), file
-            values |= augmentation_values(augment)
-        ways |= {key: file for key, value in layer.items() if value != values.get(key)}
-        values |= layer
-    layer, on_command_line = _layer(settings)
-    ways |= on_command_line
-    if AUGMENT in layer:
-        augment = layer.pop(AUGMENT)
-        values |= augmentation_values(augment)
-    values |= layer
+        given = {key for key, value in in_file.items() if key == AUGMENT or (key != RECIPE and value != below.get(key))}
+        ways = dict.fromkeys(given, file) | ways
+    values = _over(_over(_defaults(), in_file | {RECIPE: recipe}), layer)
     for key in REQUIRED:
         if key not in values:
             raise InvalidValue(f"{_MISSING[key]}, is missing")
     return TrainConfig.from_values(values), Given(ways, recipe=recipe, augment=augment)
+
+
+def of_tables(tables: dict[str, Any]) -> TrainConfig:
+    """Return the configuration that the file of a run says, given its tables.
+
+    Raises:
+        InvalidValue: an option is unknown, missing, or not allowed.
+    """
+    return TrainConfig.from_values(_over({}, {key: convert(key, value, key) for key, value in _by_key(tables).items()}))
+
+
+def _defaults() -> dict[str, Any]:
+    return {key: entry.default for key, entry in OPTIONS.items() if key not in REQUIRED}
+
+
+def _over(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """Return options by key with a layer over them: its recipe, then its recipe of the augmentation, then all else."""
+    recipe, augment = layer.get(RECIPE), layer.get(AUGMENT)
+    values = values | (RUN_RECIPES[recipe] if recipe is not None else {})
+    values |= augmentation_values(augment) if augment is not None else {}
+    return values | {key: value for key, value in layer.items() if key not in (RECIPE, AUGMENT)}
 
 
 def changes_of(settings: Iterable[Setting]) -> tuple[dict[str, Any], Given]:
@@ -145,18 +161,12 @@ def _layer(settings: Iterable[Setting]) -> tuple[dict[str, Any], dict[str, Way]]
     return layer, ways
 
 
-def _of_file(path: Path) -> dict[str, Any]:
-    """Return the options in a file by key, and its recipe."""
-    tables = toml.read(path)
-    found: dict[str, Any] = {}
-    try:
-        if (recipe := tables.pop(RECIPE, None)) is not None:
-            if recipe not in RUN_RECIPES:
-                raise InvalidValue(f"{RECIPE} is {shown(recipe)}, expected one of {', '.join(RUN_RECIPES)}")
-            found[RECIPE] = recipe
-        augmentation, name = tables.get(Augmentation.TABLE), AUGMENT.partition(".")[2]
-        if isinstance(augmentation, dict) and name in augmentation:
-            found[AUGMENT] = augmentation.pop(name)
-        return found | plain.of_tables(tables)
-    except InvalidValue as err:
-        raise InvalidValue(f"{path}: {err}") from None
+def _by_key(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the options in tables by key, and the two recipes, unconverted."""
+    tables = dict(tables)
+    recipes = {RECIPE: tables.pop(RECIPE)} if RECIPE in tables else {}
+    name = AUGMENT.partition(".")[2]
+    if isinstance(table := tables.get(Augmentation.TABLE), dict) and name in table:
+        recipes[AUGMENT] = table[name]
+        tables[Augmentation.TABLE] = {part: value for part, value in table.items() if part != name}
+    return recipes | plain.of_tables(tables)

@@ -5,10 +5,9 @@ from pathlib import Path
 from shards.errors import InvalidValue
 from shards.storage.atomic import atomic_write
 from trainer.config import toml
+from trainer.config.assemble import of_tables
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
-from trainer.config.plain import from_plain, of_tables
-from trainer.definition.tables import RECIPE
 from trainer.errors import TrainError
 from trainer.runs.folder import CONFIG, OLD_CONFIG, config_path, read_json
 
@@ -33,9 +32,7 @@ def read(folder: Path) -> TrainConfig:
             if "options" not in options:
                 raise TrainError(f"{path} is not the configuration of a run: it has no `options`")
             return TrainConfig.from_json(options["options"])
-        tables = toml.read(path)
-        tables.pop(RECIPE, None)
-        return TrainConfig.from_values({key: from_plain(key, value) for key, value in of_tables(tables).items()})
+        return of_tables(toml.read(path))
     except (FileNotFoundError, NotADirectoryError):
         raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
     except InvalidValue as err:

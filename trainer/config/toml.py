@@ -10,6 +10,7 @@ from shards.errors import InvalidValue
 from shards.storage.regular import read_regular
 from trainer.config.options import TrainConfig
 from trainer.config.plain import nested, to_plain
+from trainer.config.recipes import RUN_RECIPES
 from trainer.definition.augmentation import Augmentation
 from trainer.definition.tables import AUGMENT, OPTIONS, RECIPE
 
@@ -59,6 +60,7 @@ def write_text(config: TrainConfig, recipe: str | None = None, augment: str | No
         augment: name of the recipe of the augmentation, likewise.
     """
     lines = ["# All options of this run. To repeat it: bep train --config THIS_FILE --out OTHER_RUN"]
+    by_recipe = {} if recipe is None else RUN_RECIPES[recipe]
     if recipe is not None:
         lines += [f"{RECIPE} = {value_text(recipe)}"]
     tables: Mapping[str, Mapping[str, Any]] = nested(config.values())
@@ -67,6 +69,9 @@ def write_text(config: TrainConfig, recipe: str | None = None, augment: str | No
         if augment is not None and name == Augmentation.TABLE:
             lines += [f"{AUGMENT.partition('.')[2]} = {value_text(augment)}"]
         for part, value in table.items():
-            unset = OPTIONS[f"{name}.{part}"].option.unset or "none"
-            lines.append(f"# {part} is not set: {unset}" if value is None else f"{part} = {value_text(value)}")
+            if value is None and by_recipe.get(f"{name}.{part}") is not None:
+                value = "none"
+            unset = OPTIONS[f"{name}.{part}"].option.unset
+            nothing = f"# {part} is not set{unset and f': {unset}'}"
+            lines.append(nothing if value is None else f"{part} = {value_text(value)}")
     return "\n".join(lines) + "\n"

@@ -102,7 +102,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
                 batch_size=batch_size,
                 device=ranks.device,
                 interpolation=trained.data.interpolation,
-                backend="auto" if trained.machine.loader == unfit else trained.machine.loader,
+                loader="auto" if trained.machine.loader == unfit else trained.machine.loader,
                 verify=config.verify,
             ),
             trained.machine.precision,
@@ -125,7 +125,7 @@ def predict_selection(
     progress: Progress | None,
 ) -> tuple[Tensor, Tensor]:
     """Return logits and labels of a selection; of `config` only what differs between evaluations is looked at."""
-    config = replace(config, kind="sequential", layout=model.layout, rank=ranks.rank, num_ranks=ranks.num_ranks)
+    config = replace(config, order="sequential", layout=model.layout, rank=ranks.rank, num_ranks=ranks.num_ranks)
     with Loader(selection.store, selection.rows, normalisation, config) as loader, autocast(precision, ranks.device):
         return predict(model.to(ranks.device), loader, ranks, phase=Phase(selection.split), progress=progress)
 

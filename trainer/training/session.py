@@ -57,7 +57,7 @@ class Session:
         rows: rows of the index by split, after subsets were taken.
         normalisation: by the train split.
         model: the network on its device, with the weights to begin with.
-        kind: order of the training patches.
+        order: of the training patches.
         progress: who is told.
     """
 
@@ -71,7 +71,7 @@ class Session:
     rows: dict[str, Rows]
     normalisation: Normalisation
     model: Classifier
-    kind: Kind
+    order: Kind
     progress: Progress
 
     def class_counts(self) -> dict[str, int]:
@@ -104,12 +104,12 @@ class Session:
             LoaderConfig(
                 batch_size=config.optimisation.batch_size,
                 device=device,
-                kind=self.kind if training else "sequential",
+                order=self.order if training else "sequential",
                 seed=config.run.seed,
                 layout=self.model.layout,
                 interpolation=config.data.interpolation,
                 augmentation=config.augmentation if training else Augmentation(),
-                backend=backend,
+                loader=backend,
                 cache=tier,
                 rank=self.ranks.rank,
                 num_ranks=self.ranks.num_ranks,
@@ -152,7 +152,7 @@ class Session:
     def chosen(self, loaders: dict[str, Loader]) -> Chosen:
         """Return what the run has chosen, by the loaders of its splits."""
         return Chosen(
-            order="block" if self.kind == "block" else "global",
+            order="block" if self.order == "block" else "global",
             precision=self.config.machine.precision,
             backends={split: loader.backend for split, loader in loaders.items()},
             rows={split: digest(self.rows[split]) for split in loaders},
@@ -165,7 +165,7 @@ class Session:
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "device": torch.cuda.get_device_name(self.ranks.device) if self.ranks.device.type == "cuda" else "cpu",
             "precision": self.config.machine.precision,
-            "order": self.kind,
+            "order": self.order,
             "ranks": self.ranks.num_ranks,
             "threads": self.store.num_threads,
             "manifest_sha256": self.manifest_sha256,
@@ -215,10 +215,10 @@ def open_session(
         normalisation = Normalisation.of_train_split(
             store.manifest, BandSelection(config.data.bands), config.data.normalise
         )
-        kind, why = choose_kind(store.folder) if config.data.order == "auto" else (config.data.order, "")
+        order, why = choose_kind(store.folder) if config.data.order == "auto" else (config.data.order, "")
         if kept is not None and kept.order is not None:
-            kind = kept.order
-        elif config.data.order == "auto" and kind == "block":
+            order = kept.order
+        elif config.data.order == "auto" and order == "block":
             progress.note(f"order block: {why}")
         precision = resolve(
             kept.precision if kept is not None and kept.precision else config.machine.precision, ranks.device
@@ -245,7 +245,7 @@ def open_session(
             rows=rows,
             normalisation=normalisation,
             model=model.to(ranks.device),
-            kind=kind,
+            order=order,
             progress=progress,
         )
 

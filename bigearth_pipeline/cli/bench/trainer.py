@@ -31,7 +31,7 @@ _LOG_SECONDS = 10
     "--order", "orders", multiple=True, type=_ORDERS, help="Order of the patches; repeat it.  [default: global]"
 )
 @click.option("--augment", default="flips", show_default=True, type=_RECIPES)
-@click.option("--loader", "backend", default="auto", show_default=True, type=_LOADERS)
+@click.option("--loader", default="auto", show_default=True, type=_LOADERS)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--patches", type=click.IntRange(1), help="Patches of a lap.  [default: the train split, up to 16384]")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
@@ -64,7 +64,7 @@ def bench_loader(
             memory = Memory.now(ranks.device)
             for folder in dict.fromkeys(folders):
                 for order in dict.fromkeys(orders or ("global",)):
-                    config = LoaderBenchConfig(kind=order, device=ranks.device, **options)
+                    config = LoaderBenchConfig(order=order, device=ranks.device, **options)
                     with _watching(f"{folder}, order {order}") as watch:
                         found.append((folder, benchmarks.bench_loader(folder, config, memory, watch)))
         if plot is not None:

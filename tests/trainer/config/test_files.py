@@ -1,5 +1,6 @@
 """Options in files and on the command line: what is written is read again, and each layer lies over the one before."""
 
+import itertools
 import json
 import shutil
 import tomllib
@@ -122,7 +123,7 @@ def test_parts_of_an_augmentation_lie_over_its_recipe(tmp_path: Path) -> None:
         ("[optimization]\nlr = 1", "{file}: optimization is no table of options, expected one of data,"),
         ("lr = 1", "{file}: lr is no table of options"),
         ("run = 3", "{file}: run is 3, expected a table of options"),
-        ("recipe = 'paper'", "{file}: recipe is 'paper', expected one of reben"),
+        ("recipe = 'paper'", "recipe in {file} is 'paper', expected one of reben"),
         ("[augmentation]\naugment = 'heavy'", "augmentation.augment in {file} is 'heavy', expected one of none, flips"),
         ("[data]\nbands = ['B99']", "no band 'B99'"),
         ("[run]\nseed = 1979-05-27", "run.seed in {file} is datetime.date"),
@@ -130,6 +131,7 @@ def test_parts_of_an_augmentation_lie_over_its_recipe(tmp_path: Path) -> None:
         ("a = " + "[" * 100_000, "{file} is no TOML file: "),
         ("[run]\nseed = " + "9" * 5000, "{file} is no TOML file: "),
     ],
+    ids=itertools.count(),
 )
 def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     """A wrong key or value of a file is taken for another, passed over, or reported without the file."""
@@ -167,7 +169,10 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     [
         # Momentum of adamw and warm-up beyond the end have no effect, but nobody gave them.
         (["augmentation.augment=strong", "model.drop_rate=0.3", "optimisation.ema=0.5", "run.seed=7"], None),
-        (["model.model=test_resnet", "optimisation.batch_size=5", "optimisation.epochs=3"], "reben"),
+        (
+            ["model.model=test_resnet", "optimisation.batch_size=5", "optimisation.epochs=3", "run.patience=none"],
+            "reben",
+        ),
     ],
 )
 def test_a_run_is_repeated_from_its_file(tiny: Path, tmp_path: Path, words: list[str], recipe: str | None) -> None:
@@ -187,6 +192,8 @@ def test_a_run_is_repeated_from_its_file(tiny: Path, tmp_path: Path, words: list
     assert (again / "config.toml").read_text() == text.replace(str(first), str(again))
     for name, values in weights(first).items():
         assert torch.equal(weights(again)[name], values), name
+    assert stored.read(again) == config
+    assert resume(again) == result
 
 
 def test_a_file_lies_over_the_file_of_a_run_of_before(tiny: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_checkpoint_gives_the_metrics_it_was_saved_with(run: Run, best: Checkp
     config = LoaderConfig(
         batch_size=run.config.optimisation.batch_size,
         device=torch.device("cpu"),
-        kind="sequential",
+        order="sequential",
         layout=model.layout,
     )
     with Loader(store, store.index.rows("validation"), best.normalisation, config) as loader:

@@ -495,7 +495,7 @@ def test_order_and_precision_are_kept(folder_of_run: Path, monkeypatch: Any) -> 
     sessions = []
     monkeypatch.setattr("trainer.training.loop.Run.go", lambda run: sessions.append(run._session))
     resume(folder_of_run)
-    assert (sessions[0].kind, sessions[0].config.machine.precision, sessions[0].options["data"]["order"]) == (
+    assert (sessions[0].order, sessions[0].config.machine.precision, sessions[0].options["data"]["order"]) == (
         "global",
         "fp32",
         "auto",

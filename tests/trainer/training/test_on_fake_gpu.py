@@ -60,10 +60,10 @@ def open_loader(store: Store, split: str, case: dict[str, Any], layout: Any) -> 
             batch_size=8,
             device=DEVICE,
             layout=layout,
-            kind="global" if split == "train" else "sequential",
+            order="global" if split == "train" else "sequential",
             interpolation=case["interpolation"],
             augmentation=RECIPES[case["recipe"] if split == "train" else "none"],
-            backend="torch",
+            loader="torch",
             cache=case["cache"],
         ),
     )

@@ -210,5 +210,5 @@ def test_recipes_do_what_their_names_say() -> None:
 def test_impossible_augmentations_are_refused(wrong: dict[str, object]) -> None:
     """A mistyped option trains with something else, and says so nowhere."""
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"^{name} is"):
+    with pytest.raises(ValueError, match=rf"^augmentation\.{name} is"):
         Augmentation(**wrong)  # type: ignore[arg-type]

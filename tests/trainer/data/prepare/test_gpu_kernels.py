@@ -143,12 +143,12 @@ def test_loaders_give_the_same_batches(tmp_path: Path, tier: cache.Tier, codec: 
         pytest.skip("only bitpack is decoded on the device")
     folder = make_store(tmp_path / "store", {"train": 301}, codec=codec)
     copy = faults.copy(folder, tmp_path / "copy")
-    config = LoaderConfig(batch_size=64, device=GPU, augmentation=RECIPES[recipe], backend="torch")
+    config = LoaderConfig(batch_size=64, device=GPU, augmentation=RECIPES[recipe], loader="torch")
     with shards.open(folder) as store, shards.open(copy) as copied:
         norm, rows = Normalisation.of_train_split(store.manifest), store.index.rows("train")
         with (
             Loader(store, rows, norm, config) as torchs,
-            Loader(copied, rows, norm, replace(config, backend="triton", cache=tier)) as tritons,
+            Loader(copied, rows, norm, replace(config, loader="triton", cache=tier)) as tritons,
         ):
             for epoch in range(3):
                 for ours, theirs in zip(tritons, torchs, strict=True):
