@@ -7,11 +7,11 @@ is here by name; it is imported when it is asked for, so that the command line c
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.data.augment.recipe import RECIPES, Augmentation
     from trainer.data.bands import BandSelection
     from trainer.data.loader import Loader, LoaderConfig
     from trainer.data.normalisation import Normalisation
     from trainer.data.subset.rows import Subset, select
+    from trainer.definition.augmentation import RECIPES, Augmentation
 
 __all__ = [
     "RECIPES",

@@ -17,9 +17,9 @@ from shards.layout.bands import GROUP_OF, RECORD_BYTES
 from tools.arguments import count, run
 from tools.gpu.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment.boxes import erase
+from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete, completed, rest
-from trainer.data.augment.recipe import RECIPES, draw
-from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.gpu_arguments import spans_of
@@ -28,6 +28,8 @@ from trainer.data.prepare.dali.interleave import Interleave
 from trainer.data.prepare.image_layout import images_of
 from trainer.data.prepare.reference import prepare
 from trainer.data.prepare.triton.images import DRAWN
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 PATCHES: Final = 32
 """Patches that costs are the mean of: crops have areas of their own."""

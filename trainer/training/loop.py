@@ -56,24 +56,24 @@ class Run:
         """
         config, ranks = session.config, session.ranks
         self._session, self._config, self._ranks = session, config, ranks
-        self._folder = config.out
+        self._folder = config.run.out
         self._saves, self._writes = writes, writes and ranks.is_first
         counts = session.class_counts()
         self.stepper = stepper(
             session.model,
-            losses.create(config.loss_config, counts, len(session.rows["train"]), ranks.device),
+            losses.create(config.optimisation, counts, len(session.rows["train"]), ranks.device),
             config,
             ranks,
-            full=min(config.batch_size, len(session.rows["train"])),
+            full=min(config.optimisation.batch_size, len(session.rows["train"])),
         )
         self._state = State()
-        self._stop = Stop(config.max_minutes, config.save_minutes)
+        self._stop = Stop(config.run.max_minutes, config.run.save_minutes)
         self._exit = ExitStack()
         self.loader = self._exit.enter_context(session.loader("train"))
         self._validation_loader = self._exit.enter_context(session.loader("validation"))
         self._progress = session.progress
-        self._schedule = config.schedule_config
-        self._num_steps = min(config.epochs * len(self.loader), config.max_steps or sys.maxsize)
+        self._schedule = config.optimisation
+        self._num_steps = min(config.optimisation.epochs * len(self.loader), config.run.max_steps or sys.maxsize)
         effect.check_size(
             config,
             session.given,
@@ -108,7 +108,7 @@ class Run:
         self._session.model.load_state_dict(last.state)
         try:
             self._state = State.from_json(progress["state"])
-            self._state.check(self._config.epochs, len(self.loader))
+            self._state.check(self._config.optimisation.epochs, len(self.loader))
             self.stepper.load_state_dict(progress["stepper"], last.ema)
         except (InvalidValue, BadCheckpoint) as err:
             raise BadCheckpoint(f"{path} does not hold the state of this run: {err}") from err
@@ -136,7 +136,7 @@ class Run:
                 self._ranks.wait()
                 result = self._result()
                 if was_ended:
-                    epochs = f"{self._state.epoch} of {self._config.epochs} epochs"
+                    epochs = f"{self._state.epoch} of {self._config.optimisation.epochs} epochs"
                     self._progress.say(f"the run is finished already: {epochs}")
                 return result
             except BrokenOff:
@@ -151,7 +151,7 @@ class Run:
         """Train to the end of the epoch under way, or to the last step; return what stops the run before."""
         state, config = self._state, self._config
         loader, stepper = self.loader, self.stepper
-        phase = Phase("train", state.epoch + 1, config.epochs)
+        phase = Phase("train", state.epoch + 1, config.optimisation.epochs)
         stopwatch = Stopwatch(phase, loader, self._progress, state.step)
         host = HostAhead(self._ranks.device)
         if self._at_end():
@@ -162,8 +162,8 @@ class Run:
         for batch in loader:
             step = self._first_step
             # What dropout draws in a step is the same whether or not the run was resumed before it.
-            torch.manual_seed(draws.key(config.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
-            lr = config.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
+            torch.manual_seed(draws.key(config.run.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
+            lr = config.optimisation.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
             num_patches = loader.order.batch_count(state.step)
             loss = stepper.step(batch, num_patches, lr)
             state.step += 1
@@ -192,7 +192,7 @@ class Run:
 
     def _agreed_request(self, steps: int) -> Request:
         """Return what all ranks do after a number of steps since the run began."""
-        save_steps = self._config.save_steps
+        save_steps = self._config.run.save_steps
         save_now = save_steps is not None and steps % save_steps == 0
         request = (
             Request.FAILED if self._bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
@@ -205,13 +205,14 @@ class Run:
 
     def _end_epoch(self) -> None:
         """Evaluate on the validation split, and keep the checkpoint if it is the best."""
-        state, config, phase = self._state, self._config, Phase("train", self._state.epoch + 1, self._config.epochs)
+        state, config = self._state, self._config
+        phase = Phase("train", state.epoch + 1, config.optimisation.epochs)
         steps = self._first_step
         train_loss = float(self._ranks.sum(self._loss.total())) / self._loss.num_patches
         if not math.isfinite(train_loss):
             self._bad_step = self._loss.mean()[1]
             self._fail()
-        with autocast(config.precision, self._ranks.device):
+        with autocast(config.machine.precision, self._ranks.device):
             predictions = predict(
                 self.stepper.evaluated(),
                 self._validation_loader,
@@ -225,9 +226,9 @@ class Run:
         is_best = state.best_epoch == 0 or score > state.best_score
         if is_best:
             state.best_score, state.best_epoch = score, state.epoch
-        patience = config.patience
+        patience = config.run.patience
         ended = (
-            state.epoch == config.epochs
+            state.epoch == config.optimisation.epochs
             or steps >= self._num_steps
             or (patience is not None and state.epoch - state.best_epoch >= patience)
         )
@@ -323,9 +324,9 @@ class Run:
             validation = Metrics.from_json(best.metrics or {})
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
-        if stopped_by is not None or not self._config.test:
+        if stopped_by is not None or not self._config.run.test:
             return Result(stopped_by, best.epoch, validation)
-        with session.loader("test") as loader, autocast(self._config.precision, self._ranks.device):
+        with session.loader("test") as loader, autocast(self._config.machine.precision, self._ranks.device):
             model = best.create_model().to(self._ranks.device)
             predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
         metrics, _ = measure(*predictions, thresholds=best.thresholds)

@@ -126,7 +126,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, say: C
                 "patches": len(rows),
                 "batch_size": config.batch_size,
                 "threads": store.num_threads,
-                "order": config.kind,
+                "order": config.order,
                 "augment": config.augment,
                 "repeats": config.repeats,
                 "least_seconds": config.least_seconds,
