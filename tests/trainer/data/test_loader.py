@@ -216,7 +216,7 @@ def test_a_cache_on_the_device_changes_nothing(folder: Path, tmp_path: Path, lay
         for batch, other in zip(plain, cached, strict=True):
             assert_equal(batch, other)
         second = batches_of(plain)
-        for path in (copy / "shards").iterdir():
+        for path in copy.glob("*.tar"):
             path.write_bytes(b"")
         for batch, other in zip(second, cached, strict=True):
             assert_equal(batch, other)

@@ -238,7 +238,7 @@ def test_a_damaged_record_gives_its_buffer_back(folder: Path, tmp_path: Path) ->
     """Every epoch that ends in a damaged record costs a buffer."""
     damaged = faults.copy(folder, tmp_path / "store")
     with shards.open(damaged) as store:
-        for path in (damaged / "shards").iterdir():
+        for path in damaged.glob("*.tar"):
             path.write_bytes(b"")
         rows = store.index.rows("train")
         buffers = Counted(16, RECORD_VALUES)
