@@ -323,7 +323,7 @@ def test_no_store_is_named(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_run(tiny: Path, tmp_path: Path, no_new_threads: None) -> None:
     """A run goes on for days with a model of NaN."""
     config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=1, batch_size=8, lr=1e30, warmup_steps=0)
-    with pytest.raises(NonFiniteLoss, match=r"the loss of step [23] of epoch 1 is not finite; its batch holds train-"):
+    with pytest.raises(NonFiniteLoss, match=r"the loss of step [23] of epoch 1 is not finite; its batch holds train_"):
         train(config)
     found = json.loads((config.run.out / "checkpoints/non-finite.json").read_text())
     assert len(found["keys"]) == 8
