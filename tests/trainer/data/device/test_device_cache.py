@@ -282,7 +282,7 @@ def test_a_run_takes_what_it_was_told(
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(np.ceil(free * needed)), 10**12))
         session = SimpleNamespace(
             rows={"train": rows}, store=store, config=SimpleNamespace(cache=asked), ranks=SimpleNamespace(device=CUDA),
-            progress=SimpleNamespace(note=notes.append),
+            progress=SimpleNamespace(say=notes.append),
         )  # fmt: skip
         assert Session._tier(session, "train", backend) == tier
     assert re.search(note, notes[0]), notes
