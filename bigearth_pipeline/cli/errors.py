@@ -18,7 +18,7 @@ from bigearth_pipeline.cli.display.streams import guarded
 from bigearth_pipeline.cli.lazy import LazyGroup
 
 _FAILED: Final = 1
-_OPTION: Final = re.compile(r"`([a-z][a-z0-9_]*)=([^`]*)`")
+_OPTION: Final = re.compile(r"`([a-z][a-z0-9_.]*)=([^`]*)`")
 _PARAMETERS: Final = {"augmentation": "augment"}
 """Parameters of commands that are no fields of their name."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -107,17 +107,22 @@ def with_flags(text: str) -> str:
     """Return a text in which options are those of the command under way.
 
     Libraries name an option as a Python argument in backquotes, see `shards.errors`: `cache=ram` is shown as
-    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. What the command has
-    no option for stays as it is.
+    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. The table of an
+    option may stand before it, as in `optimisation.lr=0.1`: without a flag of its own it is shown by `--set`, where the
+    command has that. What the command has no option for stays as it is.
     """
     context = click.get_current_context(silent=True)
     parameters = [] if context is None else context.command.params
 
     def flag(match: re.Match[str]) -> str:
-        name, value = _PARAMETERS.get(match[1], match[1]), match[2]
-        long = f"--{name.replace('_', '-')}"
-        found = [parameter for parameter in parameters if name == parameter.name or long in parameter.opts]
-        return _written(found[0], value) if found else match[0]
+        key, value = match[1], match[2]
+        name = key.rpartition(".")[2]
+        for parameter in parameters:
+            if _PARAMETERS.get(name, name) == parameter.name or f"--{name.replace('_', '-')}" in parameter.opts:
+                return _written(parameter, value)
+        if "." in key and any("--set" in parameter.opts for parameter in parameters):
+            return f"--set {shlex.quote(f'{key}={value}')}"
+        return match[0]
 
     return _OPTION.sub(flag, text)
 
