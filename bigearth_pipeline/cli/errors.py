@@ -123,7 +123,7 @@ def with_flags(text: str) -> str:
             from trainer.definition.tables import KEYS
 
             if "." in name or name in KEYS:
-                return f"--set {KEYS.get(name, name)}{f'={shlex.quote(value)}' if value else ''}"
+                return f"--set {shlex.quote(f'{KEYS.get(name, name)}={value}') if value else KEYS.get(name, name)}"
         return match[0]
 
     return _OPTION.sub(flag, text)

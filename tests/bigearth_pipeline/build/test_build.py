@@ -286,12 +286,12 @@ def test_workers_stay_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rules": Rules(seed=1)}, "--seed was 0, now 1"),
-        ({"codec": "raw"}, "--codec was blosc-lz4, now raw"),
-        ({"format": "zarr"}, "--format was webdataset, now zarr"),
-        ({"patches_per_shard": 32}, "--patches-per-shard was 64, now 32"),
-        ({"rules": Rules(limit=10)}, "--limit was none, now 10"),
-        ({"rules": Rules(include_snow_cloud=True)}, "--include-snow-cloud was False, now True"),
+        ({"rules": Rules(seed=1)}, "`seed=` was 0, now 1"),
+        ({"codec": "raw"}, "`codec=` was blosc-lz4, now raw"),
+        ({"format": "zarr"}, "`format=` was webdataset, now zarr"),
+        ({"patches_per_shard": 32}, "`patches_per_shard=` was 64, now 32"),
+        ({"rules": Rules(limit=10)}, "`limit=` was none, now 10"),
+        ({"rules": Rules(include_snow_cloud=True)}, "`include_snow_cloud=` was False, now True"),
     ],
 )
 def test_another_build_in_the_same_place_is_refused(

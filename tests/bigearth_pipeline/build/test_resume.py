@@ -259,7 +259,7 @@ def test_overwrite_deletes_nothing_of_others(store: Path, tmp_path: Path, name: 
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(b"years of work")
     before = contents(out)
-    message = f"holds .*{name.split('/')[0]}.*--overwrite deletes nothing"
+    message = f"holds .*{name.split('/')[0]}.*`overwrite=True` deletes nothing"
     with pytest.raises(PipelineError, match=message), claim(out, note, overwrite=True):
         pass
     assert contents(out) == before

@@ -585,7 +585,7 @@ def test_events_that_cannot_be_written(tmp_path: Path) -> None:
     """TensorBoard's own thread fails with a traceback, or hangs the run."""
     with no_file_above(1000), Board(tmp_path, 0, is_writer=True) as board:
         report = StepReport(Phase("train", 1, 1), 1, 9, 0.5, 100.0, 0.1, 1e-3)
-        message = r"events.out.tfevents\S* cannot be written: File too large; .*--resume"
+        message = r"events.out.tfevents\S* cannot be written: File too large; .*`resume="
         with pytest.raises(TrainError, match=message):
             deque(map(board.step, [report] * 100))
 

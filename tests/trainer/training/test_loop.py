@@ -231,7 +231,7 @@ def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
 
 def test_only_harmless_options_change_on_resume(run: Run) -> None:
     """A resumed run silently is another one."""
-    with pytest.raises(ValueError, match="lr cannot change when a run is resumed"):
+    with pytest.raises(ValueError, match="`lr=` cannot change when a run is resumed"):
         resume(run.config.run.out, lr=0.1)
 
 
