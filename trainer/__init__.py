@@ -28,9 +28,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Each import is a statement, and no module named as text, so that tools that look for imports see it.
     if name in ("RECIPES", "Augmentation"):
-        from trainer.data.augment import recipe
+        from trainer.definition import augmentation
 
-        return getattr(recipe, name)
+        return getattr(augmentation, name)
     if name in ("Loader", "LoaderConfig"):
         from trainer.data import loader
 
