@@ -139,7 +139,7 @@ def check_device(config: TrainConfig, given: Given, ranks: Ranks, precision: Pre
     compiled, default = (given.setting("machine.compile", mode or "default") for mode in (machine.compile, "default"))
     if ranks.device.type != "cuda":
         if "machine.compile" in given and machine.compile in ("reduce-overhead", CUDA_GRAPH):
-            raise InvalidValue(f"{compiled} has no effect: it records CUDA graphs, which need a GPU; take {default}")
+            raise InvalidValue(f"{compiled} has no effect: it records CUDA graphs, which need a GPU; leave it out")
         return
     if machine.compile in ("reduce-overhead", "max-autotune") and optimisation.accumulate > 1:
         # The graph of the backward pass leaves gradients in memory that its next replay overwrites.
