@@ -171,7 +171,7 @@ def given(options: dict[str, Any]) -> Given:
     ("options", "ranks", "precision", "message"),
     [
         ({"compile": CUDA_GRAPH}, Ranks(CPU), "fp32", "has no effect: it records CUDA graphs, which need a GPU"),
-        ({"compile": "reduce-overhead"}, Ranks(CPU), "fp32", "need a GPU; take `compile=default`"),
+        ({"compile": "reduce-overhead"}, Ranks(CPU), "fp32", "need a GPU; leave it out"),
         ({"compile": CUDA_GRAPH}, Ranks(GPU, num_ranks=2), "bf16", "with 2 processes"),
         ({"compile": CUDA_GRAPH}, Ranks(GPU), "fp16", "with `precision=fp16`"),
         ({"compile": CUDA_GRAPH, "optimizer": "lamb"}, Ranks(GPU), "bf16", "with `optimizer=lamb`"),
