@@ -96,7 +96,7 @@ def bench_train(
             _write_trace(trace, lambda: laps.fed(Lap(is_timed=False)), device)
         return TrainBench(
             config={
-                "model": config.model,
+                "model": config.model.model,
                 "parameters": sum(parameter.numel() for parameter in session.model.parameters()),
                 "batch_size": batch_size,
                 "precision": resolve(config.machine.precision, device),
