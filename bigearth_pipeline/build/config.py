@@ -1,4 +1,4 @@
-"""What defines a build, and the note of it in the store that tells a resumed build from a different one."""
+"""Settings that define a build, and the note of them in the store that tells a resumed build from a different one."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """What to build.
+    """Settings of a build.
 
     Attributes:
         sources: directories that hold BigEarthNet trees of one version.
@@ -67,7 +67,7 @@ class BuildConfig:
         splits: folder of split lists; None to look for it beside the sources if they are v1.
         rules: which patches to take.
         patches_per_shard: patches of a full shard.
-        allow_bad: bad patches to put up with.
+        allow_bad: number of bad patches to tolerate.
         require_all: table rows without folders, and folders without rows, are an error.
         overwrite: replace an earlier build.
 

@@ -1,4 +1,4 @@
-"""What became of a shard, and whether what an earlier run noted of it still holds when a build resumes."""
+"""The result of building a shard, and the check that an earlier run's note of it still holds when a build resumes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from shards.write.options import StoreOptions
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What became of a shard: its description, or the bad patches that kept it from being written.
+    """The result of building a shard: its description, or the bad patches that kept it from being written.
 
     Attributes:
         info: for the manifest.

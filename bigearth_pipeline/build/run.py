@@ -49,7 +49,7 @@ _ANNOTATIONS_A_TASK: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class BuildSummary:
-    """What a build did.
+    """Summary of a build.
 
     Attributes:
         manifest: the store's.

@@ -1,4 +1,4 @@
-"""How commands end: one line for people and an exit status, a traceback for bugs."""
+"""Endings of commands: one line for people and an exit status, a traceback for bugs."""
 
 import errno
 import os

@@ -63,7 +63,7 @@ def read_columns(path: Path, wanted: Mapping[str, pa.DataType], optional: frozen
         parquet = pq.ParquetFile(pa.BufferReader(content), read_dictionary=leaves)
         there = [name for name in wanted if name in names]
         # One row group at a time: Arrow does not read dictionaries in lists over several. Without threads: one that
-        # lets go of Python's bytes while Python ends aborts the process.
+        # releases Python's bytes while the interpreter exits aborts the process.
         groups = [parquet.read_row_group(i, there, use_threads=False) for i in range(parquet.num_row_groups)]
     except FileNotFoundError:
         raise PipelineError(f"metadata {path} does not exist") from None

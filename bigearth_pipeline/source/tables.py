@@ -80,7 +80,7 @@ def find_metadata(places: Iterable[Path]) -> list[Path]:
 
 
 def read_metadata(paths: Iterable[Path]) -> Metadata:
-    """Read v2 tables, one behind the other.
+    """Read v2 tables and concatenate them in the order given.
 
     Raises:
         PipelineError: a table is missing, unreadable, lacks a column, repeats a patch or names an unknown split.

@@ -32,7 +32,7 @@ _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold
 
 @dataclass(slots=True)
 class Found:
-    """What lies in a tree.
+    """Contents of a tree.
 
     Attributes:
         patches: (patch name, folder) of every patch folder, in the order of the file system.

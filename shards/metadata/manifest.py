@@ -22,7 +22,7 @@ from shards.text.json_text import parse_json
 
 MANIFEST: Final = "manifest.json"
 BUILD_NOTE: Final = "build.json"
-"""What a store was built from; it is there before the manifest is."""
+"""Note of what a store is built from; it is written before the manifest."""
 INDEX: Final = "index.parquet"
 HISTOGRAMS: Final = "histograms.parquet"
 FORMAT_VERSION: Final = 1
@@ -129,7 +129,7 @@ class SplitInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a store holds.
+    """Description of the contents of a store.
 
     Attributes:
         format: `webdataset` or `zarr`.

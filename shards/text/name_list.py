@@ -2,7 +2,7 @@
 
 A list has one patch a line, or is a table as spreadsheets and pandas write it: with or without a heading, an index
 column, further columns, quotes, a byte-order mark, comments; columns are separated by comma, semicolon, tab or `|`.
-Plain text, bzip2 and gzip are told apart by content and suffix.
+Plain text, bzip2 and gzip are distinguished by content and suffix.
 """
 
 import bz2

@@ -27,7 +27,7 @@ class DamagedNote(BepError):
 
 @dataclass(frozen=True, slots=True)
 class ShardNote:
-    """What a note says.
+    """Contents of a note.
 
     Attributes:
         info: the shard, for the manifest.

@@ -1,4 +1,4 @@
-"""How fast the kernels are by themselves: `python -m tools.gpu.kernels`.
+"""Rates of the kernels by themselves: `python -m tools.gpu.kernels`.
 
 A table of patches a second of the image kernel, of the decoder of `bitpack` and of both together, beside torch's
 reference; by CUDA events, over sets of records that take turns, so that none stays in the L2 cache. Data and images

@@ -1,4 +1,4 @@
-"""What the preparation of a batch would cost a GPU, by each engine, computed: `python -m tools.gpu.launches`.
+"""Computed cost of the preparation of a batch on a GPU, by engine: `python -m tools.gpu.launches`.
 
 Nothing of it is measured. An engine adds itself to `ENGINES`.
 """
@@ -61,7 +61,7 @@ CARDS: Final = (Card("H100", 3.35e12), Card("H200", 4.8e12))
 
 @dataclass(frozen=True)
 class Case:
-    """What is prepared.
+    """A preparation whose cost is computed.
 
     Attributes:
         recipe: name of the augmentation.
@@ -95,7 +95,7 @@ CASES: Final = tuple(
 
 @dataclass(frozen=True)
 class Found:
-    """What an engine costs for a batch of `PATCHES`.
+    """Cost of an engine for a batch of `PATCHES`.
 
     Attributes:
         images: from host memory to normalised images.
@@ -172,7 +172,7 @@ def by_triton(case: Case) -> Found:
 
 
 ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
-"""How to find what an engine costs, by the name of its `--loader`."""
+"""Functions that return the cost of an engine, by the name of its `--loader`."""
 
 _TYPES: Final = {2: torch.uint16, 4: torch.float32}
 

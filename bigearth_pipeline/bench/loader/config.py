@@ -15,7 +15,7 @@ from trainer.definition.choices import Backend
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderBenchConfig:
-    """What to measure.
+    """Settings of a measurement of the loader.
 
     Attributes:
         batch_size: patches of a batch.
@@ -49,7 +49,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
 
     Raises:
-        ValueError: the split has fewer patches than a batch, or than are asked for.
+        ValueError: the split has fewer patches than a batch, or than the number requested.
     """
     train = store.index.rows("train")
     if config.patches is not None and config.patches > len(train):

@@ -1,4 +1,4 @@
-"""Whether the device is kept busy: steps fed from shards against steps on one batch that is already there."""
+"""A measurement of how busy the device is: steps fed from shards against steps on one batch already on it."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ from trainer.training.loop import Run
 from trainer.training.session import open_session
 
 STEPS: Final = 30
-"""Steps of a lap where none are asked for."""
+"""Steps of a lap if no number is given."""
 
 
 def bench_train(
