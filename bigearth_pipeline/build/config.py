@@ -16,7 +16,7 @@ from shards.codec.registry import ZARR_CODECS
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
 from shards.reporting import printable
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 
 SOURCE_FILES: Final = "source_files"
 """Field of a finished store's note: fingerprints of the files that each shard was made of, by the name of the shard."""

@@ -11,7 +11,7 @@ from bigearth_pipeline.source.annotations import baseline_of_key, date_of_key
 from bigearth_pipeline.source.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.source.tables import Metadata, SplitLists
 from bigearth_pipeline.source.v1_flags import v1_flags
-from shards.layout.fields import is_key
+from shards.layout.facts import is_key
 from shards.layout.shuffle import shuffle_rank
 
 NO_LABEL: Final = "none of the 19 classes"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from bigearth_pipeline.errors import PipelineError
 from shards.runtime.arrow import nullable_array
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 
 MAX_BYTES: Final = 1 << 29  # Of a file; the official ones have 4 MB.
 MAX_ROWS: Final = 2_000_000  # BigEarthNet v1 and v2 have 1,139,814 patches together.

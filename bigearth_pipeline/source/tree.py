@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bigearth_pipeline.errors import PipelineError
-from shards.layout.fields import is_key
+from shards.layout.facts import is_key
 
 Version = Literal["v1", "v2"]
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from shards.errors import CorruptShard
 from shards.layout.bands import B10, B20, B60, RECORD_VALUES
 from shards.layout.classes import multi_hot
-from shards.layout.fields import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
+from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.reporting import printable
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import open_inside, read_regular
+from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown
 
 PARTS: Final[dict[str, dict[str, slice]]] = {

@@ -16,7 +16,7 @@ from shards.layout.classes import CLASSES
 from shards.layout.statistics import BandStatistics
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import read_inside
+from shards.storage.safe_open import read_inside
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
 

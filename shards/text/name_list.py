@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TextIO
 
 from shards.errors import BepError
-from shards.storage.regular import open_regular_file
+from shards.storage.safe_open import open_regular_file
 
 HEADINGS: Final = ("patch_id", "patch", "patch_name", "name", "key", "s2_name", "s2v1_name")
 """Headings of the column of names, in any case; of several in one table the first of these counts."""

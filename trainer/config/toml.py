@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.errors import InvalidValue
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 from trainer.config.options import TrainConfig
 from trainer.config.plain import nested, to_plain
 from trainer.config.recipes import RUN_RECIPES

@@ -24,7 +24,7 @@ from typing import Any, Final
 from shards.metadata.manifest import MANIFEST
 from shards.storage.atomic import atomic_write, temporary_of
 from shards.storage.lock import exclusive
-from shards.storage.regular import open_regular_file, read_regular
+from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.errors import RunExists, TrainError
 
 CONFIG: Final = "config.toml"

@@ -27,7 +27,7 @@ from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.source.v1_flags import v1_flags
 from bigearth_pipeline.verify.store import _check_missing, verify_store
 from shards.layout.bands import RECORD_VALUES
-from shards.layout.fields import ADDED
+from shards.layout.facts import ADDED
 from shards.layout.patch import Patch
 from tests.building import build_store
 from tests.conftest import real

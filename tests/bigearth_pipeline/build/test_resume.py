@@ -18,7 +18,7 @@ import pytest
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, read_build_note
-from bigearth_pipeline.build.note import Checked, check_shard
+from bigearth_pipeline.build.earlier_shards import Checked, check_shard
 from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.select import Rules

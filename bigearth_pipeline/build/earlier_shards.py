@@ -8,8 +8,8 @@ from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.source.fingerprint import fingerprint_now
 from shards.metadata.manifest import ShardInfo
-from shards.write.note import DAMAGED, DamagedNote, damage, read_note
 from shards.write.options import StoreOptions
+from shards.write.shard_note import DAMAGED, DamagedNote, damage, read_note
 
 
 @dataclass(frozen=True, slots=True)
