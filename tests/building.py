@@ -9,7 +9,7 @@ from bigearth_pipeline.build.select import Rules
 
 
 class Recorder:
-    """Progress that keeps what it is told."""
+    """Progress that keeps what it receives."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

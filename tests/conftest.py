@@ -16,7 +16,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out files without a test for a GPU where only those are asked for, by `-m gpu`.
+    """Leave out files without a test for a GPU where only such tests are requested, by `-m gpu`.
 
     The others are many, and what they import need not be installed on a machine that is there for its GPU.
     """

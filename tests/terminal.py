@@ -55,7 +55,7 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What the lines show that text was printed to, each as it was last written."""
+        """Lines that text was printed to, each as it was last written."""
         shown = [line.rpartition("\r\x1b[K")[2] for line in self._raw.decode(errors="replace").split("\n")]
         return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in shown]
 

@@ -59,7 +59,7 @@ def test_training_on_the_official_v1_patches(v1_tree: Path, scheduler: str, tmp_
     assert description["source_version"] == "v1"
     # The package knows that the sixth is in the official list of patches with seasonal snow.
     assert description["patches"] == {"train": 4, "validation": 1}
-    # Test patches are asked for, and there are none.
+    # Test patches are requested, and there are none.
     result = CliRunner().invoke(main, ["train", str(tmp_path / "s"), "--out", str(tmp_path / "other"), "--test"])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")

@@ -1,4 +1,4 @@
-"""What commands write to terminals and pipes, whatever the files hold and whatever these can show."""
+"""Output of commands to terminals and pipes, whatever the files hold and whatever these can show."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def test_work_goes_on_where_progress_cannot_be_shown(hostile: Path, stream: str)
 
 
 def test_a_slow_reader_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where another program has made the pipe non-blocking, output ends in the middle."""
+    """Output ends in the middle if another program has made the pipe non-blocking."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     taken = bytearray()

@@ -113,7 +113,7 @@ def test_v1_patches_with_their_json(v1_splits: Path, scheduler: str, tmp_path: P
 
 
 # Measured with these settings over four seeds: lowest loss 0.22 to 0.24, micro AP 0.507 to 0.520, where the frequencies
-# of the train split as scores come to 0.415. With labels shuffled in three ways and two seeds each, micro AP was from
+# of the train split as scores reach 0.415. With labels shuffled in three ways and two seeds each, micro AP was from
 # 0.093 below that to 0.002 above.
 LOSS, ABOVE_GUESSING, CONTROL = 0.35, 0.08, 0.04
 EPOCHS = 11

@@ -1,7 +1,7 @@
 """Training on shards: subset → order → decode → prepare (DALI) → network → metrics, checkpoints.
 
 `trainer.training.start.train` does for a program what the command `bep train` does. What training code of others needs
-is here by name; it is imported when it is asked for, so that the command line can show its help without torch or DALI.
+is here by name; it is imported on first use, so that the command line can show its help without torch or DALI.
 """
 
 from typing import TYPE_CHECKING, Any

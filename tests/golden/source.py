@@ -55,7 +55,7 @@ class Item:
 
     @property
     def has_offset(self) -> bool:
-        """Whether the digital numbers are 1000 higher."""
+        """True if the digital numbers are 1000 higher."""
         return 400 <= self.baseline < 9999
 
 

@@ -1,4 +1,4 @@
-"""Which golden stores there are: a store for each format and codec, with these options."""
+"""List of the golden stores: one for each format and codec, with these options."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -28,7 +28,7 @@ DATA = "webdataset-blosc-lz4"
 
 
 class Golden(NamedTuple):
-    """What a version has made, unpacked, and what is expected of it."""
+    """Files that a version has made, unpacked, and what is expected of them."""
 
     folder: Path
     expected: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What people are shown of errors, and what of text from files."""
+"""Errors, and text from files, as people are shown them."""
 
 import errno
 import unicodedata
@@ -51,7 +51,7 @@ def test_every_error_class_is_for_people(module: object) -> None:
 
 @pytest.mark.parametrize("bug", [ValueError("x"), KeyError("x"), RuntimeError("x"), RecursionError(), OSError("x")])
 def test_a_bug_is_no_line(bug: Exception) -> None:
-    """What this program did not foresee must keep its traceback, or nobody can mend it."""
+    """An error that this program did not foresee loses its traceback, and nobody can mend it."""
     assert one_line(bug) is None
     assert "bug" in bug_report()
 

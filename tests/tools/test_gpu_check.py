@@ -1,4 +1,4 @@
-"""The check for a GPU: its time is shared out, failures are told and keep nothing else from being done."""
+"""The check for a GPU: its time is shared out, failures are reported and keep nothing else from being done."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_no_step_takes_the_time_of_another(total: float, part: float) -> None:
 
 
 def test_steps_are_skipped_when_the_time_is_used_up() -> None:
-    """The check goes on for ever behind a step that cannot be ended, or says nothing of what it left out."""
+    """The check runs for ever after a step that cannot be ended, or says nothing of what it left out."""
     acts = Acts(part=9.0)
     outcomes = list(acts.carry_out(600).values())
     assert outcomes[0].status == "done"
@@ -176,7 +176,7 @@ def test_the_table_shows_failures() -> None:
 
 
 def test_tests_that_were_all_skipped_do_not_pass() -> None:
-    """Where torch sees no GPU, the tests of it count as passed."""
+    """Tests of a GPU count as passed where torch sees none."""
     outcomes = recorded()
     outcomes["tests"] = Outcome("tests", "done", 1.0, found={"passed": 0, "skipped": 25, "failed": []})
     assert met(outcomes)["tests that need a GPU"] == "no"
@@ -203,7 +203,7 @@ def test_a_command_ends_in_time_with_its_children(tmp_path: Path) -> None:
 
 
 def running(pid: int) -> bool:
-    """Whether a process is there that is not only waiting to be reaped."""
+    """True if a process is there and is not only waiting to be reaped."""
     try:
         os.kill(pid, 0)
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
@@ -240,7 +240,7 @@ def test_the_report_of_pytest_is_read(tmp_path: Path) -> None:
 
 
 def test_the_logs_are_one_file(tmp_path: Path) -> None:
-    """What a command said is lost, or stays in a folder that a later step fills further."""
+    """The output of a command is lost, or stays in a folder that a later step fills further."""
     logs, target = tmp_path / "logs", tmp_path / "logs.tar.gz"
     pack(logs, target)
     with tarfile.open(target) as tar:

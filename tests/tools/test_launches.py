@@ -1,4 +1,4 @@
-"""What a GPU would have to do for a batch, counted from the graphs that are built."""
+"""Work that a GPU would have to do for a batch, counted from the graphs that are built."""
 
 from collections.abc import Callable
 from typing import Any

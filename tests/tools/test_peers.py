@@ -1,4 +1,4 @@
-"""The comparison with other systems: peers are checked before they are timed, and failures are told."""
+"""The comparison with other systems: peers are checked before they are timed, and failures are reported."""
 
 import json
 import sys

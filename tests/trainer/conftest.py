@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 
 class Run(NamedTuple):
-    """A finished run: what it was told and what it came to."""
+    """A finished run: its configuration and its result."""
 
     config: TrainConfig
     result: Result

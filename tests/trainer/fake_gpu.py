@@ -54,7 +54,7 @@ class Waits(TorchDispatchMode):
             self.forbidden = before
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operator; where a value is asked for, make one up."""
+        """Run an operator; where a value is requested, make one up."""
         kwargs = kwargs or {}
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         on_gpu = any(tensor.is_cuda for tensor in inputs)

@@ -1,7 +1,7 @@
-"""What a run has chosen where its options leave it open: kept when it is resumed, on whatever machine.
+"""Choices of a run where its options leave them open: kept when it is resumed, on any machine.
 
 `auto` looks at the machine (the file system, the device, what is installed), and a list of patches is a file that may
-change. A run that chose anew in its middle would be another run without a word.
+change. A run that chose anew in its middle would silently become another run.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class Chosen:
     Attributes:
         order: order of the training patches.
         precision: of the features.
-        backends: what prepares the batches, by split. They differ in the last bit of a float.
+        backends: names of those that prepare the batches, by split. They differ in the last bit of a float.
         rows: SHA-256 of the rows of the index that are used, by split.
     """
 

@@ -223,7 +223,7 @@ def check_rates(spec: ModelSpec, given: Given) -> None:
 
 
 def _draws(spec: ModelSpec) -> bool:
-    """Whether a network draws random numbers in a training step."""
+    """True if a network draws random numbers in a training step."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = create(spec).train()
         before = torch.get_rng_state()

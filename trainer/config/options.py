@@ -20,7 +20,7 @@ from trainer.models.published import parse_channels
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How to train: enough, with the shards, to repeat a run. `trainer.definition` says what each option does.
+    """Options of training: with the shards, enough to repeat a run. `trainer.definition` says what each option does.
 
     Attributes:
         data: the patches.

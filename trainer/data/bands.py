@@ -1,4 +1,4 @@
-"""Which bands a model sees, and in which order."""
+"""Bands that a model sees, and their order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class BandSelection:
 
 
 def runs(names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Cut bands into runs that lie one behind the other in a record, so that each is one slice of it."""
+    """Cut bands into runs that are contiguous in a record, so that each is one slice of it."""
     found: list[list[str]] = []
     for name in names:
         last = found[-1][-1] if found else None

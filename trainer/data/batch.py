@@ -11,7 +11,7 @@ from shards.layout.bands import PATCH_METRES
 
 Layout = Literal["stacked", "native", "record"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("stacked", "native", "record")
-"""What a batch holds: all bands at 10 m, each group of bands at its own resolution, or the records as they are."""
+"""Content of a batch: all bands at 10 m, each group of bands at its own resolution, or the records as they are."""
 
 IMAGE_SIZE: Final = PATCH_METRES // 10
 """Side of a stacked image in pixels: that of the 10 m bands, 120."""
@@ -70,7 +70,8 @@ class HostBatch:
         rows: (n,) int64, rows of the index.
         mask: (n,) bool, as in `Batch`.
         draws: what is random about it.
-        held: (n,) bool, whose records the buffer holds, one after the other; None for all. The device has the others.
+        held: (n,) bool, True where the buffer holds the record; None for all. The buffer holds them in sequence,
+            without gaps; the device has the others.
         lengths: (those that are held,) int64, bytes of their encoded records; None if they are decoded.
     """
 

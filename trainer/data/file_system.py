@@ -1,4 +1,4 @@
-"""Which order suits the file system that a store lies on."""
+"""Choice of the order that suits the file system of a store."""
 
 from pathlib import Path
 from typing import Final
@@ -10,8 +10,8 @@ NETWORK_FILE_SYSTEMS: Final = (
     *("9p", "afs", "beegfs", "ceph", "cifs", "gpfs", "lustre", "nfs", "orangefs", "panfs", "smb", "virtiofs", "wekafs"),
     "fuse.",
 )
-"""How the types of file systems begin that have a network, or another host, behind them. With `fuse.` begin sshfs,
-s3fs, gcsfuse, glusterfs and the like, whereas `fuseblk` is a local disk."""
+"""Prefixes of the types of file systems that have a network, or another host, behind them. The types of sshfs, s3fs,
+gcsfuse, glusterfs and the like begin with `fuse.`, whereas `fuseblk` is a local disk."""
 
 
 def choose_kind(folder: Path, mounts: Path = MOUNTS) -> tuple[Kind, str]:

@@ -37,7 +37,7 @@ from trainer.errors import TrainError
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderConfig:
-    """How to load.
+    """Options of a loader.
 
     Attributes:
         batch_size: patches of a global batch, over all ranks; the last one of an epoch holds what is left.
@@ -75,7 +75,7 @@ class Loader:
 
     Every iteration is the next epoch, with another order and other draws, unless `set_epoch` says otherwise. It follows
     the stateful protocol of torchdata: `state_dict` says where an iteration is, and after `load_state_dict` the next
-    one goes on there, in the middle of an epoch, with the batches that the interrupted one would have given.
+    one resumes there, in the middle of an epoch, with the batches that the interrupted one would have given.
 
     Use it as a context manager, or `close` it: that stops the threads of an iteration that was broken off. A forked
     process can begin iterations of its own, where neither DALI nor a GPU is used; one under way ends there in an error.
@@ -83,7 +83,7 @@ class Loader:
     Attributes:
         config: how it loads.
         order: which patches each batch holds.
-        backend: what prepares the images, `numba`, `dali`, `triton` or `torch`; `auto` where there are none.
+        backend: `numba`, `dali`, `triton` or `torch`, which prepares the images; `auto` where there are none.
         wait_seconds: how long consumers have waited for batches so far.
     """
 
@@ -100,7 +100,7 @@ class Loader:
 
         Raises:
             ValueError: there are no rows, or fewer than ranks, or the batch size is below 1.
-            TrainError: the backend is not installed, or cannot do what is asked for.
+            TrainError: the backend is not installed, or cannot do what is requested.
         """
         if not len(rows):
             raise InvalidValue("there are no patches to load")
@@ -194,7 +194,7 @@ class Loader:
         return {"epoch": epoch, "step": step, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration go on where a loader was when it gave this state.
+        """Let the next iteration resume from the place of the loader that gave this state.
 
         Raises:
             ValueError: that loader had another order, so its place means nothing here.
@@ -279,7 +279,7 @@ class Loader:
     def _read(
         self, rows: NDArray[np.int64], buffer: NDArray[Any]
     ) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
-        """Read records into a buffer: all, or those that the device lacks, one after the other.
+        """Read records into a buffer: all, or those that the device lacks, in sequence and without gaps.
 
         Returns:
             `held` and `lengths` of the host batch.

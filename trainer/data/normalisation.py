@@ -1,4 +1,4 @@
-"""How pixel values become numbers around 0 or 1: by band, from the exact statistics of the train split."""
+"""Normalisation of pixel values to numbers around 0 or 1: by band, from the exact statistics of the train split."""
 
 import math
 from collections.abc import Sequence

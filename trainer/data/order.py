@@ -1,7 +1,7 @@
 """In which order an epoch visits the patches, and which of them each rank takes: pure functions, without state.
 
 The order follows from (seed, epoch, selected rows, batch size) alone. A global batch therefore holds the same patches
-whatever the number of ranks, threads or the format of the store is, and a run goes on at (epoch, step) on any of them.
+whatever the number of ranks, threads or the format of the store is, and a run resumes at (epoch, step) on any of them.
 """
 
 from dataclasses import dataclass
@@ -125,7 +125,7 @@ class Epoch:
     def part(self, step: int, rank: int, num_ranks: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return what a rank takes of a global batch.
 
-        The parts of all ranks one behind the other are the batch. Places p and p XOR 1 of it are never parted, because
+        The parts of all ranks, concatenated, are the batch. Places p and p XOR 1 of it are never parted, because
         MixUp and CutMix pair them.
 
         Args:

@@ -10,7 +10,7 @@ from trainer.definition.option import option
 
 @dataclass(frozen=True)
 class Augmentation(Checked):
-    """How patches are varied; by default not at all.
+    """Random variation of patches; none by default.
 
     Attributes:
         turn: `flips` mirrors left-right and up-down, each with probability 1/2; `d4` draws one of all eight flips and

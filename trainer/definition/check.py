@@ -81,7 +81,7 @@ def shown(value: object) -> str:
 
 
 def _is(value: object, kind: Any, option: Option) -> bool:
-    """Whether a value is of a type and in the range; a bool is no number, an integer is one."""
+    """True if a value is of a type and in the range; a bool is no number, an integer is one."""
     if get_origin(kind) is Literal:
         return any(value == allowed and type(value) is type(allowed) for allowed in get_args(kind))
     if get_origin(kind) is tuple:
@@ -111,7 +111,7 @@ def _in_range(value: float, option: Option) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text can stand in a file: without NUL and the surrogates that stand for bytes that are no text."""
+    """True if a text can stand in a file: it has no NUL and no surrogates, which stand for bytes that are no text."""
     return text == text.encode(errors="ignore").decode().replace("\0", "")
 
 

@@ -64,7 +64,7 @@ class Entry:
 
     @property
     def is_clearable(self) -> bool:
-        """Whether the word `none` stands for no value: where it cannot be a text or a choice of its own."""
+        """True if the word `none` stands for no value: where it cannot be a text or a choice of its own."""
         return NoneType in self.kinds and not {str, Path} & set(self.kinds) and "none" not in self.choices
 
 

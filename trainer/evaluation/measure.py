@@ -35,7 +35,7 @@ def predict(
         loader: of a split.
         ranks: this process among those that share the loader's batches; every one gets all results.
         phase: what to report as.
-        progress: who is told.
+        progress: receives the reports.
 
     Returns:
         (N, 19) float32 logits and (N, 19) float32 labels, in the order of the rows.

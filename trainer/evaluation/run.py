@@ -32,7 +32,7 @@ from trainer.runtime.ranks import Ranks, open_ranks
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What to evaluate.
+    """Options of the evaluation of a run.
 
     Attributes:
         run: folder of the run.
@@ -134,7 +134,7 @@ def predict_selection(
 
 
 def _is_own(selection: Selection, trained: TrainConfig, best: Checkpoint, run: Path) -> bool:
-    """Whether a selection is what the run itself had of the split."""
+    """True if a selection is the one that the run itself had of the split."""
     if selection.manifest_sha256 != best.manifest_sha256:
         return False
     own = own_selection(selection.store, selection.split, trained, run)

@@ -31,7 +31,7 @@ from trainer.runtime.ranks import open_ranks
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsEvaluationConfig:
-    """Which weights to evaluate, without a run, and on what.
+    """Options of an evaluation without a run: which weights, and on what.
 
     Attributes:
         weights: file or folder of the weights; a checkpoint of ours brings model, bands and statistics with it.

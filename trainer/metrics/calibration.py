@@ -1,4 +1,4 @@
-"""Whether a class that is given a probability of 70 % is there in 70 % of the patches."""
+"""Calibration: a class that is given a probability of 70 % should be there in 70 % of the patches."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How well the classes of each patch are ranked; torchmetrics loops over patches in Python for this."""
+"""Quality of the ranking of the classes of each patch; torchmetrics loops over patches in Python for this."""
 
 from dataclasses import dataclass
 from typing import Final

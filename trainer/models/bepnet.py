@@ -80,7 +80,7 @@ _SIZES: Final = (60, 20, 10, 5)
 _JOINS: Final = {"b10": (60, 6, 2, 2), "b20": (60, 3, 1, 1), "b60": (20, 3, 1, 1)}
 """For each group of bands the grid it joins at, and kernel, stride and padding of its convolution."""
 _SQUEEZE: Final = 8
-"""A gate looks at its channels through a layer of so many times fewer."""
+"""Ratio of the channels of a gate to those of the layer through which it looks at them."""
 
 
 class BepNet(Classifier):

@@ -1,4 +1,4 @@
-"""What all networks have in common: how they are called, and in which precision."""
+"""Interface that all networks have in common: how they are called, and in which precision."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from trainer.models.spec import ModelSpec
 from trainer.models.weights import Loaded
 
 Features: TypeAlias = Tensor | list[Tensor]
-"""What a classifier looks at; a few networks of timm have one at each of several resolutions."""
+"""Features that a classifier makes its scores from; a few networks of timm have some at each of several resolutions."""
 
 
 class Classifier(nn.Module):

@@ -1,6 +1,6 @@
 """Building a network from its description, with random weights or with those of a file.
 
-timm takes three seconds to import, so it is when a network of it is asked for.
+timm takes three seconds to import, so it is imported only when a network of it is requested.
 """
 
 import difflib
@@ -59,7 +59,7 @@ def create(
             filters and each class a row. A channel that no band is for counts as if it were at its mean.
 
     Raises:
-        ValueError: there is no such network, it does not take these bands, images or rates, or weights are asked for
+        ValueError: there is no such network, it does not take these bands, images or rates, or weights are requested
             in two ways.
         TrainError: the weights cannot be loaded, are not this network's, or the order of their channels or classes is
             not known.

@@ -63,7 +63,7 @@ SENTINEL2: Final = frozenset({*BANDS, _CIRRUS})
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What is known of the weights of a family.
+    """Facts about the weights of a family.
 
     Attributes:
         channels: name of each input channel; other names than those of bands are channels that are dropped.

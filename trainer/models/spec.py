@@ -1,4 +1,4 @@
-"""What a model is made from."""
+"""Specification that a model is made from."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

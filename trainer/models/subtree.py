@@ -1,4 +1,4 @@
-"""Where in a file of weights a network is: behind names of dicts and prefixes of entries, and beside other networks."""
+"""Place of a network in a file of weights: behind names of dicts and prefixes of entries, beside other networks."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass

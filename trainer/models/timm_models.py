@@ -252,7 +252,7 @@ def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
 
 
 def _build(spec: ModelSpec, size: int) -> Any:
-    # Not every network knows every kind of dropout: only one that is asked for is passed on.
+    # Not every network knows every kind of dropout: only one with a rate above 0 is passed on.
     rates: dict[str, Any] = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(spec, name))}
     return timm.create_model(
         spec.name, in_chans=len(spec.bands), num_classes=len(CLASSES), **rates, **_size_argument(spec.name, size)

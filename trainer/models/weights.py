@@ -19,7 +19,7 @@ _NAMED: Final = 3  # How many of the entries that do not fit an error names.
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What became of weights that were loaded.
+    """Result of loading weights.
 
     Attributes:
         source: where they came from.

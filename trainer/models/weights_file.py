@@ -120,7 +120,7 @@ def _tensors(content: Any, depth: int) -> Iterator[Tensor]:
 
 
 def _reason(err: Exception) -> str:
-    """Return an error of a reader as a part of one line; what torch says goes on to tell how to run the file."""
+    """Return an error of a reader as a part of one line; torch's own text also tells how to run the file."""
     if isinstance(err, pickle.UnpicklingError):
         name = _GLOBAL.search(str(err))
         what = f"it holds {name[1]}" if name else "it is damaged, or holds other objects"

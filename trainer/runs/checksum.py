@@ -38,7 +38,7 @@ def write(path: Path, values: dict[str, Any]) -> None:
 
 
 def is_marked(path: Path) -> bool:
-    """Whether a file ends as those of `write` do, whatever it holds."""
+    """True if a file ends as those of `write` do, whatever it holds."""
     with open_regular_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _COMMENT_BYTES))

@@ -198,7 +198,7 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
 def keep_epochs(path: Path, num_epochs: int) -> None:
     """Drop the lines after the first epochs: what a run wrote after the state that it is resumed from.
 
-    A file that is absent stays so: the reports of the epochs before are lost then, and the run goes on.
+    A file that is absent stays so: the reports of the epochs before are lost then, and the run continues.
 
     Raises:
         TrainError: a line that is kept is no report of its epoch.

@@ -79,7 +79,7 @@ class Selection:
         return hashlib.sha256(self.manifest_sha256.encode() + self.rows.astype("<i8").tobytes()).hexdigest()
 
     def is_same(self, other: "Selection") -> bool:
-        """Whether two selections hold the same patches of the same store."""
+        """True if two selections hold the same patches of the same store."""
         return self.split == other.split and self.rows_sha256 == other.rows_sha256
 
     def to_json(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation has found.
+    """Result of an evaluation.
 
     Attributes:
         metrics: of the patches.
@@ -193,7 +193,7 @@ def _write(path: Path, evaluation: Evaluation) -> None:
 
 
 def _may_replace(path: Path, rows_sha256: str) -> bool:
-    """Whether a file is absent or holds results of the same selection."""
+    """True if a file is absent or holds results of the same selection."""
     try:
         found = json.loads(read_regular(path, _RESULT_BYTES))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where a run is, and what it has come to."""
+"""State of a run, and its result."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from trainer.runtime.stop import Request
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run has come to.
+    """Result of a run.
 
     Attributes:
         stopped_by: `SIGNAL` or `TIME_UP` if that stopped the run before its end, so that it can be resumed; None if it
@@ -32,7 +32,7 @@ class Result:
 
 @dataclass(slots=True)
 class State:
-    """Where a run is. What is neither here nor in weights and optimizer follows from the configuration.
+    """State of a run. What is neither here nor in weights and optimizer follows from the configuration.
 
     Attributes:
         epoch: epochs done.

@@ -1,4 +1,4 @@
-"""What is said when memory runs out."""
+"""Messages for when memory runs out."""
 
 import re
 from collections.abc import Iterator

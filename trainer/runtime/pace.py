@@ -1,4 +1,4 @@
-"""What keeps the host in step: with the device, and with signals."""
+"""Means to keep the host in step: with the device, and with signals."""
 
 from collections import deque
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a run reports while it trains, and how it times itself. The application shows it to people."""
+"""Reports and timings of a run while it trains. The application shows them to people."""
 
 import time
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """How far a phase has got.
+    """Progress of a phase.
 
     Attributes:
         phase: which one.
@@ -51,7 +51,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What an epoch has come to.
+    """Result of an epoch.
 
     Attributes:
         phase: the training phase.
@@ -144,7 +144,7 @@ class Stopwatch:
         Args:
             phase: what is timed.
             loader: where its batches come from.
-            progress: who is told.
+            progress: receives the reports.
             first_step: steps that were done before, in a run that was resumed.
         """
         self.step = first_step

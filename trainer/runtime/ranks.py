@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trainer.errors import TrainError
 
 TIMEOUT: Final = timedelta(minutes=30)
-"""How long ranks wait for each other; the first rank writes checkpoints while the others wait."""
+"""Longest time that ranks wait for each other; the first rank writes checkpoints while the others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the files and talks to people."""
+        """True if this process writes the files and talks to people."""
         return self.rank == 0
 
     def agree(self, flag: int) -> int:
@@ -57,7 +57,7 @@ class Ranks:
             dist.barrier()
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return the values of all ranks, one behind the other; each may have another number of rows."""
+        """Return the values of all ranks, concatenated; each may have another number of rows."""
         if self.num_ranks == 1:
             return values
         counts = [torch.zeros((), dtype=torch.int64, device=values.device) for _ in range(self.num_ranks)]

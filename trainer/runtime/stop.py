@@ -1,4 +1,4 @@
-"""Why a run may stop between two steps: a signal, or its time is up."""
+"""Reasons for a run to stop between two steps: a signal, or its time is up."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Request(IntEnum):
-    """What is to happen after a step; the highest of all ranks counts."""
+    """Action that is requested after a step; the highest of all ranks counts."""
 
     NONE = 0
     SAVE = 1

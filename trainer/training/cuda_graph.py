@@ -24,7 +24,7 @@ WARM_UP: Final = 3
 """Steps that run one kernel at a time before one is recorded: they make the optimiser's state, and let cuDNN choose its
 kernels, neither of which can be recorded. The number is that of torch's notes."""
 _UNUSED: Final = "row"
-"""What a step does not look at."""
+"""Field of a batch that a step does not look at."""
 
 
 class CudaRecorder:

@@ -96,7 +96,7 @@ class Run:
         self._exit.close()
 
     def load(self, last: Checkpoint) -> None:
-        """Go on where a run was when it saved a checkpoint.
+        """Resume a run from the state in a checkpoint.
 
         Raises:
             BadCheckpoint: what the checkpoint holds is not the state of this run.
@@ -114,7 +114,7 @@ class Run:
             self.stepper.load_state_dict(progress["stepper"], last.ema)
         except (InvalidValue, BadCheckpoint) as err:
             raise BadCheckpoint(f"{path} does not hold the state of this run: {err}") from err
-        # The saved loss is that of all ranks: one of them goes on with it.
+        # The saved loss is that of all ranks: one of them alone takes it over.
         self._loss.load_state_dict(self._state.loss, share=float(self._ranks.is_first))
         if self._writes:
             run_folder.keep_epochs(self._folder / run_folder.METRICS, self._state.epoch)
@@ -189,7 +189,7 @@ class Run:
         return None
 
     def _at_end(self) -> bool:
-        """Whether the last step of the epoch, or of the run, is done."""
+        """True if the last step of the epoch, or of the run, is done."""
         return self._state.step == len(self.loader) or self._first_step >= self._num_steps
 
     def _agreed_request(self, steps: int) -> Request:

@@ -44,7 +44,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What a run works with.
+    """Everything that a run works with.
 
     Attributes:
         config: what it was told, with what it has chosen where that said `auto`.
@@ -196,12 +196,12 @@ def open_session(
     given: Given | None = None,
     kept: Chosen | None = None,
 ) -> Iterator[Session]:
-    """Open the shards and make the network; `progress` is told what was chosen, and why.
+    """Open the shards and make the network; report to `progress` what was chosen, and why.
 
     Args:
         config: of the run.
         ranks: this process among those of the run.
-        progress: who is told.
+        progress: receives the reports.
         given: options that somebody gave; None for none.
         kept: what a run that is resumed had chosen; its weights come from its checkpoint.
 

@@ -46,7 +46,7 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
 
     Args:
         config: of the run.
-        progress: who is told.
+        progress: receives the reports.
         given: options that somebody gave, which must have an effect; None for those that are not as they are by
             default.
 
@@ -89,7 +89,7 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
 
     Args:
         folder: of the run.
-        progress: who is told.
+        progress: receives the reports.
         given: how the changes were given, for messages; None for in Python.
         changes: options of `RESUMABLE` that are to be others from now on, by their names alone.
 

@@ -166,7 +166,7 @@ class Stepper:
 
 
 def _is_lost(loss: Tensor) -> bool:
-    """Whether a step is not to change the weights. Of a GPU that is not asked: it would have to be waited for."""
+    """True if a step must not change the weights; not checked on a GPU, for which the host would have to wait."""
     return loss.is_cpu and not loss.isfinite()
 
 

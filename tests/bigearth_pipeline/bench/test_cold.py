@@ -109,7 +109,7 @@ def test_pages_that_stay_give_a_reason(copy: Store) -> None:
 
 
 def test_a_cache_that_holds_nothing_gives_a_reason(copy: Store) -> None:
-    """Where a file system caches elsewhere, and drops nothing, a warm pass is called cold."""
+    """A warm pass is called cold on a file system that caches elsewhere and drops nothing."""
     pages = RecordPages.of(copy, copy.index.rows("train"))
     assert pages.drop() is None
     found = measure_cold({"pass": never}, pages, 2, lambda text: None)

@@ -1,4 +1,4 @@
-"""What the rates of training say about its limit."""
+"""Limit of training, as its rates show it."""
 
 from dataclasses import replace
 
@@ -66,7 +66,7 @@ def test_epochs_are_those_of_the_tier_that_the_steps_had(tier: str) -> None:
 
 
 def test_a_disk_can_limit_an_epoch() -> None:
-    """What was measured in the page cache is predicted for a dataset that is too large for it."""
+    """Rates measured in the page cache are predicted for a dataset that is too large for it."""
     found = replace(bench(200, 100, 300, waited=0.5), memory=Memory(3 * 10**10, None))
     assert [epoch.seconds for epoch in found.epochs] == [{"steps": 2378.71}, {}, {}, {}]
     assert [epoch.why_not for epoch in found.epochs if epoch.place == "disk, cold"] == ["not possible"] * 2

@@ -201,7 +201,7 @@ def test_ctrl_c_stops_everything_and_says_how_to_go_on(scene_tree: Path, tmp_pat
 
 
 def test_a_lost_worker_is_replaced(scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
-    """One worker that dies, for lack of memory for instance, ends the build or leaves other bytes."""
+    """One worker that dies, for instance because memory runs out, ends the build or leaves other bytes."""
     out = tmp_path / "s"
     build = subprocess.Popen(_command(scene_tree, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     killed = 0
@@ -257,7 +257,7 @@ def test_a_lost_scheduler_is_one_clear_error(scene_tree: Path, tmp_path: Path) -
 
 
 def test_a_build_leaves_the_environment_alone(scene_tree: Path, tmp_path: Path) -> None:
-    """What runs after a build in the same process, such as training, is left with one thread."""
+    """Code that runs after a build in the same process, such as training, is left with one thread."""
     before = dict(os.environ)
     build_store(tmp_path / "s", scene_tree, rules=Rules(limit=20))
     assert dict(os.environ) == before

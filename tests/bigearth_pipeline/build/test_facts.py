@@ -1,4 +1,4 @@
-"""What a build knows of its patches: splits, flags, dates, baselines, missing pixels, folders of others."""
+"""Facts that a build knows of its patches: splits, flags, dates, baselines, missing pixels, folders of others."""
 
 import json
 import os
@@ -321,7 +321,7 @@ def test_baselines_are_not_mixed_without_a_word(tmp_path: Path, scheduler: str) 
         assert len(rows_where("nodata_pixels > 1", after.index)) == 2
     with pytest.raises(PipelineError, match="`offset=` was auto, now none"):
         build_store(tmp_path / "auto", tree, scheduler=scheduler, rules=Rules(offset="none"))
-    # Of one kind alone, nothing is asked for.
+    # Patches of one kind alone need no `offset`.
     alone = tmp_path / "alone"
     write_tree(alone, ["N0400", "N0510"])
     facts = build_store(tmp_path / "alone-store", alone, scheduler=scheduler).facts

@@ -1,4 +1,4 @@
-"""What a build finds in its folder: its own files, damaged or outdated ones, and those of others."""
+"""Files that a build finds in its folder: its own, damaged or outdated ones, and those of others."""
 
 import errno
 import hashlib
@@ -136,7 +136,7 @@ def _sealed(content: object) -> bytes:
 
 
 def test_a_note_of_a_shard_can_say_anything(tree: Path, tmp_path: Path) -> None:
-    """What a note names is opened, hashed or deleted wherever it is, or a note of other types ends in a traceback."""
+    """A note makes a build open, hash or delete any file, or ends in a traceback if it has other types."""
     plan, options = _write_one(tree, tmp_path / "s", "webdataset")
     path = options.work / "train-00000.json"
     sound = json.loads(path.read_bytes())["note"]
@@ -351,7 +351,7 @@ def test_links_and_pipes_are_neither_followed_nor_deleted(
 
 
 def test_temporaries_of_others_stay(store: Path, tmp_path: Path) -> None:
-    """What looks like an unfinished file is deleted, whoever it belongs to."""
+    """A file that looks unfinished is deleted, whoever it belongs to."""
     out = faults.copy(store, tmp_path / "s")
     (out / "manifest.json").unlink()
     (out / ".build").mkdir()

@@ -368,7 +368,7 @@ def test_v1_with_split_lists(v1_tree: Path, v1_splits: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["tar_store", "zarr_store"])
 def test_inspect_and_stats(kind: str, request: pytest.FixtureRequest) -> None:
-    """What a user reads of a store is not what its manifest holds."""
+    """The facts about a store that a user reads differ from its manifest."""
     folder: Path = request.getfixturevalue(kind)
     raw = json.loads((folder / "manifest.json").read_bytes())
     assert json.loads(invoke("inspect", folder, "--json").stdout) == raw

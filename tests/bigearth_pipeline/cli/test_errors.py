@@ -1,4 +1,4 @@
-"""How commands end, and options in messages."""
+"""Ends of commands, and options in messages."""
 
 import ast
 import re
@@ -72,7 +72,7 @@ def test_options_are_shown_as_flags(message: str, shown: str) -> None:
 
 
 def test_without_a_command_a_message_stays_as_it_is() -> None:
-    """A program that calls the library is told of flags."""
+    """A program that calls the library gets messages about flags, which it does not have."""
     assert with_flags("take `cache=ram`") == "take `cache=ram`"
 
 

@@ -44,7 +44,7 @@ STEP = {"optimisation.schedule": "step", "optimisation.step_epochs": "1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is known about an option.
+    """Facts about an option.
 
     Attributes:
         value: of the option, which makes another run than the same options without it.
@@ -370,7 +370,7 @@ def test_what_a_recipe_says_is_not_refused(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_python_callers_are_told_too(tiny: Path, tmp_path: Path) -> None:
-    """What the command line refuses passes in silence from Python."""
+    """Options that the command line refuses pass in silence from Python."""
     default = TrainConfig.of(shards=tiny, out=tmp_path)
     assert Given.by(default).ways.keys() == {"data.shards", "run.out"}
     effect.check(default, Given.by(default))

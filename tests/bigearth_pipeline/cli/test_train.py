@@ -61,7 +61,7 @@ def test_json_and_progress_are_apart(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
-    """A user is not shown what the run has come to."""
+    """A user is not shown the result of the run."""
     code, out, err = call("train", tiny, "--out", tmp_path / "run", "--epochs", 1, "--batch-size", 500)
     assert code == 0, err
     for text in ("validation, epoch 1", "Arable land", "absent", "macro", "micro", "checkpoints/best.pt"):

@@ -162,7 +162,7 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_reading_starts_no_thread(v2_tree: Path) -> None:
-    """A thread of Arrow that lets go of the table's bytes while Python ends aborts the process after an early error."""
+    """A thread of Arrow that releases the table's bytes while Python ends aborts the process after an early error."""
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"

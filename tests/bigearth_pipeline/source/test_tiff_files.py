@@ -1,4 +1,4 @@
-"""What stands where a band file should: no regular file, none of a sane size, another spelling; and a foreign PROJ."""
+"""Files in the place of a band file: no regular one, none of a sane size, another spelling; and a foreign PROJ."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Where the bands of a patch lie: all twelve at the same place, and at one that there is."""
+"""Places of the bands of a patch: all twelve at the same place, and at one that there is."""
 
 import json
 import math

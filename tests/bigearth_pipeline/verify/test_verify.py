@@ -383,7 +383,7 @@ def test_wrong_small_files_with_fitting_checksums(kind: str, damaged: Path) -> N
 
 @pytest.fixture
 def changed_tree(scene_tree: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
-    """The scene tree with four patches that are not as they were, and their names by what became of them."""
+    """The scene tree with four patches that are not as they were, and their names by what has changed."""
     product = tmp_path / "tree" / "BigEarthNet-S2" / PRODUCT
     product.mkdir(parents=True)
     sound = scene_tree / "BigEarthNet-S2" / PRODUCT

@@ -114,7 +114,7 @@ def _no_workers() -> Iterator[str]:
 @pytest.mark.parametrize("address", [_silent_socket, _web_server, _greeter, _closed_port, _unknown_host, _no_workers])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_address_that_is_of_no_use(address: Callable[[], "contextmanager[str]"]) -> None:
-    """What is no scheduler is waited for without end, or ends in a traceback of Dask."""
+    """An address without a scheduler is waited for without end, or ends in a traceback of Dask."""
     with address() as name:
         started = time.monotonic()
         with pytest.raises(PipelineError, match=name), open_cluster(1, name, limits=QUICK):
@@ -236,7 +236,7 @@ def fill(item: int, file: Path, progress: Callable[[int], None]) -> None:
 
 
 def test_a_full_disk_is_not_the_fault_of_a_worker(tmp_path: Path) -> None:
-    """Where the disk is full in the middle of a build, the workers are called unfit, or a temporary file stays."""
+    """Workers are called unfit when the disk is full in the middle of a build, or a temporary file stays."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:

@@ -221,7 +221,7 @@ def test_rows_beyond_any_are_out_of_range(tar_store: Path) -> None:
 
 
 def test_opening_starts_no_thread(tar_store: Path) -> None:
-    """A thread of Arrow that lets go of the index's bytes while Python ends aborts the process after an early error."""
+    """A thread of Arrow that releases the index's bytes while Python ends aborts the process after an early error."""
     script = (
         "import os, sys, shards\n"
         "before = len(os.listdir('/proc/self/task'))\n"

@@ -1,4 +1,4 @@
-"""How much memory a process may take."""
+"""Memory that a process may take."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def write(path: Path, text: str) -> None:
 
 
 def machine(root: Path, available: int, groups: str) -> tuple[Path, Path]:
-    """Write what procfs says of a machine with so many bytes, and return where it and control groups lie."""
+    """Write what procfs says of a machine with `available` bytes, and return where it and control groups lie."""
     write(root / "proc/meminfo", f"MemTotal: {99 * GIB // 1024} kB\nMemAvailable: {available // 1024} kB\n")
     write(root / "proc/self/cgroup", groups)
     return root / "proc", root / "cgroup"

@@ -57,7 +57,7 @@ NOT_COMPARED = ("read_into", "unchecked", "read_encoded_into", "kept")
 
 @pytest.fixture(scope="module")
 def expected() -> dict[Path, dict[str, bytes | None]]:
-    """What each step gives without faults, by store."""
+    """Output that each step gives without faults, by store."""
     return {}
 
 
@@ -66,7 +66,7 @@ def expected() -> dict[Path, dict[str, bytes | None]]:
 def test_every_effect_of_reading_fails_once(
     any_store: Path, request: pytest.FixtureRequest, kind: Kind, where: str, expected: dict
 ) -> None:
-    """A fault gives other pixels, an error that names nothing, a store that is of no use, or a descriptor for ever."""
+    """A fault gives other pixels, an error that names nothing, an unusable store, or a descriptor for ever."""
     folder = any_store
     if where == "mapped":
         folder = damage.copy(any_store, request.getfixturevalue("memory") / "store")

@@ -37,7 +37,7 @@ names_of_patches = st.lists(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a list can be written again and again."""
+    """A folder where a list can be written again and again."""
     return tmp_path_factory.mktemp("lists")
 
 

@@ -236,7 +236,7 @@ def test_what_no_shard_can_hold_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_shard_says_what_it_was_made_of(tmp_path: Path) -> None:
-    """What a build notes of the origin of a shard is lost, and no build can resume."""
+    """The note of a build on the origin of a shard is lost, and no build can resume."""
     options = StoreOptions(tmp_path / "s", "webdataset", "raw", 2)
     with pytest.raises(FileNotFoundError, match="the folder was removed"), ShardWriter(options, "train", 0):
         pass

@@ -33,7 +33,7 @@ HERE = [Setting("data.shards", Path("store"), "flag"), Setting("run.out", Path("
 @given(configurations())
 @settings(max_examples=200, deadline=None)
 def test_configurations_are_read_again(config: TrainConfig) -> None:
-    """What a file says is not what was written to it."""
+    """A file does not say what was written to it."""
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert TrainConfig.from_values(config.values()) == config
     tables = tomllib.loads(toml.write_text(config))

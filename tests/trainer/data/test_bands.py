@@ -1,4 +1,4 @@
-"""Which bands a model sees."""
+"""Bands that a model sees."""
 
 from itertools import pairwise
 

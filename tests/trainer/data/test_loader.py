@@ -177,7 +177,7 @@ def test_the_loader_is_stateful(store: Store) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("seed", 6), ("batch_size", 39), ("order", "block")])
 def test_a_state_of_another_order_is_refused(store: Store, name: str, value: object) -> None:
-    """A run goes on at a place that means other patches in the new order."""
+    """A run resumes at a place that means other patches in the new order."""
     with make_loader(store) as loader, make_loader(store, **{name: value}) as other:
         stored = "kind" if name == "order" else name
         message = f"with {stored} {getattr(CONFIG, name)}, this one has {value}"
@@ -277,7 +277,7 @@ def test_a_loader_in_a_forked_process(folder: Path) -> None:
 
 
 def test_a_file_is_missed_by_the_batch_that_needs_it(folder: Path, tmp_path: Path) -> None:
-    """What is said to the kernel of later batches is an error before its time: good batches are lost."""
+    """A hint to the kernel about later batches ends in an error before its time: good batches are lost."""
     damaged = faults.copy(folder, tmp_path / "store")
     with shards.open(damaged) as store, make_loader(store, batch_size=8, order="sequential") as loader:
         order, of = loader.order.epoch(0), store.shard_of(range(len(store)))

@@ -93,7 +93,7 @@ def test_global_order_is_fair() -> None:
 
 
 def test_orders_stay_as_they_are() -> None:
-    """A run that was begun with another version goes on with another order."""
+    """A run that was started with another version continues with another order."""
     rows = np.arange(12)
     expected = {
         "global": [[5, 7, 2, 8, 11, 1, 6, 9, 0, 4, 10, 3], [6, 7, 9, 10, 5, 3, 8, 2, 0, 4, 1, 11]],
@@ -166,7 +166,7 @@ def test_absent_ranks_are_refused(rank: int, num_ranks: int) -> None:
 
 @pytest.mark.parametrize("step", [-1, 2])
 def test_absent_steps_are_refused(step: int) -> None:
-    """A run that goes on behind the end of an epoch reads empty batches."""
+    """A run that resumes behind the end of an epoch reads empty batches."""
     epoch = Epoch(rows=np.arange(9), batch_size=5)
     with pytest.raises(IndexError, match=f"step {step} of an epoch of 2"):
         epoch.batch(step)

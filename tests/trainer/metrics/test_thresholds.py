@@ -61,7 +61,7 @@ def test_threshold_is_midway(both: tuple[Tensor, Tensor]) -> None:
 
 
 def test_neighbouring_probabilities_are_told_apart() -> None:
-    """Where no number lies between two scores, the threshold decides otherwise than it was chosen to."""
+    """A threshold decides otherwise than it was chosen to where no number lies between two scores."""
     logits, labels = torch.zeros(2, NUM_CLASSES), torch.zeros(2, NUM_CLASSES)
     logits[1], labels[1] = 2e-16, 1
     below, above = probabilities(logits)
@@ -70,7 +70,7 @@ def test_neighbouring_probabilities_are_told_apart() -> None:
 
 
 def test_of_equal_thresholds_the_highest_is_taken() -> None:
-    """Which of several best thresholds is taken depends on the device."""
+    """The choice among several best thresholds depends on the device."""
     logits, labels = torch.zeros(3, NUM_CLASSES), torch.zeros(3, NUM_CLASSES)
     logits[0], logits[2], labels[0], labels[2] = 1.0, -1.0, 1.0, 1.0
     # Cut behind the first: 1 of 2 found, F1 2/3. Behind the second: precision and recall 1/2. Behind all: F1 4/5.

@@ -1,4 +1,4 @@
-"""What holds for every network: precision, compilation, description; and how files are read."""
+"""Properties of every network: precision, compilation, description; and how files are read."""
 
 import io
 import json

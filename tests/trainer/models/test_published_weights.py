@@ -296,7 +296,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_configuration_beside_the_file_counts(kind: str, tmp_path: Path) -> None:
-    """What `config.json` says of bands and classes is ignored."""
+    """The bands and classes in `config.json` are ignored."""
     folder = tmp_path / "resnet-s2"
     folder.mkdir()
     path = save(reben(network(REBEN_2, 19)), folder / "model.safetensors")
@@ -386,7 +386,7 @@ def test_names_are_read_as_others_write_them(names: list[str], short: bool) -> N
 
 
 class Code:
-    """What makes a folder when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

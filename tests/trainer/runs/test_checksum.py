@@ -23,7 +23,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_values_come_back(file: Path) -> None:
-    """What is read is not what was written."""
+    """The values that are read differ from those that were written."""
     values = checksum.read(file)
     assert torch.equal(values.pop("weights"), VALUES["weights"])
     assert values == {"name": "a", "nested": {"numbers": (1, 2.5, None)}}

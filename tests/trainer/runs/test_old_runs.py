@@ -29,7 +29,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_an_old_run_is_read(old: Path) -> None:
-    """What a run was told cannot be read any more."""
+    """The options of an old run cannot be read any more."""
     options = json.loads((old / "run/config.json").read_text())["options"]
     config = stored.read(old / "run")
     found = {key.partition(".")[2]: to_plain(value) for key, value in config.values().items()}

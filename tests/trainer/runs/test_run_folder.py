@@ -84,7 +84,7 @@ FIELDS = [key for key in OPTIONS if key not in RESUMABLE | {"run.out"}]
 
 @pytest.mark.parametrize("key", FIELDS)
 def test_an_edited_configuration_is_refused(folder_of_run: Path, key: str) -> None:
-    """A run goes on in its middle with another batch size, seed or learning rate."""
+    """A run continues in its middle with another batch size, seed or learning rate."""
 
     def change(tables: dict[str, Any]) -> None:
         table, _, name = key.partition(".")
@@ -112,7 +112,7 @@ def test_an_edited_configuration_is_refused(folder_of_run: Path, key: str) -> No
 
 
 def test_an_edited_configuration_of_an_old_run_is_refused(folder_of_run: Path) -> None:
-    """A run of before goes on with other options, or does not go on."""
+    """A run of an earlier version resumes with other options, or not at all."""
     as_of_old(folder_of_run)
     assert resume(folder_of_run).stopped_by is None
     values = json.loads((folder_of_run / "config.json").read_text())
@@ -443,7 +443,7 @@ def test_a_store_that_was_moved(small: TrainConfig, folder_of_run: Path, tmp_pat
 
 
 def test_a_list_that_has_changed(tiny: Path, tmp_path: Path) -> None:
-    """A run goes on with other patches because a file has changed."""
+    """A run continues with other patches because a file has changed."""
     keys = [f"{split}_{i}" for split, count in (("train", 24), ("validation", 8)) for i in range(count)]
     (tmp_path / "list.txt").write_text("\n".join(keys))
     config = TrainConfig.of(shards=tiny, out=tmp_path / "run", patches=tmp_path / "list.txt", epochs=1, **QUICK)
@@ -474,7 +474,7 @@ class Interrupted(Silent):
 
 
 def test_what_prepares_the_batches_is_kept(small: TrainConfig, folder_of_run: Path, monkeypatch: Any) -> None:
-    """A run goes on with other floats in its batches since the machine has something else installed."""
+    """A run continues with other floats in its batches because the machine has something else installed."""
     kept = Checkpoint.read(folder_of_run / run_folder.LAST).progress
     assert kept is not None
     assert kept["chosen"]["backends"] == {"train": "numba", "validation": "numba"}
@@ -533,7 +533,7 @@ def test_only_one_of_two_that_begin_at_once_trains(small: TrainConfig, tmp_path:
 
 
 def test_only_our_temporaries_are_removed(folder_of_run: Path) -> None:
-    """What a killed run leaves fills the disk, or files of somebody else are deleted."""
+    """Temporary files of a killed run fill the disk, or files of somebody else are deleted."""
     ours = [
         ".config.json.host.12.0a1b2c3d.part",
         ".config.toml.host.12.0a1b2c3d.part",
@@ -577,7 +577,7 @@ def test_a_checkpoint_that_cannot_be_written(folder_of_run: Path) -> None:
     assert path.read_bytes() == content
     assert not list(folder_of_run.rglob("*.part"))
     assert not (folder_of_run / run_folder.LOCK).exists()
-    # With room again it goes on.
+    # With room again it resumes.
     assert resume(folder_of_run).stopped_by is None
 
 

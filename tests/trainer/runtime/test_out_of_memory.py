@@ -1,4 +1,4 @@
-"""What is said when memory runs out."""
+"""Messages for when memory runs out."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from trainer.runtime.out_of_memory import out_of_memory_reported
     "take", [lambda: torch.empty(2**50), lambda: np.empty(2**60, np.uint8)], ids=["torch", "numpy"]
 )
 def test_a_lack_of_memory_says_what_to_try(take: Callable[[], object]) -> None:
-    """A user is told of an allocator in C++, and not which option to change."""
+    """A user reads about an allocator in C++, and not which option to change."""
     message = "the host has not enough memory for a batch size of 512: try `batch_size=256`, or `accumulate=4` "
     with pytest.raises(OutOfMemory, match=message), out_of_memory_reported(512, accumulate=2):
         take()
@@ -78,6 +78,6 @@ def test_other_errors_stay_what_they_are() -> None:
 
 @pytest.mark.gpu
 def test_a_lack_of_memory_on_a_gpu() -> None:
-    """A user is told of an allocator in C++, and not which option to change."""
+    """A user reads about an allocator in C++, and not which option to change."""
     with pytest.raises(OutOfMemory, match="the GPU has not enough memory"), out_of_memory_reported(512):
         torch.empty(2**50, device="cuda")

@@ -193,7 +193,7 @@ def test_what_a_graph_cannot_do_is_refused(
     [{"compile": CUDA_GRAPH, "accumulate": 2}, {"compile": "reduce-overhead"}, {"compile": "default", "accumulate": 2}],
 )
 def test_what_works_is_not_refused(options: dict[str, Any]) -> None:
-    """A user is told to leave out what would have worked."""
+    """An error asks a user to leave out what would have worked."""
     config = TrainConfig.of(shards=Path(), out=Path(), **options)
     effect.check_device(config, given(options), Ranks(GPU), "bf16")
 

@@ -88,7 +88,7 @@ def test_the_folder_of_a_run_is_complete(run: Run) -> None:
 
 
 def test_the_configuration_repeats_the_run(run: Run) -> None:
-    """What config.toml says is not what the run did."""
+    """The options in config.toml are not those of the run."""
     assert stored.read(run.config.run.out) == run.config
 
 
@@ -236,7 +236,7 @@ def test_only_harmless_options_change_on_resume(run: Run) -> None:
 
 
 def test_a_run_goes_on_with_the_same_shards_only(run: Run, tiny: Path, tmp_path: Path) -> None:
-    """A run goes on with other patches, or is evaluated with other statistics."""
+    """A run continues with other patches, or is evaluated with other statistics."""
     with pytest.raises(BadCheckpoint, match="a run goes on with the same shards only"):
         resume(run.config.run.out, shards=tiny)
     moved = shutil.copytree(run.config.data.shards, tmp_path / "moved")
@@ -263,7 +263,7 @@ def test_a_damaged_run_is_named(run: Run, tmp_path: Path, damage: str) -> None:
 
 
 def test_early_stopping(tiny: Path, tmp_path: Path) -> None:
-    """A run goes on long after it has stopped to learn, or ends while it still learns."""
+    """A run continues long after it has stopped learning, or ends while it still learns."""
     config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=30, batch_size=24, lr=1e-12, patience=2)
     result = train(config)
     scores = [line["validation"]["ap_macro"] for line in lines(config.run.out)]
@@ -321,7 +321,7 @@ def test_no_store_is_named(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tiny: Path, tmp_path: Path, no_new_threads: None) -> None:
-    """A run goes on for days with a model of NaN."""
+    """A run continues for days with a model of NaN."""
     config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=1, batch_size=8, lr=1e30, warmup_steps=0)
     with pytest.raises(NonFiniteLoss, match=r"the loss of step [23] of epoch 1 is not finite; its batch holds train_"):
         train(config)

@@ -1,1 +1,1 @@
-"""What is random about a patch: recipes, their draws, and mixing of patches."""
+"""Random variation of patches: recipes, their draws, and mixing of patches."""

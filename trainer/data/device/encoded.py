@@ -27,7 +27,7 @@ def lengths_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def read(store: Store, rows: NDArray[np.int64], out: NDArray[np.uint8], verify: Verify) -> NDArray[np.int64]:
-    """Read records into an array, one after the other, and return the bytes of each.
+    """Read records into an array, in sequence and without gaps, and return the bytes of each.
 
     The kernel relies on headers that say as many bytes as there are, so that is made sure of here, as the CRC-32C.
 

@@ -1,4 +1,4 @@
-"""Where the records of a batch are on the device, and the preparations that begin there."""
+"""Places of the records of a batch on the device, and the preparations that begin there."""
 
 from dataclasses import dataclass
 from typing import Protocol

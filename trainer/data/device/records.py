@@ -114,10 +114,10 @@ class EncodedRecords:
 
 
 class _Places:
-    """Where the records of rows begin, in the order in which they came.
+    """Offsets of the records of rows, which lie in the order in which they came.
 
     Attributes:
-        end: where the next one begins.
+        end: offset of the next one.
     """
 
     def __init__(self, rows: NDArray[np.int64]) -> None:

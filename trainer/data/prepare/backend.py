@@ -33,7 +33,7 @@ class Preparation(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """How the images of a batch are to be made.
+    """Specification of the images of a batch.
 
     Attributes:
         normalisation: of the selected bands, in channel order.
@@ -89,10 +89,10 @@ class Images:
         return "dali" if can_prepare("dali", self.device, self.interpolation) else "torch"
 
     def resolve_on_device(self, backend: Backend) -> Backend:
-        """Return what makes them of records that are on the device: Triton, or torch where that is asked for or needed.
+        """Return the backend for records that are on the device: Triton, or torch where that is requested or needed.
 
         Raises:
-            TrainError: Triton is asked for and cannot do it, or the backend takes no such records.
+            TrainError: Triton is requested and cannot do it, or the backend takes no such records.
         """
         if backend == "auto":
             return "triton" if triton_is_there(self.device) else "torch"

@@ -1,4 +1,4 @@
-"""Which images a batch consists of."""
+"""Images that a batch consists of."""
 
 from dataclasses import dataclass
 

@@ -45,7 +45,7 @@ class Measurement:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether Triton is ahead by more than the noise: by more than both spreads together."""
+        """True if Triton is ahead by more than the noise, which is the sum of both spreads."""
         return self.triton.median - self.dali.median > self.triton.spread + self.dali.spread
 
 

@@ -146,7 +146,7 @@ class TorchPreparation:
 
 
 _Axes: TypeAlias = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Which pixels make those of an image: (down, across) for their places and for their weights, each (n or 1, size, k).
+"""Pixels that make those of an image: (down, across) for their places and for their weights, each (n or 1, size, k).
 
 k is 1 or 2 neighbours. The place of a pixel in its band is the sum of one from either axis, its weight the product."""
 
@@ -188,7 +188,7 @@ def _turned(down: Tensor, across: Tensor, turn: Tensor | None) -> tuple[Tensor, 
 
 
 def _sample(records: Tensor, run: tuple[str, ...], axes: _Axes, outside: Tensor | None, out: Tensor) -> None:
-    """Write an image of bands that lie one behind the other in a record.
+    """Write an image of bands that are contiguous in a record.
 
     Args:
         records: (n, 80000) uint16.

@@ -53,8 +53,8 @@ def plan(
         store: where the records come from.
         rows: by split, the (n,) rows of its index that are kept; those that matter most first.
         device: of the batches.
-        decodes: whether batches are prepared there by what can decode `bitpack`.
-        on_device: whether what prepares them takes records that are on the device.
+        decodes: whether the backend prepares batches there and can decode `bitpack`.
+        on_device: whether the backend takes records that are on the device.
 
     Returns:
         A choice for each split: on the GPU where it fits, else in RAM where that fits.

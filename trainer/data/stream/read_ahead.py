@@ -1,4 +1,4 @@
-"""What the kernel is told to read before the loader needs it, so that a disk has more to do than threads wait for."""
+"""Hints to the kernel to read ahead of the loader, so that a disk has more to do than threads wait for."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,9 +11,9 @@ from shards import CorruptShard, Store
 from trainer.data.order import Epoch, Kind
 
 BLOCK_PATCHES: Final = 16_384
-"""Order `block` has the shards of so many patches ahead read into the page cache: eight full ones, a window."""
+"""Patches ahead whose shards order `block` has read into the page cache: eight full shards, a window."""
 PATCHES: Final = 512
-"""The other orders have so many records ahead read into it, on each rank: enough for a disk's queue."""
+"""Records ahead that the other orders have read into it, on each rank: enough for a disk's queue."""
 
 
 class ReadAhead:

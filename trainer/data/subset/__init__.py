@@ -1,1 +1,1 @@
-"""Which patches a run uses: rows of the index, by split, list, fraction and condition."""
+"""Patches that a run uses: rows of the index, by split, list, fraction and condition."""

@@ -1,4 +1,4 @@
-"""Which patches a run uses: rows of the index, so that no store is built anew."""
+"""Patches that a run uses: rows of the index, so that no store is built anew."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from trainer.errors import EmptySubset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subset:
-    """What a patch must fulfil; what is None asks for nothing.
+    """Conditions that a patch must fulfil; None for no condition.
 
     Attributes:
         where: SQL expression over `where.COLUMNS` that must be true, in all splits.

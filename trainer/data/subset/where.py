@@ -77,7 +77,7 @@ _SCALARS: Final = """
 
 
 def locked_database() -> duckdb.DuckDBPyConnection:
-    """Return an empty database in memory that reaches nothing outside, whatever it is asked."""
+    """Return an empty database in memory from which no statement reaches anything outside."""
     connection = duckdb.connect(":memory:", config=_SETTINGS)
     # Deep enough, since any number of terms with AND, or with OR, between them is one level.
     connection.execute("SET max_expression_depth = 100")

@@ -1,4 +1,4 @@
-"""How large a condition may be, and what it may call, so that its time and memory are bounded before it runs.
+"""Limits on the size and the calls of a condition, so that its time and memory are bounded before it runs.
 
 Every function here takes time and room in proportion to its arguments, so that no short text makes a long value, as
 `repeat` does. What multiplies is refused or held small: lambdas in lambdas, lambdas that double what others have

@@ -11,7 +11,7 @@ from trainer.data.subset.where_limits import MEMORY, SECONDS, WATCH_SECONDS
 
 
 class Watch:
-    """Why an evaluation was interrupted, if it was; the resident memory of the process is what it counts.
+    """Watch that interrupts an evaluation above a limit and keeps the reason; memory is the process's resident memory.
 
     DuckDB's own limit counts neither vectors nor the text in them.
     """

@@ -1,4 +1,4 @@
-"""What is drawn for a patch: as a function, by its contract, and in distribution."""
+"""Draws for a patch: as a function, by its contract, and in distribution."""
 
 import dataclasses
 

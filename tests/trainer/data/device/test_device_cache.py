@@ -175,7 +175,7 @@ def test_damage_is_found_before_the_device_decodes(
 
 
 def test_triton_is_refused_on_a_cpu(packed: Path) -> None:
-    """Nobody is told why, or everything is computed by an interpreter."""
+    """The refusal gives no reason, or everything is computed by an interpreter."""
     with (
         shards.open(packed) as store,
         pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use `loader=auto`$"),
@@ -277,7 +277,7 @@ def test_a_run_takes_what_it_was_told(
     packed: Path, monkeypatch: pytest.MonkeyPatch, asked: str, backend: Backend, free: float, tier: cache.Tier,
     note: str,
 ) -> None:  # fmt: skip
-    """What somebody asked for is replaced without a word, or ends in a lack of memory that could be spared."""
+    """A cache that somebody chose is silently replaced, or ends in a lack of memory that could be avoided."""
     notes: list[str] = []
     with shards.open(packed) as store:
         rows = store.index.rows("train")

@@ -140,7 +140,7 @@ class Counted(Buffers):
 
     @property
     def back(self) -> int:
-        """How many of them are given back."""
+        """Number of them that are given back."""
         return len(self._free) + len(self._pending)
 
 

@@ -199,7 +199,7 @@ def test_arrays_are_sent_together() -> None:
 
 @pytest.mark.parametrize("how", INTERPOLATIONS)
 def test_the_kernel_compiles_for_an_h100(how: Interpolation) -> None:
-    """What the interpreter accepts is no Triton, which would be seen on a GPU first."""
+    """Code that the interpreter accepts is not valid Triton, which would first show on a GPU."""
     records, norm = torch.from_numpy(random_records(1)), standard()
     with launches_compiled(images) as kernels:
         for layout, augmentation, dtype in (

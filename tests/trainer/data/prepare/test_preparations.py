@@ -104,7 +104,7 @@ def test_all_equal_the_reference(
     clamp: bool,
     seed: int,
 ) -> None:
-    """What is trained on differs from what the reference says, for some bands, layout or augmentation."""
+    """Training gets other images than those of the reference, for some bands, layout or augmentation."""
     draws = draw(augmentation, np.arange(5), len(bands), seed, 0)
     kind, how = way
     norm = percentile(bands) if clamp else standard(bands)
@@ -236,7 +236,7 @@ def test_records_need_no_preparation(kind: Kind) -> None:
 
 @pytest.fixture(scope="module", params=KINDS)
 def preparation(request: pytest.FixtureRequest) -> Preparation:
-    """A pipeline for batches of up to three patches, which several tests use one after the other."""
+    """A pipeline for batches of up to three patches, which several tests use in turn."""
     return create(request.param, identity(), batch_size=3)
 
 
@@ -319,7 +319,7 @@ def test_an_error_comes_behind_the_batches_before_it(preparation: Preparation) -
 
 
 def test_compiled_code_need_not_be_kept() -> None:
-    """Where no folder can be written, as in a container of another user, nothing can be loaded on a CPU."""
+    """Nothing can be loaded on a CPU where no folder can be written, as in a container of another user."""
     code = "import numba, trainer.data.prepare.numba\n@numba.njit(cache=True)\ndef f(): pass"
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": "/proc/none"}, capture_output=True, text=True

@@ -182,7 +182,7 @@ def test_preparation_adds_labels_and_mixes(layout: Layout) -> None:
 
 
 def test_draws_of_another_augmentation_are_refused() -> None:
-    """A loader that is told to augment and one that does not are mixed up in silence."""
+    """A loader that augments and one that does not are mixed up in silence."""
     preparation = TorchPreparation(
         standard(), batch_size=2, device=CPU, num_threads=1, augmentation=Augmentation(turn="d4", erase=0.5)
     )

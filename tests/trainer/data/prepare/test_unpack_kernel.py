@@ -90,7 +90,7 @@ def test_a_record_that_lies_about_its_length_reads_nothing_else() -> None:
 
 
 def test_the_kernels_compile_for_an_h100() -> None:
-    """What the interpreter accepts is no Triton, which would be seen on a GPU first."""
+    """Code that the interpreter accepts is not valid Triton, which would first show on a GPU."""
     with launches_compiled(kernels) as compiled:
         unpack(
             torch.zeros(64, dtype=torch.uint8),

@@ -19,7 +19,7 @@ from trainer.errors import BadPatchList
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a list can be written again and again."""
+    """A file where a list can be written again and again."""
     return tmp_path_factory.mktemp("lists") / "list.csv"
 
 

@@ -190,7 +190,7 @@ def test_queries_are_refused(varied: Store, tmp_path: Path, query: str) -> None:
     ],
 )
 def test_duckdb_itself_is_locked(tmp_path: Path, statement: str) -> None:
-    """What passes the check of a condition could reach files, variables or the network."""
+    """A statement that passes the check of a condition could reach files, variables or the network."""
     file = tmp_path / "secret.csv"
     file.write_text("a\n1\n")
     secret = np.arange(3)

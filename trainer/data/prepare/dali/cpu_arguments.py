@@ -1,4 +1,4 @@
-"""What is drawn, as the arguments of DALI's operators."""
+"""Draws as the arguments of DALI's operators."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What is drawn, as the arguments of DALI's operators on a GPU, and which operators there are.
+"""Draws as the arguments of DALI's operators on a GPU, and the choice of these operators.
 
 A patch is turned first and cropped then: the box of a crop is that of the turned patch.
 """
@@ -33,7 +33,7 @@ class Span:
 
     @property
     def first(self) -> int:
-        """Where the first band begins in a record."""
+        """Offset of the first band in a record."""
         return BAND_SLICES[self.bands[0]].start
 
     @property
@@ -55,7 +55,7 @@ def spans_of(images: tuple[Image, ...]) -> tuple[Span, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which operators prepare a span.
+    """Choice of the operators that prepare a span.
 
     Attributes:
         augmentation: what is drawn.
@@ -67,25 +67,25 @@ class Plan:
 
     @property
     def warps(self) -> bool:
-        """Whether bands are taken out of the record, turned and cut out in one warp."""
+        """True if one warp takes bands out of the record, turns them and cuts them out."""
         return self.augmentation.turn != "none" or self.resized
 
     @property
     def resized(self) -> bool:
-        """Whether boxes inside of the patch are enlarged to the image."""
+        """True if boxes inside the patch are enlarged to the image."""
         return self.augmentation.crop == "resized"
 
     @property
     def slices(self) -> bool:
-        """Whether boxes are cut out by a slice, which fills what lies outside of the patch."""
+        """True if boxes are cut out by a slice, which fills what lies outside the patch."""
         return self.augmentation.crop == "pad"
 
     def enlarges(self, span: Span) -> bool:
-        """Whether DALI enlarges a span; nearest pixels that are repeated are left to where the image is written."""
+        """True if DALI enlarges a span; repeating nearest pixels is left to the pass that writes the image."""
         return self.resized or (self.interpolation == "bilinear" and span.group.size < span.size)
 
     def grows(self, span: Span) -> bool:
-        """Whether it does so in a warp, which reads and writes each pixel once."""
+        """True if DALI enlarges a span in a warp, which reads and writes each pixel once."""
         return self.enlarges(span) and self.interpolation == "nearest"
 
 

@@ -2,7 +2,7 @@
 
 DALI takes the bands out of the records, turns, crops and, where pixels are not just repeated, enlarges them; one pass
 of torch for each run of channels normalises them into the images. `flip` would launch one kernel for each patch, and
-`resize` two for each 32 bands unless it is told otherwise; it takes two passes with float32 between them, a warp one.
+`resize` two for each 32 bands unless configured otherwise; it takes two passes with float32 between them, a warp one.
 """
 
 from typing import Any

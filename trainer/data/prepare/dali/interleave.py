@@ -1,4 +1,4 @@
-"""Bands that lie one after the other, each by itself → normalised images with the channels of a pixel side by side.
+"""Bands as separate planes → normalised images with the channels of a pixel side by side.
 
 One pass for each run of channels: pixels are repeated, normalised, cast and written to where they stay.
 """

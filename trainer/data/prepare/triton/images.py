@@ -31,7 +31,7 @@ DRAWN: Final = ("turn", "crop", "gain", "offset", "erase")
 
 
 class Drawn(NamedTuple):
-    """What is random about the images, on the device and C-contiguous; as in `trainer.data.batch.Draws`."""
+    """Draws for the images, on the device and C-contiguous; as in `trainer.data.batch.Draws`."""
 
     turn: Tensor | None = None
     crop: Tensor | None = None
