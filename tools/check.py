@@ -15,6 +15,7 @@ CHECKS = (
     ["mypy"],
     ["lint-imports"],
     ["codespell"],
+    ["python", "tools/language.py"],
 )
 MAX_PROCESSES = 4
 """Each has stores of its own for its tests, and takes up to 2.5 GB."""

@@ -71,7 +71,7 @@ class Waits(TorchDispatchMode):
             self._wait(func)
             return args[0].clone()
         if on_gpu and func in _SHAPED_BY_VALUES:
-            raise NotImplementedError(f"{func} has a shape that hangs on values")
+            raise NotImplementedError(f"{func} has a shape that depends on values")
         if func in (_ATEN._fused_sgd_.default, _ATEN._fused_sgd_.tensor_lr):
             # torch has no fake of it; it changes its arguments in place.
             assert {tensor.device for tensor in inputs} == {DEVICE}

@@ -26,7 +26,7 @@ def choose_kind(folder: Path, mounts: Path = MOUNTS) -> tuple[Kind, str]:
     try:
         kind = file_system(folder, mounts)
     except OSError:
-        return "global", f"the file system of {folder} is unknown, for lack of {mounts}"
+        return "global", f"the file system of {folder} is unknown without {mounts}"
     if kind is None:
         return "global", f"the file system of {folder} is unknown"
     if kind == "fuse" or kind.startswith(NETWORK_FILE_SYSTEMS):

@@ -65,7 +65,7 @@ def create(
             not known.
     """
     if pretrained and weights is not None:
-        raise InvalidValue(f"both pretrained weights and those of {weights} are asked for, expected one of them")
+        raise InvalidValue(f"both pretrained weights and those of {weights} are requested, expected one of them")
     model: Classifier
     if spec.name in PLANS:
         if pretrained:

@@ -198,7 +198,7 @@ def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
         raise BadCheckpoint(
             f"{path} was trained on shards whose manifest has SHA-256 {last.manifest_sha256[:12]}…, "
             f"that of {session.store.folder} has {session.manifest_sha256[:12]}…: "
-            "a run goes on with the same shards only"
+            "a run resumes with the same shards only"
         )
     for split, digest in ({} if session.kept is None else session.kept.rows).items():
         if split in session.rows and chosen.digest(session.rows[split]) != digest:

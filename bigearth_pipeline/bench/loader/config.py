@@ -58,7 +58,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     count -= count % config.batch_size
     if not count:
         raise InvalidValue(
-            f"{store.folder} has {len(train)} train patches and {config.patches or 'all'} of them are asked for, "
+            f"{store.folder} has {len(train)} train patches and {config.patches or 'all'} of them are requested, "
             f"expected at least {config.batch_size}, a batch"
         )
     rng = np.random.default_rng(0)

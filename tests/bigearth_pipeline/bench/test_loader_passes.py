@@ -113,8 +113,8 @@ def test_rows_are_chosen_for_the_order(tar_store: Path, kind: Kind, patches: int
 def test_too_few_patches_are_an_error(store: Store) -> None:
     """A benchmark of nothing divides by zero."""
     with pytest.raises(
-        ValueError, match="96 train patches and all of them are asked for, expected at least 97, a batch"
+        ValueError, match="96 train patches and all of them are requested, expected at least 97, a batch"
     ):
         choose_rows(store, LoaderBenchConfig(batch_size=97, device=CPU))
-    with pytest.raises(ValueError, match="31 of them are asked for, expected at least 32"):
+    with pytest.raises(ValueError, match="31 of them are requested, expected at least 32"):
         choose_rows(store, LoaderBenchConfig(batch_size=32, patches=31, device=CPU))

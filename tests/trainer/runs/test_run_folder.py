@@ -439,7 +439,7 @@ def test_a_store_that_was_moved(small: TrainConfig, folder_of_run: Path, tmp_pat
     result = CliRunner().invoke(main, ["train", str(moved), "--resume", str(folder_of_run)])
     assert result.exit_code == 0, result.output
     other = make_store(tmp_path / "other", {"train": 24, "validation": 8}, seed=5)
-    assert "a run goes on with the same shards only" in refusal(folder_of_run, str(other))
+    assert "a run resumes with the same shards only" in refusal(folder_of_run, str(other))
 
 
 def test_a_list_that_has_changed(tiny: Path, tmp_path: Path) -> None:

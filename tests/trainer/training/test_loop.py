@@ -237,7 +237,7 @@ def test_only_harmless_options_change_on_resume(run: Run) -> None:
 
 def test_a_run_goes_on_with_the_same_shards_only(run: Run, tiny: Path, tmp_path: Path) -> None:
     """A run continues with other patches, or is evaluated with other statistics."""
-    with pytest.raises(BadCheckpoint, match="a run goes on with the same shards only"):
+    with pytest.raises(BadCheckpoint, match="a run resumes with the same shards only"):
         resume(run.config.run.out, shards=tiny)
     moved = shutil.copytree(run.config.data.shards, tmp_path / "moved")
     assert resume(shutil.copytree(run.config.run.out, tmp_path / "run"), shards=moved).stopped_by is None
