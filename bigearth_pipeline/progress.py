@@ -1,4 +1,4 @@
-"""How long work on patches reports its progress; the application shows it to people."""
+"""Interface by which long work on patches reports its progress; the application shows it to people."""
 
 from typing import Protocol
 

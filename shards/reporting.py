@@ -1,4 +1,4 @@
-"""What a command prints about an error: one line for those that people can mend, a traceback for bugs."""
+"""Text that a command prints about an error: one line for those that people can mend, a traceback for bugs."""
 
 import errno
 import platform

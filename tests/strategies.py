@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.classes import CLASSES
-from shards.layout.fields import Facts
+from shards.layout.facts import Facts
 from shards.metadata.manifest import SPLITS
 
 

@@ -55,10 +55,10 @@ def test_training_on_the_official_v1_patches(v1_tree: Path, scheduler: str, tmp_
     run = tmp_path / "run"
     result = CliRunner().invoke(main, ["train", str(tmp_path / "s"), "--out", str(run), "--epochs", "2", "--json"])
     assert result.exit_code == 0, result.output
-    config = json.loads((run / "config.json").read_text())
-    assert config["source_version"] == "v1"
+    description = json.loads((run / "description.json").read_text())
+    assert description["source_version"] == "v1"
     # The package knows that the sixth is in the official list of patches with seasonal snow.
-    assert config["patches"] == {"train": 4, "validation": 1}
+    assert description["patches"] == {"train": 4, "validation": 1}
     # Test patches are asked for, and there are none.
     result = CliRunner().invoke(main, ["train", str(tmp_path / "s"), "--out", str(tmp_path / "other"), "--test"])
     assert result.exit_code == 1

@@ -134,7 +134,7 @@ def test_the_verdict_of_verify_outlives_its_output(hostile: Path, tmp_path: Path
 
 def test_a_training_ends_well_without_output(hostile: Path, tmp_path: Path) -> None:
     """A training of days counts as failed because the log of its results is on a full disk."""
-    arguments = ("train", hostile / "store", "--out", tmp_path / "run", "--max-steps", 1, "--batch-size", 8)
+    arguments = ("train", hostile / "store", "--out", tmp_path / "run", "--set", "run.max_steps=1", "--batch-size", 8)
     status, lines = call_without("stdout full", *arguments)
     assert (status, lines[-1]) == (0, KEPT)
 

@@ -19,7 +19,7 @@ from shards.layout.bands import BAND_SLICES, GROUP_OF
 from tests.building import build_store
 from tests.real_data import exact_patches, unpack
 from trainer.config.options import TrainConfig
-from trainer.data.augment.recipe import RECIPES
+from trainer.definition.augmentation import RECIPES
 from trainer.training.start import train
 
 EVERYTHING = Rules(include_snow_cloud=True)
@@ -122,7 +122,7 @@ EPOCHS = 11
 def _learn(store: Path, out: Path, seed: int) -> tuple[float, float, float]:
     """Train `bepnet-s` and return its lowest loss, its last micro AP, and that of the classes' frequencies."""
     torch.set_num_threads(1)
-    train(TrainConfig(data=store, out=out, epochs=EPOCHS, batch_size=4, seed=seed, augmentation=RECIPES["flips"]))
+    train(TrainConfig.of(shards=store, out=out, epochs=EPOCHS, batch_size=4, seed=seed, augmentation=RECIPES["flips"]))
     epochs = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     with shards.open(store) as opened:
         labels = opened.index.labels()

@@ -7,11 +7,11 @@ is here by name; it is imported when it is asked for, so that the command line c
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.data.augment.recipe import RECIPES, Augmentation
     from trainer.data.bands import BandSelection
     from trainer.data.loader import Loader, LoaderConfig
     from trainer.data.normalisation import Normalisation
     from trainer.data.subset.rows import Subset, select
+    from trainer.definition.augmentation import RECIPES, Augmentation
 
 __all__ = [
     "RECIPES",
@@ -28,9 +28,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Each import is a statement, and no module named as text, so that tools that look for imports see it.
     if name in ("RECIPES", "Augmentation"):
-        from trainer.data.augment import recipe
+        from trainer.definition import augmentation
 
-        return getattr(recipe, name)
+        return getattr(augmentation, name)
     if name in ("Loader", "LoaderConfig"):
         from trainer.data import loader
 

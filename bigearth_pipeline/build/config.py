@@ -1,4 +1,4 @@
-"""What defines a build, and the note of it in the store that tells a resumed build from a different one."""
+"""Settings that define a build, and the note of them in the store that tells a resumed build from a different one."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from shards.codec.registry import ZARR_CODECS
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
 from shards.reporting import printable
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 
 SOURCE_FILES: Final = "source_files"
 """Field of a finished store's note: fingerprints of the files that each shard was made of, by the name of the shard."""
@@ -56,7 +56,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
-    """What to build.
+    """Settings of a build.
 
     Attributes:
         sources: directories that hold BigEarthNet trees of one version.
@@ -67,7 +67,7 @@ class BuildConfig:
         splits: folder of split lists; None to look for it beside the sources if they are v1.
         rules: which patches to take.
         patches_per_shard: patches of a full shard.
-        allow_bad: bad patches to put up with.
+        allow_bad: number of bad patches to tolerate.
         require_all: table rows without folders, and folders without rows, are an error.
         overwrite: replace an earlier build.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from bigearth_pipeline.build.note import ShardResult, check_shard
+from bigearth_pipeline.build.earlier_shards import ShardResult, check_shard
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.progress import Progress

@@ -1,4 +1,4 @@
-"""Which patch goes into which shard at which place: pure functions of keys, splits and seed."""
+"""Assignment of patches to shards and places in them: pure functions of keys, splits and seed."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

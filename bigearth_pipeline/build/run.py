@@ -10,7 +10,6 @@ from typing import Final
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
-from bigearth_pipeline.build.facts import SourceFacts, source_facts
 from bigearth_pipeline.build.plan import plan_shards, without
 from bigearth_pipeline.build.reports import describe_bad, write_quarantine, write_unmatched
 from bigearth_pipeline.build.select import (
@@ -21,6 +20,7 @@ from bigearth_pipeline.build.select import (
     select_v2,
     unique_folders,
 )
+from bigearth_pipeline.build.summary import SourceFacts, source_facts
 from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
@@ -49,7 +49,7 @@ _ANNOTATIONS_A_TASK: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class BuildSummary:
-    """What a build did.
+    """Summary of a build.
 
     Attributes:
         manifest: the store's.

@@ -1,4 +1,4 @@
-"""Which patches of a source go into the store, and why the others do not."""
+"""Selection of the patches of a source that go into the store, with the reasons why the others do not."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from bigearth_pipeline.source.annotations import baseline_of_key, date_of_key
 from bigearth_pipeline.source.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.source.tables import Metadata, SplitLists
 from bigearth_pipeline.source.v1_flags import v1_flags
-from shards.layout.fields import is_key
+from shards.layout.facts import is_key
 from shards.layout.shuffle import shuffle_rank
 
 NO_LABEL: Final = "none of the 19 classes"
@@ -39,12 +39,12 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which patches to take.
+    """Rules for the patches to take.
 
     Attributes:
         include_snow_cloud: take patches with snow, clouds or shadows.
         split_by: shares in percent for patches without a split; None leaves them out.
-        limit: take at most so many, a sample over all splits.
+        limit: maximum number of patches to take, a sample over all splits.
         seed: seed of the shuffle, which also decides what a limit takes.
         offset: subtract the radiometric offset of newer products (`auto`), or store pixels as they are (`none`); None
             refuses patches with and without it in one store.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from bigearth_pipeline.build.note import ShardResult, made_of
+from bigearth_pipeline.build.earlier_shards import ShardResult, made_of
 from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.errors import BadPatch
@@ -14,7 +14,7 @@ from bigearth_pipeline.source.fingerprint import annotation_statuses, fingerprin
 from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.layout.fields import NAMES, Facts
+from shards.layout.facts import NAMES, Facts
 from shards.write.options import StoreOptions
 from shards.write.shard import ShardWriter
 

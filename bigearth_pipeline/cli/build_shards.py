@@ -127,7 +127,7 @@ def build_shards(
     """
     from bigearth_pipeline.cli.errors import reported
 
-    with reported(f"interrupted; no work is lost: the same command resumes the build in {out}"):
+    with reported(f"interrupted; finished shards are kept: the same command resumes the build in {out}"):
         from bigearth_pipeline.build.config import BuildConfig, default_workers
         from bigearth_pipeline.build.run import build
         from bigearth_pipeline.build.select import Rules

@@ -1,4 +1,4 @@
-"""How commands end: one line for people and an exit status, a traceback for bugs."""
+"""Endings of commands: one line for people and an exit status, a traceback for bugs."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ from bigearth_pipeline.cli.display.streams import guarded
 from bigearth_pipeline.cli.lazy import LazyGroup
 
 _FAILED: Final = 1
-_OPTION: Final = re.compile(r"`([a-z][a-z0-9_]*)=([^`]*)`")
+_OPTION: Final = re.compile(r"`([a-z][a-z0-9_.]*)=([^`]*)`")
 _PARAMETERS: Final = {"augmentation": "augment"}
 """Parameters of commands that are no fields of their name."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -107,8 +107,8 @@ def with_flags(text: str) -> str:
     """Return a text in which options are those of the command under way.
 
     Libraries name an option as a Python argument in backquotes, see `shards.errors`: `cache=ram` is shown as
-    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. What the command has
-    no option for stays as it is.
+    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. Of a command that has
+    `--set`, an option of a run is shown by it if it has no flag, or is named with its table. Anything else stays.
     """
     context = click.get_current_context(silent=True)
     parameters = [] if context is None else context.command.params
@@ -117,7 +117,14 @@ def with_flags(text: str) -> str:
         name, value = _PARAMETERS.get(match[1], match[1]), match[2]
         long = f"--{name.replace('_', '-')}"
         found = [parameter for parameter in parameters if name == parameter.name or long in parameter.opts]
-        return _written(found[0], value) if found else match[0]
+        if found:
+            return _written(found[0], value)
+        if any("--set" in parameter.opts for parameter in parameters):
+            from trainer.definition.tables import KEYS
+
+            if "." in name or name in KEYS:
+                return f"--set {shlex.quote(f'{KEYS.get(name, name)}={value}') if value else KEYS.get(name, name)}"
+        return match[0]
 
     return _OPTION.sub(flag, text)
 
@@ -127,7 +134,11 @@ def _written(parameter: click.Parameter, value: str) -> str:
     if isinstance(parameter, click.Argument):
         return shlex.quote(value) if value else parameter.human_readable_name.strip("[]")
     if isinstance(parameter, click.Option) and parameter.is_flag:
-        return parameter.secondary_opts[0] if value == "False" and parameter.secondary_opts else parameter.opts[0]
+        return (
+            parameter.secondary_opts[0]
+            if value in ("False", "false") and parameter.secondary_opts
+            else parameter.opts[0]
+        )
     return f"{parameter.opts[0]} {shlex.quote(value)}" if value else parameter.opts[0]
 
 

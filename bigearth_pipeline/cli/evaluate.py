@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.run_options import run_option
+from trainer.definition.tables import OPTIONS
 
 if TYPE_CHECKING:
     from trainer.runs.results import Evaluation
@@ -29,29 +31,24 @@ _OF_WEIGHTS: Final = (
 @click.command()
 @click.argument("run", metavar="[RUN]", required=False, type=_path)
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
-@click.option("--shards", "data", metavar="DIR", type=_path, help="Shards to evaluate on.  [default: those of the run]")
-@click.option("--where", metavar="SQL", help="Only patches for which this holds, as \"country = 'Ireland'\".")
-@click.option("--patches", metavar="FILE", type=_path, help="Only patches whose names are in it.")
+@click.option("--shards", metavar="DIR", type=_path, help="Shards to evaluate on.  [default: those of the run]")
+@run_option("data.where")
+@run_option("data.patches")
 @click.option("--weights", metavar="FILE", type=_path, help="Evaluate published weights in place of a run.")
-@click.option("--model", help="Their network: bepnet-s, bepnet-m, bepnet-l, or any network of timm.")
-@click.option("--bands", metavar="SET|NAMES", help="Bands that the network is to see; the weights must know them.")
-@click.option("--weights-bands", metavar="PRESET|NAMES",
-              help="What the channels of the weights are, as for bep train.")  # fmt: skip
-@click.option("--weights-classes", type=click.Choice(["alphabetical", "paper"]),
-              help="Order of their 19 classes, if they do not say.")  # fmt: skip
+@run_option("model.model", help="Their network: bepnet-s, bepnet-m, bepnet-l, or any network of timm.", default="")
+@run_option("data.bands", help="Bands that the network is to see; the weights must know them.", default="")
+@run_option("model.weights_bands", help="Channels of the weights, as for bep train.")
+@run_option("model.weights_classes", help="Order of their 19 classes, if they do not say.",
+            type=click.Choice(["alphabetical", "paper"]))  # fmt: skip
 @click.option("--statistics", metavar="FILE", type=_path,
               help="JSON with mean and std by band.  [default: those of the shards' train split]")  # fmt: skip
-@click.option("--interpolation", type=click.Choice(["nearest", "bilinear"]),
-              help="How bands at 20 m and 60 m are brought to 10 m for the weights.  [default: nearest]")  # fmt: skip
+@run_option("data.interpolation")
 @click.option("--out", metavar="FILE", type=_path, help="New file for the results of the weights.  [default: none]")
-@click.option("--batch-size", type=click.IntRange(1), help="Patches at a time.  [default: that of the run, or 256]")
-@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
-@click.option("--threads", type=click.IntRange(1), help="Decode threads.  [default: the cores]")
-@click.option("--verify", is_flag=False, flag_value="always", default="first", show_default=True,
-              type=click.Choice(["first", "always", "never"]),
-              help="Compare each record with its checksum: when it is first read, or every time.")  # fmt: skip
-@click.option("--map/--no-map", "mapped", default=True, show_default=True,
-              help="Decode shards on a tmpfs where they lie. If one is cut off, that ends the process.")  # fmt: skip
+@run_option("optimisation.batch_size", help="Patches at a time.", default="that of the run, or 256")
+@run_option("machine.device", help="Device to evaluate on.")
+@run_option("machine.threads", help="Decode threads.", default="the cores")
+@run_option("machine.verify", help="Compare each record with its checksum: when it is first read, or every time.")
+@click.option("--map/--no-map", "mapped", default=None, help=OPTIONS["machine.mapped"].option.help)
 @click.option("--allow-mixed-version", is_flag=True, help="Evaluate on the other version of BigEarthNet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of a table.")
 def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
@@ -105,11 +102,15 @@ def _evaluate(run: Path | None, options: dict[str, Any], progress: "Progress") -
         for name in _OF_WEIGHTS:
             if options.pop(name) is not None:
                 raise InvalidValue(f"--{name.replace('_', '-')} is for --weights; a run knows it")
-        return evaluation.evaluate_run(evaluation.EvaluationConfig(run=run, **options), progress)
-    if options["data"] is None:
+        return evaluation.evaluate_run(evaluation.EvaluationConfig(run=run, **_given(options)), progress)
+    if options["shards"] is None:
         raise InvalidValue("the shards to evaluate the weights on, --shards DIR, are missing")
-    given = {name: value for name, value in options.items() if value is not None}
+    given = _given(options)
     if "bands" in given:
         given["bands"] = BandSelection.parse(given["bands"]).names
     config = weights_evaluation.WeightsEvaluationConfig(**given)
     return weights_evaluation.evaluate_weights(config, progress), config.out
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

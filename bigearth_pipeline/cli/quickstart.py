@@ -34,7 +34,7 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
         (
             f"bep train {store} --out {run} --epochs {epochs} --batch-size 64 --test",
             "train",
-            {"data": store, "out": run, "epochs": epochs, "batch_size": 64, "test": True},
+            {"shards": store, "out": run, "epochs": epochs, "batch_size": 64, "test": True},
         ),
     ]
     group = ctx.find_root().command

@@ -1,1 +1,1 @@
-"""What is read of a BigEarthNet source: folders, tables, lists, annotations and band files. Nothing is written."""
+"""Readers of a BigEarthNet source: folders, tables, lists, annotations and band files. Nothing is written."""

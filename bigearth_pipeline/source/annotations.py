@@ -8,7 +8,7 @@ from typing import Final
 
 from bigearth_pipeline.errors import BadPatch
 from shards.layout.classes import encode_clc_labels
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 
 _SENSING_TIME: Final = re.compile(r"_(\d{8}T\d{6})_", re.ASCII)
 _BASELINE: Final = re.compile(r"_N(\d{4})_", re.ASCII)

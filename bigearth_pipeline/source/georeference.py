@@ -1,4 +1,4 @@
-"""Where a patch lies, and which places a patch can have."""
+"""Location of a patch, and the locations that a patch can have."""
 
 import struct
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class BadPlace(BadPatch):
 
 @dataclass(frozen=True, slots=True)
 class Georeference:
-    """Where a patch lies: EPSG code, and easting and northing of the upper-left corner in metres."""
+    """Location of a patch: EPSG code, and easting and northing of the upper-left corner in metres."""
 
     epsg: int
     ulx: float

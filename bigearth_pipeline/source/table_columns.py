@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from bigearth_pipeline.errors import PipelineError
 from shards.runtime.arrow import nullable_array
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 
 MAX_BYTES: Final = 1 << 29  # Of a file; the official ones have 4 MB.
 MAX_ROWS: Final = 2_000_000  # BigEarthNet v1 and v2 have 1,139,814 patches together.
@@ -63,7 +63,7 @@ def read_columns(path: Path, wanted: Mapping[str, pa.DataType], optional: frozen
         parquet = pq.ParquetFile(pa.BufferReader(content), read_dictionary=leaves)
         there = [name for name in wanted if name in names]
         # One row group at a time: Arrow does not read dictionaries in lists over several. Without threads: one that
-        # lets go of Python's bytes while Python ends aborts the process.
+        # releases Python's bytes while the interpreter exits aborts the process.
         groups = [parquet.read_row_group(i, there, use_threads=False) for i in range(parquet.num_row_groups)]
     except FileNotFoundError:
         raise PipelineError(f"metadata {path} does not exist") from None

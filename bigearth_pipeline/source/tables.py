@@ -18,7 +18,7 @@ from bigearth_pipeline.source.table_columns import FLAG, TEXT, TEXTS, read_colum
 from bigearth_pipeline.source.tree import Version, is_named_as
 from shards.layout.classes import CLASSES
 from shards.runtime.arrow import numpy_values, text_array
-from shards.storage.regular import open_regular
+from shards.storage.safe_open import open_regular
 from shards.text.name_list import BadNameList, no_match, read_names
 
 METADATA_NAMES: Final = ("metadata.parquet", "metadata_for_patches_with_snow_cloud_or_shadow.parquet")
@@ -80,7 +80,7 @@ def find_metadata(places: Iterable[Path]) -> list[Path]:
 
 
 def read_metadata(paths: Iterable[Path]) -> Metadata:
-    """Read v2 tables, one behind the other.
+    """Read v2 tables and concatenate them in the order given.
 
     Raises:
         PipelineError: a table is missing, unreadable, lacks a column, repeats a patch or names an unknown split.

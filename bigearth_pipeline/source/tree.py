@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bigearth_pipeline.errors import PipelineError
-from shards.layout.fields import is_key
+from shards.layout.facts import is_key
 
 Version = Literal["v1", "v2"]
 
@@ -32,7 +32,7 @@ _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold
 
 @dataclass(slots=True)
 class Found:
-    """What lies in a tree.
+    """Contents of a tree.
 
     Attributes:
         patches: (patch name, folder) of every patch folder, in the order of the file system.

@@ -1,4 +1,4 @@
-"""Which patches of BigEarthNet v1 have seasonal snow, clouds or shadows, for trees without the authors' lists.
+"""Flags of BigEarthNet v1 patches for seasonal snow and for clouds or shadows, for trees without the authors' lists.
 
 `v1_flags.xz` holds the facts of all 590,326 patches; `tools/pack_v1_flags.py` takes them from the official lists. It is
 XZ of a line of JSON and a cube of bytes, (products, size, size): at [product, row, column] 0 where there is no patch,

@@ -1,4 +1,4 @@
-"""What synthetic land looks like: a pair of reflectance spectra and a texture for each of the 19 classes.
+"""Appearance of synthetic land: a pair of reflectance spectra and a texture for each of the 19 classes.
 
 Values are surface reflectance × 10,000, as in Sentinel-2 level 2A. They are made up, in the range of real ones: over a
 mix of classes like BigEarthNet's the band means come out near the published statistics.

@@ -32,7 +32,7 @@ _CHUNK: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class SynthSummary:
-    """What was written.
+    """Summary of a synthetic dataset that was written.
 
     Attributes:
         patches: all patches.

@@ -1,4 +1,4 @@
-"""Where synthetic patches lie and what grows there: products of the ten countries, and landscapes."""
+"""Locations and land cover of synthetic patches: products of the ten countries, and landscapes."""
 
 from dataclasses import dataclass
 from functools import cached_property

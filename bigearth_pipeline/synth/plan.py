@@ -1,4 +1,4 @@
-"""Which synthetic patches there are: names, places, labels, splits and flags. Pure, from number, layout and seed."""
+"""Plan of the synthetic patches: names, places, labels, splits and flags. Pure, from number, layout and seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

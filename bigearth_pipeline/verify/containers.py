@@ -22,10 +22,10 @@ from shards.codec.registry import CODECS
 from shards.container.tar import BLOCK
 from shards.layout.bands import GROUPS
 from shards.layout.classes import CLASSES, multi_hot
-from shards.layout.fields import MAX_KEY, Facts, json_values
+from shards.layout.facts import MAX_KEY, Facts, json_values
 from shards.metadata.index import PARTS
 from shards.metadata.manifest import MANIFEST, ShardInfo
-from shards.storage.regular import open_inside, resolve_inside
+from shards.storage.safe_open import open_inside, resolve_inside
 from shards.text.json_text import parse_json
 
 _SHAPES: Final = {group.name: group.shape for group in GROUPS}

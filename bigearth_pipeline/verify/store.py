@@ -34,14 +34,14 @@ from shards.layout.shuffle import shuffle_rank
 from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
 from shards.metadata.consistency import differences
 from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, FileInfo, Manifest
-from shards.storage.regular import open_inside
+from shards.storage.safe_open import open_inside
 
 MAX_PROBLEMS_A_SHARD: Final = 20
 
 
 @dataclass(slots=True)
 class Findings:
-    """What a check found.
+    """Findings of a check.
 
     Attributes:
         patches: patches whose records were decoded.
@@ -98,7 +98,7 @@ def verify_store(
     Args:
         folder: the store.
         against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them.
-        sample: compare at most so many patches; default: all.
+        sample: maximum number of patches to compare; default: all.
         workers: worker processes.
         progress: receives how it goes.
         limits: how long to wait for workers that do nothing.

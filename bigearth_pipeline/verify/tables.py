@@ -17,7 +17,7 @@ from shards.layout.statistics import BINS, histogram_counts
 from shards.metadata.index import cast_table, read_table
 from shards.metadata.manifest import BUILD_NOTE, INDEX, MANIFEST, SPLITS
 from shards.runtime.arrow import numeric_array, numpy_values
-from shards.storage.regular import open_inside, read_regular
+from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown
 from shards.text.json_text import parse_json
 

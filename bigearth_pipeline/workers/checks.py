@@ -1,4 +1,4 @@
-"""Whether a worker elsewhere runs the same code with the same libraries, and sees the same files.
+"""Check that a worker elsewhere runs the same code with the same libraries, and sees the same files.
 
 The driver leaves a file with a random text in the store and notes what lies in a folder of each source. Each worker
 compares them with what it sees, and leaves a file of its own that the driver must see. Workers that come while a build
@@ -40,7 +40,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the driver knows and a worker must find the same.
+    """Facts that the driver knows and that a worker must find to be the same.
 
     Attributes:
         token: random text, which is the content of `probe`.

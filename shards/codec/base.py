@@ -69,11 +69,11 @@ class Codec(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it encodes whole records only, not groups of bands by themselves."""
+        """True if it encodes whole records only, not groups of bands by themselves."""
 
     @property
     def is_identity(self) -> bool:
-        """Whether the stored bytes are the values themselves, so that reading needs no decoding."""
+        """True if the stored bytes are the values themselves, so that reading needs no decoding."""
 
     @property
     def decode_in_memory(self) -> DecodeInMemory | None:

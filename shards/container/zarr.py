@@ -2,7 +2,7 @@
 
 Each patch is one inner chunk of each pixel array, and each shard of our plan is one Zarr shard of each. The inner
 chunks are the same (file, offset, length, codec) as tar members to the reader. Shards are written here byte by byte
-after the Zarr sharding specification (all chunks one behind the other, then the index: offset and length as
+after the Zarr sharding specification (all chunks, contiguous, then the index: offset and length as
 little-endian uint64 a chunk, 2⁶⁴−1 for an absent one, and the CRC-32C of it), because one writer per shard then needs
 neither locks nor a shard in memory. Everything else is done by zarr-python, and read back by it in the tests.
 """

@@ -1,1 +1,1 @@
-"""What a record is: bands, classes, a patch, and statistics of its values. No files."""
+"""Definition of a record: bands, classes, a patch, and statistics of its values. No files."""

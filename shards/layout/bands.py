@@ -13,7 +13,7 @@ PATCH_METRES: Final = 1200
 
 @dataclass(frozen=True, slots=True)
 class BandGroup:
-    """The bands of one resolution, which lie one behind the other in a record.
+    """The bands of one resolution, which are contiguous in a record.
 
     Attributes:
         name: name of the group's array in a Zarr store (`b10`, `b20`, `b60`).

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shards.errors import InvalidValue
 from shards.layout.bands import B10, B20, B60, BAND_SLICES, GROUP_OF, BandGroup
-from shards.layout.fields import Facts
+from shards.layout.facts import Facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,1 +1,1 @@
-"""What a store says of itself: manifest, index, and whether the two agree. Pixels do not belong here."""
+"""Metadata of a store: manifest, index, and the check that the two agree. Pixels do not belong here."""

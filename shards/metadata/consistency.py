@@ -1,4 +1,4 @@
-"""Whether manifest and index tell the same of a store, asked when it is opened; no file of pixels is touched."""
+"""Check that the manifest and index of a store agree, made when the store is opened; no pixel file is touched."""
 
 from collections.abc import Iterator
 from pathlib import Path

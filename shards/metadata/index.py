@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from shards.errors import CorruptShard
 from shards.layout.bands import B10, B20, B60, RECORD_VALUES
 from shards.layout.classes import multi_hot
-from shards.layout.fields import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
+from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.reporting import printable
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import open_inside, read_regular
+from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown
 
 PARTS: Final[dict[str, dict[str, slice]]] = {
@@ -41,7 +41,7 @@ _MAX_BYTES: Final = 1 << 30
 
 
 class Place(NamedTuple):
-    """Where a stored part of a patch lies in its file: offset and length in bytes, and the CRC-32C of these bytes."""
+    """Location of a stored part of a patch in its file: offset and length in bytes, and the CRC-32C of these bytes."""
 
     offset: int
     length: int
@@ -136,7 +136,7 @@ def read_table(
         if missing := [name for name in columns or [] if name not in file.schema_arrow.names]:
             raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
         chosen = columns and [*columns, *(name for name in optional if name in file.schema_arrow.names)]
-        # A thread of Arrow that lets go of Python's bytes while Python ends aborts the process.
+        # A thread of Arrow that releases Python's bytes while the interpreter exits aborts the process.
         return file.read(chosen, use_threads=False)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
         raise CorruptShard(f"{path} is not readable as Parquet: {_first_line(err)}") from err

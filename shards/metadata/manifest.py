@@ -16,13 +16,13 @@ from shards.layout.classes import CLASSES
 from shards.layout.statistics import BandStatistics
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import read_inside
+from shards.storage.safe_open import read_inside
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
 
 MANIFEST: Final = "manifest.json"
 BUILD_NOTE: Final = "build.json"
-"""What a store was built from; it is there before the manifest is."""
+"""Note of what a store is built from; it is written before the manifest."""
 INDEX: Final = "index.parquet"
 HISTOGRAMS: Final = "histograms.parquet"
 FORMAT_VERSION: Final = 1
@@ -129,7 +129,7 @@ class SplitInfo:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a store holds.
+    """Description of the contents of a store.
 
     Attributes:
         format: `webdataset` or `zarr`.

@@ -1,4 +1,4 @@
-"""Where the stored parts of patches lie: plain arrays, from the index and the manifest, without a file.
+"""Locations of the stored parts of patches: plain arrays, from the index and the manifest, without a file.
 
 A part of a patch is one record in a tar, or one inner chunk of each of three Zarr arrays. Parts are numbered through
 the index: number = row · parts + part.

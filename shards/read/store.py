@@ -100,7 +100,7 @@ class Store(MemorySharing):
         self.close()
 
     def close(self) -> None:
-        """Stop the decode threads, close all files and let go of shared memory; closing twice is harmless."""
+        """Stop the decode threads, close all files and release shared memory; closing twice is harmless."""
         self._threads.close()
         self._files.close()
         self._cache.close()

@@ -1,1 +1,1 @@
-"""What the format needs of the machine: threads, memory, forks, compilation, Arrow. It knows nothing of stores."""
+"""Parts of the machine that the format needs: threads, memory, forks, compilation, Arrow. No knowledge of stores."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 MOUNTS: Final = Path("/proc/self/mounts")
-"""Where Linux says what is mounted."""
+"""File in which Linux lists what is mounted."""
 MEMORY: Final = ("tmpfs", "ramfs")
 """Types of file systems whose files are pages of memory and nothing else."""
 

@@ -1,4 +1,4 @@
-"""What a forked process makes anew: threads, which are not copied, and locks, which one of them may have held."""
+"""Resources that a forked process makes anew: threads, which are not copied, and locks, which one may have held."""
 
 import os
 import weakref

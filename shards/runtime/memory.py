@@ -1,4 +1,4 @@
-"""How much memory this process can still take."""
+"""Amount of memory that this process can still take."""
 
 import errno
 from collections.abc import Iterator

@@ -65,7 +65,7 @@ class Ranges:
 
 
 class Views:
-    """Where ranges lie in memory, if they do.
+    """Locations of ranges in memory, for those that are in memory.
 
     Attributes:
         address: (n,) uint64, of the first byte of each range, all of whose bytes are there; 0 if it is not in memory.

@@ -17,7 +17,7 @@ from shards.storage.advice import Adviser, is_cached
 from shards.storage.atomic import atomic_write
 from shards.storage.base import FileEntry, Range, Ranges, Unreadable, Views
 from shards.storage.mapped import MappedFile, map_in_memory
-from shards.storage.regular import open_inside
+from shards.storage.safe_open import open_inside
 
 _SAMPLE: Final = 4
 """Of at most this many places it is asked whether they are in the page cache."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from shards.errors import InUse
-from shards.storage.regular import check_regular, read_regular
+from shards.storage.safe_open import check_regular, read_regular
 
 MARK_SUFFIX: Final = ".held"
 """Added to the name of a lock file where a file system has no locks."""

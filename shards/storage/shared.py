@@ -100,7 +100,7 @@ class SharedRanges:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold what one process at a time can hold, not one thread; a process that ends lets go of it."""
+        """Hold a lock that excludes other processes, but not other threads; a process that ends releases it."""
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         try:
             yield
@@ -127,7 +127,7 @@ class SharedRanges:
         self.state[number] = KEPT
 
     def close(self) -> None:
-        """Let go of the descriptor; the memory goes when no thread and no other process uses it any more."""
+        """Release the descriptor; the memory is freed when no thread and no other process uses it any more."""
         os.close(self._descriptor)
 
 

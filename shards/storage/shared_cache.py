@@ -134,7 +134,7 @@ class SharedCache:
         return int(self._lengths[numbers].sum(dtype=np.int64))
 
     def close(self) -> None:
-        """Let go of the memory; closing twice is harmless."""
+        """Release the memory; closing twice is harmless."""
         records, self.records = self.records, None
         if records is not None:
             records.close()

@@ -30,7 +30,7 @@ KINDS: Final[dict[Kind, str]] = {
     "lost": "a rename that fails, so that the new file does not appear",
     "late": "EIO after the rename, so that the new file has appeared",
 }
-"""What can go wrong, by name."""
+"""Faults that can be injected, by name."""
 _CODES: Final = {"full": errno.ENOSPC}
 
 
@@ -67,7 +67,7 @@ class Faults:
 
 
 def each_fault(kind: Kind, *, step: int = 1, at_most: int = 1000) -> Iterator[Faults]:
-    """Yield faults for n = 1, 2, …; the last one is that which has not fired by the time the next is asked for.
+    """Yield faults for n = 1, 2, …; the last one is that which has not fired by the time the next is requested.
 
     Args:
         kind: of the faults.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shards.codec.registry import DEFAULT_CODEC
 from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
-from shards.layout.fields import Facts
+from shards.layout.facts import Facts
 from shards.layout.shuffle import shuffle_rank
 from shards.metadata.manifest import SPLITS, StoreFormat
 from shards.write.store import StoreWriter

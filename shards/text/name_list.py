@@ -2,7 +2,7 @@
 
 A list has one patch a line, or is a table as spreadsheets and pandas write it: with or without a heading, an index
 column, further columns, quotes, a byte-order mark, comments; columns are separated by comma, semicolon, tab or `|`.
-Plain text, bzip2 and gzip are told apart by content and suffix.
+Plain text, bzip2 and gzip are distinguished by content and suffix.
 """
 
 import bz2
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TextIO
 
 from shards.errors import BepError
-from shards.storage.regular import open_regular_file
+from shards.storage.safe_open import open_regular_file
 
 HEADINGS: Final = ("patch_id", "patch", "patch_name", "name", "key", "s2_name", "s2v1_name")
 """Headings of the column of names, in any case; of several in one table the first of these counts."""

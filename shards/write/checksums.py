@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from shards.metadata.manifest import FileInfo
-from shards.storage.regular import open_regular
+from shards.storage.safe_open import open_regular
 
 
 def sha256_of(path: Path) -> str:

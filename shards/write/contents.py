@@ -1,4 +1,4 @@
-"""Which files a store consists of while it is built and after: everything else in its folder is somebody else's."""
+"""The files that a store consists of during its build and after: everything else in its folder is somebody else's."""
 
 import os
 import re
@@ -38,7 +38,7 @@ _ZARR_TEMPORARY: Final = re.compile(r"(zarr|0)\.[0-9a-f]{32}\.partial")
 
 @dataclass(slots=True)
 class Contents:
-    """What lies in the folder of a store; paths are relative to it.
+    """Contents of the folder of a store; paths are relative to it.
 
     Attributes:
         files: files of the store.

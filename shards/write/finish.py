@@ -16,7 +16,7 @@ from shards.metadata.index import Index, index_schema, read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, SPLITS, Manifest, ShardInfo, SplitInfo
 from shards.runtime.arrow import dictionary_array
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import resolve_inside
+from shards.storage.safe_open import resolve_inside
 from shards.write.checksums import describe_file
 from shards.write.contents import look, note_paths, shard_name, shard_paths
 from shards.write.options import StoreOptions

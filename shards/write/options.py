@@ -11,7 +11,7 @@ from shards.write.contents import WORK
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How a store is written.
+    """Options for writing a store.
 
     Attributes:
         folder: the store.

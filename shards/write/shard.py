@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from shards.codec.registry import get_codec
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
-from shards.layout.fields import Facts, is_key
+from shards.layout.facts import Facts, is_key
 from shards.layout.statistics import Histograms, histogram_table
 from shards.metadata.index import PARTS, IndexRows, Place, write_table
 from shards.metadata.manifest import SPLITS, ShardInfo
 from shards.storage.atomic import atomic_write
 from shards.write.contents import note_paths, shard_name
 from shards.write.files import open_shard_files
-from shards.write.note import write_note
 from shards.write.options import StoreOptions
+from shards.write.shard_note import write_note
 
 _REMOVED: Final = "the folder was removed while the build runs"
 

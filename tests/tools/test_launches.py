@@ -13,10 +13,10 @@ from nvidia.dali.types import DALIDataType
 from shards import BANDS
 from tools.gpu.counts import Cost, TorchCost, run_graph, schemas_of
 from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, by_triton, render
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.prepare.dali.gpu_graph import BatchedGraph
 from trainer.data.prepare.dali.pipeline import DaliPreparation, _pipeline
 from trainer.data.prepare.image_layout import images_of
+from trainer.definition.augmentation import RECIPES
 
 MOST_LAUNCHES = 40
 MOST_BYTES = {"nearest": 1.6e6, "bilinear": 3.0e6}

@@ -58,7 +58,7 @@ def store(folder: Path) -> Iterator[Store]:
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of four epochs on the first store, evaluated on its test split."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    config = TrainConfig(data=folder, out=out, epochs=4, batch_size=8, verify=True, test=True)
+    config = TrainConfig.of(shards=folder, out=out, epochs=4, batch_size=8, verify="always", test=True)
     return Run(config, train(config))
 
 

@@ -40,7 +40,7 @@ COST_ROUNDS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run depends on beside the store; written to the result."""
+    """Settings that a run depends on, besides the store; written to the result."""
 
     models: tuple[str, ...]
     epochs: int

@@ -146,7 +146,7 @@ class LightStore:
 
 @dataclass(frozen=True)
 class Lateness:
-    """How much later than asked for a thread wakes, in microseconds.
+    """Delay between the requested and the actual wake-up of a thread, in microseconds.
 
     Attributes:
         median: of all times that it woke.

@@ -42,7 +42,7 @@ store = shards.open(sys.argv[1], num_threads=2)
 opened = time.perf_counter()
 rows = store.index.rows("train")
 config = LoaderConfig(
-    batch_size=256, device=torch.device("cpu"), kind=sys.argv[2], layout="record", augmentation=RECIPES["none"]
+    batch_size=256, device=torch.device("cpu"), order=sys.argv[2], layout="record", augmentation=RECIPES["none"]
 )
 with Loader(store, rows, Normalisation.of_train_split(store.manifest), config) as loader:
     order = loader.order.epoch(0)

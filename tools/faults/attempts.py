@@ -1,4 +1,4 @@
-"""What was tried, how often, and with which outcomes."""
+"""Attempts at damage: their kinds, numbers and outcomes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ class Attempts:
 
 
 def outcome_of(use: Callable[[], object], refused: str, same: str) -> str:
-    """Return what became of damaged data.
+    """Return the outcome of using damaged data.
 
     Args:
         use: uses it, and returns whether the results are those of sound data.

@@ -12,7 +12,7 @@ from tools.faults.attempts import Attempts, flipped, outcome_of, some_bits
 from tools.faults.builds import BEP
 from trainer.runs.checkpoint import Checkpoint
 
-_OPTIONS = ["--epochs", "2", "--batch-size", "16", "--save-steps", "1", "--device", "cpu"]
+_OPTIONS = ["--epochs", "2", "--batch-size", "16", "--set", "run.save_steps=1", "--device", "cpu"]
 
 
 def _weights(run: Path) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What each step of the plan does."""
+"""Actions of the steps of the plan."""
 
 import json
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""What a GPU would have to do, counted without one: launches, and bytes read from and written to its memory.
+"""Work that a GPU would have to do, counted without one: launches, and bytes read from and written to its memory.
 
 Each operator is taken to read each byte of its inputs once and to write each byte of its outputs once, as if nothing
 stayed in a cache between two of them and no sector of memory was written in parts.
@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @dataclass(frozen=True)
 class Cost:
-    """What a batch costs.
+    """Cost of a batch.
 
     Attributes:
         launches: kernels, and copies to the device.
@@ -72,7 +72,7 @@ class TorchCost(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Do what is asked for, and count it."""
+        """Execute the requested operation, and count it."""
         kwargs = kwargs or {}
         if func is torch.ops.aten._pin_memory.default:
             return args[0]  # Fake tensors lie in no memory.
@@ -127,7 +127,7 @@ class Operator:
 
     @property
     def cost(self) -> Cost:
-        """What it costs on a GPU.
+        """Cost of the operator on a GPU.
 
         Raises:
             KeyError: it is not known how it works there.

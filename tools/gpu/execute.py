@@ -1,4 +1,4 @@
-"""Doing the steps of a plan one after the other, whatever becomes of each."""
+"""Execution of the steps of a plan in sequence, whether or not each succeeds."""
 
 import textwrap
 import time
@@ -25,7 +25,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step.
+    """The result of a step.
 
     Attributes:
         name: of the step.
@@ -61,7 +61,7 @@ def carry_out(
         clock: seconds.
 
     Yields:
-        What became of each step, when it has.
+        The result of each step, as soon as it is known.
     """
     end = clock() + total
     done: frozenset[str] = frozenset()

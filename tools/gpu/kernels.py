@@ -1,4 +1,4 @@
-"""How fast the kernels are by themselves: `python -m tools.gpu.kernels`.
+"""Rates of the kernels by themselves: `python -m tools.gpu.kernels`.
 
 A table of patches a second of the image kernel, of the decoder of `bitpack` and of both together, beside torch's
 reference; by CUDA events, over sets of records that take turns, so that none stays in the L2 cache. Data and images
@@ -20,7 +20,7 @@ from torch import Tensor
 from shards.codec.bitpack.encoder import encode
 from shards.layout.bands import RECORD_BYTES, RECORD_VALUES
 from tools.arguments import count, run
-from trainer.data.augment.recipe import RECIPES, draw
+from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Layout
 from trainer.data.device.transfer import send
@@ -29,6 +29,7 @@ from trainer.data.prepare.image_layout import images_of
 from trainer.data.prepare.reference import prepare
 from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
 from trainer.data.prepare.triton.unpack import unpack
+from trainer.definition.augmentation import RECIPES
 
 SETS: Final = 8
 """Sets of records: 8 · 512 · 160 kB are 13 times the L2 cache of an H100."""

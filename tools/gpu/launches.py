@@ -1,4 +1,4 @@
-"""What the preparation of a batch would cost a GPU, by each engine, computed: `python -m tools.gpu.launches`.
+"""Computed cost of the preparation of a batch on a GPU, by engine: `python -m tools.gpu.launches`.
 
 Nothing of it is measured. An engine adds itself to `ENGINES`.
 """
@@ -17,9 +17,9 @@ from shards.layout.bands import GROUP_OF, RECORD_BYTES
 from tools.arguments import count, run
 from tools.gpu.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment.boxes import erase
+from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete, completed, rest
-from trainer.data.augment.recipe import RECIPES, draw
-from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.gpu_arguments import spans_of
@@ -28,6 +28,8 @@ from trainer.data.prepare.dali.interleave import Interleave
 from trainer.data.prepare.image_layout import images_of
 from trainer.data.prepare.reference import prepare
 from trainer.data.prepare.triton.images import DRAWN
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 PATCHES: Final = 32
 """Patches that costs are the mean of: crops have areas of their own."""
@@ -59,7 +61,7 @@ CARDS: Final = (Card("H100", 3.35e12), Card("H200", 4.8e12))
 
 @dataclass(frozen=True)
 class Case:
-    """What is prepared.
+    """A preparation whose cost is computed.
 
     Attributes:
         recipe: name of the augmentation.
@@ -93,7 +95,7 @@ CASES: Final = tuple(
 
 @dataclass(frozen=True)
 class Found:
-    """What an engine costs for a batch of `PATCHES`.
+    """Cost of an engine for a batch of `PATCHES`.
 
     Attributes:
         images: from host memory to normalised images.
@@ -170,7 +172,7 @@ def by_triton(case: Case) -> Found:
 
 
 ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
-"""How to find what an engine costs, by the name of its `--loader`."""
+"""Functions that return the cost of an engine, by the name of its `--loader`."""
 
 _TYPES: Final = {2: torch.uint16, 4: torch.float32}
 

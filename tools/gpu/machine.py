@@ -1,4 +1,4 @@
-"""What the check was made on, and where its data can lie."""
+"""Description of the machine of the check, and the folder for its data."""
 
 import platform
 import shutil

@@ -1,4 +1,4 @@
-"""What is done, as data, and how much time each part of it gets."""
+"""The steps of the check, as data, and the time that each of them gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LEAST_SHARE: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is measured, and with what.
+    """Extent and settings of the measurements.
 
     Attributes:
         device: `cuda` or `cpu`.
@@ -103,7 +103,7 @@ class Step:
 
 
 def plan_steps(size: Size) -> tuple[Step, ...]:
-    """Return all steps in their order: what the most hangs on comes first.
+    """Return all steps in their order: those on which most depends come first.
 
     The shares leave a little for the start of this program and for tidying up.
     """

@@ -40,7 +40,7 @@ def check_resume(size: Size, store: Path, work: Path, log: Path, deadline: Deadl
     """
     whole, killed = work / "run-whole", work / "run-killed"
     options = ["--model", size.resumed, "--batch-size", size.resumed_batch, "--epochs", EPOCHS, "--device", size.device]
-    options += ["--precision", size.precision, "--save-steps", size.save_steps]
+    options += ["--precision", size.precision, "--set", f"run.save_steps={size.save_steps}"]
     call((*BEP, "train", store, "--out", whole, *options, "--json"), log, deadline)
     epoch, step = _kill(("train", store, "--out", killed, *options, "--json"), killed / LAST, log, deadline)
     call((*BEP, "train", "--resume", killed, "--json"), log, deadline)

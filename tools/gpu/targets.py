@@ -1,4 +1,4 @@
-"""What is to be reached, beside what was measured."""
+"""Targets, next to what was measured."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Row:
 
 Found = dict[str, Any]
 Reading = tuple[str, bool | None]
-"""What was measured, for people, and whether it is enough; None where nothing is asked of it."""
+"""The measurement, for people, and whether it is enough; None where there is no target."""
 
 
 def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What a peer is asked to do, and what it hands over."""
+"""The work given to a peer, and the batches that it hands over."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Conversions one after the other, then epochs of all peers in turns."""
+"""Conversions in sequence, then epochs of all peers in turns."""
 
 import math
 import shutil
@@ -22,7 +22,7 @@ SLOW_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to measure.
+    """Settings of the measurements.
 
     Attributes:
         peers: names, in the order of the table.
@@ -51,7 +51,7 @@ class Plan:
 
 
 class Results:
-    """What was measured so far, as JSON values by peer; a peer that has failed is not asked any more."""
+    """Measurements so far, as JSON values by peer; a peer that has failed is not asked any more."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.peers: dict[str, dict[str, Any]] = {name: {"title": PEERS[name].title, "errors": []} for name in names}

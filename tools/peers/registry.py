@@ -1,4 +1,4 @@
-"""Which systems are compared."""
+"""The systems that are compared."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import InvalidValue
-from trainer.data.prepare.backend import BACKENDS, Backend
-from trainer.runtime.precision import PRECISIONS, Precision
+from trainer.definition.choices import BACKENDS, PRECISIONS, Backend, Precision
 
 
 @dataclass(frozen=True, kw_only=True)

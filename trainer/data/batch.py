@@ -13,9 +13,6 @@ Layout = Literal["stacked", "native", "record"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("stacked", "native", "record")
 """What a batch holds: all bands at 10 m, each group of bands at its own resolution, or the records as they are."""
 
-Interpolation = Literal["nearest", "bilinear"]
-INTERPOLATIONS: Final[tuple[Interpolation, ...]] = ("nearest", "bilinear")
-
 IMAGE_SIZE: Final = PATCH_METRES // 10
 """Side of a stacked image in pixels: that of the 10 m bands, 120."""
 CELLS: Final = PATCH_METRES // 60

@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
-from trainer.data.augment import recipe as augment
-from trainer.data.augment.recipe import RECIPES, Augmentation
-from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.augment.draw import draw
+from trainer.data.batch import Batch, HostBatch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
 from trainer.data.device.records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind, SampleOrder
-from trainer.data.prepare.backend import Backend, Images, Preparation
+from trainer.data.prepare.backend import Images, Preparation
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.channel import Finished
 from trainer.data.stream.iteration import Iteration
 from trainer.data.stream.read_ahead import ReadAhead
 from trainer.data.stream.records import RecordPreparation
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import Backend, Interpolation
 from trainer.errors import TrainError
 
 
@@ -41,14 +42,14 @@ class LoaderConfig:
     Attributes:
         batch_size: patches of a global batch, over all ranks; the last one of an epoch holds what is left.
         device: where the batches go.
-        kind: order of the patches: `global` (an exact permutation in every epoch), `block` (windows of whole shards,
+        order: of the patches: `global` (an exact permutation in every epoch), `block` (windows of whole shards,
             read in sequence and mixed), `sequential` (ascending rows).
         seed: seed of order and augmentation.
         layout: what a batch holds: see `trainer.data.batch.Batch`.
         interpolation: how bands are brought to another size.
         augmentation: what is random; by default nothing.
-        backend: what prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels only;
-            `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.prepare.backend.Images`.
+        loader: program that prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels
+            only; `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.prepare.backend.Images`.
         cache: where records are kept after they were read once, see `trainer.data.stream.cache`.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
@@ -57,12 +58,12 @@ class LoaderConfig:
 
     batch_size: int
     device: torch.device
-    kind: Kind = "global"
+    order: Kind = "global"
     seed: int = 0
     layout: Layout = "stacked"
     interpolation: Interpolation = "nearest"
     augmentation: Augmentation = RECIPES["none"]
-    backend: Backend = "auto"
+    loader: Backend = "auto"
     cache: Tier = "none"
     rank: int = 0
     num_ranks: int = 1
@@ -112,9 +113,9 @@ class Loader:
         self._store = store
         self._num_bands = len(normalisation.bands)
         self._labels = store.index.labels()
-        shards = store.shard_of(rows) if config.kind == "block" else None
+        shards = store.shard_of(rows) if config.order == "block" else None
         self.order = SampleOrder(
-            rows=rows, batch_size=config.batch_size, kind=config.kind, seed=config.seed, shards=shards
+            rows=rows, batch_size=config.batch_size, kind=config.order, seed=config.seed, shards=shards
         )
         largest = self.order.largest_part(config.num_ranks)
         if config.layout == "record" and config.augmentation.fields:
@@ -132,7 +133,7 @@ class Loader:
         )
         if config.layout != "record":
             on_device = config.cache in ("gpu", "gpu-encoded")
-            self.backend = images.resolve_on_device(config.backend) if on_device else images.resolve(config.backend)
+            self.backend = images.resolve_on_device(config.loader) if on_device else images.resolve(config.loader)
         self._reads_encoded = self.backend == "triton" and encoded.can_decode(store)
         on_gpu = config.device.type == "cuda"
         if self._reads_encoded:
@@ -254,7 +255,7 @@ class Loader:
         config = self.config
         order = self.order.epoch(epoch)
         ahead = ReadAhead(
-            self._store, order, config.kind, rank=config.rank, num_ranks=config.num_ranks, unread=self._unread
+            self._store, order, config.order, rank=config.rank, num_ranks=config.num_ranks, unread=self._unread
         )
         for step in range(first_step, len(order)):
             rows, mask = order.part(step, config.rank, config.num_ranks)
@@ -270,7 +271,7 @@ class Loader:
                 labels=self._labels[rows].astype(np.float32),
                 rows=rows,
                 mask=mask,
-                draws=augment.draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
+                draws=draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
                 held=held,
                 lengths=lengths,
             )

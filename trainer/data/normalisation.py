@@ -3,14 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from shards import CorruptShard, Manifest
 from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
+from trainer.definition.choices import Method
 
-Method = Literal["standard", "percentile"]
-METHODS: Final[tuple[Method, ...]] = ("standard", "percentile")
 LOW_PERCENTILE: Final = "2"
 HIGH_PERCENTILE: Final = "98"
 

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 import shards
 from shards import Verify
 from shards.errors import InvalidValue
+from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import can_prepare
 from trainer.data.subset.rows import Subset
+from trainer.definition.choices import DeviceName, Precision
+from trainer.definition.machine import MachineConfig
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.evaluation.measure import measure, predict
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
@@ -23,7 +25,7 @@ from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.results import Evaluation, Selection
 from trainer.runtime.out_of_memory import out_of_memory_reported
-from trainer.runtime.precision import Precision, autocast
+from trainer.runtime.precision import autocast
 from trainer.runtime.progress import Phase, Progress
 from trainer.runtime.ranks import Ranks, open_ranks
 
@@ -35,7 +37,7 @@ class EvaluationConfig:
     Attributes:
         run: folder of the run.
         split: name of the split.
-        data: folder of the shards; None for those of the run.
+        shards: folder of the shards; None for those of the run.
         where: SQL expression over the columns of the index; None for all patches.
         patches: file with the names of the patches to use; None for all.
         batch_size: patches at a time; None for that of the run.
@@ -48,14 +50,14 @@ class EvaluationConfig:
 
     run: Path
     split: str = "test"
-    data: Path | None = None
+    shards: Path | None = None
     where: str | None = None
     patches: Path | None = None
     batch_size: int | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = None
-    verify: Verify = "first"
-    mapped: bool = True
+    device: DeviceName = MachineConfig.device
+    threads: int | None = MachineConfig.threads
+    verify: Verify = MachineConfig.verify
+    mapped: bool = MachineConfig.mapped
     allow_mixed_version: bool = False
 
 
@@ -69,7 +71,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         NotWritten: the results, which it brings along, cannot be written.
         OSError: a file cannot be read.
     """
-    written = TrainConfig.read(config.run)
+    written = stored.read(config.run)
     path = config.run / run_folder.BEST
     if not path.exists():
         raise TrainError(f"{config.run} has no {run_folder.BEST}: no epoch of it has ended")
@@ -79,19 +81,19 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         trained = TrainConfig.from_json(best.config)
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
-    if config.data is None:
-        run_folder.check_shards(written.data, config.run, f"`run={config.run}` `data=DIR`")
-    batch_size = config.batch_size or trained.batch_size
+    if config.shards is None:
+        run_folder.check_shards(written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
+    batch_size = config.batch_size or trained.optimisation.batch_size
     with (
         out_of_memory_reported(batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(config.data or written.data, num_threads=config.threads, mapped=config.mapped) as store,
+        shards.open(config.shards or written.data.shards, num_threads=config.threads, mapped=config.mapped) as store,
     ):
         best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         # A GPU has no numba, a CPU neither Triton nor float16, and the last bit matters to no score.
-        fits = can_prepare(trained.loader, ranks.device, trained.interpolation)
-        precision: Precision = trained.precision
+        fits = can_prepare(trained.machine.loader, ranks.device, trained.data.interpolation)
+        precision: Precision = trained.machine.precision
         if precision == "fp16" and ranks.device.type == "cpu":
             precision = "fp32"
         logits, labels = predict_selection(
@@ -102,8 +104,8 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
             LoaderConfig(
                 batch_size=batch_size,
                 device=ranks.device,
-                interpolation=trained.interpolation,
-                backend=trained.loader if fits else "auto",
+                interpolation=trained.data.interpolation,
+                loader=trained.machine.loader if fits else "auto",
                 verify=config.verify,
             ),
             precision,
@@ -126,7 +128,7 @@ def predict_selection(
     progress: Progress | None,
 ) -> tuple[Tensor, Tensor]:
     """Return logits and labels of a selection; of `config` only what differs between evaluations is looked at."""
-    config = replace(config, kind="sequential", layout=model.layout, rank=ranks.rank, num_ranks=ranks.num_ranks)
+    config = replace(config, order="sequential", layout=model.layout, rank=ranks.rank, num_ranks=ranks.num_ranks)
     with Loader(selection.store, selection.rows, normalisation, config) as loader, autocast(precision, ranks.device):
         return predict(model.to(ranks.device), loader, ranks, phase=Phase(selection.split), progress=progress)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from shards.storage.regular import read_regular
+from shards.storage.safe_open import read_regular
 from trainer.data.normalisation import Normalisation
 from trainer.errors import TrainError
 

@@ -28,13 +28,13 @@ def own_selection(store: Store, split: str, trained: TrainConfig, run: Path | No
         trained: configuration of the run.
         run: folder of the run, which records what its list of patches selected; None if there is none.
     """
-    subset = Subset(where=trained.where, fraction=trained.fraction, patches=trained.patches)
+    subset = Subset(where=trained.data.where, fraction=trained.data.fraction, patches=trained.data.patches)
     try:
-        if trained.patches is not None:
+        if trained.data.patches is not None:
             recorded = _recorded(run).get(TUNED_ON)
-            if recorded != chosen.digest(Selection.of(store, TUNED_ON, subset, trained.seed).rows):
+            if recorded != chosen.digest(Selection.of(store, TUNED_ON, subset, trained.run.seed).rows):
                 return None
-        return Selection.of(store, split, subset, trained.seed)
+        return Selection.of(store, split, subset, trained.run.seed)
     except (BadPatchList, EmptySubset, BadCheckpoint, OSError):
         return None
 
@@ -64,7 +64,7 @@ def tuned_here(selection: Selection, checkpoint: Checkpoint, run: Path | None = 
     if selection.store.manifest.source_version != checkpoint.source_version:
         return None  # The versions cut the same scenes into patches of other names.
     try:
-        with shards.open(trained.data) as store:
+        with shards.open(trained.data.shards) as store:
             own = own_selection(store, TUNED_ON, trained, run)
             if own is None or own.manifest_sha256 != checkpoint.manifest_sha256:
                 return None

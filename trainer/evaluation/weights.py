@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import shards
 from shards import Store, Verify
 from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
-from trainer.data.batch import Interpolation
 from trainer.data.loader import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
+from trainer.definition.choices import DeviceName, Interpolation
+from trainer.definition.data import DataConfig
+from trainer.definition.machine import MachineConfig
+from trainer.definition.optimisation import OptimisationConfig
 from trainer.evaluation.measure import loss
 from trainer.evaluation.run import predict_selection
 from trainer.evaluation.statistics_file import read_statistics
@@ -32,7 +35,7 @@ class WeightsEvaluationConfig:
 
     Attributes:
         weights: file or folder of the weights; a checkpoint of ours brings model, bands and statistics with it.
-        data: folder of the shards.
+        shards: folder of the shards.
         model: name of the network; None for a checkpoint of ours.
         bands: band names in channel order; None for a checkpoint of ours.
         weights_bands: what the channels of the file are, see `trainer.models.published`.
@@ -44,22 +47,22 @@ class WeightsEvaluationConfig:
     """
 
     weights: Path
-    data: Path
+    shards: Path
     model: str | None = None
     bands: tuple[str, ...] | None = None
     weights_bands: str | None = None
     weights_classes: str | None = None
     statistics: Path | None = None
-    interpolation: Interpolation = "nearest"
+    interpolation: Interpolation = DataConfig.interpolation
     out: Path | None = None
     split: str = "test"
     where: str | None = None
     patches: Path | None = None
-    batch_size: int = 256
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = None
-    verify: Verify = "first"
-    mapped: bool = True
+    batch_size: int = OptimisationConfig.batch_size
+    device: DeviceName = MachineConfig.device
+    threads: int | None = MachineConfig.threads
+    verify: Verify = MachineConfig.verify
+    mapped: bool = MachineConfig.mapped
     allow_mixed_version: bool = False
 
 
@@ -79,7 +82,7 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
     with (
         out_of_memory_reported(config.batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(config.data, num_threads=config.threads, mapped=config.mapped) as store,
+        shards.open(config.shards, num_threads=config.threads, mapped=config.mapped) as store,
     ):
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         weights = _load(config, store)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from shards import CLASSES
 from shards.errors import InvalidValue
-from shards.storage.regular import open_regular_file, read_regular
+from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.errors import BadCheckpoint
 from trainer.models.published import CLASS_ORDERS, channel_names
 

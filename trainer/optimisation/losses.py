@@ -4,10 +4,8 @@ A label between 0 and 1, as MixUp and smoothing make them, counts in part: the l
 there plus 1 − y times that of one that is not. All are computed in float32 and finite for all finite logits.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,9 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from shards import CLASSES
 from shards.errors import InvalidValue
-
-LossName = Literal["bce", "asymmetric", "focal"]
-LOSSES: Final[tuple[LossName, ...]] = ("bce", "asymmetric", "focal")
+from trainer.definition.optimisation import LossConfig
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From logits (n, C) of any float type and labels (n, C) float of 0 to 1 to losses (n,) float32: means over classes."""
@@ -31,34 +27,6 @@ classes that are there and found still count less than those that are missed, as
 FOCAL_GAMMA: Final = 2.0
 FOCAL_ALPHA: Final = 0.25
 """The best values of the paper's table 1b, and the defaults of torchvision."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """Which loss.
-
-    Attributes:
-        name: `bce`, binary cross-entropy; `asymmetric`; or `focal`.
-        label_smoothing: how far labels are moved towards 0.5, as a share of the way: 0.1 makes 0 and 1 0.05 and 0.95.
-        positive_weights: whether a class counts for more where it is there, the more the rarer it is; `bce` only, since
-            the other losses have their own balance.
-        max_positive_weight: the largest such weight.
-    """
-
-    name: LossName = "bce"
-    label_smoothing: float = 0.0
-    positive_weights: bool = False
-    max_positive_weight: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.name not in LOSSES:
-            raise InvalidValue(f"no loss {self.name!r}; there are {', '.join(LOSSES)}")
-        if not 0 <= self.label_smoothing < 1:
-            raise InvalidValue(f"label_smoothing is {self.label_smoothing}, expected 0 to less than 1")
-        if not 1 <= self.max_positive_weight < math.inf:
-            raise InvalidValue(f"max_positive_weight is {self.max_positive_weight}, expected at least 1")
-        if self.positive_weights and self.name != "bce":
-            raise InvalidValue(f"positive_weights go with the loss bce, not with {self.name}")
 
 
 def create(config: LossConfig, class_counts: Mapping[str, int], count: int, device: torch.device | str = "cpu") -> Loss:
@@ -80,9 +48,9 @@ def create(config: LossConfig, class_counts: Mapping[str, int], count: int, devi
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         smooth = labels * (1 - config.label_smoothing) + config.label_smoothing / 2
-        if config.name == "asymmetric":
+        if config.loss == "asymmetric":
             return asymmetric(logits, smooth)
-        if config.name == "focal":
+        if config.loss == "focal":
             return focal(logits, smooth)
         return bce(logits, smooth, weights)
 

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 import torch
 
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import open_regular_file
+from shards.storage.safe_open import open_regular_file
 from trainer.errors import BadCheckpoint
 
 _PREFIX: Final = b"sha256="

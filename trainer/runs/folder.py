@@ -1,6 +1,7 @@
 """The folder of a run, and the files in it.
 
-- `config.json`: all that the result depends on;
+- `config.toml`: the options of the run, which repeat it by `bep train --config`; runs of before have `config.json`;
+- `description.json`: all else that the result depends on: model, order, patches, normalisation, versions;
 - `statistics.json`: a copy of the statistics that pixels are normalised by;
 - `metrics.jsonl`: a line for each epoch;
 - `events.out.tfevents.*`: the same and the steps between, for TensorBoard;
@@ -23,10 +24,13 @@ from typing import Any, Final
 from shards.metadata.manifest import MANIFEST
 from shards.storage.atomic import atomic_write, temporary_of
 from shards.storage.lock import exclusive
-from shards.storage.regular import open_regular_file, read_regular
+from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.errors import RunExists, TrainError
 
-CONFIG: Final = "config.json"
+CONFIG: Final = "config.toml"
+OLD_CONFIG: Final = "config.json"
+"""Options and description in one, as runs had them before there were tables of options."""
+DESCRIPTION: Final = "description.json"
 STATISTICS: Final = "statistics.json"
 METRICS: Final = "metrics.jsonl"
 LAST: Final = Path("checkpoints/last.pt")
@@ -36,7 +40,9 @@ MOST_JSON_BYTES: Final = 64 << 20
 MOST_LINE_BYTES: Final = 1 << 20
 NON_FINITE: Final = Path("checkpoints/non-finite.pt")
 
-_OURS: Final = re.compile(r"(config|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|(last|best|non-finite)\.pt")
+_OURS: Final = re.compile(
+    r"config\.toml|(config|description|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|(last|best|non-finite)\.pt"
+)
 """Names that a temporary file of a run may be going to have."""
 _OLD_TEMPORARY: Final = re.compile(r"\.(.+)\.\d+\.part")
 """Names of temporary files of the first version."""
@@ -57,6 +63,17 @@ _PACKAGES: Final = (
 def split_metrics(split: str, digest: str = "") -> str:
     """Return the name of the file with the results on a split, or on the selection of a digest."""
     return f"metrics-{split}{'-' if digest else ''}{digest}.json"
+
+
+def config_path(folder: Path) -> Path:
+    """Return the file with the options of a run: `config.json` in the folder of an old one."""
+    return folder / (OLD_CONFIG if (folder / OLD_CONFIG).exists() and not (folder / CONFIG).exists() else CONFIG)
+
+
+def description_path(folder: Path) -> Path:
+    """Return the file that describes a run: `config.json` in the folder of an old one."""
+    path = config_path(folder)
+    return path if path.name == OLD_CONFIG else folder / DESCRIPTION
 
 
 def check_unused(folder: Path) -> None:
@@ -86,8 +103,8 @@ def check_shards(data: Path, folder: Path, remedy: str) -> None:
     """
     if not (data / MANIFEST).exists():
         raise TrainError(
-            f"{data} holds no {MANIFEST}; {folder / CONFIG} names it as the folder of the shards: if they were moved, "
-            f"name their new folder: {remedy}"
+            f"{data} holds no {MANIFEST}; {config_path(folder)} names it as the folder of the shards: if they were "
+            f"moved, name their new folder: {remedy}"
         )
 
 

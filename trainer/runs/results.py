@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from shards import Store
 from shards.metadata.manifest import MANIFEST
-from shards.storage.regular import open_regular_file, read_regular
+from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.data.subset.rows import Subset, select
 from trainer.errors import TrainError
 from trainer.metrics.metrics import Metrics

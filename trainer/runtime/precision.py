@@ -1,14 +1,12 @@
 """The precision of the features, and how the network is called in it."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final, Literal
 
 import torch
 
+from trainer.definition.choices import Precision
 from trainer.errors import TrainError
 
-Precision = Literal["auto", "bf16", "fp16", "fp32"]
-PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "bf16", "fp16", "fp32")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 

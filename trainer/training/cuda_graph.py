@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainer.config.options import CUDA_GRAPH
 from trainer.data.batch import Batch
+from trainer.definition.choices import CUDA_GRAPH
 from trainer.errors import TrainError
 
 """The value of the option `compile`."""

@@ -3,10 +3,10 @@
 import math
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import torch
 
@@ -27,8 +27,10 @@ from trainer.runs.tensorboard import Board
 from trainer.runtime.pace import Breaker, BrokenOff, HostAhead
 from trainer.runtime.precision import autocast
 from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
-from trainer.runtime.stop import Request, Stop
+from trainer.runtime.stop import Request
+from trainer.training.early_stopping import is_out_of_patience, update_best
 from trainer.training.running_loss import RunningLoss
+from trainer.training.saving import Saving
 from trainer.training.session import Session
 from trainer.training.step import Stepper
 
@@ -56,24 +58,24 @@ class Run:
         """
         config, ranks = session.config, session.ranks
         self._session, self._config, self._ranks = session, config, ranks
-        self._folder = config.out
-        self._saves, self._writes = writes, writes and ranks.is_first
+        self._folder = config.run.out
         counts = session.class_counts()
         self.stepper = stepper(
             session.model,
-            losses.create(config.loss_config, counts, len(session.rows["train"]), ranks.device),
+            losses.create(config.optimisation, counts, len(session.rows["train"]), ranks.device),
             config,
             ranks,
-            full=min(config.batch_size, len(session.rows["train"])),
+            full=min(config.optimisation.batch_size, len(session.rows["train"])),
         )
         self._state = State()
-        self._stop = Stop(config.max_minutes, config.save_minutes)
+        self._saving = Saving(session, self.stepper, is_on=writes)
+        self._writes, self._stop = self._saving.writes, self._saving.stop
         self._exit = ExitStack()
         self.loader = self._exit.enter_context(session.loader("train"))
         self._validation_loader = self._exit.enter_context(session.loader("validation"))
         self._progress = session.progress
-        self._schedule = config.schedule_config
-        self._num_steps = min(config.epochs * len(self.loader), config.max_steps or sys.maxsize)
+        self._schedule = config.optimisation
+        self._num_steps = min(config.optimisation.epochs * len(self.loader), config.run.max_steps or sys.maxsize)
         effect.check_size(
             config,
             session.given,
@@ -108,7 +110,7 @@ class Run:
         self._session.model.load_state_dict(last.state)
         try:
             self._state = State.from_json(progress["state"])
-            self._state.check(self._config.epochs, len(self.loader))
+            self._state.check(self._config.optimisation.epochs, len(self.loader))
             self.stepper.load_state_dict(progress["stepper"], last.ema)
         except (InvalidValue, BadCheckpoint) as err:
             raise BadCheckpoint(f"{path} does not hold the state of this run: {err}") from err
@@ -136,7 +138,7 @@ class Run:
                 self._ranks.wait()
                 result = self._result()
                 if was_ended:
-                    epochs = f"{self._state.epoch} of {self._config.epochs} epochs"
+                    epochs = f"{self._state.epoch} of {self._config.optimisation.epochs} epochs"
                     self._progress.say(f"the run is finished already: {epochs}")
                 return result
             except BrokenOff:
@@ -151,7 +153,7 @@ class Run:
         """Train to the end of the epoch under way, or to the last step; return what stops the run before."""
         state, config = self._state, self._config
         loader, stepper = self.loader, self.stepper
-        phase = Phase("train", state.epoch + 1, config.epochs)
+        phase = Phase("train", state.epoch + 1, config.optimisation.epochs)
         stopwatch = Stopwatch(phase, loader, self._progress, state.step)
         host = HostAhead(self._ranks.device)
         if self._at_end():
@@ -162,8 +164,8 @@ class Run:
         for batch in loader:
             step = self._first_step
             # What dropout draws in a step is the same whether or not the run was resumed before it.
-            torch.manual_seed(draws.key(config.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
-            lr = config.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
+            torch.manual_seed(draws.key(config.run.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
+            lr = config.optimisation.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
             num_patches = loader.order.batch_count(state.step)
             loss = stepper.step(batch, num_patches, lr)
             state.step += 1
@@ -192,8 +194,7 @@ class Run:
 
     def _agreed_request(self, steps: int) -> Request:
         """Return what all ranks do after a number of steps since the run began."""
-        save_steps = self._config.save_steps
-        save_now = save_steps is not None and steps % save_steps == 0
+        save_now = self._saving.is_due(steps)
         request = (
             Request.FAILED if self._bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
         )
@@ -205,13 +206,14 @@ class Run:
 
     def _end_epoch(self) -> None:
         """Evaluate on the validation split, and keep the checkpoint if it is the best."""
-        state, config, phase = self._state, self._config, Phase("train", self._state.epoch + 1, self._config.epochs)
+        state, config = self._state, self._config
+        phase = Phase("train", state.epoch + 1, config.optimisation.epochs)
         steps = self._first_step
         train_loss = float(self._ranks.sum(self._loss.total())) / self._loss.num_patches
         if not math.isfinite(train_loss):
             self._bad_step = self._loss.mean()[1]
             self._fail()
-        with autocast(config.precision, self._ranks.device):
+        with autocast(config.machine.precision, self._ranks.device):
             predictions = predict(
                 self.stepper.evaluated(),
                 self._validation_loader,
@@ -221,15 +223,11 @@ class Run:
             )
         metrics, thresholds = measure(*predictions)
         self.next_epoch()
-        score = -math.inf if metrics.ap_macro is None else metrics.ap_macro
-        is_best = state.best_epoch == 0 or score > state.best_score
-        if is_best:
-            state.best_score, state.best_epoch = score, state.epoch
-        patience = config.patience
+        is_best = update_best(state, metrics.ap_macro)
         ended = (
-            state.epoch == config.epochs
+            state.epoch == config.optimisation.epochs
             or steps >= self._num_steps
-            or (patience is not None and state.epoch - state.best_epoch >= patience)
+            or is_out_of_patience(state, config.run.patience)
         )
         # Decided by all, as metrics that differ in the last digit must not part the ranks.
         state.ended = bool(self._ranks.agree(int(ended)))
@@ -243,7 +241,7 @@ class Run:
         )
         if self._writes:
             if is_best:
-                self._write(run_folder.BEST, self._checkpoint(metrics=metrics.to_json(), thresholds=thresholds))
+                self._saving.write(run_folder.BEST, state, metrics=metrics.to_json(), thresholds=thresholds)
             path = self._folder / run_folder.METRICS
             with run_folder.written(self._folder, path):
                 run_folder.append_line(path, report.to_json())
@@ -269,7 +267,7 @@ class Run:
             names = path.with_suffix(".json")
             with run_folder.written(self._folder, names):
                 run_folder.write_json(names, {"epoch": state.epoch + 1, "step": step, "keys": keys})
-        if self._saves:
+        if self._saving.is_on:
             more, saved = f"{more} (all in {path.with_suffix('.json')})" if more else "", f"; the state is in {path}"
         raise NonFiniteLoss(
             f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
@@ -278,40 +276,8 @@ class Run:
         )
 
     def _save(self, path: Path = run_folder.LAST) -> None:
-        """Save where the run is. All ranks call it after the same step."""
-        if not self._saves:
-            self._stop.saved()
-            return
-        total = float(self._ranks.sum(self._loss.total()))
-        self._state.loss = {"total": total, "num_patches": self._loss.num_patches}
-        if self._writes:
-            loaders = {"train": self.loader, "validation": self._validation_loader}
-            progress = {
-                "state": asdict(self._state),
-                "stepper": self.stepper.state_dict(),
-                "chosen": self._session.chosen(loaders).to_json(),
-            }
-            self._write(path, self._checkpoint(progress=progress))
-        self._stop.saved()
-
-    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
-        with run_folder.written(self._folder, self._folder / path):
-            checkpoint.write(self._folder / path)
-
-    def _checkpoint(self, **more: Any) -> Checkpoint:
-        session, ema = self._session, self.stepper.ema
-        return Checkpoint(
-            model=session.model.spec,
-            state=session.model.state_dict(),
-            ema=None if ema is None else ema.model.state_dict(),
-            normalisation=session.normalisation,
-            epoch=self._state.epoch,
-            step=self._state.step,
-            source_version=session.store.manifest.source_version,
-            manifest_sha256=session.manifest_sha256,
-            config=session.options,
-            **{"metrics": None, "thresholds": None, **more},
-        )
+        loaders = {"train": self.loader, "validation": self._validation_loader}
+        self._saving.save(self._state, self._loss, loaders, path)
 
     def _result(self, stopped_by: Request | None = None) -> Result:
         state, session = self._state, self._session
@@ -323,9 +289,9 @@ class Run:
             validation = Metrics.from_json(best.metrics or {})
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
-        if stopped_by is not None or not self._config.test:
+        if stopped_by is not None or not self._config.run.test:
             return Result(stopped_by, best.epoch, validation)
-        with session.loader("test") as loader, autocast(self._config.precision, self._ranks.device):
+        with session.loader("test") as loader, autocast(self._config.machine.precision, self._ranks.device):
             model = best.create_model().to(self._ranks.device)
             predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
         metrics, _ = measure(*predictions, thresholds=best.thresholds)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,20 @@ from shards import CLASSES, Store
 from shards.metadata.manifest import MANIFEST
 from trainer.config import effect
 from trainer.config.chosen import Chosen, digest
+from trainer.config.given import Given
 from trainer.config.options import TrainConfig
-from trainer.data.augment.recipe import Augmentation
 from trainer.data.bands import BandSelection
 from trainer.data.device import encoded
 from trainer.data.file_system import choose_kind
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind
-from trainer.data.prepare.backend import Backend, triton_is_there
+from trainer.data.prepare.backend import triton_is_there
 from trainer.data.stream import cache
 from trainer.data.stream.cache import Tier
 from trainer.data.subset.rows import Subset, select
+from trainer.definition.augmentation import Augmentation
+from trainer.definition.choices import Backend
 from trainer.errors import TrainError
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.runs import folder as run_folder
@@ -47,7 +49,7 @@ class Session:
     Attributes:
         config: what it was told, with what it has chosen where that said `auto`.
         options: what it was told, as JSON values.
-        given: names of the options that somebody gave; empty for a run that is resumed.
+        given: options that somebody gave; empty for a run that is resumed.
         kept: what the run had chosen before it was stopped; None for a new one.
         ranks: this process among those of the run.
         store: the shards, open.
@@ -55,14 +57,14 @@ class Session:
         rows: rows of the index by split, after subsets were taken.
         normalisation: by the train split.
         model: the network on its device, with the weights to begin with.
-        kind: order of the training patches.
+        order: of the training patches.
         progress: receives what was chosen, and why.
         tiers: where the records of each split are kept, once the first loader has asked.
     """
 
     config: TrainConfig
     options: dict[str, Any]
-    given: frozenset[str]
+    given: Given
     kept: Chosen | None
     ranks: Ranks
     store: Store
@@ -70,7 +72,7 @@ class Session:
     rows: dict[str, Rows]
     normalisation: Normalisation
     model: Classifier
-    kind: Kind
+    order: Kind
     progress: Progress
     tiers: dict[str, cache.Choice] = field(default_factory=dict)
 
@@ -86,38 +88,40 @@ class Session:
             manifest_sha256=self.manifest_sha256,
             split=split,
             rows=self.rows[split],
-            subset=Subset(where=self.config.where, fraction=self.config.fraction, patches=self.config.patches),
+            subset=Subset(
+                where=self.config.data.where, fraction=self.config.data.fraction, patches=self.config.data.patches
+            ),
         )
 
     def loader(self, split: str) -> Loader:
         """Return the loader of a split: `train` is shuffled and augmented, the others keep the order of the index."""
         config, training = self.config, split == "train"
         rows, device = self.rows[split], self.ranks.device
-        backend = config.loader if self.kept is None else self.kept.backends.get(split, config.loader)
+        backend = config.machine.loader if self.kept is None else self.kept.backends.get(split, config.machine.loader)
         tier = self._tier(split, backend)
         return Loader(
             self.store,
             rows,
             self.normalisation,
             LoaderConfig(
-                batch_size=config.batch_size,
+                batch_size=config.optimisation.batch_size,
                 device=device,
-                kind=self.kind if training else "sequential",
-                seed=config.seed,
+                order=self.order if training else "sequential",
+                seed=config.run.seed,
                 layout=self.model.layout,
-                interpolation=config.interpolation,
+                interpolation=config.data.interpolation,
                 augmentation=config.augmentation if training else Augmentation(),
-                backend=backend,
+                loader=backend,
                 cache=tier,
                 rank=self.ranks.rank,
                 num_ranks=self.ranks.num_ranks,
-                verify=config.verify,
+                verify=config.machine.verify,
             ),
         )
 
     def _tier(self, split: str, backend: Backend) -> Tier:
         """Return where the records of a split are kept, and say why if that was left open."""
-        tier = self.config.cache
+        tier = self.config.machine.cache
         if split == "test":
             # It is read once: keeping it would take memory for nothing, and fail when the training is done.
             return "none"
@@ -134,15 +138,16 @@ class Session:
         rows = {split: rows for split, rows in self.rows.items() if split != "test"}
         device, fits = self.ranks.device, backend in ("auto", "torch", "triton")
         decodes = backend != "torch" and triton_is_there(device)
-        if self.config.cache == "auto":
+        if self.config.machine.cache == "auto":
             return cache.plan(self.store, rows, device, decodes=decodes, on_device=fits)
+        gpu, ram = (self.given.setting("machine.cache", name) for name in ("gpu", "ram"))
         if not fits:
             raise TrainError(
-                f"`cache=gpu` prepares batches by Triton or torch, and this run by {backend}; take `cache=ram`, or "
-                "`loader=triton` or torch"
+                f"{gpu} prepares batches by Triton or torch, and this run by {backend}; take {ram}, or "
+                f"{self.given.setting('machine.loader', 'triton')} or torch"
             )
         if device.type != "cuda":
-            raise TrainError("`cache=gpu` keeps records on a GPU, and there is none; take `cache=ram` or auto")
+            raise TrainError(f"{gpu} keeps records on a GPU, and there is none; take {ram} or auto")
         found = cache.plan_gpu(self.store, rows, device, decodes=decodes)
         # It was asked for, so what is left for the rest is the user's concern.
         smallest: Tier = "gpu-encoded" if decodes and encoded.can_decode(self.store) else "gpu"
@@ -156,27 +161,26 @@ class Session:
     def chosen(self, loaders: dict[str, Loader]) -> Chosen:
         """Return what the run has chosen, by the loaders of its splits."""
         return Chosen(
-            order="block" if self.kind == "block" else "global",
-            precision=self.config.precision,
+            order="block" if self.order == "block" else "global",
+            precision=self.config.machine.precision,
             backends={split: loader.backend for split, loader in loaders.items()},
             rows={split: digest(self.rows[split]) for split in loaders},
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what `config.json` holds: all that the result depends on."""
+        """Return all that the result depends on beside the options: what `description.json` holds."""
         return {
-            "options": self.options,
             "model": self.model.spec.to_json(),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "device": torch.cuda.get_device_name(self.ranks.device) if self.ranks.device.type == "cuda" else "cpu",
-            "precision": self.config.precision,
-            "order": self.kind,
+            "precision": self.config.machine.precision,
+            "order": self.order,
             "ranks": self.ranks.num_ranks,
             "threads": self.store.num_threads,
             "manifest_sha256": self.manifest_sha256,
             "source_version": self.store.manifest.source_version,
             "patches": {split: len(rows) for split, rows in self.rows.items() if len(rows)},
-            "bands": self.config.bands,
+            "bands": self.config.data.bands,
             "classes": CLASSES,
             "normalisation": asdict(self.normalisation),
             "versions": run_folder.versions(),
@@ -189,7 +193,7 @@ def open_session(
     ranks: Ranks,
     progress: Progress,
     *,
-    given: frozenset[str] = frozenset(),
+    given: Given | None = None,
     kept: Chosen | None = None,
 ) -> Iterator[Session]:
     """Open the shards and make the network; `progress` is told what was chosen, and why.
@@ -198,7 +202,7 @@ def open_session(
         config: of the run.
         ranks: this process among those of the run.
         progress: who is told.
-        given: names of the options that somebody gave.
+        given: options that somebody gave; None for none.
         kept: what a run that is resumed had chosen; its weights come from its checkpoint.
 
     Raises:
@@ -207,24 +211,29 @@ def open_session(
         TrainError: a split is missing, weights do not fit, or the like.
         ValueError: a name or a number is not allowed.
     """
+    given = given or Given()
     cores = len(os.sched_getaffinity(0))
-    threads = config.threads or max(1, cores // ranks.num_local)
-    with shards.open(config.data, num_threads=threads, mapped=config.mapped) as store:
-        needed = ("train", "validation", "test") if config.test else ("train", "validation")
-        subset = Subset(where=config.where, fraction=config.fraction, patches=config.patches)
-        rows = select(subset, store.index, config.seed, needed=needed)
+    threads = config.machine.threads or max(1, cores // ranks.num_local)
+    with shards.open(config.data.shards, num_threads=threads, mapped=config.machine.mapped) as store:
+        needed = ("train", "validation", "test") if config.run.test else ("train", "validation")
+        subset = Subset(where=config.data.where, fraction=config.data.fraction, patches=config.data.patches)
+        rows = select(subset, store.index, config.run.seed, needed=needed)
         for split in needed:
             if len(rows[split]) < ranks.num_ranks:
                 raise TrainError(f"{ranks.num_ranks} ranks share the {len(rows[split])} patches of the {split} split")
-        normalisation = Normalisation.of_train_split(store.manifest, BandSelection(config.bands), config.normalise)
-        kind, why = choose_kind(store.folder) if config.order == "auto" else (config.order, "")
+        normalisation = Normalisation.of_train_split(
+            store.manifest, BandSelection(config.data.bands), config.data.normalise
+        )
+        order, why = choose_kind(store.folder) if config.data.order == "auto" else (config.data.order, "")
         if kept is not None and kept.order is not None:
-            kind = kept.order
-        elif config.order == "auto" and kind == "block":
+            order = kept.order
+        elif config.data.order == "auto" and order == "block":
             progress.say(f"order block: {why}")
-        precision = resolve(kept.precision if kept is not None and kept.precision else config.precision, ranks.device)
+        precision = resolve(
+            kept.precision if kept is not None and kept.precision else config.machine.precision, ranks.device
+        )
         effect.check_device(config, given, ranks, precision)
-        if precision == "fp16" and config.optimizer == "lamb":
+        if precision == "fp16" and config.optimisation.optimizer == "lamb":
             # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
             progress.say("fp16 with lamb: every step waits for the GPU; `precision=bf16` does not")
         model = _create_model(config, store, resumed=kept is not None)
@@ -232,10 +241,10 @@ def open_session(
             effect.check_rates(model.spec, given)
         if model.loaded is not None:
             progress.say(str(model.loaded))
-        if config.cache in ("ram", "auto"):
+        if config.machine.cache in ("ram", "auto"):
             _share_memory(store, ranks)
         yield Session(
-            config=replace(config, precision=precision),
+            config=config.replace(precision=precision),
             options=config.to_json(),
             given=given,
             kept=kept,
@@ -245,7 +254,7 @@ def open_session(
             rows=rows,
             normalisation=normalisation,
             model=model.to(ranks.device),
-            kind=kind,
+            order=order,
             progress=progress,
         )
 
@@ -263,17 +272,20 @@ def _share_memory(store: Store, ranks: Ranks) -> None:
 def _create_model(config: TrainConfig, store: Store, *, resumed: bool) -> Classifier:
     """Return the network with the weights to begin with."""
     spec = ModelSpec(
-        name=config.model, bands=config.bands, drop_rate=config.drop_rate, drop_path_rate=config.drop_path_rate
+        name=config.model.model,
+        bands=config.data.bands,
+        drop_rate=config.model.drop_rate,
+        drop_path_rate=config.model.drop_path_rate,
     )
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.run.seed)
     if resumed:
         return create(spec)
-    if config.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.weights)) is not None:
-        checkpoint.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
+    if config.model.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.model.weights)) is not None:
+        checkpoint.check_version(config.model.weights, store.manifest, allow_mixed=config.model.allow_mixed_version)
     return create(
         spec,
-        pretrained=config.pretrained,
-        weights=config.weights,
-        weights_bands=config.weights_bands,
-        weights_classes=config.weights_classes,
+        pretrained=config.model.pretrained,
+        weights=config.model.weights,
+        weights_bands=config.model.weights_bands,
+        weights_classes=config.model.weights_classes,
     )

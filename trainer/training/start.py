@@ -1,16 +1,19 @@
 """The entries to training: `train` begins a run, `resume` continues one."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from shards.errors import BepError, InUse, InvalidValue
-from trainer.config import chosen, effect
+from trainer.config import chosen, effect, stored
 from trainer.config.chosen import Chosen
+from trainer.config.given import Given
 from trainer.config.options import TrainConfig
+from trainer.definition.check import shown
+from trainer.definition.tables import AUGMENT, KEYS, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
@@ -21,27 +24,6 @@ from trainer.runtime.ranks import Ranks, open_ranks
 from trainer.training.loop import Run
 from trainer.training.session import Session, open_session
 
-RESUMABLE: Final = frozenset(
-    {
-        "data",
-        "device",
-        "loader",
-        "cache",
-        "threads",
-        "mapped",
-        "verify",
-        "patience",
-        "max_minutes",
-        "save_minutes",
-        "save_steps",
-        "test",
-    }
-)
-"""Options that may change when a run is resumed: none of them changes what a step does.
-
-`loader` is among them for machines that lack what has prepared the batches so far: unless it is given anew, a run goes
-on with the same one. They agree to the last bit of a float or two, but not further.
-"""
 _DESCRIBED: Final = (
     "model",
     "parameters",
@@ -54,19 +36,19 @@ _DESCRIBED: Final = (
     "classes",
     "normalisation",
 )
-"""What `config.json` says beside the options that a run depends on."""
+"""Parts of the description of a run that its checkpoint depends on."""
 
 
-def train(config: TrainConfig, progress: Progress | None = None, given: Collection[str] | None = None) -> Result:
-    """Train a model and leave configuration, metrics and checkpoints in `config.out`.
+def train(config: TrainConfig, progress: Progress | None = None, given: Given | None = None) -> Result:
+    """Train a model and leave configuration, metrics and checkpoints in `config.run.out`.
 
     The best checkpoint is that of the highest macro average precision on the validation split.
 
     Args:
         config: of the run.
         progress: who is told.
-        given: names of the options that somebody gave, which must have an effect; None for those that are not as they
-            are by default.
+        given: options that somebody gave, which must have an effect; None for those that are not as they are by
+            default.
 
     Raises:
         InvalidValue: a name or a number is not allowed, or an option has no effect.
@@ -77,34 +59,39 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Collecti
         OSError: a file cannot be read or written.
     """
     progress = progress or Silent()
-    asked = effect.changed(config) if given is None else frozenset(given)
+    asked = Given.by(config) if given is None else given
     effect.check(config, asked)
-    with out_of_memory_reported(config.batch_size, config.accumulate), open_ranks(config.device) as ranks:
-        run_folder.check_unused(config.out)
+    with (
+        out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate),
+        open_ranks(config.machine.device) as ranks,
+    ):
+        run_folder.check_unused(config.run.out)
         # Nobody writes before all have looked.
         ranks.agree(0)
         with open_session(config, ranks, progress, given=asked) as session, ExitStack() as stack:
             run = stack.enter_context(Run(session))
             if ranks.is_first:
-                (config.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(config.out, ranks))
+                (config.run.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(config.run.out, ranks))
             if ranks.is_first:
                 # Another one may have begun, and even ended, since the first look.
-                run_folder.check_unused(config.out)
-                (config.out / run_folder.LAST).parent.mkdir()
-                run_folder.write_json(config.out / run_folder.CONFIG, session.describe())
-                run_folder.write_json(config.out / run_folder.STATISTICS, _statistics(session))
+                run_folder.check_unused(config.run.out)
+                (config.run.out / run_folder.LAST).parent.mkdir()
+                stored.write(config.run.out, config, asked)
+                run_folder.write_json(config.run.out / run_folder.DESCRIPTION, session.describe())
+                run_folder.write_json(config.run.out / run_folder.STATISTICS, _statistics(session))
             ranks.wait()
             return run.go()
 
 
-def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Result:
-    """Go on with a run where its last state was saved; it ends as it would have without the interruption.
+def resume(folder: Path, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
+    """Resume a run where its last state was saved; it ends as it would have without the interruption.
 
     Args:
         folder: of the run.
         progress: who is told.
-        changes: options of `RESUMABLE` that are to be others from now on.
+        given: how the changes were given, for messages; None for in Python.
+        changes: options of `RESUMABLE` that are to be others from now on, by their names alone.
 
     Raises:
         InvalidValue: an option would change what the run does.
@@ -113,15 +100,15 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
         InUse: another training is at work in the folder.
         OSError: a file cannot be read or written.
     """
-    if not changes.keys() <= RESUMABLE:
-        wrong, right = (
-            ", ".join(map(effect.option, sorted(names))) for names in (changes.keys() - RESUMABLE, RESUMABLE)
-        )
-        raise InvalidValue(f"{wrong} cannot change when a run is resumed; these can: {right}")
+    keys = [AUGMENT if name == "augment" else KEYS.get(name, name) for name in changes]
+    if wrong := [key for key in keys if key not in RESUMABLE]:
+        written_as = (given or Given(other="code")).name
+        refused, right = (", ".join(sorted(map(written_as, names))) for names in (wrong, RESUMABLE))
+        raise InvalidValue(f"{refused} cannot change when a run is resumed; these can: {right}")
     path = folder / run_folder.LAST
     progress = progress or Silent()
-    written = TrainConfig.read(folder)
-    device = changes.get("device", written.device)
+    written = stored.read(folder)
+    device = changes.get("device", written.machine.device)
     with open_ranks(device) as ranks, _locked(folder, ranks):
         if not path.exists():
             raise TrainError(
@@ -132,11 +119,11 @@ def resume(folder: Path, progress: Progress | None = None, **changes: Any) -> Re
             run_folder.remove_temporaries(folder)
         last = Checkpoint.read(path)
         _check_unchanged(written, last, folder)
-        config = replace(written, out=folder, **changes)
-        if "data" not in changes:
-            run_folder.check_shards(config.data, folder, f"`data=DIR` `resume={folder}`")
+        config = written.replace(out=folder, **changes)
+        if "shards" not in changes:
+            run_folder.check_shards(config.data.shards, folder, f"`shards=DIR` `resume={folder}`")
         with (
-            out_of_memory_reported(config.batch_size, config.accumulate),
+            out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate),
             open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,
         ):
             _check_same(last, path, session)
@@ -173,7 +160,7 @@ def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
         choices = (last.progress or {}).get("chosen")
         if choices is None:
             # The first version noted only these.
-            described = run_folder.read_json(folder / run_folder.CONFIG)
+            described = run_folder.read_json(run_folder.description_path(folder))
             choices = {name: described.get(name) for name in ("order", "precision")}
         kept = Chosen.from_json(choices)
     except InvalidValue as err:
@@ -192,13 +179,13 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path) -> No
         trained = TrainConfig.from_json(last.config)
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
-    names = [part.name for part in fields(written) if part.name not in RESUMABLE | {"out"}]
-    edited = [name for name in names if getattr(written, name) != getattr(trained, name)]
+    now, then = written.values(), trained.values()
+    edited = [key for key in now if key not in RESUMABLE | {"run.out"} and now[key] != then[key]]
     if edited:
-        said = ", ".join(f"{name} {getattr(trained, name)}" for name in edited)
+        said = ", ".join(f"{key} {shown(then[key])}" for key in edited)
         raise TrainError(
-            f"{folder / run_folder.CONFIG} was edited: {run_folder.LAST} was trained with {said:.300}, which cannot "
-            "change when a run is resumed; put that back, or begin a new run"
+            f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {said:.300}, which "
+            "cannot change when a run is resumed; put that back, or begin a new run"
         )
 
 
@@ -206,7 +193,7 @@ def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
     last.check_version(path, session.store.manifest, allow_mixed=False)
     last.check_bands(path, session.model.spec.bands)
     if last.model != session.model.spec:
-        raise BadCheckpoint(f"{path} holds {last.model}, {run_folder.CONFIG} says {session.model.spec}")
+        raise BadCheckpoint(f"{path} holds {last.model}, the options say {session.model.spec}")
     if last.manifest_sha256 != session.manifest_sha256:
         raise BadCheckpoint(
             f"{path} was trained on shards whose manifest has SHA-256 {last.manifest_sha256[:12]}…, "
@@ -217,7 +204,7 @@ def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
         if split in session.rows and chosen.digest(session.rows[split]) != digest:
             raise TrainError(
                 f"the run began with other patches of the {split} split than those that are selected now: has the list "
-                f"{session.config.patches} changed?"
+                f"{session.config.data.patches} changed?"
             )
 
 
@@ -227,7 +214,7 @@ def _check_files(session: Session, folder: Path) -> None:
     Raises:
         TrainError: one of them does not.
     """
-    path = folder / run_folder.CONFIG
+    path = run_folder.description_path(folder)
     found, expected = run_folder.read_json(path), json.loads(json.dumps(session.describe()))
     missing = [name for name in expected if name not in found]
     if missing:

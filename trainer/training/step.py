@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trainer.config.options import CUDA_GRAPH, TrainConfig
+from trainer.config.options import TrainConfig
 from trainer.data.batch import Batch
+from trainer.definition.choices import CUDA_GRAPH
 from trainer.errors import BadCheckpoint
 from trainer.models.create import Classifier
 from trainer.optimisation import optimizer as optimizers
@@ -48,13 +49,13 @@ class Stepper:
             full: patches of every global batch but the last one of an epoch; None for the batch size.
         """
         self.model = model
-        self._full = config.batch_size if full is None else full
+        self._full = config.optimisation.batch_size if full is None else full
         self._loss, self._config, self._ranks = loss, config, ranks
-        self._optimizer = optimizers.create(config.optimizer_config, model)
+        self._optimizer = optimizers.create(config.optimisation, model)
         self._scaler = torch.amp.GradScaler(
-            ranks.device.type, enabled=resolve(config.precision, ranks.device) == "fp16"
+            ranks.device.type, enabled=resolve(config.machine.precision, ranks.device) == "fp16"
         )
-        self.ema = Ema(model, config.ema) if config.ema else None
+        self.ema = Ema(model, config.optimisation.ema) if config.optimisation.ema else None
         self._eager: nn.Module = model
         self._share = torch.ones((), device=ranks.device)
         if ranks.num_ranks > 1:
@@ -66,14 +67,14 @@ class Stepper:
             unsent: dict[str, Any] = {name: False}
             self._eager = DistributedDataParallel(model, device_ids=devices, **unsent)
         self._forward, self._recorded = self._eager, None
-        if config.compile == CUDA_GRAPH:
+        if config.machine.compile == CUDA_GRAPH:
             if ranks.device.type == "cuda":
                 self._recorded = RecordedStep(
                     lambda batch: self._update(batch, self._full, self._eager), self._optimizer, ranks.device
                 )
-        elif config.compile is not None:
+        elif config.machine.compile is not None:
             # Never for any batch size: the code would be slower, and take another minute to compile.
-            self._forward = torch.compile(self._eager, mode=config.compile, dynamic=False)  # type: ignore[assignment]
+            self._forward = torch.compile(self._eager, mode=config.machine.compile, dynamic=False)  # type: ignore[assignment]
 
     def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
         """Train on this rank's part of a global batch.
@@ -105,20 +106,20 @@ class Stepper:
         total = torch.zeros((), device=self._ranks.device)
         # A rank without a patch of its own must not have a say in the statistics of BatchNorm.
         self._share.copy_(batch["mask"].any())
-        parts = list(_cut(batch, self._config.accumulate))
+        parts = list(_cut(batch, self._config.optimisation.accumulate))
         for number, part in enumerate(parts, 1):
             # Gradients go over the wire once, with the last part.
             with self._no_sync() if number < len(parts) else nullcontext():
-                with autocast(self._config.precision, self._ranks.device):
+                with autocast(self._config.machine.precision, self._ranks.device):
                     logits = forward(part)
                 loss = (self._loss(logits, part["label"]) * part["mask"]).sum() / num_patches
                 total += loss.detach()
                 # DistributedDataParallel takes the mean over the ranks, and the loss is a sum over them.
                 self._scaler.scale(loss * self._ranks.num_ranks).backward()
         if not _is_lost(total):
-            if self._config.clip is not None:
+            if self._config.optimisation.clip is not None:
                 self._scaler.unscale_(self._optimizer)
-                nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip)
+                nn.utils.clip_grad_norm_(self.model.parameters(), self._config.optimisation.clip)
             self._scaler.step(self._optimizer)
             self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)

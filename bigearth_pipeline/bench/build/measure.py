@@ -38,7 +38,7 @@ class BuildBench:
         workers: processes of each build.
         stages: rate of each stage of the build alone, in all processes at the same time.
         gdal: rate of reading the same files with rasterio, likewise.
-        sum_of_stages: rate if the processes did nothing but these stages, one after the other.
+        sum_of_stages: rate if the processes did nothing but these stages, in sequence.
         build: rate of the whole command, from its start to the manifest.
         build_shards: rate from the first shard task to the last, without start and end.
         help_seconds: what `bep build-shards --help` takes.

@@ -60,7 +60,7 @@ class RecordPages:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the files are memory themselves."""
+        """True if the files are on a file system in memory."""
         return self.kind in MEMORY
 
     def share_in_cache(self) -> float:

@@ -10,19 +10,19 @@ from bigearth_pipeline.bench.passes import LEAST_SECONDS
 from shards import Store
 from shards.errors import InvalidValue
 from trainer.data.order import Kind
-from trainer.data.prepare.backend import Backend
+from trainer.definition.choices import Backend
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderBenchConfig:
-    """What to measure.
+    """Settings of a measurement of the loader.
 
     Attributes:
         batch_size: patches of a batch.
         threads: decode threads; None for the cores that this process may use.
-        kind: order of the patches.
+        order: of the patches.
         augment: recipe of the images.
-        backend: what prepares the images.
+        loader: program that prepares the images.
         repeats: timed passes over the patches.
         warm_up: passes before these, of one lap each.
         least_seconds: timed seconds until which a pass repeats its lap.
@@ -32,9 +32,9 @@ class LoaderBenchConfig:
 
     batch_size: int = 256
     threads: int | None = None
-    kind: Kind = "global"
+    order: Kind = "global"
     augment: str = "flips"
-    backend: Backend = "auto"
+    loader: Backend = "auto"
     repeats: int = 5
     warm_up: int = 1
     least_seconds: float = LEAST_SECONDS
@@ -49,7 +49,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
 
     Raises:
-        ValueError: the split has fewer patches than a batch, or than are asked for.
+        ValueError: the split has fewer patches than a batch, or than the number requested.
     """
     train = store.index.rows("train")
     if config.patches is not None and config.patches > len(train):
@@ -62,7 +62,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
             f"expected at least {config.batch_size}, a batch"
         )
     rng = np.random.default_rng(0)
-    if config.kind == "global":
+    if config.order == "global":
         return np.sort(rng.permutation(train)[:count])
     place = rng.permutation(len(store.manifest.shards))[store.shard_of(train)]
     return np.sort(train[np.argsort(place, kind="stable")[:count]])

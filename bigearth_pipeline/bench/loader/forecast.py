@@ -1,4 +1,4 @@
-"""What an epoch of a whole dataset takes on this machine: measured rates, applied to its patches and to the memory."""
+"""Forecast of an epoch of a whole dataset on this machine, from measured rates, its patches and the free memory."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,7 @@ DATASETS: Final = {"v2 train": 237_871, "v1": 590_326}
 """Patches of an epoch: the train split of BigEarthNet v2, and all patches of v1."""
 
 Place: TypeAlias = Literal["disk, cold", "disk", "ram", "gpu"]
-"""Where the records come from: files behind an empty page cache, files in the page cache (or on a file system in
+"""Sources of the records: files behind an empty page cache, files in the page cache (or on a file system in
 memory), encoded records that are kept in memory, decoded records that are kept on the device."""
 Sources: TypeAlias = Mapping[Place, Mapping[str, tuple[str, ...]]]
 """For each place, in ascending order of what it takes, and for each kind of images the passes that say how fast they
@@ -58,7 +58,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is predicted of the epochs of a dataset, after the first one, with records from one place.
+    """Prediction for the epochs of a dataset, after the first one, with records from one place.
 
     Attributes:
         dataset: its name.

@@ -1,4 +1,4 @@
-"""How fast batches come from a store, beside each of the stages that they go through."""
+"""Rate of the batches from a store, and the rate of each stage that they go through."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ SOURCES: Final[Sources] = {
 
 @dataclass(frozen=True)
 class LoaderBench:
-    """What was measured.
+    """Results of a measurement of the loader.
 
     Attributes:
         store: format, codec and bytes of a record.
@@ -63,7 +63,7 @@ class LoaderBench:
 
     @property
     def epochs(self) -> list[Epoch]:
-        """What epochs of whole datasets take."""
+        """Predictions for epochs of whole datasets."""
         return predict(SOURCES, self.rates, self.missing, self.store["bytes_per_patch"], self.memory)
 
     def to_json(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, say: C
                 "patches": len(rows),
                 "batch_size": config.batch_size,
                 "threads": store.num_threads,
-                "order": config.kind,
+                "order": config.order,
                 "augment": config.augment,
                 "repeats": config.repeats,
                 "least_seconds": config.least_seconds,

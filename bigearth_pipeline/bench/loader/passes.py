@@ -21,12 +21,12 @@ from bigearth_pipeline.bench.passes import Lap, Pass, count_after_first
 from shards import RECORD_VALUES, Store
 from shards.errors import NotEnoughMemory
 from shards.runtime.threads import Threads
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.batch import Layout
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.read_ahead import ReadAhead
+from trainer.definition.augmentation import RECIPES
 
 BUFFERS: Final = 4
 """Outputs that take turns, as in a loader: a single one would stay in the processor's cache."""
@@ -49,11 +49,11 @@ def build_passes(
         settings = LoaderConfig(
             batch_size=config.batch_size,
             device=config.device,
-            kind=config.kind,
+            order=config.order,
             layout=layout,
             augmentation=RECIPES["none" if layout == "record" else config.augment],
             # DALI takes no records that are on the device.
-            backend="auto" if tier == "gpu" and config.backend == "dali" else config.backend,
+            loader="auto" if tier == "gpu" and config.loader == "dali" else config.loader,
             cache=tier,
         )
         return stack.enter_context(Loader(source, rows, normalisation, settings))
@@ -94,7 +94,7 @@ def _in_order(loader: Loader, stage: Stage) -> Pass:
 
     def run(lap: Lap) -> int:
         epoch = loader.order.epoch(lap.number)
-        ahead = ReadAhead(loader._store, epoch, loader.config.kind)
+        ahead = ReadAhead(loader._store, epoch, loader.config.order)
         for step in range(len(epoch)):
             ahead.before(step)
             stage(epoch.batch(step), step % BUFFERS)

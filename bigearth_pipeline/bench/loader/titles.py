@@ -1,4 +1,4 @@
-"""What each pass of `bep bench loader` does, for people, in the order in which they are shown."""
+"""Descriptions of the passes of `bep bench loader`, for people, in the order in which they are shown."""
 
 from typing import Final, Literal, NamedTuple
 

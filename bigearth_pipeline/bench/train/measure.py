@@ -1,4 +1,4 @@
-"""Whether the device is kept busy: steps fed from shards against steps on one batch that is already there."""
+"""A measurement of how busy the device is: steps fed from shards against steps on one batch already on it."""
 
 import os
 import shutil
@@ -22,6 +22,7 @@ from bigearth_pipeline.bench.train.timed_stepper import TimedStepper
 from shards.errors import InvalidValue
 from shards.storage.atomic import atomic_write
 from trainer.config import effect
+from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runtime.out_of_memory import out_of_memory_reported
@@ -32,7 +33,7 @@ from trainer.training.loop import Run
 from trainer.training.session import open_session
 
 STEPS: Final = 30
-"""Steps of a lap where none are asked for."""
+"""Steps of a lap if no number is given."""
 
 
 def bench_train(
@@ -62,14 +63,15 @@ def bench_train(
         ValueError: a name or a number is not allowed.
     """
     with ExitStack() as stack:
-        stack.enter_context(out_of_memory_reported(config.batch_size, config.accumulate))
-        ranks = stack.enter_context(open_ranks(config.device))
+        stack.enter_context(out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate))
+        ranks = stack.enter_context(open_ranks(config.machine.device))
         device = ranks.device
         memory = Memory.now(device)
-        given = effect.changed(config)
+        # Its command has flags of these names.
+        given = Given(dict.fromkeys(Given.by(config).ways, "flag"))
         effect.check(config, given)
         session = stack.enter_context(open_session(config, ranks, Silent(), given=given))
-        batch_size = min(config.batch_size, len(session.rows["train"]))
+        batch_size = min(config.optimisation.batch_size, len(session.rows["train"]))
         most = len(session.rows["train"]) // batch_size
         if steps is not None and steps > most:
             raise InvalidValue(f"`steps={steps}`: the train split has {most} whole batches of {batch_size}; give fewer")
@@ -79,7 +81,7 @@ def bench_train(
         stepper = run.stepper
         assert isinstance(stepper, TimedStepper)
         loader = stack.enter_context(session.loader("train"))
-        laps = StepPasses(run, stepper, loader, batch_size=batch_size, lr=config.lr)
+        laps = StepPasses(run, stepper, loader, batch_size=batch_size, lr=config.optimisation.lr)
         rates = take_turns(laps.passes, repeats=repeats, warm_up=warm_up, least_seconds=least_seconds, say=say)
         missing = {}
         if run.loader.config.cache == "none":
@@ -94,11 +96,11 @@ def bench_train(
             _write_trace(trace, lambda: laps.fed(Lap(is_timed=False)), device)
         return TrainBench(
             config={
-                "model": config.model,
+                "model": config.model.model,
                 "parameters": sum(parameter.numel() for parameter in session.model.parameters()),
                 "batch_size": batch_size,
-                "precision": resolve(config.precision, device),
-                "compile": config.compile,
+                "precision": resolve(config.machine.precision, device),
+                "compile": config.machine.compile,
                 "cache": run.loader.config.cache,
                 "threads": session.store.num_threads,
                 "codec": session.store.manifest.codec,
@@ -115,7 +117,7 @@ def bench_train(
             memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
             bytes_per_patch=session.store.encoded_bytes(session.rows["train"]) / count,
             memory=memory,
-            environment=describe_environment({"store": config.data}, device),
+            environment=describe_environment({"store": config.data.shards}, device),
         )
 
 

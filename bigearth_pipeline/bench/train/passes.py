@@ -15,7 +15,7 @@ from trainer.training.loop import Run
 
 @dataclass
 class Spent:
-    """Where the time of the timed laps of fed steps went, in seconds.
+    """Breakdown of the time of the timed laps of fed steps, in seconds.
 
     Attributes:
         total: from the first batch of each lap to the end of its last step on the device.

@@ -18,12 +18,12 @@ COLD: Final = "cold_loader"
 SATURATED: Final = 0.95
 """Saturation from which on the device counts as the limit."""
 _ENOUGH: Final = 1.2
-"""How many times as fast as the device a loader is to be, to have something to spare."""
+"""Ratio of the loader's rate to the device's from which on the loader has something to spare."""
 
 
 @dataclass(frozen=True)
 class TrainBench:
-    """What was measured.
+    """Results of a measurement of training steps.
 
     Attributes:
         config: model, batch size, precision and the like.
@@ -63,9 +63,9 @@ class TrainBench:
 
     @property
     def limit(self) -> Literal["device", "loader", "host"]:
-        """What the rate of the fed steps is limited by.
+        """The part that limits the rate of the fed steps.
 
-        It is `host` if the loader alone keeps up with the device, but not while the steps are asked for.
+        It is `host` if the loader alone keeps up with the device, but not while steps are being launched.
         """
         if self.saturation >= SATURATED:
             return "device"
@@ -97,7 +97,7 @@ class TrainBench:
 
     @property
     def epochs(self) -> list[Epoch]:
-        """What epochs of whole datasets take."""
+        """Predictions for epochs of whole datasets."""
         tier = self.config["cache"]
         sources: Sources = (
             {"disk": {"steps": (FED,)}, "disk, cold": {"steps": (COLD, FED)}}

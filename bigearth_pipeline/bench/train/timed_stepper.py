@@ -11,7 +11,7 @@ from trainer.data.batch import Batch
 from trainer.training.step import Stepper
 
 STEP = "training step"
-"""What a step is called in a trace."""
+"""Name of a step in a trace."""
 
 
 class StepEvents:

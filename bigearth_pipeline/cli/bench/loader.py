@@ -23,7 +23,7 @@ _ORDERS = click.Choice(["global", "block", "sequential"])
     "--order", "orders", multiple=True, type=_ORDERS, help="Order of the patches; repeat it.  [default: global]"
 )
 @click.option("--augment", default="flips", show_default=True, type=RECIPES)
-@click.option("--loader", "backend", default="auto", show_default=True, type=LOADERS)
+@click.option("--loader", default="auto", show_default=True, type=LOADERS)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--patches", type=click.IntRange(1), help="Patches of a lap.  [default: the train split, up to 16384]")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
@@ -56,7 +56,7 @@ def bench_loader(
             memory = Memory.now(ranks.device)
             for folder in dict.fromkeys(folders):
                 for order in dict.fromkeys(orders or ("global",)):
-                    config = LoaderBenchConfig(kind=order, device=ranks.device, **options)
+                    config = LoaderBenchConfig(order=order, device=ranks.device, **options)
                     with status_line(f"{folder}, order {order}") as say:
                         found.append((folder, benchmarks.bench_loader(folder, config, memory, say)))
         if plot is not None:

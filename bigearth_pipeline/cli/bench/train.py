@@ -53,10 +53,10 @@ def bench_train(
         from bigearth_pipeline.bench.train.measure import bench_train as measure
         from bigearth_pipeline.cli.display.status import status_line
         from trainer.config.options import TrainConfig
-        from trainer.data.augment.recipe import RECIPES
+        from trainer.definition.augmentation import RECIPES
 
-        config = TrainConfig(
-            data=data,
+        config = TrainConfig.of(
+            shards=data,
             out=Path("unused"),
             epochs=1_000_000,
             augmentation=RECIPES[augment],

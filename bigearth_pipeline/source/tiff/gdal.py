@@ -86,7 +86,7 @@ class GdalReader:
         except BadPatch:
             raise
         except Exception as err:
-            # Whatever it is: GDAL and rasterio raise many classes for damaged files, ValueError and
+            # Any exception: GDAL and rasterio raise many classes for damaged files, ValueError and
             # UnicodeDecodeError among them, and MemoryError where a file declares to hold terabytes.
             raise BadPatch(f"{path} is not a readable TIFF of {_describe(*wanted)}: {_cause(err)}") from err
         if not crs:

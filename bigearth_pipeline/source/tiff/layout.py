@@ -34,7 +34,7 @@ TIE_POINT_BYTES: Final = 8 * _TIE_POINT_VALUES
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are in a file that can take the short way.
+    """Positions of the parts of a file that can take the short way.
 
     Attributes:
         head_bytes: bytes before the first pixel.

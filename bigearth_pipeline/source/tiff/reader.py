@@ -18,7 +18,7 @@ from bigearth_pipeline.source.georeference import BadPlace, Georeference, georef
 from bigearth_pipeline.source.tiff.gdal import GdalReader
 from bigearth_pipeline.source.tiff.layout import TIE_POINT_BYTES, Layout, parse_layout
 from shards.layout.bands import BAND_SLICES, GROUP_OF, BandGroup
-from shards.storage.regular import OPEN_FLAGS, check_regular
+from shards.storage.safe_open import OPEN_FLAGS, check_regular
 
 _MAX_FILE_BYTES: Final = 64 << 20
 """Size of a band file at most: its pixels are 28,800 bytes, all else is what other programs have added."""

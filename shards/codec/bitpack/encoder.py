@@ -155,6 +155,6 @@ def _pack(values: NDArray[np.uint16], side: int, at: Word, out: NDArray[np.uint8
 
 @compiled
 def _join(values: Word, width: Word) -> Word:
-    """Return four uint16, each of which takes `width` bits, one behind the other."""
+    """Return four uint16 packed contiguously, `width` bits each."""
     pairs = (values & _EVEN) | ((values & ~_EVEN) >> (U16 - width))
     return (pairs & _LOW) | ((pairs >> U32) << (width + width))

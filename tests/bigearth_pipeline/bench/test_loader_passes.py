@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("backend", ["dali", "torch"])
 def test_every_pass_handles_every_patch(store: Store, backend: Any) -> None:
     """A stage is fast because it leaves patches out; or its name has no title, so that nobody sees it."""
-    config = LoaderBenchConfig(batch_size=32, threads=2, backend=backend, augment="strong", device=CPU)
+    config = LoaderBenchConfig(batch_size=32, threads=2, loader=backend, augment="strong", device=CPU)
     rows = choose_rows(store, config)
     with ExitStack() as stack:
         passes, missing = build_passes(store, rows, config, stack)
@@ -65,7 +65,7 @@ def test_kept_records_leave_the_files_alone(folder: Path, tmp_path: Path) -> Non
 def test_stages_see_the_batches_of_the_loader(store: Store, kind: Kind) -> None:
     """Reading alone has another order than reading in the loader, so the two cannot be compared."""
     rows = store.index.rows("train")
-    config = LoaderConfig(batch_size=32, device=CPU, kind=kind, layout="record")
+    config = LoaderConfig(batch_size=32, device=CPU, order=kind, layout="record")
     with Loader(store, rows, Normalisation.of_train_split(store.manifest), config) as loader:
         seen: list[NDArray[np.int64]] = []
         assert _in_order(loader, lambda batch, output: seen.append(batch))(Lap(3)) == 96
@@ -82,7 +82,7 @@ def test_what_comes_is_announced(folder: Path, tmp_path: Path, kind: Kind) -> No
         pages = RecordPages.of(store, rows)
         if (why_not := pages.drop()) is not None:
             pytest.skip(why_not)
-        config = LoaderConfig(batch_size=32, device=CPU, kind=kind, layout="record")
+        config = LoaderConfig(batch_size=32, device=CPU, order=kind, layout="record")
         with Loader(store, rows, Normalisation.of_train_split(store.manifest), config) as loader:
             _in_order(loader, lambda batch, output: None)(Lap())
             deadline = time.monotonic() + 20
@@ -97,7 +97,7 @@ def test_rows_are_chosen_for_the_order(tar_store: Path, kind: Kind, patches: int
     """Order `block` reads whole shards for a few patches of each; or `global` is measured on two shards of hundreds."""
     with shards.open(tar_store) as store:
         train = store.index.rows("train")
-        rows = choose_rows(store, LoaderBenchConfig(batch_size=16, patches=patches, kind=kind, device=CPU))
+        rows = choose_rows(store, LoaderBenchConfig(batch_size=16, patches=patches, order=kind, device=CPU))
         assert len(rows) == expected
         assert np.isin(rows, train).all()
         assert (np.diff(rows) > 0).all()

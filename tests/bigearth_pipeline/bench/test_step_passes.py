@@ -13,9 +13,9 @@ from bigearth_pipeline.bench.train.passes import StepPasses
 from bigearth_pipeline.bench.train.result import FED, RESIDENT
 from bigearth_pipeline.bench.train.timed_stepper import TimedStepper
 from trainer.config.options import TrainConfig
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.batch import Batch
 from trainer.data.stream.iteration import Iteration
+from trainer.definition.augmentation import RECIPES
 from trainer.runtime.progress import Silent
 from trainer.runtime.ranks import Ranks
 from trainer.training.loop import Run
@@ -64,8 +64,8 @@ def measure(folder: Path, clock: Clock, least_seconds: float) -> tuple[dict[str,
             clock.now += num_patches / RATE
             return torch.zeros(())
 
-    config = TrainConfig(
-        data=folder, out=Path("unused"), epochs=10**6, batch_size=8, augmentation=RECIPES["none"], model="test_resnet"
+    config = TrainConfig.of(
+        shards=folder, out=Path("unused"), epochs=10**6, batch_size=8, augmentation=RECIPES["none"], model="test_resnet"
     )
     with (
         open_session(config, Ranks(torch.device("cpu")), Silent()) as session,

@@ -286,12 +286,12 @@ def test_workers_stay_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rules": Rules(seed=1)}, "--seed was 0, now 1"),
-        ({"codec": "raw"}, "--codec was blosc-lz4, now raw"),
-        ({"format": "zarr"}, "--format was webdataset, now zarr"),
-        ({"patches_per_shard": 32}, "--patches-per-shard was 64, now 32"),
-        ({"rules": Rules(limit=10)}, "--limit was none, now 10"),
-        ({"rules": Rules(include_snow_cloud=True)}, "--include-snow-cloud was False, now True"),
+        ({"rules": Rules(seed=1)}, "`seed=` was 0, now 1"),
+        ({"codec": "raw"}, "`codec=` was blosc-lz4, now raw"),
+        ({"format": "zarr"}, "`format=` was webdataset, now zarr"),
+        ({"patches_per_shard": 32}, "`patches_per_shard=` was 64, now 32"),
+        ({"rules": Rules(limit=10)}, "`limit=` was none, now 10"),
+        ({"rules": Rules(include_snow_cloud=True)}, "`include_snow_cloud=` was False, now True"),
     ],
 )
 def test_another_build_in_the_same_place_is_refused(
@@ -522,7 +522,7 @@ def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number
     _, errors = build.communicate(timeout=60)
     assert build.returncode == _SIGNALS[number], errors
     lines = [line for line in errors.splitlines() if line and not line.startswith(("found ", "building: "))]
-    assert lines == [f"interrupted; no work is lost: the same command resumes the build in {out}"]
+    assert lines == [f"interrupted; finished shards are kept: the same command resumes the build in {out}"]
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert not list(out.rglob("*.part"))
     assert not (out / "manifest.json").exists()

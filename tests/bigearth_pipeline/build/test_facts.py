@@ -27,7 +27,7 @@ from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.source.v1_flags import v1_flags
 from bigearth_pipeline.verify.store import _check_missing, verify_store
 from shards.layout.bands import RECORD_VALUES
-from shards.layout.fields import ADDED
+from shards.layout.facts import ADDED
 from shards.layout.patch import Patch
 from tests.building import build_store
 from tests.conftest import real
@@ -300,7 +300,7 @@ def test_baselines_are_not_mixed_without_a_word(tmp_path: Path, scheduler: str) 
     """Patches with and without the offset are trained on as if they were of one kind."""
     tree = tmp_path / "tree"
     keys = write_tree(tree, ["N9999", "N0209", "N0400", "N0511"], low=900)
-    message = r"2 patches are of processing baseline N0400, N0511, .* 2 of N0209, N9999, .*--offset auto"
+    message = r"2 patches are of processing baseline N0400, N0511, .* 2 of N0209, N9999, .*`offset=auto`"
     with pytest.raises(PipelineError, match=message):
         build_store(tmp_path / "s", tree, scheduler=scheduler)
     plain = build_store(tmp_path / "none", tree, scheduler=scheduler, rules=Rules(offset="none"))

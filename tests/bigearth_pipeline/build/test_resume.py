@@ -18,7 +18,7 @@ import pytest
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, read_build_note
-from bigearth_pipeline.build.note import Checked, check_shard
+from bigearth_pipeline.build.earlier_shards import Checked, check_shard
 from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.select import Rules
@@ -259,7 +259,7 @@ def test_overwrite_deletes_nothing_of_others(store: Path, tmp_path: Path, name: 
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(b"years of work")
     before = contents(out)
-    message = f"holds .*{name.split('/')[0]}.*--overwrite deletes nothing"
+    message = f"holds .*{name.split('/')[0]}.*`overwrite=True` deletes nothing"
     with pytest.raises(PipelineError, match=message), claim(out, note, overwrite=True):
         pass
     assert contents(out) == before

@@ -437,7 +437,8 @@ def test_a_bar_on_a_terminal_and_ctrl_c(scene_tree: Path, tmp_path: Path) -> Non
     assert len(build.processes()) >= 3  # The command, its worker and Python's resource tracker.
     build.type(b"\x03")
     assert build.finish() == 130, build.text
-    assert f"interrupted; no work is lost: the same command resumes the build in {out}" in " ".join(build.text.split())
+    said = " ".join(build.text.split())
+    assert f"interrupted; finished shards are kept: the same command resumes the build in {out}" in said
     assert "Traceback" not in build.text
     assert "Error" not in build.text
     deadline = time.monotonic() + 10  # A helper process of Python's ends when it sees that the command is gone.

@@ -35,6 +35,7 @@ def failing(message: str) -> Result:
     @click.option("--augment")
     @click.option("--compile", "mode", is_flag=False, flag_value="default")
     @click.option("--overwrite", is_flag=True)
+    @click.option("--set", "assignments", multiple=True)
     @click.option("--map/--no-map", "mapped", default=True)
     def command(**options: object) -> None:
         with reported():
@@ -55,6 +56,8 @@ def failing(message: str) -> Result:
         ("name the folder as `data=DIR`, or `folder=DIR`", "name the folder as DIR, or --shards DIR"),
         ("`data=` is missing", "DIR is missing"),
         ("`cache=/a b/c`", "--cache '/a b/c'"),
+        ("take `machine.cache=ram`", "take --cache ram"),
+        ("give `run.gamma=0.1`, or `gamma=0.1`", "give --set run.gamma=0.1, or `gamma=0.1`"),
         (
             "`batch_size=8` is no option here, `cache` none either",
             "`batch_size=8` is no option here, `cache` none either",
@@ -112,7 +115,7 @@ def test_options_in_messages_are_options_of_a_command() -> None:
         (match[1], f"{path.relative_to(ROOT)}:{line}")
         for path in _LIBRARIES
         for line, text in _texts(path)
-        for match in re.finditer(r"`([a-z][a-z0-9_]*)=", text)
+        for match in re.finditer(r"`(?:[a-z_]+\.)?([a-z][a-z0-9_]*)=", text)
     }
     assert len(named) > 50
     assert sorted(place for name, place in named if name not in known) == []

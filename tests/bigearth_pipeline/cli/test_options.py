@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 import click
 import pytest
 import torch
-from click.core import ParameterSource
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,18 +20,26 @@ from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.bench.loader import bench_loader
 from bigearth_pipeline.cli.bench.train import bench_train
 from bigearth_pipeline.cli.evaluate import evaluate
-from bigearth_pipeline.cli.train import _config, _named, train
+from bigearth_pipeline.cli.run_options import flag, has_flag
+from bigearth_pipeline.cli.train import settings_of, train
 from shards.errors import BepError
 from tests.paths import ROOT
 from trainer.config import effect
+from trainer.config.assemble import Setting, assemble
+from trainer.config.given import Given
 from trainer.config.options import TrainConfig
+from trainer.config.plain import to_plain
+from trainer.config.toml import value_text
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.tables import AUGMENT, OPTIONS
 from trainer.runtime.progress import Silent
 from trainer.runtime.ranks import open_ranks
 from trainer.training.loop import Run
 from trainer.training.session import open_session
 
-BASE = {"--model": "test_resnet", "--batch-size": "4", "--max-steps": "2", "--device": "cpu", "--loader": "torch"}
-STEP = {"--schedule": "step", "--step-epochs": "1"}
+BASE = {"model.model": "test_resnet", "optimisation.batch_size": "4", "run.max_steps": "2"}
+BASE |= {"machine.device": "cpu", "machine.loader": "torch"}
+STEP = {"optimisation.schedule": "step", "optimisation.step_epochs": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,163 +54,226 @@ class Option:
     """
 
     value: str | None = None
-    beside: dict[str, str | None] = field(default_factory=dict)
-    refused: tuple[tuple[dict[str, str | None], str], ...] = ()
+    beside: dict[str, str] = field(default_factory=dict)
+    refused: tuple[tuple[dict[str, str], str], ...] = ()
     shown_by: str = ""
 
 
 LOOP, CLI = "trainer/training/test_loop.py", "bigearth_pipeline/cli/test_train.py"
-NATIVE: dict[str, str | None] = {"--model": "bepnet-s"}
+NATIVE: dict[str, str] = {"model.model": "bepnet-s"}
 TRAIN = {
-    "data": Option(shown_by=f"{LOOP}::test_a_run_goes_on_with_the_same_shards_only"),
-    "out": Option(shown_by=f"{LOOP}::test_the_folder_of_a_run_is_complete"),
+    "data.shards": Option(shown_by=f"{LOOP}::test_a_run_goes_on_with_the_same_shards_only"),
+    "run.out": Option(shown_by=f"{LOOP}::test_the_folder_of_a_run_is_complete"),
+    "file": Option(shown_by="trainer/config/test_files.py::test_a_run_is_repeated_from_its_file"),
+    "assignments": Option(shown_by="trainer/config/test_files.py::test_every_option_can_be_set"),
     "resume": Option(shown_by=f"{CLI}::test_a_signal_saves_the_state"),
     "recipe": Option(shown_by=f"{LOOP}::test_the_published_recipe_is_that_of_the_paper"),
-    "epochs": Option(shown_by=f"{LOOP}::test_metrics_have_a_line_an_epoch"),
-    "max_steps": Option(shown_by=f"{LOOP}::test_max_steps_ends_the_run"),
-    "max_minutes": Option(shown_by=f"{LOOP}::test_max_minutes_stops_the_run"),
-    "patience": Option(
+    "optimisation.epochs": Option(shown_by=f"{LOOP}::test_metrics_have_a_line_an_epoch"),
+    "run.max_steps": Option(shown_by=f"{LOOP}::test_max_steps_ends_the_run"),
+    "run.max_minutes": Option(shown_by=f"{LOOP}::test_max_minutes_stops_the_run"),
+    "run.patience": Option(
         value="3",
         shown_by=f"{LOOP}::test_early_stopping",
-        refused=(({"--epochs": "1"}, "--epochs 1"), ({"--epochs": "3"}, "--epochs 3")),
+        refused=(({"optimisation.epochs": "1"}, "--epochs 1"), ({"optimisation.epochs": "3"}, "--epochs 3")),
     ),
-    "seed": Option(value="1"),
-    "test": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
-    "save_minutes": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
-    "save_steps": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
+    "run.seed": Option(value="1"),
+    "run.test": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
+    "run.save_minutes": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
+    "run.save_steps": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
     "as_json": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
-    "bands": Option(value="rgb"),
-    "where": Option(value="key != 'train_0'"),
-    "fraction": Option(value="0.5"),
-    "patches": Option(shown_by="trainer/data/subset/test_subset.py::test_conditions_combine_by_intersection"),
-    "normalise": Option(value="percentile"),
-    "interpolation": Option(
+    "data.bands": Option(value="rgb"),
+    "data.where": Option(value="key != 'train_0'"),
+    "data.fraction": Option(value="0.5"),
+    "data.patches": Option(shown_by="trainer/data/subset/test_subset.py::test_conditions_combine_by_intersection"),
+    "data.normalise": Option(value="percentile"),
+    "data.interpolation": Option(
         value="bilinear",
         refused=(
-            (NATIVE, "networks of timm or --crop resized"),
-            (NATIVE | {"--interpolation": "nearest"}, "networks of timm"),
-            ({"--bands": "rgb"}, "all --bands of this run are at 10 m"),
+            (NATIVE, "networks of timm or --set augmentation.crop=resized"),
+            (NATIVE | {"data.interpolation": "nearest"}, "networks of timm"),
+            ({"data.bands": "rgb"}, "all --bands of this run are at 10 m"),
         ),
     ),
-    "order": Option(value="block"),
-    "mapped": Option(shown_by=f"{CLI}::test_damage_is_one_line"),
-    "verify": Option(shown_by="trainer/data/test_loader.py::test_a_damaged_record_names_itself"),
-    "augment": Option(value="none", refused=(({"--augment": "strong", "--batch-size": "1"}, "--batch-size 1"),)),
-    "turn": Option(value="flips"),
-    "crop": Option(value="resized"),
-    "gain": Option(value="0.5"),
-    "offset": Option(value="0.5"),
-    "band_dropout": Option(value="0.5", refused=(({"--bands": "B02"}, "--bands B02"),)),
-    "erase": Option(value="1"),
-    "mixup": Option(value="1", refused=(({"--batch-size": "1"}, "--batch-size 1"),)),
-    "cutmix": Option(value="1", refused=(({"--batch-size": "1"}, "--batch-size 1"),)),
-    "model": Option(value="test_vit3"),
-    "pretrained": Option(
+    "data.order": Option(value="block"),
+    "machine.mapped": Option(shown_by=f"{CLI}::test_damage_is_one_line"),
+    "machine.verify": Option(shown_by="trainer/data/test_loader.py::test_a_damaged_record_names_itself"),
+    "augmentation.augment": Option(
+        value="none", refused=(({"augmentation.augment": "strong", "optimisation.batch_size": "1"}, "--batch-size 1"),)
+    ),
+    "augmentation.turn": Option(value="flips"),
+    "augmentation.crop": Option(value="resized"),
+    "augmentation.crop_pad": Option(
+        value="5", refused=(({"augmentation.crop": "resized"}, "--set augmentation.crop=pad"),)
+    ),
+    "augmentation.crop_scale": Option(
+        value="[0.2, 0.3]",
+        beside={"augmentation.crop": "resized"},
+        refused=(({}, "--set augmentation.crop=resized"),),
+    ),
+    "augmentation.erase_area": Option(
+        value="[0.5, 0.6]",
+        beside={"augmentation.erase": "1"},
+        refused=(({}, "--set augmentation.erase above 0"),),
+    ),
+    "augmentation.gain": Option(value="0.5"),
+    "augmentation.offset": Option(value="0.5"),
+    "augmentation.band_dropout": Option(value="0.5", refused=(({"data.bands": "B02"}, "--bands B02"),)),
+    "augmentation.erase": Option(value="1"),
+    "augmentation.mixup": Option(value="1", refused=(({"optimisation.batch_size": "1"}, "--batch-size 1"),)),
+    "augmentation.cutmix": Option(value="1", refused=(({"optimisation.batch_size": "1"}, "--batch-size 1"),)),
+    "model.model": Option(value="test_vit3"),
+    "model.pretrained": Option(
+        value="true",
         shown_by="trainer/models/test_timm_models.py::test_pretrained_weights",
         refused=((NATIVE, "no published weights of bepnet-s"),),
     ),
-    "weights": Option(shown_by=f"{CLI}::test_the_other_version_needs_a_word"),
-    "drop_rate": Option(value="0.5"),
-    "drop_path_rate": Option(value="0.9", refused=(({"--model": "test_efficientnet"}, "test_efficientnet"),)),
-    "ema": Option(value="0.5"),
-    "weights_bands": Option(
+    "model.weights": Option(shown_by=f"{CLI}::test_the_other_version_needs_a_word"),
+    "model.drop_rate": Option(value="0.5"),
+    "model.drop_path_rate": Option(value="0.9", refused=(({"model.model": "test_efficientnet"}, "test_efficientnet"),)),
+    "optimisation.ema": Option(value="0.5"),
+    "model.weights_bands": Option(
         shown_by="trainer/models/test_published_weights.py::test_each_band_gets_the_filters_of_its_channel",
-        refused=(({"--weights-bands": "rgb"}, "--weights"),),
+        refused=(({"model.weights_bands": "rgb"}, "--weights"),),
     ),
-    "weights_classes": Option(
+    "model.weights_classes": Option(
         shown_by="trainer/models/test_published_weights.py::test_rows_of_the_classifier_go_by_class",
-        refused=(({"--weights-classes": "paper"}, "--weights"),),
+        refused=(({"model.weights_classes": "paper"}, "--weights"),),
     ),
-    "allow_mixed_version": Option(
-        shown_by=f"{CLI}::test_the_other_version_needs_a_word", refused=(({}, "--weights FILE"),)
+    "model.allow_mixed_version": Option(
+        value="true", shown_by=f"{CLI}::test_the_other_version_needs_a_word", refused=(({}, "--weights FILE"),)
     ),
-    "batch_size": Option(value="5"),
-    "accumulate": Option(
+    "optimisation.batch_size": Option(value="5"),
+    "optimisation.accumulate": Option(
         value="2",
         refused=(
-            ({"--accumulate": "5"}, "--batch-size 4"),
-            ({"--accumulate": "25", "--batch-size": "50"}, "24 patches of a step"),
+            ({"optimisation.accumulate": "5"}, "--batch-size 4"),
+            ({"optimisation.accumulate": "25", "optimisation.batch_size": "50"}, "24 patches of a step"),
         ),
     ),
-    "optimizer": Option(value="sgd"),
-    "lr": Option(value="0.1"),
-    "weight_decay": Option(value="0.5"),
-    "decay": Option(
-        value="all", beside={"--weight-decay": "0.9"}, refused=(({"--weight-decay": "0"}, "--weight-decay"),)
+    "optimisation.optimizer": Option(value="sgd"),
+    "optimisation.lr": Option(value="0.1"),
+    "optimisation.weight_decay": Option(value="0.5"),
+    "optimisation.decay": Option(
+        value="all",
+        beside={"optimisation.weight_decay": "0.9"},
+        refused=(({"optimisation.weight_decay": "0"}, "--set optimisation.weight_decay above 0"),),
     ),
-    "momentum": Option(
+    "optimisation.momentum": Option(
         value="0.5",
-        beside={"--optimizer": "sgd"},
-        refused=(({}, "--optimizer sgd"), ({"--momentum": "0.9", "--optimizer": "lamb"}, "--optimizer sgd")),
+        beside={"optimisation.optimizer": "sgd"},
+        refused=(
+            ({}, "--set optimisation.optimizer=sgd"),
+            ({"optimisation.momentum": "0.9", "optimisation.optimizer": "lamb"}, "--set optimisation.optimizer=sgd"),
+        ),
     ),
-    "clip": Option(
+    "optimisation.clip": Option(
         value="0.001",
-        beside={"--optimizer": "sgd"},
-        refused=(({"--optimizer": "lamb", "--clip": "1"}, "--optimizer lamb"),),
+        beside={"optimisation.optimizer": "sgd"},
+        refused=(({"optimisation.optimizer": "lamb", "optimisation.clip": "1"}, "--set optimisation.optimizer=lamb"),),
     ),
-    "schedule": Option(
-        value="constant", beside={"--warmup-steps": "0"}, refused=(({"--schedule": "step"}, "--step-epochs 30"),)
+    "optimisation.schedule": Option(
+        value="constant",
+        beside={"optimisation.warmup_steps": "0"},
+        refused=(({"optimisation.schedule": "step"}, "--set optimisation.step_epochs=30"),),
     ),
-    "warmup_steps": Option(value="1", refused=(({"--warmup-steps": "2"}, "the run has 2 steps"),)),
-    "step_epochs": Option(
-        value="1",
-        beside={"--schedule": "step", "--epochs": "40", "--batch-size": "24"},
-        refused=(({}, "--schedule step"), ({"--schedule": "constant"}, "--schedule step")),
+    "optimisation.warmup_steps": Option(
+        value="1", refused=(({"optimisation.warmup_steps": "2"}, "the run has 2 steps"),)
     ),
-    "step_gamma": Option(
+    "optimisation.start_factor": Option(
         value="0.5",
-        beside=STEP | {"--batch-size": "24"},
-        refused=(({}, "--schedule step"), ({"--schedule": "cosine"}, "--schedule step")),
+        beside={"optimisation.warmup_steps": "1"},
+        refused=(({"optimisation.warmup_steps": "0"}, "leaves no warm-up"),),
     ),
-    "loss": Option(value="focal"),
-    "label_smoothing": Option(value="0.5"),
-    "positive_weights": Option(beside={}, refused=(({"--loss": "focal"}, "bce"),)),
-    "max_positive_weight": Option(
-        value="1.5", beside={"--positive-weights": None}, refused=(({}, "--positive-weights"),)
+    "optimisation.final_factor": Option(
+        value="0.5", refused=(({"optimisation.schedule": "constant"}, "--set optimisation.schedule=cosine"),)
     ),
-    "device": Option(shown_by="bigearth_pipeline/cli/test_options.py::test_no_gpu_is_one_line"),
-    "precision": Option(value="bf16"),
-    "compile": Option(value="default", refused=(({"--compile": "reduce-overhead"}, "need a GPU"),)),
-    "loader": Option(value="numba"),
-    "cache": Option(value="ram", refused=(({"--cache": "gpu"}, "there is none"),)),
-    "threads": Option(value="3"),
+    "optimisation.step_epochs": Option(
+        value="1",
+        beside={"optimisation.schedule": "step", "optimisation.epochs": "40", "optimisation.batch_size": "24"},
+        refused=(
+            ({}, "--set optimisation.schedule=step"),
+            ({"optimisation.schedule": "constant"}, "--set optimisation.schedule=step"),
+        ),
+    ),
+    "optimisation.step_gamma": Option(
+        value="0.5",
+        beside=STEP | {"optimisation.batch_size": "24"},
+        refused=(
+            ({}, "--set optimisation.schedule=step"),
+            ({"optimisation.schedule": "cosine"}, "--set optimisation.schedule=step"),
+        ),
+    ),
+    "optimisation.loss": Option(value="focal"),
+    "optimisation.label_smoothing": Option(value="0.5"),
+    "optimisation.positive_weights": Option(value="true", refused=(({"optimisation.loss": "focal"}, "bce"),)),
+    "optimisation.max_positive_weight": Option(
+        value="1.5",
+        beside={"optimisation.positive_weights": "true"},
+        refused=(({}, "--set optimisation.positive_weights=true"),),
+    ),
+    "machine.device": Option(shown_by="bigearth_pipeline/cli/test_options.py::test_no_gpu_is_one_line"),
+    "machine.precision": Option(value="bf16"),
+    "machine.compile": Option(value="default", refused=(({"machine.compile": "reduce-overhead"}, "need a GPU"),)),
+    "machine.loader": Option(value="numba"),
+    "machine.cache": Option(value="ram", refused=(({"machine.cache": "gpu"}, "there is none"),)),
+    "machine.threads": Option(value="3"),
 }
-"""The options of `bep train` by name of their parameter. A new one has to be put here."""
+"""The options of `bep train` by key, and its other parameters. A new one has to be put here."""
 
-EVALUATE = {"run", "split", "data", "where", "patches", "batch_size", "device", "threads", "verify"}
+EVALUATE = {"run", "split", "shards", "where", "patches", "batch_size", "device", "threads", "verify"}
 EVALUATE |= {"allow_mixed_version", "as_json", "mapped", "weights", "model", "bands", "weights_bands"}
 EVALUATE |= {"weights_classes", "statistics", "interpolation", "out"}
-BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "backend", "device", "patches", "repeats"}
+BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "loader", "device", "patches", "repeats"}
 BENCH_LOADER |= {"least_seconds", "plot", "as_json"}
 BENCH_TRAIN = {"data", "model", "batch_size", "augment", "precision", "mode", "loader", "cache", "device", "threads"}
 BENCH_TRAIN |= {"steps", "repeats", "least_seconds", "trace", "as_json"}
 
 
-def flag_of(name: str) -> str:
-    """Return an option as it is written."""
-    return next(parameter for parameter in train.params if parameter.name == name).opts[0]
+OTHERS = {"resume", "recipe", "as_json", "file", "assignments"}
+"""Parameters that are no options of a run."""
 
 
-def spelled(options: dict[str, str | None]) -> list[str]:
-    """Return options as a command line has them."""
-    return [word for name, value in options.items() for word in ([name] if value is None else [name, value])]
+def name_of(key: str) -> str:
+    """Return the name of the parameter of an option."""
+    return key.rpartition(".")[2]
 
 
-def parse(arguments: list[str]) -> tuple[TrainConfig, set[str]]:
+def spelled(options: dict[str, str], *, flags: bool = False) -> list[str]:
+    """Return options as a command line has them: all by --set, or by their flags where they have one."""
+    words = []
+    for key, value in options.items():
+        if not (flags and has_flag(key)):
+            words += ["--set", f"{key}={value}"]
+        else:
+            words += [flag(key)] if value == "true" else [flag(key), value]
+    return words
+
+
+def in_file(path: Path, options: dict[str, str]) -> list[str]:
+    """Return options as a command line has them that are given in a file."""
+    tables: dict[str, list[str]] = {}
+    for key, value in options.items():
+        table, _, name = key.partition(".")
+        tables.setdefault(table, []).append(f"{name} = {value_text(Setting.parse(f'{key}={value}').value)}")
+    path.write_text("\n".join("\n".join([f"[{table}]", *lines]) for table, lines in tables.items()))
+    return ["--config", str(path)]
+
+
+def parse(arguments: list[str]) -> tuple[TrainConfig, Given]:
     """Return what the command makes of its arguments."""
-    context = train.make_context("train", arguments)
-    options = {name: value for name, value in context.params.items() if name not in ("as_json", "resume")}
-    named = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    return _config(options, named), _named(named)
+    options = train.make_context("train", arguments).params
+    options = {name: value for name, value in options.items() if name not in ("as_json", "resume")}
+    file, recipe = options.pop("file"), options.pop("recipe")
+    return assemble(settings_of(options), file=file, recipe=recipe)
 
 
-def outcome(data: Path, out: Path, options: dict[str, str | None]) -> dict[str, Any]:
+def outcome(data: Path, out: Path, options: dict[str, str]) -> dict[str, Any]:
     """Return what a run of two steps depends on and comes to, but for its options themselves."""
     config, named = parse([str(data), "--out", str(out), *spelled(options)])
     effect.check(config, named)
     with (
-        open_ranks(config.device) as ranks,
-        open_session(config, ranks, Silent(), given=frozenset(named)) as session,
+        open_ranks(config.machine.device) as ranks,
+        open_session(config, ranks, Silent(), given=named) as session,
         Run(session, writes=False) as run,
     ):
         digest = hashlib.sha256()
@@ -214,14 +285,18 @@ def outcome(data: Path, out: Path, options: dict[str, str | None]) -> dict[str, 
         for model in (session.model, run.stepper.evaluated()):
             for value in model.state_dict().values():
                 digest.update(value.numpy().tobytes())
-        described = {k: v for k, v in session.describe().items() if k not in ("options", "bands", "model")}
+        described = {k: v for k, v in session.describe().items() if k not in ("bands", "model")}
         loader = {"backend": run.loader.backend, "cache": run.loader.config.cache}
         return described | loader | {"weights": digest.hexdigest(), "compiled": compiled}
 
 
 def test_every_option_is_in_the_table() -> None:
     """A new option has no effect, or none where it is given, and nobody has looked."""
-    assert {parameter.name for parameter in train.params} == TRAIN.keys()
+    assert {name for name in TRAIN if "." not in name} == OTHERS
+    assert TRAIN.keys() - OTHERS == OPTIONS.keys() | {AUGMENT}
+    names = {name_of(key) for key in TRAIN if key in OTHERS or has_flag(key)}
+    assert {parameter.name for parameter in train.params} == names
+    assert len(names) <= 30
     for command, names in ((evaluate, EVALUATE), (bench_loader, BENCH_LOADER), (bench_train, BENCH_TRAIN)):
         assert {parameter.name for parameter in command.params} == names
     for option in TRAIN.values():
@@ -236,7 +311,7 @@ def outcomes(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     known: dict[tuple[str, ...], dict[str, Any]] = {}
     out = tmp_path_factory.mktemp("options") / "run"
 
-    def get(options: dict[str, str | None]) -> dict[str, Any]:
+    def get(options: dict[str, str]) -> dict[str, Any]:
         key = tuple(spelled(BASE | options))
         if key not in known:
             known[key] = outcome(tiny, out, BASE | options)
@@ -250,97 +325,118 @@ def outcomes(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_an_option_has_an_effect(outcomes: Any, name: str) -> None:
     """An option that is taken does nothing."""
     option = TRAIN[name]
-    assert outcomes(option.beside | {flag_of(name): option.value}) != outcomes(option.beside)
+    assert outcomes(option.beside | {name: option.value}) != outcomes(option.beside)
 
 
-CASES = [(name, beside, says) for name, option in TRAIN.items() for beside, says in option.refused]
+CASES = [(key, beside, says) for key, option in TRAIN.items() for beside, says in option.refused]
+WAYS = ["flag", "set", "file"]
 
 
-@pytest.mark.parametrize(("name", "beside", "says"), CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("key", "beside", "says"), CASES, ids=[f"{case[0]}-{i}" for i, case in enumerate(CASES)])
 def test_an_option_without_effect_is_refused(
-    tiny: Path, tmp_path: Path, name: str, beside: dict[str, str | None], says: str
+    tiny: Path, tmp_path: Path, key: str, beside: dict[str, str], says: str, way: str
 ) -> None:
     """An option that is taken does nothing, and the user believes that it does."""
-    flag, base = flag_of(name), {k: v for k, v in BASE.items() if k != "--loader"}
-    options = base | {flag: TRAIN[name].value} | beside
-    result = CliRunner().invoke(main, ["train", str(tiny), "--out", str(tmp_path / "run"), *spelled(options)])
+    options = {k: v for k, v in BASE.items() if k != "machine.loader"} | {key: TRAIN[key].value} | beside
+    path = tmp_path / "run.toml"
+    words = in_file(path, options) if way == "file" else spelled(options, flags=way == "flag")
+    config, _ = parse([str(tiny), "--out", "x", *spelled(BASE)])
+    if way == "file" and Setting.parse(f"{key}={options[key]}").value == to_plain(config.values().get(key)):
+        pytest.skip("a file may repeat a default")
+    result = CliRunner().invoke(main, ["train", str(tiny), "--out", str(tmp_path / "run"), *words])
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     assert result.stderr.count("\n") == 1
-    # The message of older checks has the name of the field.
-    assert flag in result.stderr or name in result.stderr or name == "pretrained"
-    assert says in result.stderr
+    written = {"flag": flag(key), "set": f"--set {key}", "file": f"{key} in {path}"}[way]
+    if re.search("has no effect|cannot be honoured|keeps records", result.stderr):
+        # An option is named as it was written, with or without its value.
+        with_value = f"{key} = {value_text(Setting.parse(f'{key}={options[key]}').value)} in {path}"
+        assert result.stderr.startswith((f"Error: {written}", f"Error: {with_value}")), result.stderr
+    else:
+        # What contradicts another option names the key; of the network that it lacks, only the network.
+        assert key in result.stderr or key == "model.pretrained", result.stderr
+    if way == "flag":
+        assert says in result.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_what_a_recipe_says_is_not_refused(tiny: Path, tmp_path: Path) -> None:
     """The published recipe cannot be tried with another optimizer, or on a few patches."""
-    config, named = parse([str(tiny), "--out", str(tmp_path), "--recipe", "reben", "--decay", "weights", "--lr", "1"])
-    assert config.warmup_steps == 1000
+    words = ["--recipe", "reben", "--set", "optimisation.decay=weights", "--lr", "1"]
+    config, named = parse([str(tiny), "--out", str(tmp_path), *words])
+    assert (config.optimisation.warmup_steps, config.optimisation.lr) == (1000, 1)
     effect.check(config, named)
     effect.check_size(config, named, num_steps=3, largest_part=24, num_patches=24)
 
 
 def test_python_callers_are_told_too(tiny: Path, tmp_path: Path) -> None:
     """What the command line refuses passes in silence from Python."""
-    default = TrainConfig(data=tiny, out=tmp_path)
-    assert not effect.changed(default) - {"data", "out"}
-    effect.check(default, effect.changed(default))
+    default = TrainConfig.of(shards=tiny, out=tmp_path)
+    assert Given.by(default).ways.keys() == {"data.shards", "run.out"}
+    effect.check(default, Given.by(default))
     for wrong in ({"momentum": 0.5}, {"step_gamma": 0.5}, {"interpolation": "bilinear"}, {"max_positive_weight": 2.0}):
-        config = TrainConfig(data=tiny, out=tmp_path, **wrong)  # type: ignore[arg-type]
-        with pytest.raises(BepError, match=f"{effect.option(next(iter(wrong)))} has no effect"):
-            effect.check(config, effect.changed(config))
+        config = TrainConfig.of(shards=tiny, out=tmp_path, **wrong)
+        with pytest.raises(BepError, match=f"`{next(iter(wrong))}=` has no effect"):
+            effect.check(config, Given.by(config))
+    # Of a recipe nobody gave the parts.
+    config = TrainConfig.of(shards=tiny, out=tmp_path, augmentation=RECIPES["strong"], bands=("B02",))
+    effect.check(config, Given.by(config))
 
 
 NASTY = ["nan", "inf", "-inf", "-1", "0", "1e308", "1e-320", "1e400", str(10**12), str(10**18), str(2**63), "9" * 5000]
 NASTY += ["", " ", "é", "\udcff", "\x1b[2J", ",", "B02,B02", "all,", "'", "a" * 5000, "none", "true", "../..", "1_000"]
-FLAGS = [p.opts[0] for p in train.params if isinstance(p, click.Option) and p.name not in ("resume", "as_json", "data")]
+KEYS_OF_ALL = sorted(TRAIN.keys() - OTHERS - {"data.shards"})
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    chosen=st.lists(st.tuples(st.sampled_from(FLAGS), st.sampled_from(NASTY)), min_size=1, max_size=4),
+    chosen=st.lists(st.tuples(st.sampled_from(KEYS_OF_ALL), st.sampled_from(NASTY)), min_size=1, max_size=4),
     data=st.sampled_from(NASTY),
+    flags=st.booleans(),
 )
-def test_no_value_ends_in_a_traceback(chosen: list[tuple[str, str]], data: str) -> None:
+def test_no_value_ends_in_a_traceback(chosen: list[tuple[str, str]], data: str, flags: bool) -> None:
     """A typing error shows a user the inside of the program."""
-    is_flag = {p.opts[0] for p in train.params if isinstance(p, click.Option) and p.is_flag}
-    words = [f"{flag}" if flag in is_flag else f"{flag}={value}" for flag, value in chosen]
+    bare = {flag(key) for key, entry in OPTIONS.items() if bool in entry.kinds}
+    words = [
+        (flag(key) if flag(key) in bare else f"{flag(key)}={value}")
+        if flags and has_flag(key)
+        else f"--set={key}={value}"
+        for key, value in chosen
+    ]
     with suppress(BepError, click.ClickException):
         config, named = parse(["--out=run", *words, "--", data])
         effect.check(config, named)
 
 
 WHOLE = [
-    ({"--batch-size": str(2**31 - 1)}, 0),
-    ({"--epochs": str(2**31 - 1)}, 0),
-    ({"--threads": "1024"}, 0),
-    ({"--seed": str(2**63 - 1)}, 0),
-    ({"--lr": "1e-320", "--warmup-steps": "0"}, 0),
-    ({"--max-minutes": "1e308"}, 0),
-    ({"--where": ""}, 1),
-    ({"--where": "'"}, 1),
-    ({"--where": "\udcff"}, 1),
-    ({"--fraction": "1e-320"}, None),
-    ({"--patches": ""}, 1),
-    ({"--weights": "/dev/zero"}, 1),
-    ({"--weights": "/"}, 1),
-    ({"--model": ""}, 1),
-    ({"--model": "../x"}, 1),
-    ({"--model": "hf-hub:nobody/nothing"}, 1),
-    ({"--model": "\x1b[2J"}, 1),
-    ({"--out": "/dev/null"}, 1),
-    ({"--out": "/proc/run"}, 1),
-    ({"--out": "x" * 300}, 1),
+    ({"optimisation.batch_size": str(2**31 - 1)}, 0),
+    ({"optimisation.epochs": str(2**31 - 1)}, 0),
+    ({"machine.threads": "1024"}, 0),
+    ({"run.seed": str(2**63 - 1)}, 0),
+    ({"optimisation.lr": "1e-320", "optimisation.warmup_steps": "0"}, 0),
+    ({"run.max_minutes": "1e308"}, 0),
+    ({"data.where": ""}, 1),
+    ({"data.where": "'"}, 1),
+    ({"data.where": "\udcff"}, 1),
+    ({"data.fraction": "1e-320"}, None),
+    ({"data.patches": ""}, 1),
+    ({"model.weights": "/dev/zero"}, 1),
+    ({"model.weights": "/"}, 1),
+    ({"model.model": ""}, 1),
+    ({"model.model": "../x"}, 1),
+    ({"model.model": "hf-hub:nobody/nothing"}, 1),
+    ({"model.model": "\x1b[2J"}, 1),
+    ({"run.out": "/dev/null"}, 1),
+    ({"run.out": "/proc/run"}, 1),
+    ({"run.out": "x" * 300}, 1),
 ]
 
 
 @pytest.mark.parametrize(("options", "status"), WHOLE, ids=itertools.count())
-def test_absurd_values_end_in_one_line(
-    tiny: Path, tmp_path: Path, options: dict[str, str | None], status: int | None
-) -> None:
+def test_absurd_values_end_in_one_line(tiny: Path, tmp_path: Path, options: dict[str, str], status: int | None) -> None:
     """An absurd value ends in a traceback, hangs, or takes all memory."""
-    base: dict[str, str | None] = {"--out": str(tmp_path / "run")} | BASE | {"--max-steps": "1"}
-    result = CliRunner().invoke(main, ["train", str(tiny), *spelled(base | options)])
+    base: dict[str, str] = {"run.out": str(tmp_path / "run")} | BASE | {"run.max_steps": "1"}
+    result = CliRunner().invoke(main, ["train", str(tiny), *spelled(base | options, flags=True)])
     assert status in (None, result.exit_code), result.output
     if result.exit_code:
         assert isinstance(result.exception, SystemExit), result.exception

@@ -20,7 +20,7 @@ from tests import faults
 from tests.paths import ROOT
 from tests.trainer.conftest import Run
 from tests.trainer.store import make_store
-from trainer.config.options import TrainConfig
+from trainer.config import stored
 from trainer.runs.checkpoint import Checkpoint
 
 COMMAND = [sys.executable, "-m", "bigearth_pipeline"]
@@ -76,7 +76,7 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
         (["train", "--out", "{tmp}/run"], "the folder of the shards, DIR, is missing"),
         (["train", "{store}", "--out", "{run}"], "holds a run; resume it with --resume"),
         (["train", "{store}", "--out", "{store}/manifest.json"], "Not a directory"),
-        (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "lr is nan, expected a number above 0"),
+        (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "--lr is nan, expected a number above 0"),
         (["train", "{store}", "--out", "{tmp}/run", "--bands", "B03,B10"], "no band 'B10'; there are B01, B02"),
         (["train", "{store}", "--out", "{tmp}/run", "--model", "resnet81"], "no model 'resnet81', perhaps resnet18"),
         (["train", "{store}", "--out", "{tmp}/run", "--where", "nation = 'Ireland'"], "country"),
@@ -84,24 +84,24 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
         (["train", "{store}", "--out", "{tmp}/run", "--weights", "{store}/manifest.json"], "manifest.json"),
         (["train", "{store}", "--out", "{tmp}/run", "--precision", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         (["train", "{store}", "--out", "{tmp}/run", "--patches", "{tmp}/none"], "No such file"),
-        (["train", "--resume", "{tmp}"], "holds no run: there is no config.json"),
-        (["train", "--resume", "{run}", "--lr", "1"], "lr cannot change when a run is resumed"),
-        (["evaluate", "{tmp}"], "holds no run: there is no config.json"),
+        (["train", "--resume", "{tmp}"], "holds no run: there is no config.toml"),
+        (["train", "--resume", "{run}", "--lr", "1"], "--lr cannot change when a run is resumed"),
+        (["evaluate", "{tmp}"], "holds no run: there is no config.toml"),
         (["evaluate", "{run}", "--shards", "{tmp}"], "it is not a shard store"),
         (["evaluate", "{run}", "--where", "1 = 2"], "test"),
     ],
 )
 def test_errors_are_one_line(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
     """A user's mistake ends in a traceback, or leaves a folder behind."""
-    names = {"tmp": tmp_path, "store": run.config.data, "run": run.config.out}
-    before = sorted(run.config.out.rglob("*"))
+    names = {"tmp": tmp_path, "store": run.config.data.shards, "run": run.config.run.out}
+    before = sorted(run.config.run.out.rglob("*"))
     result = CliRunner().invoke(main, [argument.format(**names) for argument in arguments])
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
-    assert sorted(run.config.out.rglob("*")) == before
+    assert sorted(run.config.run.out.rglob("*")) == before
 
 
 def test_damage_is_one_line(tiny: Path, tmp_path: Path) -> None:
@@ -112,14 +112,24 @@ def test_damage_is_one_line(tiny: Path, tmp_path: Path) -> None:
         faults.flip_bit(damaged / store.manifest.shards[0].files[0].path, place)
     for options, verify, mapped in (
         ((), "first", True),
-        (("--verify", "--no-map"), "always", False),
+        (("--verify", "--set", "machine.mapped=false"), "always", False),
         (("--verify", "never"), "never", True),
     ):
         run = tmp_path / verify
-        arguments = ["train", str(damaged), "--out", str(run), "--max-steps", "4", "--batch-size", "24", *options]
+        arguments = [
+            "train",
+            str(damaged),
+            "--out",
+            str(run),
+            "--set",
+            "run.max_steps=4",
+            "--batch-size",
+            "24",
+            *options,
+        ]
         result = CliRunner().invoke(main, arguments)
-        found = TrainConfig.read(run)
-        assert (found.verify, found.mapped) == (verify, mapped)
+        found = stored.read(run)
+        assert (found.machine.verify, found.machine.mapped) == (verify, mapped)
         if verify != "never":
             assert (result.exit_code, result.stdout) == (1, "")
             line = result.stderr.splitlines()[-1]
@@ -148,13 +158,13 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     assert "Traceback" not in err
     saved = Checkpoint.read(run / "checkpoints/last.pt")
     assert saved.epoch * 2 + saved.step >= 2
-    code, _, err = call("train", "--resume", run, "--max-minutes", 0.02)
+    code, _, err = call("train", "--resume", run, "--set", "run.max_minutes=0.02")
     assert code == 0, err
     assert err.splitlines()[-1].startswith("The time is up: the state is saved")
 
 
-OPTIONS = ["--epochs", 6, "--batch-size", 7, "--save-steps", 3, "--threads", 2, "--model", "test_resnet"]
-OPTIONS += ["--ema", 0.9, "--drop-rate", 0.2]
+OPTIONS = ["--epochs", 6, "--batch-size", 7, "--set", "run.save_steps=3", "--threads", 2, "--model", "test_resnet"]
+OPTIONS += ["--set", "optimisation.ema=0.9", "--set", "model.drop_rate=0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +202,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, who
 
 def test_evaluate_repeats_the_test(run: Run, tmp_path: Path) -> None:
     """`bep evaluate` gives other numbers than the training run did, or writes nothing."""
-    copy = shutil.copytree(run.config.out, tmp_path / "run")
+    copy = shutil.copytree(run.config.run.out, tmp_path / "run")
     path = copy / "metrics-test.json"
     before = json.loads(path.read_text())
     code, out, err = call("evaluate", copy, "--json")
@@ -207,14 +217,16 @@ def test_evaluate_repeats_the_test(run: Run, tmp_path: Path) -> None:
 
 def test_the_other_version_needs_a_word(run: Run, tmp_path: Path) -> None:
     """A model is tested on patches that it was trained on."""
-    copy = shutil.copytree(run.config.out, tmp_path / "copy")
+    copy = shutil.copytree(run.config.run.out, tmp_path / "copy")
     other = make_store(tmp_path / "store", {"train": 2, "validation": 2, "test": 4}, source_version="v1")
     code, _, err = call("evaluate", copy, "--shards", other)
     assert code == 1
     assert "trained on BigEarthNet v2, the shards are v1" in err
     code, _, err = call("evaluate", copy, "--shards", other, "--allow-mixed-version", "--json")
     assert code == 0, err
-    code, _, err = call("train", other, "--out", tmp_path / "run", "--weights", run.config.out / "checkpoints/best.pt")
+    code, _, err = call(
+        "train", other, "--out", tmp_path / "run", "--weights", run.config.run.out / "checkpoints/best.pt"
+    )
     assert code == 1
     assert "trained on BigEarthNet v2, the shards are v1" in err
 

@@ -36,7 +36,7 @@ from bigearth_pipeline.source.tables import (
 )
 from bigearth_pipeline.source.tree import Version, find_source
 from shards.layout.classes import decode_labels, encode_labels
-from shards.layout.fields import is_key
+from shards.layout.facts import is_key
 from tests.scene import write_table
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import shards
 from shards.container.tar import TarShardWriter, tar_header
-from shards.layout.fields import MAX_KEY
+from shards.layout.facts import MAX_KEY
 from tests.strategies import keys
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import shards
 from bigearth_pipeline.verify.containers import check_tar
-from shards.layout.fields import Facts
+from shards.layout.facts import Facts
 from shards.write import StoreWriter
 from trainer.data.subset.where import check_condition, rows_where
 

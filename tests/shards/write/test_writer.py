@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import shards
 from shards import RECORD_VALUES, SPLITS
 from shards.errors import InvalidValue, UnfinishedStore
-from shards.layout.fields import Facts
+from shards.layout.facts import Facts
 from shards.layout.statistics import band_statistics
 from shards.metadata.manifest import ShardInfo
 from shards.testing.stores import make_store

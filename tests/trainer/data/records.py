@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from shards import BANDS
 from shards.layout.bands import RECORD_VALUES
-from trainer.data.augment.recipe import Augmentation
 from trainer.data.batch import CELLS, Draws, HostBatch
 from trainer.data.normalisation import Normalisation
+from trainer.definition.augmentation import Augmentation
 
 NOTHING = Draws()
 ALL_TURNS = np.array([[t, x, y] for t in (0, 1) for x in (0, 1) for y in (0, 1)], np.uint8)

@@ -19,15 +19,15 @@ from shards.errors import InvalidValue
 from tests import faults
 from tests.processes import run_in_child
 from tests.trainer.store import make_store
-from trainer.data.augment import recipe as augment
+from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import mix
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.bands import BandSelection
-from trainer.data.batch import Batch, HostBatch
+from trainer.data.batch import Batch, Draws, HostBatch
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import SampleOrder
 from trainer.data.prepare.reference import prepare
+from trainer.definition.augmentation import RECIPES
 from trainer.errors import TrainError
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def expected(store: Store, loader: Loader, normalisation: Normalisation, epoch: 
     config = loader.config
     rows, mask = loader.order.epoch(epoch).part(step, config.rank, config.num_ranks)
     records = store.read_into(rows, np.empty((len(rows), RECORD_VALUES), np.uint16))
-    draws = augment.draw(config.augmentation, rows, len(normalisation.bands), config.seed, epoch)
+    draws = draw(config.augmentation, rows, len(normalisation.bands), config.seed, epoch)
     images = prepare(
         torch.from_numpy(records),
         draws,
@@ -81,7 +81,7 @@ def test_batches_are_what_the_reference_makes(store: Store, backend: str, layout
     """A patch is trained on with the labels or the draws of another, or otherwise prepared than it is documented."""
     bands = "s2-10" if recipe == "strong" else "all"
     normalisation = Normalisation.of_train_split(store.manifest, BandSelection.parse(bands))
-    with make_loader(store, bands=bands, backend=backend, layout=layout, augmentation=RECIPES[recipe]) as loader:
+    with make_loader(store, bands=bands, loader=backend, layout=layout, augmentation=RECIPES[recipe]) as loader:
         for epoch in range(2):
             batches = batches_of(loader)
             assert [len(batch["label"]) for batch in batches] == [40, 40, 16]
@@ -99,7 +99,7 @@ def test_an_epoch_is_a_permutation(store: Store) -> None:
 
 def test_evaluation_batches_are_the_split_as_it_is(store: Store) -> None:
     """Validation is shuffled, or otherwise in every epoch."""
-    with make_loader(store, "validation", kind="sequential", augmentation=RECIPES["none"]) as loader:
+    with make_loader(store, "validation", order="sequential", augmentation=RECIPES["none"]) as loader:
         first, second = batches_of(loader), batches_of(loader)
     assert torch.cat([batch["row"] for batch in first]).tolist() == store.index.rows("validation").tolist()
     for one, other in zip(first, second, strict=True):
@@ -110,7 +110,7 @@ def test_evaluation_batches_are_the_split_as_it_is(store: Store) -> None:
 @given(batch_size=st.integers(1, 45), num_ranks=st.integers(1, 8), kind=st.sampled_from(["global", "block"]))
 def test_ranks_share_each_batch(store: Store, batch_size: int, num_ranks: int, kind: str) -> None:
     """With more processes a step is made of other patches, of some of them twice, or of some not at all."""
-    options: dict[str, Any] = {"batch_size": batch_size, "kind": kind, "layout": "record", "num_ranks": num_ranks}
+    options: dict[str, Any] = {"batch_size": batch_size, "order": kind, "layout": "record", "num_ranks": num_ranks}
     options["augmentation"] = RECIPES["none"]
     loaders = [make_loader(store, "validation", rank=rank, **options) for rank in range(num_ranks)]
     order = SampleOrder(
@@ -175,11 +175,12 @@ def test_the_loader_is_stateful(store: Store) -> None:
         assert isinstance(loader, Stateful)
 
 
-@pytest.mark.parametrize(("name", "value"), [("seed", 6), ("batch_size", 39), ("kind", "block")])
+@pytest.mark.parametrize(("name", "value"), [("seed", 6), ("batch_size", 39), ("order", "block")])
 def test_a_state_of_another_order_is_refused(store: Store, name: str, value: object) -> None:
     """A run goes on at a place that means other patches in the new order."""
     with make_loader(store) as loader, make_loader(store, **{name: value}) as other:
-        message = f"with {name} {getattr(CONFIG, name)}, this one has {value}"
+        stored = "kind" if name == "order" else name
+        message = f"with {stored} {getattr(CONFIG, name)}, this one has {value}"
         with pytest.raises(ValueError, match=message):
             other.load_state_dict(loader.state_dict())
 
@@ -210,7 +211,7 @@ def test_a_cache_on_the_device_changes_nothing(folder: Path, tmp_path: Path, lay
     copy = faults.copy(folder, tmp_path / "store")
     with (
         shards.open(copy) as store,
-        make_loader(store, layout=layout, backend="torch") as plain,
+        make_loader(store, layout=layout, loader="torch") as plain,
         make_loader(store, layout=layout, cache="gpu") as cached,
     ):
         for batch, other in zip(plain, cached, strict=True):
@@ -257,7 +258,7 @@ def test_later_epochs_check_as_told(folder: Path, tmp_path: Path) -> None:
 
 def test_a_loader_in_a_forked_process(folder: Path) -> None:
     """A child waits for ever for threads of its parent, or takes batches that belong to it."""
-    with shards.open(folder, num_threads=2) as store, make_loader(store, backend="numba") as loader:
+    with shards.open(folder, num_threads=2) as store, make_loader(store, loader="numba") as loader:
         expected = [batch["row"].tolist() for batch in loader]
         under_way = iter(loader)
         next(under_way)
@@ -278,7 +279,7 @@ def test_a_loader_in_a_forked_process(folder: Path) -> None:
 def test_a_file_is_missed_by_the_batch_that_needs_it(folder: Path, tmp_path: Path) -> None:
     """What is said to the kernel of later batches is an error before its time: good batches are lost."""
     damaged = faults.copy(folder, tmp_path / "store")
-    with shards.open(damaged) as store, make_loader(store, batch_size=8, kind="sequential") as loader:
+    with shards.open(damaged) as store, make_loader(store, batch_size=8, order="sequential") as loader:
         order, of = loader.order.epoch(0), store.shard_of(range(len(store)))
         shard = next(shard for shard in of[order.rows][::-1] if shard not in of[order.batch(0)])
         before = next(step for step in range(len(order)) if shard in of[order.batch(step)])
@@ -294,13 +295,13 @@ def test_a_file_is_missed_by_the_batch_that_needs_it(folder: Path, tmp_path: Pat
 def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
     """Bilinear pixels are nearest ones in truth, or cannot be had without naming a backend."""
     with pytest.raises(TrainError, match="numba is for the CPU and nearest pixels, not for cpu and bilinear ones"):
-        make_loader(store, backend="numba", interpolation="bilinear")
-    with pytest.raises(ValueError, match="no backend 'cupy'; there are dali, numba, torch, triton, auto"):
-        make_loader(store, backend="cupy")
+        make_loader(store, loader="numba", interpolation="bilinear")
+    with pytest.raises(ValueError, match="no backend 'cupy'; there are auto, dali, numba, torch, triton"):
+        make_loader(store, loader="cupy")
     images = [
         next(iter(loader))["image"]
         for backend in ("auto", "torch")
-        for loader in [make_loader(store, backend=backend, interpolation="bilinear")]
+        for loader in [make_loader(store, loader=backend, interpolation="bilinear")]
     ]
     torch.testing.assert_close(*images, rtol=1e-6, atol=1e-3)
 
@@ -309,7 +310,7 @@ def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
 @pytest.mark.parametrize("taken", [1, 2])
 def test_breaking_off_leaves_no_threads(folder: Path, taken: int, backend: str, no_new_threads: None) -> None:
     """Each interrupted epoch leaks threads and memory, or spoils the next."""
-    with shards.open(folder) as store, make_loader(store, batch_size=16, backend=backend) as loader:
+    with shards.open(folder) as store, make_loader(store, batch_size=16, loader=backend) as loader:
         for _ in range(3):
             for i, _batch in enumerate(loader):
                 if i + 1 == taken:
@@ -361,6 +362,6 @@ def test_a_constant_band_is_refused(tmp_path: Path) -> None:
 def test_a_host_batch_shows_its_own_records() -> None:
     """A small last batch is prepared together with what the batch before it has left in the buffer."""
     buffer = np.zeros((5, RECORD_VALUES), np.uint16)
-    batch = HostBatch(buffer, np.zeros((3, 19), np.float32), np.arange(3), np.ones(3, np.bool_), augment.Draws())
+    batch = HostBatch(buffer, np.zeros((3, 19), np.float32), np.arange(3), np.ones(3, np.bool_), Draws())
     assert batch.records.shape == (3, RECORD_VALUES)
     assert batch.records.base is buffer

@@ -15,7 +15,8 @@ from shards.layout.bands import BAND_SLICES
 from shards.layout.statistics import BandStatistics
 from tests.trainer.store import make_store
 from trainer.data.bands import BandSelection
-from trainer.data.normalisation import METHODS, Method, Normalisation
+from trainer.data.normalisation import Normalisation
+from trainer.definition.choices import METHODS, Method
 
 finite = st.floats(-1e6, 1e6)
 scales = st.floats(1e-3, 1e6)

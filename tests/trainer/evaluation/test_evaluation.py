@@ -23,6 +23,7 @@ from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import INDEX
 from tests import faults
 from tests.paths import DATA
+from tests.trainer.configs import edit_options, with_option
 from tests.trainer.conftest import Run
 from tests.trainer.store import make_store
 from trainer.config import chosen
@@ -49,7 +50,7 @@ def evaluated(*arguments: object) -> dict[str, Any]:
 @pytest.fixture
 def copy(run: Run, tmp_path: Path) -> Path:
     """A copy of a finished run."""
-    return shutil.copytree(run.config.out, tmp_path / "run")
+    return shutil.copytree(run.config.run.out, tmp_path / "run")
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def results(folder: Path) -> dict[str, Any]:
 def test_no_result_replaces_one_of_other_patches(copy: Path, run: Run, tmp_path: Path) -> None:
     """The result on some patches stands where that on others was, with nothing to tell them apart."""
     before = results(copy)["metrics-test.json"]
-    with shards.open(run.config.data) as store:
+    with shards.open(run.config.data.shards) as store:
         keys = [store.index.key(int(row)) for row in store.index.rows("test")]
     some, others = tmp_path / "some.txt", tmp_path / "others.txt"
     some.write_text("\n".join(keys[:7]))
@@ -92,7 +93,9 @@ def test_results_of_the_first_version_are_kept(copy: Path) -> None:
 def test_the_whole_split_is_not_the_subset_of_the_run(copy: Path) -> None:
     """Without conditions a run on a subset is evaluated on the whole split, under the name of its own result."""
     best = Checkpoint.read(copy / "checkpoints/best.pt")
-    replace(best, config=best.config | {"where": "country = 'Finland'"}).write(copy / "checkpoints/best.pt")
+    replace(best, config=with_option(best.config, "data.where", "country = 'Finland'")).write(
+        copy / "checkpoints/best.pt"
+    )
     (copy / "metrics-test.json").unlink()
     found = evaluated(copy)
     assert list(results(copy)) == [f"metrics-test-{found['rows_sha256'][:12]}.json"]
@@ -137,31 +140,30 @@ def test_thresholds_are_tuned_on_patches_and_not_on_names_of_splits(copy: Path, 
     assert evaluated(*alone, "--split", "test")["thresholds_tuned_here"] is True
     # The shards of the run are gone: nobody knows.
     checkpoint = Checkpoint.read(best)
-    replace(checkpoint, config=checkpoint.config | {"data": str(tmp_path / "gone")}).write(best)
+    replace(checkpoint, config=with_option(checkpoint.config, "data.shards", str(tmp_path / "gone"))).write(best)
     for split in ("validation", "test"):
         assert evaluated(copy, "--shards", other, "--split", split)["thresholds_tuned_here"] is None
         assert "may have been tuned on some of these" in call(copy, "--shards", other, "--split", split).stdout
     # Its own shards tell by themselves.
-    assert evaluated(copy, "--shards", run.config.data)["thresholds_tuned_here"] is False
+    assert evaluated(copy, "--shards", run.config.data.shards)["thresholds_tuned_here"] is False
 
 
 def test_patches_that_a_run_left_out_were_not_tuned_on(copy: Path, run: Run, tmp_path: Path) -> None:
     """All of a split counts as tuned on whatever the run's own conditions, or a changed list as its own."""
-    with shards.open(run.config.data) as store:
+    with shards.open(run.config.data.shards) as store:
         keys = [store.index.key(int(row)) for row in store.index.rows("validation")]
     used, rest = tmp_path / "used.txt", tmp_path / "rest.txt"
     used.write_text("\n".join(keys[:10]))
     rest.write_text("\n".join(keys[10:]))
     best, last = copy / "checkpoints/best.pt", copy / "checkpoints/last.pt"
-    changed = {"patches": str(used)}
     checkpoint = Checkpoint.read(best)
-    replace(checkpoint, config=checkpoint.config | changed).write(best)
+    replace(checkpoint, config=with_option(checkpoint.config, "data.patches", str(used))).write(best)
     validation = ("--split", "validation", "--patches")
     # The run's record is of the whole split, so this list was not the one that it used.
     assert evaluated(copy, *validation, used)["thresholds_tuned_here"] is None
     resumable = Checkpoint.read(last)
     assert resumable.progress is not None
-    with shards.open(run.config.data) as store:
+    with shards.open(run.config.data.shards) as store:
         digest = chosen.digest(store.index.rows("validation")[:10])
     kept = resumable.progress["chosen"] | {"rows": {"validation": digest}}
     replace(resumable, progress=resumable.progress | {"chosen": kept}).write(last)
@@ -188,18 +190,16 @@ def test_a_run_of_the_first_version(tmp_path: Path) -> None:
 
 def test_a_store_that_was_moved(copy: Path, run: Run, tmp_path: Path) -> None:
     """A user is not told where the old path comes from, nor how to give the new one."""
-    values = json.loads((copy / "config.json").read_text())
-    values["options"]["data"] = str(tmp_path / "gone")
-    (copy / "config.json").write_text(json.dumps(values))
+    edit_options(copy, lambda tables: tables["data"].update(shards=str(tmp_path / "gone")))
     result = call(copy)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.output
     for part in (
         f"{tmp_path / 'gone'} holds no manifest.json",
-        f"{copy / 'config.json'} names it",
+        f"{copy / 'config.toml'} names it",
         f"name their new folder: {copy} --shards DIR",
     ):
         assert part in result.stderr
-    assert evaluated(copy, "--shards", run.config.data)["count"] == 20
+    assert evaluated(copy, "--shards", run.config.data.shards)["count"] == 20
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_results_of_weights_that_cannot_be_written_are_printed(
     run: Run, folder: Path, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Results are lost since their file cannot be written, or was written by another process meanwhile."""
-    options = ["--weights", run.config.out / "checkpoints/best.pt", "--shards", folder]
+    options = ["--weights", run.config.run.out / "checkpoints/best.pt", "--shards", folder]
     expected = evaluated(*options)
     result = call(*options, "--out", read_only / "out.json", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (1, expected)
@@ -328,8 +328,8 @@ def test_statistics_of_a_file_count(net: torch.nn.Module, folder: Path, run: Run
     options = ["--weights", path, "--model", "test_resnet", "--bands", "s2-10", "--shards", folder]
     options += ["--weights-bands", "reben-s2-v0.2.0"]
     expected = evaluated(*options)
-    assert evaluated(*options, "--statistics", run.config.out / "statistics.json")["loss"] == expected["loss"]
-    statistics = json.loads((run.config.out / "statistics.json").read_text())
+    assert evaluated(*options, "--statistics", run.config.run.out / "statistics.json")["loss"] == expected["loss"]
+    statistics = json.loads((run.config.run.out / "statistics.json").read_text())
     turned = {what: {band: values[what] for band, values in statistics.items()} for what in ("mean", "std")}
     file = tmp_path / "statistics.json"
     file.write_text(json.dumps(turned))
@@ -341,8 +341,8 @@ def test_statistics_of_a_file_count(net: torch.nn.Module, folder: Path, run: Run
 
 def test_a_checkpoint_of_ours_knows_all(run: Run, folder: Path) -> None:
     """A checkpoint outside of its run gives other results than in it."""
-    before = json.loads((run.config.out / "metrics-test.json").read_text())
-    path = run.config.out / "checkpoints/best.pt"
+    before = json.loads((run.config.run.out / "metrics-test.json").read_text())
+    path = run.config.run.out / "checkpoints/best.pt"
     found = evaluated("--weights", path, "--shards", folder)
     # One in a batch of 256 and in batches of 8: the last bits differ.
     assert found["ap_macro"] == pytest.approx(before["ap_macro"], abs=1e-6)
@@ -376,9 +376,9 @@ def test_errors_are_one_line(
     net: torch.nn.Module, run: Run, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     """A mistake about weights ends in a traceback, or in results of something else."""
-    weights, store = published(net, tmp_path, BANDS, list(CLASSES)), run.config.data
-    names = {"run": run.config.out, "weights": weights, "store": store, "tmp": tmp_path}
-    names["best"] = run.config.out / "checkpoints/best.pt"
+    weights, store = published(net, tmp_path, BANDS, list(CLASSES)), run.config.data.shards
+    names = {"run": run.config.run.out, "weights": weights, "store": store, "tmp": tmp_path}
+    names["best"] = run.config.run.out / "checkpoints/best.pt"
     if arguments[:1] == ["{all}"]:
         known = ["--weights", "{weights}", "--shards", "{store}", "--model", "test_resnet", "--bands", "s2-10"]
         arguments = known + arguments[1:]

@@ -14,7 +14,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
 from shards import CLASSES
-from trainer.optimisation.losses import LOSSES, Loss, LossConfig, LossName, bce, create, positive_weights
+from trainer.definition.choices import LOSSES, LossName
+from trainer.definition.optimisation import LossConfig
+from trainer.optimisation.losses import Loss, bce, create, positive_weights
 
 NUM_CLASSES = len(CLASSES)
 COUNTS = {name: 10 * i for i, name in enumerate(CLASSES)}
@@ -22,7 +24,7 @@ seeds = st.integers(0, 2**32)
 
 
 def loss_of(name: LossName, **options: Any) -> Loss:
-    return create(LossConfig(name=name, **options), COUNTS, 1000)
+    return create(LossConfig(loss=name, **options), COUNTS, 1000)
 
 
 def their_asymmetric(logits: Tensor, labels: Tensor) -> Tensor:
@@ -146,10 +148,10 @@ def test_weights_reach_the_loss() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "hinge"}, "bce, asymmetric, focal"),
+        ({"loss": "hinge"}, "bce, asymmetric, focal"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"label_smoothing": math.nan}, "label_smoothing"),
-        ({"positive_weights": True, "name": "focal"}, "not with focal"),
+        ({"positive_weights": True, "loss": "focal"}, "not with focal"),
         ({"max_positive_weight": 0.5}, "at least 1"),
         ({"max_positive_weight": math.nan}, "at least 1"),
     ],

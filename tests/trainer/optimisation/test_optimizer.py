@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.optimisation.optimizer import DECAYS, OPTIMIZERS, Decay, OptimizerConfig, OptimizerName, create
+from trainer.definition.choices import DECAYS, OPTIMIZERS, Decay, OptimizerName
+from trainer.definition.optimisation import OptimizerConfig
+from trainer.optimisation.optimizer import create
 
 
 class Net(nn.Module):
@@ -33,7 +35,7 @@ class Net(nn.Module):
 def test_every_trainable_parameter_is_trained_once(name: OptimizerName, decay: Decay) -> None:
     """A part of the model is not trained, is trained twice in a step, or was to stay as it is."""
     model = Net()
-    groups = create(OptimizerConfig(name=name, decay=decay), model).param_groups
+    groups = create(OptimizerConfig(optimizer=name, decay=decay), model).param_groups
     found = [id(parameter) for group in groups for parameter in group["params"]]
     assert len(found) == len(set(found))
     assert set(found) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
@@ -44,7 +46,7 @@ def test_every_trainable_parameter_is_trained_once(name: OptimizerName, decay: D
 def test_norms_and_biases_decay_only_if_told(name: OptimizerName, decay: Decay) -> None:
     """Weight decay pulls norms and biases to zero, or no longer holds the weights."""
     model = Net()
-    optimizer = create(OptimizerConfig(name=name, decay=decay, lr=0.1, weight_decay=0.5), model)
+    optimizer = create(OptimizerConfig(optimizer=name, decay=decay, lr=0.1, weight_decay=0.5), model)
     for parameter in model.parameters():
         nn.init.ones_(parameter)
         parameter.grad = torch.zeros_like(parameter)
@@ -61,7 +63,7 @@ def test_loss_falls(name: OptimizerName, momentum: float) -> None:
     """An optimiser goes uphill or nowhere, or torch refuses its options."""
     torch.manual_seed(0)
     model, images, target = Net(), torch.randn(16, 3, 2, 2), torch.randn(16, 4)
-    optimizer = create(OptimizerConfig(name=name, lr=0.01, momentum=momentum), model)
+    optimizer = create(OptimizerConfig(optimizer=name, lr=0.01, momentum=momentum), model)
     losses = []
     for _ in range(40):
         loss = (model(images) - target).square().mean()
@@ -75,7 +77,7 @@ def test_loss_falls(name: OptimizerName, momentum: float) -> None:
 def test_options_reach_the_optimizer() -> None:
     """A learning rate, momentum or weight decay that was asked for is not used."""
     for name in OPTIMIZERS:
-        optimizer = create(OptimizerConfig(name=name, lr=0.25, weight_decay=0.125, momentum=0.5), Net())
+        optimizer = create(OptimizerConfig(optimizer=name, lr=0.25, weight_decay=0.125, momentum=0.5), Net())
         weights, norms = optimizer.param_groups
         assert (weights["lr"], weights["weight_decay"]) == (norms["lr"], 0.125) == (0.25, 0.125)
         assert norms["weight_decay"] == 0
@@ -86,8 +88,8 @@ def test_options_reach_the_optimizer() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "adam"}, "adamw, sgd, lamb"),
-        ({"decay": "some"}, "weights or all"),
+        ({"optimizer": "adam"}, "adamw, sgd, lamb"),
+        ({"decay": "some"}, "one of weights, all"),
         ({"lr": 0.0}, "lr is 0.0"),
         ({"lr": math.nan}, "lr is nan"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),

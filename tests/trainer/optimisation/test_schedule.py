@@ -7,18 +7,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainer.optimisation.schedule import SCHEDULES, ScheduleConfig, lr_factor
+from trainer.definition.choices import SCHEDULES
+from trainer.definition.optimisation import ScheduleConfig
+from trainer.optimisation.schedule import lr_factor
 
 EPSILON = 1e-9
 factors = st.floats(0, 1)
 configs = st.builds(
     ScheduleConfig,
-    name=st.sampled_from(SCHEDULES),
+    schedule=st.sampled_from(SCHEDULES),
     warmup_steps=st.none() | st.integers(0, 3000),
     start_factor=factors,
     final_factor=factors,
     step_epochs=st.integers(1, 5),
-    gamma=factors,
+    step_gamma=factors,
 )
 
 
@@ -39,13 +41,13 @@ def test_rate_rises_then_falls_without_jumps(
     step = data.draw(st.integers(1, num_steps - 1) | st.integers(max(1, warmup - 2), warmup + 2))
     assume(step < num_steps)
     before, now = (lr_factor(config, s, num_steps, epoch) for s in (step - 1, step))
-    dropped = config.name == "step" and step % (epoch * config.step_epochs) == 0
+    dropped = config.schedule == "step" and step % (epoch * config.step_epochs) == 0
     if step <= warmup:
         assert now >= before - EPSILON or dropped
         assert now - before <= (1 - config.start_factor) / warmup + EPSILON
     else:
         assert now <= before + EPSILON
-        slope = math.pi / 2 / max(1, num_steps - 1 - warmup) if config.name == "cosine" else 0
+        slope = math.pi / 2 / max(1, num_steps - 1 - warmup) if config.schedule == "cosine" else 0
         assert before - now <= (1 - config.final_factor) * slope + EPSILON or dropped
 
 
@@ -57,16 +59,16 @@ def test_ends_are_as_told(config: ScheduleConfig, num_steps: int, epoch: int) ->
     assert first == pytest.approx(config.start_factor if warmup else 1)
     if warmup < num_steps - 1:
         drops = (num_steps - 1) // epoch // config.step_epochs
-        ends = {"cosine": config.final_factor, "constant": 1, "step": config.gamma**drops}
-        assert last == pytest.approx(ends[config.name])
-    if config.name != "step" and warmup < num_steps:
+        ends = {"cosine": config.final_factor, "constant": 1, "step": config.step_gamma**drops}
+        assert last == pytest.approx(ends[config.schedule])
+    if config.schedule != "step" and warmup < num_steps:
         assert lr_factor(config, warmup, num_steps, epoch) == 1
 
 
 @given(st.integers(1, 50), st.integers(1, 10), st.floats(0.1, 1), st.integers(0, 2000))
 def test_steps_come_with_epochs(epoch: int, every: int, gamma: float, step: int) -> None:
     """The learning rate drops in the middle of an epoch, or after other epochs than it was told."""
-    config = ScheduleConfig(name="step", warmup_steps=0, step_epochs=every, gamma=gamma)
+    config = ScheduleConfig(schedule="step", warmup_steps=0, step_epochs=every, step_gamma=gamma)
     expected = 1.0
     for later in range(1, step + 1):
         expected *= gamma if later % (epoch * every) == 0 else 1
@@ -90,11 +92,11 @@ def test_a_short_run_has_a_short_warm_up(num_steps: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "linear"}, "cosine, constant, step"),
+        ({"schedule": "linear"}, "cosine, constant, step"),
         ({"warmup_steps": -1}, "warmup_steps is -1"),
         ({"start_factor": 1.5}, "start_factor is 1.5"),
         ({"final_factor": math.nan}, "final_factor is nan"),
-        ({"gamma": -0.1}, "gamma is -0.1"),
+        ({"step_gamma": -0.1}, "gamma is -0.1"),
         ({"step_epochs": 0}, "step_epochs is 0"),
     ],
 )

@@ -18,7 +18,7 @@ from trainer.runs.checkpoint import Checkpoint
 @pytest.fixture
 def best(run: Run) -> Checkpoint:
     """The best checkpoint of a run."""
-    return Checkpoint.read(run.config.out / "checkpoints/best.pt")
+    return Checkpoint.read(run.config.run.out / "checkpoints/best.pt")
 
 
 def test_a_checkpoint_gives_the_metrics_it_was_saved_with(run: Run, best: Checkpoint, store: Store) -> None:
@@ -28,7 +28,10 @@ def test_a_checkpoint_gives_the_metrics_it_was_saved_with(run: Run, best: Checkp
     assert Metrics.from_json(best.metrics) == run.result.validation
     model = best.create_model()
     config = LoaderConfig(
-        batch_size=run.config.batch_size, device=torch.device("cpu"), kind="sequential", layout=model.layout
+        batch_size=run.config.optimisation.batch_size,
+        device=torch.device("cpu"),
+        order="sequential",
+        layout=model.layout,
     )
     with Loader(store, store.index.rows("validation"), best.normalisation, config) as loader:
         metrics, _ = measure(*predict(model, loader), thresholds=best.thresholds, tuned_here=True)
@@ -37,7 +40,7 @@ def test_a_checkpoint_gives_the_metrics_it_was_saved_with(run: Run, best: Checkp
 
 def test_a_checkpoint_says_what_it_was_trained_on(run: Run, best: Checkpoint) -> None:
     """Weights are used on bands or classes in another order without a word."""
-    assert (best.model.bands, best.classes, best.source_version) == (run.config.bands, CLASSES, "v2")
+    assert (best.model.bands, best.classes, best.source_version) == (run.config.data.bands, CLASSES, "v2")
     assert best.config == run.config.to_json()
     assert len(best.manifest_sha256) == 64
     assert best.progress is None

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.paths import GOLDEN
-from trainer.config.options import TrainConfig
+from trainer.config import stored
+from trainer.config.plain import to_plain
 from trainer.evaluation.run import EvaluationConfig, evaluate_run
 from trainer.runs import checksum
 from trainer.runs import folder as run_folder
@@ -30,11 +31,13 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_an_old_run_is_read(old: Path) -> None:
     """What a run was told cannot be read any more."""
     options = json.loads((old / "run/config.json").read_text())["options"]
-    config = TrainConfig.read(old / "run")
-    found = json.loads(json.dumps(config.to_json()))
-    assert {name: found[name] for name in options if name != "verify"} == {
-        name: value for name, value in options.items() if name != "verify"
-    }
+    config = stored.read(old / "run")
+    found = {key.partition(".")[2]: to_plain(value) for key, value in config.values().items()}
+    assert found["shards"] == options.pop("data")
+    options.pop("verify")
+    augmentation = options.pop("augmentation")
+    assert {name: found[name] for name in options} == options
+    assert {name: found[name] for name in augmentation} == augmentation
     for name in ("last", "best"):
         assert Checkpoint.read(old / f"run/checkpoints/{name}.pt").create_model()
 
@@ -43,7 +46,7 @@ def test_an_old_run_is_evaluated_as_it_was(old: Path) -> None:
     """The weights of a run give other results than they did."""
     best = Checkpoint.read(old / "run" / run_folder.BEST)
     assert best.metrics is not None
-    evaluate_run(EvaluationConfig(run=old / "run", split="validation", data=old / "webdataset-blosc-lz4", threads=1))
+    evaluate_run(EvaluationConfig(run=old / "run", split="validation", shards=old / "webdataset-blosc-lz4", threads=1))
     (path,) = (old / "run").glob("metrics-validation*.json")
     found = json.loads(path.read_text())
     assert found["ap_macro"] == pytest.approx(best.metrics["ap_macro"])
@@ -53,13 +56,13 @@ def test_an_old_run_is_evaluated_as_it_was(old: Path) -> None:
 def test_an_old_run_is_resumed(old: Path) -> None:
     """A run that was begun before an update is lost."""
     data, run = old / "webdataset-blosc-lz4", old / "run"
-    assert resume(run, data=data).best_epoch
+    assert resume(run, shards=data).best_epoch
     # As after a kill in the second epoch, before its only step.
     values = checksum.read(run / run_folder.LAST)
     values["progress"].pop("chosen", None)
     values["progress"]["state"] |= {"epoch": 1, "step": 0, "ended": False, "best_epoch": 1}
     values["progress"]["state"]["loss"] = {"total": 0.0, "num_patches": 0}
     checksum.write(run / run_folder.LAST, values)
-    result = resume(run, data=data)
+    result = resume(run, shards=data)
     assert result.stopped_by is None
     assert [json.loads(line)["step"] for line in (run / run_folder.METRICS).read_text().splitlines()] == [1, 2]

@@ -15,7 +15,6 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -29,16 +28,19 @@ from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.train import train as bep_train
 from shards.errors import BepError, InUse
 from tests.paths import ROOT
+from tests.trainer.configs import edit_description, edit_options, with_option
 from tests.trainer.store import make_store
+from trainer.config import stored
 from trainer.config.options import TrainConfig
-from trainer.data.augment.recipe import RECIPES
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.tables import OPTIONS, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.runs import checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.tensorboard import Board
 from trainer.runtime.progress import Phase, Silent, StepReport
-from trainer.training.start import RESUMABLE, resume, train
+from trainer.training.start import resume, train
 
 QUICK: dict[str, Any] = {"model": "test_resnet", "batch_size": 8, "threads": 1, "bands": ("B04", "B03", "B02")}
 
@@ -46,7 +48,7 @@ QUICK: dict[str, Any] = {"model": "test_resnet", "batch_size": 8, "threads": 1, 
 @pytest.fixture(scope="module")
 def small(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     """A finished run of two epochs of three steps."""
-    config = TrainConfig(data=tiny, out=tmp_path_factory.mktemp("small") / "run", epochs=2, **QUICK)
+    config = TrainConfig.of(shards=tiny, out=tmp_path_factory.mktemp("small") / "run", epochs=2, **QUICK)
     train(config)
     return config
 
@@ -54,15 +56,7 @@ def small(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 @pytest.fixture
 def folder_of_run(small: TrainConfig, tmp_path: Path) -> Path:
     """A copy of its folder."""
-    return shutil.copytree(small.out, tmp_path / "run")
-
-
-def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the configuration of a run by hand."""
-    path = folder / "config.json"
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
+    return shutil.copytree(small.run.out, tmp_path / "run")
 
 
 def refusal(folder: Path, *more: str) -> str:
@@ -74,51 +68,74 @@ def refusal(folder: Path, *more: str) -> str:
 
 
 OTHER: dict[str, Any] = {
-    "model": "test_vit3",
-    "bands": ["B02", "B03", "B04"],
-    "where": "month = 6",
-    "patches": "/nowhere/list.txt",
-    "weights": "/nowhere/weights.pt",
-    "weights_bands": "rgb",
-    "weights_classes": "paper",
-    "augmentation": json.loads(json.dumps(TrainConfig(data=Path(), out=Path()).to_json()["augmentation"])),
-    "order": "block",
-    "optimizer": "sgd",
-    "decay": "all",
-    "schedule": "constant",
-    "loss": "focal",
-    "precision": "bf16",
-    "compile": "default",
-    "normalise": "percentile",
-    "interpolation": "bilinear",
+    "model.model": "test_vit3",
+    "model.weights": "/nowhere/weights.pt",
+    "model.weights_bands": "rgb",
+    "model.weights_classes": "paper",
+    "data.bands": ["B02", "B03", "B04"],
+    "data.where": "month = 6",
+    "data.patches": "/nowhere/list.txt",
+    "data.fraction": 0.5,
+    "optimisation.ema": 0.5,
 }
-FIELDS = [name for name in TrainConfig.__dataclass_fields__ if name not in RESUMABLE | {"out"}]
+"""Values of the options that are neither numbers nor choices, and of numbers that are not set."""
+FIELDS = [key for key in OPTIONS if key not in RESUMABLE | {"run.out"}]
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_an_edited_configuration_is_refused(folder_of_run: Path, name: str) -> None:
+@pytest.mark.parametrize("key", FIELDS)
+def test_an_edited_configuration_is_refused(folder_of_run: Path, key: str) -> None:
     """A run goes on in its middle with another batch size, seed or learning rate."""
 
-    def change(values: dict[str, Any]) -> None:
-        options = values["options"]
-        before = options.get(name)
-        if name == "augmentation":
-            options[name] = OTHER[name] | {"turn": "none"}
-        elif name in OTHER:
-            options[name] = OTHER[name]
+    def change(tables: dict[str, Any]) -> None:
+        table, _, name = key.partition(".")
+        before, choices = tables[table].get(name), OPTIONS[key].choices
+        if choices and key not in OTHER:
+            after: Any = next(choice for choice in choices if choice != before)
+        elif key in OTHER:
+            after = OTHER[key]
         elif isinstance(before, bool):
-            options[name] = not before
+            after = not before
+        elif isinstance(before, list):
+            after = [value * 0.9 for value in before]
         else:
-            options[name] = (before or 0) * 0.5 + 1 / 4 if isinstance(before, float) else (before or 0) + 1
+            after = before * 0.5 + 1 / 4 if isinstance(before, float) else (before or 0) + 1
+        if key == "optimisation.max_positive_weight":
+            after = 11.0
+        assert after != before
+        tables[table][name] = after
         if name.startswith("weights_"):
-            options["weights"] = OTHER["weights"]
-        if name in ("fraction", "ema"):
-            options[name] = 0.5
-        assert options[name] != before
+            tables[table]["weights"] = OTHER["model.weights"]
 
-    edit(folder_of_run, change)
-    with pytest.raises(TrainError, match=f"config.json was edited: checkpoints/last.pt was trained with .*{name} "):
+    edit_options(folder_of_run, change)
+    with pytest.raises(TrainError, match=f"config.toml was edited: checkpoints/last.pt was trained with .*{key} "):
         resume(folder_of_run)
+
+
+def test_an_edited_configuration_of_an_old_run_is_refused(folder_of_run: Path) -> None:
+    """A run of before goes on with other options, or does not go on."""
+    as_of_old(folder_of_run)
+    assert resume(folder_of_run).stopped_by is None
+    values = json.loads((folder_of_run / "config.json").read_text())
+    values["options"]["lr"] = 0.5
+    (folder_of_run / "config.json").write_text(json.dumps(values))
+    with pytest.raises(TrainError, match=r"config\.json was edited: .*optimisation\.lr 0\.001"):
+        resume(folder_of_run)
+
+
+def as_of_old(folder: Path) -> None:
+    """Make the folder of a run what it was before there were tables of options, checkpoints included."""
+    tables = stored.read(folder).to_json()
+    parts = {name: value for table in tables.values() for name, value in table.items()}
+    options = {name: parts[name] for table in tables if table != "augmentation" for name in tables[table]}
+    options |= {"data": options.pop("shards"), "augmentation": tables["augmentation"]}
+    for name in ("start_factor", "final_factor"):
+        del options[name]
+    description = json.loads((folder / "description.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"options": options} | description))
+    for name in ("config.toml", "description.json"):
+        (folder / name).unlink()
+    for path in (folder / "checkpoints").glob("*.pt"):
+        hostile(path, config=options)
 
 
 @pytest.mark.parametrize(
@@ -126,43 +143,43 @@ def test_an_edited_configuration_is_refused(folder_of_run: Path, name: str) -> N
 )
 def test_an_edited_description_is_refused(folder_of_run: Path, name: str) -> None:
     """A file says of a run what is not so."""
-    edit(folder_of_run, lambda values: values.update({name: "other"}))
-    with pytest.raises(TrainError, match=f"config.json was edited: {name}|precision is 'other'"):
+    edit_description(folder_of_run, lambda values: values.update({name: "other"}))
+    with pytest.raises(TrainError, match=f"description.json was edited: {name}|precision is 'other'"):
         resume(folder_of_run)
 
 
 def test_a_description_that_is_cut_is_refused(folder_of_run: Path) -> None:
     """A file that no longer says what a run was is taken, and nothing is compared."""
-    names = [name for name in json.loads((folder_of_run / "config.json").read_text()) if name != "options"]
-    whole = (folder_of_run / "config.json").read_text()
+    whole = (folder_of_run / "description.json").read_text()
+    names = list(json.loads(whole))
     for lost in (names, *([name] for name in names)):
-        (folder_of_run / "config.json").write_text(whole)
-        edit(folder_of_run, lambda values, lost=lost: [values.pop(name) for name in lost])  # type: ignore[misc]
-        assert f"config.json was edited: it lacks {', '.join(lost)};" in refusal(folder_of_run)
+        (folder_of_run / "description.json").write_text(whole)
+        edit_description(folder_of_run, lambda values, lost=lost: [values.pop(name) for name in lost])  # type: ignore[misc]
+        assert f"description.json was edited: it lacks {', '.join(lost)};" in refusal(folder_of_run)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("gain", "a", "gain is 'a', expected a number"),
-        ("gain", None, "gain is None, expected a number"),
         ("mixup", True, "mixup is True, expected a number"),
-        ("offset", 10**400, "expected a number"),
-        ("turn", 3, "turn is 3, expected none or flips or d4"),
+        ("offset", 10**4000, "expected a number"),
+        ("turn", 3, "turn is 3, expected one of none, flips, d4"),
         ("crop_pad", 1.5, "crop_pad is 1.5, expected an integer"),
         ("crop_scale", [0.6], "crop_scale is (0.6,), expected 2 numbers"),
         ("crop_scale", ["a", 1], "crop_scale is ('a', 1), expected 2 numbers"),
         ("erase_area", 0.1, "erase_area is 0.1, expected 2 numbers"),
-        ("3", 1, "augmentation has 3, expected only turn, crop"),
-        ("tilt", 1, "augmentation has tilt, expected only turn, crop"),
+        ("3", 1, "augmentation.3 is no option of a run"),
+        ("tilt", 1, "augmentation.tilt is no option of a run"),
+        ("offsets", 1, "augmentation.offsets is no option of a run; perhaps augmentation.offset"),
     ],
     ids=itertools.count(),
 )
 def test_a_wrong_augmentation_is_named(folder_of_run: Path, name: str, value: object, message: str) -> None:
     """A user reads what Python says of a comparison, not which value is wrong; or half a cell is taken."""
-    edit(folder_of_run, lambda values: values["options"]["augmentation"].update({name: value}))
+    edit_options(folder_of_run, lambda tables: tables["augmentation"].update({name: value}))
     line = refusal(folder_of_run)
-    assert "config.json is not the configuration of a run: augmentation" in line
+    assert "config.toml is not the configuration of a run: augmentation" in line
     assert message in line
 
 
@@ -171,15 +188,21 @@ def test_options_are_named_as_they_are_written(folder_of_run: Path) -> None:
     line = refusal(folder_of_run, "--epochs", "20", "--augment", "none")
     assert "--augment, --epochs cannot change" in line
     can = line.split("these can: ")[1].strip().split(", ")
-    written = {text for option in bep_train.params for text in (*option.opts, *option.secondary_opts)}
+    written = {text for option in bep_train.params for text in option.opts}
+    written |= {f"--set {key}" for key, entry in OPTIONS.items() if not entry.option.flag}
     assert set(can) - {"DIR"} <= written
-    assert {"DIR", "--no-map", "--max-minutes"} <= set(can)
+    assert {"DIR", "--set machine.mapped", "--set run.max_minutes", "--loader"} <= set(can)
     assert len(can) == len(RESUMABLE)
 
 
 def test_what_may_change_may_be_edited(folder_of_run: Path) -> None:
     """A run cannot be given more patience by hand."""
-    edit(folder_of_run, lambda values: values["options"].update(patience=3, threads=2, save_steps=1, out="elsewhere"))
+
+    def change(tables: dict[str, Any]) -> None:
+        tables["run"] |= {"patience": 3, "save_steps": 1, "out": "elsewhere"}
+        tables["machine"]["threads"] = 2
+
+    edit_options(folder_of_run, change)
     assert resume(folder_of_run).stopped_by is None
 
 
@@ -190,9 +213,11 @@ NESTED = b'{"options":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     "content",
     [b"", b"[]", b"null", b'{"options": 3}', b'{"options": {}}', b"\xff\xfe", NESTED, b'{"options": NaN}', b"9" * 5000],
 )
-@pytest.mark.parametrize("name", ["config.json", "statistics.json"])
+@pytest.mark.parametrize("name", ["config.json", "description.json", "statistics.json"])
 def test_json_that_is_none_of_ours(folder_of_run: Path, name: str, content: bytes) -> None:
     """A damaged file ends in a traceback."""
+    if name == "config.json":
+        as_of_old(folder_of_run)
     (folder_of_run / name).write_bytes(content)
     assert name in refusal(folder_of_run)
 
@@ -200,15 +225,24 @@ def test_json_that_is_none_of_ours(folder_of_run: Path, name: str, content: byte
 @pytest.mark.parametrize("value", [None, True, "x", 1.5, -1, [], {}, [1], {"a": 1}, float("inf"), "\x1b[2J"])
 def test_values_of_wrong_types_are_named(folder_of_run: Path, value: object) -> None:
     """A configuration of wrong types ends in a traceback, perhaps hours later."""
-    options = json.loads((folder_of_run / "config.json").read_text())["options"]
-    for name in TrainConfig.__dataclass_fields__:
-        with suppress(BepError):
-            TrainConfig.from_json(options | {name: value})
+    tables = stored.read(folder_of_run).to_json()
+    for key, entry in OPTIONS.items():
+        for wrong in (with_option(tables, key, value), tables | {entry.table: value}):
+            with suppress(BepError):
+                TrainConfig.from_json(wrong)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device", "link to itself"])
 @pytest.mark.parametrize(
-    "name", ["config.json", "statistics.json", "metrics.jsonl", "checkpoints/last.pt", "checkpoints/best.pt"]
+    "name",
+    [
+        "config.toml",
+        "description.json",
+        "statistics.json",
+        "metrics.jsonl",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+    ],
 )
 def test_files_that_are_no_files(folder_of_run: Path, name: str, kind: str) -> None:
     """A pipe in place of a file hangs for ever, /dev/zero fills the memory."""
@@ -292,7 +326,7 @@ CHANGES: list[Change] = [
     ("format_version", lambda value: torch.zeros(2)),
     ("classes", lambda value: torch.zeros(19)),
     ("config", lambda value: {}),
-    ("config/batch_size", lambda value: "8"),
+    ("config/optimisation/batch_size", lambda value: "8"),
     ("model/name", lambda value: ["bepnet-s"]),
     ("model/bands", lambda value: 3),
     ("normalisation/scale", lambda value: ("x",) * 12),
@@ -393,12 +427,12 @@ def test_hostile_archives_end_in_one_line(folder_of_run: Path, kind: str) -> Non
 
 def test_a_store_that_was_moved(small: TrainConfig, folder_of_run: Path, tmp_path: Path) -> None:
     """A user is not told where the old path comes from, nor how to give the new one."""
-    moved = shutil.copytree(small.data, tmp_path / "moved")
-    edit(folder_of_run, lambda values: values["options"].update(data=str(tmp_path / "gone")))
+    moved = shutil.copytree(small.data.shards, tmp_path / "moved")
+    edit_options(folder_of_run, lambda tables: tables["data"].update(shards=str(tmp_path / "gone")))
     line = refusal(folder_of_run)
     for part in (
         f"{tmp_path / 'gone'} holds no manifest.json",
-        "config.json",
+        "config.toml",
         f"name their new folder: DIR --resume {folder_of_run}",
     ):
         assert part in line
@@ -412,19 +446,19 @@ def test_a_list_that_has_changed(tiny: Path, tmp_path: Path) -> None:
     """A run goes on with other patches because a file has changed."""
     keys = [f"{split}_{i}" for split, count in (("train", 24), ("validation", 8)) for i in range(count)]
     (tmp_path / "list.txt").write_text("\n".join(keys))
-    config = TrainConfig(data=tiny, out=tmp_path / "run", patches=tmp_path / "list.txt", epochs=1, **QUICK)
+    config = TrainConfig.of(shards=tiny, out=tmp_path / "run", patches=tmp_path / "list.txt", epochs=1, **QUICK)
     train(config)
     (tmp_path / "list.txt").write_text("\n".join(keys[1:]))
-    assert "has the list" in refusal(config.out)
+    assert "has the list" in refusal(config.run.out)
 
 
 def test_the_weights_a_run_began_with_may_be_gone(small: TrainConfig, tmp_path: Path) -> None:
     """A run cannot be resumed, since a file that it needs no longer has been removed."""
-    weights = Path(shutil.copy(small.out / run_folder.BEST, tmp_path / "weights.pt"))
-    config = TrainConfig(data=small.data, out=tmp_path / "run", weights=weights, epochs=1, **QUICK)
+    weights = Path(shutil.copy(small.run.out / run_folder.BEST, tmp_path / "weights.pt"))
+    config = TrainConfig.of(shards=small.data.shards, out=tmp_path / "run", weights=weights, epochs=1, **QUICK)
     train(config)
     weights.unlink()
-    assert resume(config.out).best_epoch == 1
+    assert resume(config.run.out).best_epoch == 1
 
 
 class Interrupted(Silent):
@@ -461,42 +495,50 @@ def test_order_and_precision_are_kept(folder_of_run: Path, monkeypatch: Any) -> 
     sessions = []
     monkeypatch.setattr("trainer.training.loop.Run.go", lambda run: sessions.append(run._session))
     resume(folder_of_run)
-    assert (sessions[0].kind, sessions[0].config.precision, sessions[0].options["order"]) == ("global", "fp32", "auto")
+    assert (sessions[0].order, sessions[0].config.machine.precision, sessions[0].options["data"]["order"]) == (
+        "global",
+        "fp32",
+        "auto",
+    )
 
 
 def test_two_trainings_in_one_folder(small: TrainConfig, tmp_path: Path) -> None:
     """Two trainings write into one folder, and neither result is worth anything."""
-    config, seen = replace(small, out=tmp_path / "run"), []
+    config, seen = small.replace(out=tmp_path / "run"), []
 
     def beside() -> None:
         if seen:
             return
-        seen.append(sorted(path.name for path in config.out.iterdir()))
-        with pytest.raises(InUse, match=f"{config.out} is in use by another training"):
-            resume(config.out)
+        seen.append(sorted(path.name for path in config.run.out.iterdir()))
+        with pytest.raises(InUse, match=f"{config.run.out} is in use by another training"):
+            resume(config.run.out)
         with pytest.raises(TrainError, match="holds a run"):
             train(config)
 
     train(config, Interrupted(beside))
     assert run_folder.LOCK in seen[0]
-    assert not (config.out / run_folder.LOCK).exists()
+    assert not (config.run.out / run_folder.LOCK).exists()
 
 
 def test_only_one_of_two_that_begin_at_once_trains(small: TrainConfig, tmp_path: Path, monkeypatch: Any) -> None:
     """Two trainings that find the folder empty at the same time both take it."""
-    config = replace(small, out=tmp_path / "run")
-    config.out.mkdir()
-    with run_folder.locked(config.out), pytest.raises(InUse, match="is in use by another training"):
+    config = small.replace(out=tmp_path / "run")
+    config.run.out.mkdir()
+    with run_folder.locked(config.run.out), pytest.raises(InUse, match="is in use by another training"):
         train(config)
-    assert list(config.out.iterdir()) == []
+    assert list(config.run.out.iterdir()) == []
     # The lock of a process that was killed is no hindrance.
-    (config.out / run_folder.LOCK).touch()
+    (config.run.out / run_folder.LOCK).touch()
     assert train(config).best_epoch
 
 
 def test_only_our_temporaries_are_removed(folder_of_run: Path) -> None:
     """What a killed run leaves fills the disk, or files of somebody else are deleted."""
-    ours = [".config.json.host.12.0a1b2c3d.part", "checkpoints/.last.pt.host-1.12.0a1b2c3d.part"]
+    ours = [
+        ".config.json.host.12.0a1b2c3d.part",
+        ".config.toml.host.12.0a1b2c3d.part",
+        "checkpoints/.last.pt.host-1.12.0a1b2c3d.part",
+    ]
     ours += ["checkpoints/.last.pt.4711.part", ".metrics.jsonl.4711.part"]
     foreign = [".x.part", ".photo.jpg.host.12.0a1b2c3d.part", "last.pt.part", "checkpoints/.mine.pt.12.part"]
     foreign += ["notes/.last.pt.12.part"]
@@ -543,26 +585,26 @@ def test_events_that_cannot_be_written(tmp_path: Path) -> None:
     """TensorBoard's own thread fails with a traceback, or hangs the run."""
     with no_file_above(1000), Board(tmp_path, 0, is_writer=True) as board:
         report = StepReport(Phase("train", 1, 1), 1, 9, 0.5, 100.0, 0.1, 1e-3)
-        message = r"events.out.tfevents\S* cannot be written: File too large; .*--resume"
+        message = r"events.out.tfevents\S* cannot be written: File too large; .*`resume="
         with pytest.raises(TrainError, match=message):
             deque(map(board.step, [report] * 100))
 
 
 def test_a_folder_that_is_removed_meanwhile(small: TrainConfig, tmp_path: Path) -> None:
     """A run whose folder is gone ends in a traceback, or makes it anew without the configuration."""
-    config = replace(small, out=tmp_path / "run")
+    config = small.replace(out=tmp_path / "run")
     with pytest.raises(TrainError, match=r"cannot be written: the folder of the run was removed meanwhile"):
-        train(config, Interrupted(lambda: shutil.rmtree(config.out, ignore_errors=True)))
-    assert not config.out.exists()
+        train(config, Interrupted(lambda: shutil.rmtree(config.run.out, ignore_errors=True)))
+    assert not config.run.out.exists()
 
 
 def test_a_state_is_saved_within_an_epoch(small: TrainConfig, tmp_path: Path) -> None:
     """`--save-minutes` and `--save-steps` do nothing."""
     for number, options in enumerate(({"save_minutes": 1e-9}, {"save_steps": 2}, {})):
-        config = replace(small, out=tmp_path / f"run{number}", epochs=1, **options)
+        config = small.replace(out=tmp_path / f"run{number}", epochs=1, **options)
         saved: list[int] = []
         look = partial(
-            lambda path, found: found.append(Checkpoint.read(path).step), config.out / run_folder.LAST, saved
+            lambda path, found: found.append(Checkpoint.read(path).step), config.run.out / run_folder.LAST, saved
         )
         train(config, Interrupted(look))
         # The report of the last step of an epoch, the third one, comes before the state is saved.
@@ -575,7 +617,7 @@ def test_a_benchmark_writes_nothing(small: TrainConfig, tmp_path: Path, monkeypa
     from bigearth_pipeline.bench.train.measure import bench_train
 
     monkeypatch.chdir(tmp_path)
-    config = replace(small, out=Path("unused"), epochs=1_000_000, save_minutes=save_minutes)
+    config = small.replace(out=Path("unused"), epochs=1_000_000, save_minutes=save_minutes)
     bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, say=lambda text: None)
     assert list(tmp_path.iterdir()) == []
 
@@ -583,9 +625,9 @@ def test_a_benchmark_writes_nothing(small: TrainConfig, tmp_path: Path, monkeypa
 def test_recipes_are_readable_again() -> None:
     """A recipe of augmentation does not come back from the configuration of a run."""
     for recipe in RECIPES.values():
-        config = TrainConfig(data=Path("data"), out=Path("out"), augmentation=recipe)
+        config = TrainConfig.of(shards=Path("data"), out=Path("out"), augmentation=recipe)
         assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
-    with pytest.raises(BepError, match="options have more"):
+    with pytest.raises(BepError, match="more is no option of a run"):
         TrainConfig.from_json({"data": "a", "out": "b", "more": 1})
 
 

@@ -16,7 +16,8 @@ from trainer.errors import TrainError
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runtime.ranks import open_ranks
 
-OPTIONS = ["--epochs", 2, "--device", "cpu", "--threads", 1, "--augment", "strong", "--lr", 0.01, "--optimizer", "sgd"]
+OPTIONS = ["--epochs", 2, "--device", "cpu", "--threads", 1, "--augment", "strong", "--lr", 0.01]
+OPTIONS += ["--set", "optimisation.optimizer=sgd"]
 
 
 def torchrun(num_ranks: int, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -76,10 +77,10 @@ def _first_lines(*runs: Path) -> list[str]:
 def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -> None:
     """A run of several processes hangs, or loses its place, when its time is up."""
     common = [tiny, "--batch-size", 10, "--device", "cpu", "--threads", 1, "--epochs", 400]
-    stopped = train(2, *common, "--out", tmp_path / "run", "--max-minutes", 0.05)
+    stopped = train(2, *common, "--out", tmp_path / "run", "--set", "run.max_minutes=0.05")
     assert not stopped["finished"]
     before = Checkpoint.read(tmp_path / "run/checkpoints/last.pt")
-    again = train(2, "--resume", tmp_path / "run", "--max-minutes", 0.05)
+    again = train(2, "--resume", tmp_path / "run", "--set", "run.max_minutes=0.05")
     assert not again["finished"]
     after = Checkpoint.read(tmp_path / "run/checkpoints/last.pt")
     assert (0, 0) < (before.epoch, before.step) < (after.epoch, after.step)

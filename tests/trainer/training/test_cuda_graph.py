@@ -15,15 +15,17 @@ from torch import Tensor
 
 from shards.errors import InvalidValue
 from trainer.config import effect
+from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Batch
+from trainer.definition.choices import CUDA_GRAPH, Precision
+from trainer.definition.tables import KEYS
 from trainer.errors import TrainError
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.optimisation.losses import bce
-from trainer.runtime.precision import Precision
 from trainer.runtime.ranks import Ranks
-from trainer.training.cuda_graph import CUDA_GRAPH, WARM_UP, RecordedStep
+from trainer.training.cuda_graph import WARM_UP, RecordedStep
 from trainer.training.step import Stepper
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -78,7 +80,7 @@ def create_stepper(device: torch.device = CPU, size: int = 4, **options: Any) ->
     """Return a stepper of one of our networks; the smallest, and the same in every call."""
     torch.manual_seed(0)
     model: Classifier = create(ModelSpec(name="bepnet-s", bands=BAND_SETS["all"])).to(device)
-    config = TrainConfig(data=Path(), out=Path(), model="bepnet-s", batch_size=size, precision="fp32", **options)
+    config = TrainConfig.of(shards=Path(), out=Path(), model="bepnet-s", batch_size=size, precision="fp32", **options)
     return Stepper(model, bce, config, Ranks(device))
 
 
@@ -160,11 +162,16 @@ def test_what_cannot_be_recorded_says_what_to_do() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
+def given(options: dict[str, Any]) -> Given:
+    """Return options as given on the command line."""
+    return Given({KEYS[name]: "flag" for name in options})
+
+
 @pytest.mark.parametrize(
     ("options", "ranks", "precision", "message"),
     [
         ({"compile": CUDA_GRAPH}, Ranks(CPU), "fp32", "has no effect: it records CUDA graphs, which need a GPU"),
-        ({"compile": "reduce-overhead"}, Ranks(CPU), "fp32", "need a GPU; take `compile=default`"),
+        ({"compile": "reduce-overhead"}, Ranks(CPU), "fp32", "need a GPU; leave it out"),
         ({"compile": CUDA_GRAPH}, Ranks(GPU, num_ranks=2), "bf16", "with 2 processes"),
         ({"compile": CUDA_GRAPH}, Ranks(GPU), "fp16", "with `precision=fp16`"),
         ({"compile": CUDA_GRAPH, "optimizer": "lamb"}, Ranks(GPU), "bf16", "with `optimizer=lamb`"),
@@ -176,9 +183,9 @@ def test_what_a_graph_cannot_do_is_refused(
     options: dict[str, Any], ranks: Ranks, precision: Precision, message: str
 ) -> None:
     """A run fails in its fourth step, waits for ever for another process, or trains on gradients of another part."""
-    config = TrainConfig(data=Path(), out=Path(), **options)
+    config = TrainConfig.of(shards=Path(), out=Path(), **options)
     with pytest.raises(InvalidValue, match=message):
-        effect.check_device(config, options.keys(), ranks, precision)
+        effect.check_device(config, given(options), ranks, precision)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +194,8 @@ def test_what_a_graph_cannot_do_is_refused(
 )
 def test_what_works_is_not_refused(options: dict[str, Any]) -> None:
     """A user is told to leave out what would have worked."""
-    effect.check_device(TrainConfig(data=Path(), out=Path(), **options), options.keys(), Ranks(GPU), "bf16")
+    config = TrainConfig.of(shards=Path(), out=Path(), **options)
+    effect.check_device(config, given(options), Ranks(GPU), "bf16")
 
 
 def test_a_short_batch_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

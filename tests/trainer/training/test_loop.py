@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,11 @@ import shards
 from shards import BANDS, CLASSES, ShardError
 from tests.trainer.conftest import Run
 from tests.trainer.store import NUM_CLASSES, make_store
-from trainer.config.options import REBEN, TrainConfig
-from trainer.data.augment.recipe import RECIPES
+from trainer.config import stored
+from trainer.config.assemble import Setting, assemble
+from trainer.config.options import TrainConfig
+from trainer.config.recipes import REBEN
+from trainer.definition.augmentation import RECIPES
 from trainer.errors import BadCheckpoint, NonFiniteLoss, RunExists, TrainError
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runtime.progress import Silent
@@ -53,57 +55,57 @@ def test_training_learns(run: Run) -> None:
     assert validation.ap_macro > validation.label_frequency + 0.3
     assert test is not None
     assert test.ap_macro > test.label_frequency + 0.3
-    train_losses = [line["train_loss"] for line in lines(run.config.out)]
+    train_losses = [line["train_loss"] for line in lines(run.config.run.out)]
     assert train_losses[-1] < train_losses[0]
 
 
 def test_the_folder_of_a_run_is_complete(run: Run) -> None:
     """A result cannot be traced to what it was made of."""
-    out = run.config.out
+    out = run.config.run.out
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
     assert names - events == {
-        "config.json",
+        "config.toml",
+        "description.json",
         "statistics.json",
         "metrics.jsonl",
         "metrics-test.json",
         "checkpoints/last.pt",
         "checkpoints/best.pt",
     }
-    config = json.loads((out / "config.json").read_text())
-    assert config["options"] == json.loads(json.dumps(run.config.to_json()))
+    config = json.loads((out / "description.json").read_text())
+    assert stored.read(out) == run.config
     assert config["bands"] == list(BANDS)
     assert config["classes"] == list(CLASSES)
     assert config["patches"] == {"train": 96, "validation": 40, "test": 20}
     assert {"python", "torch", "timm", "torchmetrics", "numpy"} <= config["versions"].keys()
     assert any(name.startswith("nvidia-dali") for name in config["versions"])
     assert json.loads((out / "metrics-test.json").read_text())["count"] == 20
-    with shards.open(run.config.data) as store:
+    with shards.open(run.config.data.shards) as store:
         expected = store.manifest.splits["train"].statistics["B02"].mean
     assert json.loads((out / "statistics.json").read_text())["B02"]["mean"] == expected
 
 
 def test_the_configuration_repeats_the_run(run: Run) -> None:
-    """What config.json says is not what the run did."""
-    assert TrainConfig.read(run.config.out) == run.config
+    """What config.toml says is not what the run did."""
+    assert stored.read(run.config.run.out) == run.config
 
 
-@pytest.mark.parametrize(("stored", "expected"), [(True, "always"), (False, "first"), ("never", "never")])
-def test_runs_of_the_first_version_say_how_to_check(run: Run, tmp_path: Path, stored: object, expected: str) -> None:
+@pytest.mark.parametrize(("written", "expected"), [(True, "always"), (False, "first"), ("never", "never")])
+def test_runs_of_the_first_version_say_how_to_check(run: Run, tmp_path: Path, written: object, expected: str) -> None:
     """A run of before cannot be resumed or evaluated, or is checked otherwise than it was told."""
-    content = json.loads((run.config.out / "config.json").read_text())
-    content["options"]["verify"] = stored
-    del content["options"]["mapped"]
-    (tmp_path / "config.json").write_text(json.dumps(content))
-    found = TrainConfig.read(tmp_path)
-    assert (found.verify, found.mapped) == (expected, True)
+    options = {"data": str(run.config.data.shards), "out": str(tmp_path), "verify": written, "epochs": 4}
+    (tmp_path / "config.json").write_text(json.dumps({"options": options}))
+    found = stored.read(tmp_path)
+    assert (found.machine.verify, found.machine.mapped) == (expected, True)
+    assert found.optimisation.epochs == 4
 
 
 def test_metrics_have_a_line_an_epoch(run: Run) -> None:
     """A learning curve has gaps, or claims a figure for a class that does not occur."""
-    found = lines(run.config.out)
-    assert [line["epoch"] for line in found] == list(range(1, run.config.epochs + 1))
+    found = lines(run.config.run.out)
+    assert [line["epoch"] for line in found] == list(range(1, run.config.optimisation.epochs + 1))
     for line in found:
         classes = line["validation"]["classes"]
         assert [name for name, values in classes.items() if values["ap"] is None] == list(CLASSES[NUM_CLASSES:])
@@ -116,18 +118,18 @@ def test_metrics_have_a_line_an_epoch(run: Run) -> None:
 
 def test_tensorboard_shows_the_run(run: Run) -> None:
     """TensorBoard is empty, or shows other numbers than the run's."""
-    events = EventAccumulator(str(run.config.out)).Reload()
+    events = EventAccumulator(str(run.config.run.out)).Reload()
     tags = events.Tags()["scalars"]
     assert {"train/loss", "train/lr", "speed/patches_per_second", "validation/ap_macro"} <= set(tags)
     shown = [event.value for event in events.Scalars("validation/ap_macro")]
-    assert shown == pytest.approx([line["validation"]["ap_macro"] for line in lines(run.config.out)])
+    assert shown == pytest.approx([line["validation"]["ap_macro"] for line in lines(run.config.run.out)])
 
 
 def test_a_run_can_be_repeated(tiny: Path, tmp_path: Path) -> None:
     """The same seed gives another result, or another seed the same, or decode threads change it."""
     for name, seed, threads in (("a", 1, 1), ("b", 1, 3), ("c", 2, 1)):
-        config = TrainConfig(data=tiny, out=tmp_path / name, epochs=1, batch_size=16, drop_rate=0.2)
-        train(replace(config, seed=seed, threads=threads))
+        config = TrainConfig.of(shards=tiny, out=tmp_path / name, epochs=1, batch_size=16, drop_rate=0.2)
+        train(config.replace(seed=seed, threads=threads))
     assert_same_weights(tmp_path / "a", tmp_path / "b")
     first, other = weights(tmp_path / "a"), weights(tmp_path / "c")
     assert not all(torch.equal(first[key], other[key]) for key in first)
@@ -160,7 +162,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def whole(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     """A run that was not interrupted."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    config = TrainConfig(data=tiny, out=out, epochs=2, batch_size=7, threads=1, **request.param)
+    config = TrainConfig.of(shards=tiny, out=out, epochs=2, batch_size=7, threads=1, **request.param)
     train(config)
     return config
 
@@ -180,12 +182,12 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 
     with monkeypatch.context() as patch:
         patch.setattr("trainer.runtime.stop.Stop.request", request)
-        stopped = train(replace(whole, out=tmp_path / "stopped"))
+        stopped = train(whole.replace(out=tmp_path / "stopped"))
     # 24 patches in batches of 7 are 4 steps an epoch.
     assert stopped.stopped_by is Request.TIME_UP
     assert resume(tmp_path / "stopped", threads=2).stopped_by is None
-    assert_same_weights(whole.out, tmp_path / "stopped")
-    expected, found = (list(map(without_times, lines(out))) for out in (whole.out, tmp_path / "stopped"))
+    assert_same_weights(whole.run.out, tmp_path / "stopped")
+    expected, found = (list(map(without_times, lines(out))) for out in (whole.run.out, tmp_path / "stopped"))
     assert found == expected
 
 
@@ -197,14 +199,14 @@ def test_a_finished_run_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
             notes.append(text)
 
     notes: list[str] = []
-    copy = shutil.copytree(run.config.out, tmp_path / "run")
+    copy = shutil.copytree(run.config.run.out, tmp_path / "run")
     result = resume(copy, Notes())
-    epochs = run.config.epochs
+    epochs = run.config.optimisation.epochs
     assert f"the run is finished already: {epochs} of {epochs} epochs" in notes
     assert result.stopped_by is None
     assert result.validation == run.result.validation
-    assert_same_weights(copy, run.config.out)
-    assert lines(copy) == lines(run.config.out)
+    assert_same_weights(copy, run.config.run.out)
+    assert lines(copy) == lines(run.config.run.out)
 
 
 def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
@@ -219,8 +221,8 @@ def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
         return 1 << 30 if len(asked) <= 2 else 0
 
     monkeypatch.setattr("shards.storage.shared_cache.available_bytes", available)
-    config = TrainConfig(
-        data=tiny, out=tmp_path / "run", model="test_resnet", device="cpu", epochs=1, batch_size=8, cache="ram",
+    config = TrainConfig.of(
+        shards=tiny, out=tmp_path / "run", model="test_resnet", device="cpu", epochs=1, batch_size=8, cache="ram",
         test=True, max_steps=1,
     )  # fmt: skip
     assert train(config).test is not None
@@ -229,22 +231,22 @@ def test_memory_for_the_test_split_is_not_asked_for_at_the_end(
 
 def test_only_harmless_options_change_on_resume(run: Run) -> None:
     """A resumed run silently is another one."""
-    with pytest.raises(ValueError, match="lr cannot change when a run is resumed"):
-        resume(run.config.out, lr=0.1)
+    with pytest.raises(ValueError, match="`lr=` cannot change when a run is resumed"):
+        resume(run.config.run.out, lr=0.1)
 
 
 def test_a_run_goes_on_with_the_same_shards_only(run: Run, tiny: Path, tmp_path: Path) -> None:
     """A run goes on with other patches, or is evaluated with other statistics."""
     with pytest.raises(BadCheckpoint, match="a run goes on with the same shards only"):
-        resume(run.config.out, data=tiny)
-    moved = shutil.copytree(run.config.data, tmp_path / "moved")
-    assert resume(shutil.copytree(run.config.out, tmp_path / "run"), data=moved).stopped_by is None
+        resume(run.config.run.out, shards=tiny)
+    moved = shutil.copytree(run.config.data.shards, tmp_path / "moved")
+    assert resume(shutil.copytree(run.config.run.out, tmp_path / "run"), shards=moved).stopped_by is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "absent", "config"])
 def test_a_damaged_run_is_named(run: Run, tmp_path: Path, damage: str) -> None:
     """A damaged checkpoint ends in a traceback, or is trained on."""
-    copy = shutil.copytree(run.config.out, tmp_path / "run")
+    copy = shutil.copytree(run.config.run.out, tmp_path / "run")
     last = copy / "checkpoints/last.pt"
     content = bytearray(last.read_bytes())
     if damage == "cut":
@@ -255,16 +257,16 @@ def test_a_damaged_run_is_named(run: Run, tmp_path: Path, damage: str) -> None:
     elif damage == "absent":
         last.unlink()
     else:
-        (copy / "config.json").write_text("{}")
+        (copy / "config.toml").write_text("")
     with pytest.raises(TrainError, match=str(copy)):
         resume(copy)
 
 
 def test_early_stopping(tiny: Path, tmp_path: Path) -> None:
     """A run goes on long after it has stopped to learn, or ends while it still learns."""
-    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=30, batch_size=24, lr=1e-12, patience=2)
+    config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=30, batch_size=24, lr=1e-12, patience=2)
     result = train(config)
-    scores = [line["validation"]["ap_macro"] for line in lines(config.out)]
+    scores = [line["validation"]["ap_macro"] for line in lines(config.run.out)]
     best = scores.index(max(scores)) + 1
     assert result.best_epoch == best
     assert len(scores) == best + 2
@@ -272,30 +274,30 @@ def test_early_stopping(tiny: Path, tmp_path: Path) -> None:
 
 def test_max_steps_ends_the_run(tiny: Path, tmp_path: Path) -> None:
     """A run of a number of steps makes more, or ends without a result."""
-    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=30, batch_size=7, max_steps=6)
+    config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=30, batch_size=7, max_steps=6)
     result = train(config)
     assert result.stopped_by is None
-    assert [line["step"] for line in lines(config.out)] == [4, 6]
-    assert resume(config.out).validation == result.validation
+    assert [line["step"] for line in lines(config.run.out)] == [4, 6]
+    assert resume(config.run.out).validation == result.validation
 
 
 def test_max_minutes_stops_the_run(tiny: Path, tmp_path: Path) -> None:
     """A job is killed by its scheduler before it has saved anything."""
-    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=1000, batch_size=7, max_minutes=0.02)
+    config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=1000, batch_size=7, max_minutes=0.02)
     assert train(config).stopped_by is Request.TIME_UP
-    checkpoint = Checkpoint.read(config.out / "checkpoints/last.pt")
+    checkpoint = Checkpoint.read(config.run.out / "checkpoints/last.pt")
     assert (checkpoint.epoch, checkpoint.step) > (0, 0)
 
 
 @pytest.mark.parametrize("used", ["a run", "something else"])
 def test_a_folder_in_use_is_refused(run: Run, tmp_path: Path, used: str) -> None:
     """A second run overwrites the first, or somebody's files."""
-    out = run.config.out if used == "a run" else tmp_path
+    out = run.config.run.out if used == "a run" else tmp_path
     (tmp_path / "file").write_text("precious")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     message = "holds a run; resume it with `resume=" if used == "a run" else "is not empty"
     with pytest.raises(RunExists, match=message):
-        train(replace(run.config, out=out))
+        train(run.config.replace(out=out))
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
@@ -307,28 +309,28 @@ def test_missing_splits_are_named(tmp_path: Path, counts: dict[str, int], missin
     """Shards without a split that is needed end in an error from deep within, perhaps after hours of training."""
     data = make_store(tmp_path / "store", counts)
     with pytest.raises(TrainError, match=missing):
-        train(TrainConfig(data=data, out=tmp_path / "run", test=True))
+        train(TrainConfig.of(shards=data, out=tmp_path / "run", test=True))
     assert not (tmp_path / "run").exists()
 
 
 def test_no_store_is_named(tmp_path: Path) -> None:
     """A wrong path leaves an empty run behind, or is not named."""
     with pytest.raises(ShardError, match="it is not a shard store"):
-        train(TrainConfig(data=tmp_path, out=tmp_path / "run"))
+        train(TrainConfig.of(shards=tmp_path, out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tiny: Path, tmp_path: Path, no_new_threads: None) -> None:
     """A run goes on for days with a model of NaN."""
-    config = TrainConfig(data=tiny, out=tmp_path / "run", epochs=1, batch_size=8, lr=1e30, warmup_steps=0)
-    with pytest.raises(NonFiniteLoss, match=r"the loss of step [23] of epoch 1 is not finite; its batch holds train-"):
+    config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=1, batch_size=8, lr=1e30, warmup_steps=0)
+    with pytest.raises(NonFiniteLoss, match=r"the loss of step [23] of epoch 1 is not finite; its batch holds train_"):
         train(config)
-    found = json.loads((config.out / "checkpoints/non-finite.json").read_text())
+    found = json.loads((config.run.out / "checkpoints/non-finite.json").read_text())
     assert len(found["keys"]) == 8
-    saved = Checkpoint.read(config.out / "checkpoints/non-finite.pt")
+    saved = Checkpoint.read(config.run.out / "checkpoints/non-finite.pt")
     assert saved.step == found["step"]
-    assert Checkpoint.read(config.out / "checkpoints/last.pt").step == 0
-    assert not (config.out / "checkpoints/best.pt").exists()
+    assert Checkpoint.read(config.run.out / "checkpoints/last.pt").step == 0
+    assert not (config.run.out / "checkpoints/best.pt").exists()
 
 
 @pytest.mark.parametrize(
@@ -347,14 +349,20 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny: Path, tmp_path: Path, no_n
 def test_wrong_options_are_named(run: Run, wrong: dict[str, float]) -> None:
     """A wrong option is found out late, or never."""
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is {next(iter(wrong.values()))}, expected"):
-        replace(run.config, **wrong)
+        run.config.replace(**wrong)
 
 
 def test_the_published_recipe_is_that_of_the_paper(tmp_path: Path) -> None:
     """Results of the recipe are compared with the paper's, but it is another one."""
-    config = TrainConfig(data=tmp_path, out=tmp_path, **REBEN)
-    assert config.bands == ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-    assert (config.model, config.drop_rate, config.drop_path_rate) == ("resnet50", 0.15, 0.15)
-    assert (config.optimizer, config.lr, config.weight_decay, config.loss) == ("adamw", 1e-3, 0.01, "bce")
-    assert (config.batch_size, config.epochs, config.warmup_steps, config.patience) == (512, 100, 1000, 5)
+    config = TrainConfig.of(shards=tmp_path, out=tmp_path, **REBEN)
+    model, optimisation = config.model, config.optimisation
+    assert config.data.bands == ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+    assert (model.model, model.drop_rate, model.drop_path_rate) == ("resnet50", 0.15, 0.15)
+    assert (optimisation.optimizer, optimisation.lr, optimisation.weight_decay) == ("adamw", 1e-3, 0.01)
+    assert (optimisation.loss, optimisation.batch_size, optimisation.epochs) == ("bce", 512, 100)
+    assert (optimisation.warmup_steps, config.run.patience) == (1000, 5)
     assert config.augmentation == RECIPES["flips"]
+    assert (
+        assemble([Setting("data.shards", tmp_path, "flag"), Setting("run.out", tmp_path, "flag")], recipe="reben")[0]
+        == config
+    )

@@ -13,18 +13,17 @@ from torch import Tensor
 from shards import Store
 from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pairwise
 from trainer.config.options import TrainConfig
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.bands import BAND_SETS, BandSelection
-from trainer.data.batch import INTERPOLATIONS, Batch
+from trainer.data.batch import Batch
 from trainer.data.loader import Loader, LoaderConfig
-from trainer.data.normalisation import METHODS, Normalisation
+from trainer.data.normalisation import Normalisation
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.choices import INTERPOLATIONS, LOSSES, METHODS, OPTIMIZERS
 from trainer.evaluation.measure import predict
 from trainer.metrics.metrics import compute
 from trainer.metrics.thresholds import tune
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.optimisation import losses
-from trainer.optimisation.losses import LOSSES
-from trainer.optimisation.optimizer import OPTIMIZERS
 from trainer.runtime.precision import autocast
 from trainer.runtime.ranks import Ranks
 from trainer.training.running_loss import RunningLoss
@@ -61,10 +60,10 @@ def open_loader(store: Store, split: str, case: dict[str, Any], layout: Any) -> 
             batch_size=8,
             device=DEVICE,
             layout=layout,
-            kind="global" if split == "train" else "sequential",
+            order="global" if split == "train" else "sequential",
             interpolation=case["interpolation"],
             augmentation=RECIPES[case["recipe"] if split == "train" else "none"],
-            backend="torch",
+            loader="torch",
             cache=case["cache"],
         ),
     )
@@ -96,12 +95,12 @@ def train(stepper: Stepper, loader: Loader) -> None:
 def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step fails on a GPU, or makes it wait for the host: devices mix, types are wrong, or a value is looked at."""
     options = {name: case[name] for name in ("model", "precision", "optimizer", "loss", "ema", "accumulate", "clip")}
-    config = TrainConfig(
-        data=Path(), out=Path(), batch_size=8, positive_weights=case["loss"] == "bce", bands=BAND_SETS[case["bands"]],
+    config = TrainConfig.of(
+        shards=Path(), out=Path(), batch_size=8, positive_weights=case["loss"] == "bce", bands=BAND_SETS[case["bands"]],
         **options,
     )  # fmt: skip
     torch.manual_seed(0)
-    model = create(ModelSpec(name=case["model"], bands=config.bands, drop_rate=0.1, drop_path_rate=0.1))
+    model = create(ModelSpec(name=case["model"], bands=config.data.bands, drop_rate=0.1, drop_path_rate=0.1))
     with fake_gpu(monkeypatch) as waits:
         move(model)
         check(case, config, model, store, waits)
@@ -109,7 +108,7 @@ def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.M
 
 def check(case: dict[str, Any], config: TrainConfig, model: Classifier, store: Store, waits: Waits) -> None:
     counts = dict.fromkeys(store.manifest.splits["train"].class_counts, 3)
-    stepper = Stepper(model, losses.create(config.loss_config, counts, 21, DEVICE), config, Ranks(DEVICE))
+    stepper = Stepper(model, losses.create(config.optimisation, counts, 21, DEVICE), config, Ranks(DEVICE))
     before = {name: (values.dtype, values.stride()) for name, values in model.state_dict().items()}
     with open_loader(store, "train", case, model.layout) as loader:
         if (case["precision"], case["optimizer"]) == ("fp16", "lamb"):
@@ -124,7 +123,7 @@ def check(case: dict[str, Any], config: TrainConfig, model: Classifier, store: S
         assert parameter.device == DEVICE
         assert all(value.device == DEVICE for value in values.values() if isinstance(value, Tensor))
     assert all(parameter.grad is None for parameter in model.parameters())
-    with open_loader(store, "validation", case, model.layout) as loader, autocast(config.precision, DEVICE):
+    with open_loader(store, "validation", case, model.layout) as loader, autocast(config.machine.precision, DEVICE):
         waits.count = 0
         logits, labels = predict(stepper.evaluated(), loader, Ranks(DEVICE))
     # Once, however many batches there are.

@@ -2,24 +2,22 @@
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from shards.errors import InvalidValue
-from trainer.data.augment.recipe import Augmentation
-from trainer.data.batch import HostBatch, Interpolation, Layout
+from trainer.data.batch import HostBatch, Layout
 from trainer.data.device.prepared import Prepared
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.leads import leads
 from trainer.data.prepare.reference import TorchPreparation
+from trainer.definition.augmentation import Augmentation
+from trainer.definition.choices import BACKENDS, Backend, Interpolation
 from trainer.errors import TrainError
 
 if TYPE_CHECKING:
     from trainer.data.prepare.triton.preparation import TritonPreparation
-
-Backend = Literal["dali", "numba", "torch", "triton", "auto"]
-BACKENDS: Final[tuple[Backend, ...]] = ("dali", "numba", "torch", "triton", "auto")
 
 
 class Preparation(Protocol):

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from shards.layout.bands import BAND_SLICES, GROUP_OF
 from shards.runtime.compiled import compiled
 from shards.runtime.threads import Threads
+from trainer.data.augment.draw import check_draws
 from trainer.data.augment.mix import complete
-from trainer.data.augment.recipe import RECIPES, Augmentation
 from trainer.data.batch import CELLS, Draws, HostBatch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.device.prepared import Prepared
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import Image, images_of
 from trainer.data.prepare.reference import fill_values
+from trainer.definition.augmentation import RECIPES, Augmentation
 
 _ROWS: Final = 4
 """Patches that a thread prepares in one call."""
@@ -67,7 +68,7 @@ class FusedPreparation:
         """
         with closing(Threads(self._num_threads, "prepare")) as threads:
             for host in batches:
-                self._augmentation.check(host.draws)
+                check_draws(self._augmentation, host.draws)
                 images = {plan.image.name: plan.make(host, threads) for plan in self._images}
                 batch = complete(images, host.labels, host.rows, host.mask, host.draws)
                 yield Prepared(host, batch, None)

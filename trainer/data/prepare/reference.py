@@ -13,15 +13,17 @@ from torch import Tensor
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF
 from trainer.data.augment.boxes import erase
+from trainer.data.augment.draw import check_draws
 from trainer.data.augment.mix import complete
-from trainer.data.augment.recipe import RECIPES, Augmentation
 from trainer.data.bands import runs
-from trainer.data.batch import CELLS, Batch, Draws, HostBatch, Interpolation, Layout
+from trainer.data.batch import CELLS, Batch, Draws, HostBatch, Layout
 from trainer.data.device.on_device import Decoded, Encoded, gather
 from trainer.data.device.prepared import Prepared, SideStream
 from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import images_of
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import Interpolation
 
 _WHOLE = np.array([[0, 0, CELLS, CELLS]], np.int32)
 """The box of one whole patch."""
@@ -138,7 +140,7 @@ class TorchPreparation:
             ValueError: the draws are of another augmentation.
         """
         assert isinstance(where, Decoded)
-        self._augmentation.check(host.draws)
+        check_draws(self._augmentation, host.draws)
         images = prepare(gather(where), host.draws, self._normalisation, self._layout, self._interpolation)
         return complete(images, host.labels, host.rows, host.mask, host.draws)
 

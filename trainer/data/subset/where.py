@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shards import CLASSES, Index
 from shards.errors import InvalidValue
-from shards.layout.fields import NAMES as FACTS
+from shards.layout.facts import NAMES as FACTS
 from shards.metadata.index import index_schema
 from shards.runtime.arrow import numpy_values, table_of
 from trainer.data.subset.where_limits import MEMORY, excess, excess_of_tree, objects, rows_at_a_time

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.trainer.data.records import augmentations
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
+from trainer.data.augment.draw import draw
 from trainer.data.batch import CELLS, Draws
+from trainer.definition.augmentation import RECIPES, Augmentation
 
 MANY = np.arange(40_000)
 EVERYTHING = Augmentation("d4", "resized", gain=0.2, offset=0.3, band_dropout=0.2, erase=0.5, mixup=0.3, cutmix=0.7)
@@ -209,5 +210,5 @@ def test_recipes_do_what_their_names_say() -> None:
 def test_impossible_augmentations_are_refused(wrong: dict[str, object]) -> None:
     """A mistyped option trains with something else, and says so nowhere."""
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"^{name} is"):
+    with pytest.raises(ValueError, match=rf"^augmentation\.{name} is"):
         Augmentation(**wrong)  # type: ignore[arg-type]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import mix
-from trainer.data.augment.recipe import Augmentation, draw
 from trainer.data.batch import CELLS, Batch, Draws
+from trainer.definition.augmentation import Augmentation
 
 AUGMENTATIONS = {
     "mixup": Augmentation(mixup=0.5),

@@ -27,18 +27,20 @@ from tests import faults
 from tests.trainer.data.prepare.interpreter import interpreted
 from tests.trainer.data.records import NOTHING, host_batch, random_records
 from tests.trainer.store import make_store
-from trainer.data.augment.recipe import RECIPES
+from trainer.config.given import Given
 from trainer.data.batch import HostBatch
 from trainer.data.device.on_device import gather
 from trainer.data.device.records import DecodedRecords, EncodedRecords
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare import leads
-from trainer.data.prepare.backend import Backend, Images
+from trainer.data.prepare.backend import Images
 from trainer.data.prepare.leads import Measurement, Rate
 from trainer.data.prepare.triton import images
 from trainer.data.prepare.triton.images import ImageKernel
 from trainer.data.stream import cache
+from trainer.definition.augmentation import RECIPES
+from trainer.definition.choices import Backend
 from trainer.errors import TrainError
 from trainer.training.session import Session
 
@@ -128,14 +130,14 @@ def test_triton_prepares_what_torch_does(
     """Encoded records of a batch are mixed up, or later epochs still read what is on the device already."""
     folder = make_store(tmp_path / "store", {"train": 5}, codec=codec) if codec != "bitpack" else packed
     folder = faults.copy(folder, tmp_path / "copy")
-    with shards.open(folder, num_threads=2) as store, make_loader(store, backend="torch") as torchs:
+    with shards.open(folder, num_threads=2) as store, make_loader(store, loader="torch") as torchs:
         if tier == "gpu-encoded" and codec != "bitpack":
             with pytest.raises(
                 TrainError, match="bitpack decoded by Triton, and these are blosc-lz4 prepared by triton"
             ):
-                make_loader(store, backend="triton", cache=tier)
+                make_loader(store, loader="triton", cache=tier)
             return
-        with make_loader(store, backend="triton", cache=tier) as tritons:
+        with make_loader(store, loader="triton", cache=tier) as tritons:
             assert tritons.backend == "triton"
             expected = [list(torchs), list(torchs)]
             for epoch, batches in enumerate(expected):
@@ -163,7 +165,7 @@ def test_damage_is_found_before_the_device_decodes(
         faults.flip_bit(path, offset + (COEFFICIENTS if change == "width" else 9000))
         # A width that is wrong is found without checksums.
         loader = make_loader(
-            store, backend="triton", kind="sequential", verify="never" if change == "width" else "first"
+            store, loader="triton", order="sequential", verify="never" if change == "width" else "first"
         )
         what = "holds" if change == "width" else "has CRC-32C"
         seen: list[int] = []
@@ -178,7 +180,7 @@ def test_triton_is_refused_on_a_cpu(packed: Path) -> None:
         shards.open(packed) as store,
         pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use `loader=auto`$"),
     ):
-        make_loader(store, backend="triton")
+        make_loader(store, loader="triton")
 
 
 def images_on(device: torch.device) -> Images:
@@ -282,8 +284,8 @@ def test_a_run_takes_what_it_was_told(
         needed = len(rows) * 2 * RECORD_VALUES / cache.SHARE_OF_GPU
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(np.ceil(free * needed)), 10**12))
         session = SimpleNamespace(
-            rows={"train": rows}, store=store, config=SimpleNamespace(cache=asked), ranks=SimpleNamespace(device=CUDA),
-            progress=SimpleNamespace(say=notes.append), tiers={},
+            rows={"train": rows}, store=store, config=SimpleNamespace(machine=SimpleNamespace(cache=asked)),
+            ranks=SimpleNamespace(device=CUDA), progress=SimpleNamespace(say=notes.append), tiers={}, given=Given(),
         )  # fmt: skip
         session._plan_tiers = partial(Session._plan_tiers, session)
         assert Session._tier(session, "train", backend) == tier
@@ -318,8 +320,9 @@ def test_a_run_by_dali_is_told_what_else_to_take(packed: Path) -> None:
     """A run prepares its batches by something else than it was told."""
     with shards.open(packed) as store:
         session = SimpleNamespace(
-            rows={"train": store.index.rows("train")}, store=store, config=SimpleNamespace(cache="gpu"),
-            ranks=SimpleNamespace(device=CUDA), tiers={},
+            rows={"train": store.index.rows("train")}, store=store,
+            config=SimpleNamespace(machine=SimpleNamespace(cache="gpu")), ranks=SimpleNamespace(device=CUDA), tiers={},
+            given=Given(),
         )  # fmt: skip
         session._plan_tiers = partial(Session._plan_tiers, session)
         with pytest.raises(TrainError, match="and this run by dali; take `cache=ram`, or `loader=triton` or torch"):

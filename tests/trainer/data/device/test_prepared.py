@@ -16,7 +16,6 @@ import shards
 from shards import RECORD_VALUES, CorruptShard
 from tests import faults
 from tests.trainer.data.records import NOTHING, identity
-from trainer.data.augment.recipe import RECIPES
 from trainer.data.batch import HostBatch
 from trainer.data.buffers import PENDING, Buffers
 from trainer.data.device.prepared import Prepared, SideStream
@@ -25,6 +24,7 @@ from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.pipeline import DaliPreparation
 from trainer.data.stream.channel import Finished
 from trainer.data.stream.iteration import READ_AHEAD, READY, Iteration
+from trainer.definition.augmentation import RECIPES
 
 
 class Event:

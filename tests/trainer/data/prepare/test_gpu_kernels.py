@@ -15,9 +15,9 @@ from tests import bitpack_reference, faults
 from tests.bitpack_reference import any_encoding
 from tests.trainer.data.records import NOTHING, host_batch, percentile, random_records, standard
 from tests.trainer.store import make_store
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
+from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
-from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import send
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
@@ -27,6 +27,8 @@ from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
 from trainer.data.prepare.triton.preparation import TritonPreparation
 from trainer.data.prepare.triton.unpack import unpack
 from trainer.data.stream import cache
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 pytestmark = pytest.mark.gpu
 
@@ -141,12 +143,12 @@ def test_loaders_give_the_same_batches(tmp_path: Path, tier: cache.Tier, codec: 
         pytest.skip("only bitpack is decoded on the device")
     folder = make_store(tmp_path / "store", {"train": 301}, codec=codec)
     copy = faults.copy(folder, tmp_path / "copy")
-    config = LoaderConfig(batch_size=64, device=GPU, augmentation=RECIPES[recipe], backend="torch")
+    config = LoaderConfig(batch_size=64, device=GPU, augmentation=RECIPES[recipe], loader="torch")
     with shards.open(folder) as store, shards.open(copy) as copied:
         norm, rows = Normalisation.of_train_split(store.manifest), store.index.rows("train")
         with (
             Loader(store, rows, norm, config) as torchs,
-            Loader(copied, rows, norm, replace(config, backend="triton", cache=tier)) as tritons,
+            Loader(copied, rows, norm, replace(config, loader="triton", cache=tier)) as tritons,
         ):
             for epoch in range(3):
                 for ours, theirs in zip(tritons, torchs, strict=True):

@@ -15,15 +15,17 @@ from tests.paths import ROOT
 from tests.trainer.data.prepare.compiler import launches_compiled
 from tests.trainer.data.prepare.interpreter import interpreted
 from tests.trainer.data.records import ALL_TURNS, NOTHING, host_batch, percentile, random_records, standard
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
+from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
-from trainer.data.batch import INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.reference import TorchPreparation, prepare
 from trainer.data.prepare.triton import images
 from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
 from trainer.data.prepare.triton.preparation import TritonPreparation
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
 

@@ -24,14 +24,16 @@ from tests.trainer.data.records import (
     selections,
     standard,
 )
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
+from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
-from trainer.data.batch import CELLS, INTERPOLATIONS, Batch, Draws, Interpolation, Layout
+from trainer.data.batch import CELLS, Batch, Draws, Layout
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import Preparation
 from trainer.data.prepare.dali.pipeline import DaliPreparation
 from trainer.data.prepare.numba import FusedPreparation
 from trainer.data.prepare.reference import TorchPreparation
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 CPU = torch.device("cpu")
 LAYOUTS: tuple[Layout, ...] = ("stacked", "native")

@@ -21,12 +21,14 @@ from tests.trainer.data.records import (
     selections,
     standard,
 )
+from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
-from trainer.data.batch import CELLS, Draws, Interpolation, Layout
+from trainer.data.batch import CELLS, Draws, Layout
 from trainer.data.device.on_device import Decoded
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.reference import TorchPreparation, prepare
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import Interpolation
 
 CPU = torch.device("cpu")
 LAYOUTS: tuple[Layout, ...] = ("stacked", "native")

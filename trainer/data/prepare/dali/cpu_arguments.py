@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.layout.bands import GROUP_OF
-from trainer.data.augment.recipe import Augmentation
 from trainer.data.batch import CELLS, Draws
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import Image
+from trainer.definition.augmentation import Augmentation
 
 JITTER_SCALE = 2.0**-24
 """DALI multiplies by this number divided by `std`: it is small enough for a factor of 0 to come out."""

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF
 from trainer.data.augment.boxes import erase
-from trainer.data.augment.recipe import Augmentation
 from trainer.data.bands import runs
-from trainer.data.batch import Batch, Draws, Interpolation
+from trainer.data.batch import Batch, Draws
 from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.cpu_arguments import JITTER_SCALE, feeds_of
 from trainer.data.prepare.image_layout import Image
 from trainer.data.prepare.reference import fill_values
+from trainer.definition.augmentation import Augmentation
+from trainer.definition.choices import Interpolation
 
 _INTERPOLATIONS: Final = {"nearest": DALIInterpType.INTERP_NN, "bilinear": DALIInterpType.INTERP_LINEAR}
 

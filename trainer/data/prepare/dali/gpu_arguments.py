@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from shards import RECORD_VALUES
 from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES, GROUPS, BandGroup
-from trainer.data.augment.recipe import Augmentation
-from trainer.data.batch import CELLS, Draws, Interpolation
+from trainer.data.batch import CELLS, Draws
 from trainer.data.prepare.image_layout import Image
+from trainer.definition.augmentation import Augmentation
+from trainer.definition.choices import Interpolation
 
 
 @dataclass(frozen=True, slots=True)

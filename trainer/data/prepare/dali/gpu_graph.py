@@ -15,13 +15,14 @@ from nvidia.dali.types import DALIDataType, DALIInterpType
 from torch import Tensor
 
 from shards import RECORD_VALUES
-from trainer.data.augment.recipe import Augmentation
-from trainer.data.batch import Batch, Draws, Interpolation
+from trainer.data.batch import Batch, Draws
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.gpu_arguments import Plan, Span, feeds_of, spans_of
 from trainer.data.prepare.dali.interleave import Interleave
 from trainer.data.prepare.image_layout import Image
 from trainer.data.prepare.reference import fill_values
+from trainer.definition.augmentation import Augmentation
+from trainer.definition.choices import Interpolation
 
 
 class BatchedGraph:

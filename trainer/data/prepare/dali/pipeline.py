@@ -17,14 +17,16 @@ from nvidia.dali.types import DALIDataType
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from trainer.data.augment.draw import check_draws, draw
 from trainer.data.augment.mix import complete
-from trainer.data.augment.recipe import RECIPES, Augmentation, draw
-from trainer.data.batch import Batch, Draws, HostBatch, Interpolation, Layout
+from trainer.data.batch import Batch, Draws, HostBatch, Layout
 from trainer.data.device.prepared import Prepared, SideStream
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.cpu_graph import HostGraph
 from trainer.data.prepare.dali.gpu_graph import BatchedGraph
 from trainer.data.prepare.image_layout import images_of
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import Interpolation
 
 DEPTH = 2
 """Batches that DALI works on at a time."""
@@ -158,7 +160,7 @@ class DaliPreparation:
                 self._held.clear()
 
     def _feeds(self, draws: Draws) -> dict[str, NDArray]:
-        self._augmentation.check(draws)
+        check_draws(self._augmentation, draws)
         return self._graph.feeds(draws)
 
     def _batch(self, host: HostBatch, outputs: tuple[Any, ...]) -> Batch:

@@ -15,11 +15,12 @@ import triton.language as tl
 from torch import Tensor
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
-from trainer.data.batch import CELLS, Batch, Interpolation, Layout
+from trainer.data.batch import CELLS, Batch, Layout
 from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import Image, images_of
 from trainer.data.prepare.reference import fill_values
+from trainer.definition.choices import Interpolation
 
 TILE: Final = 128
 """Pixels that one program makes, of all channels; a power of 2."""

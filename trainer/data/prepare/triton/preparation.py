@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 
 from shards.layout.bands import RECORD_VALUES
+from trainer.data.augment.draw import check_draws
 from trainer.data.augment.mix import completed, rest
-from trainer.data.augment.recipe import RECIPES, Augmentation
-from trainer.data.batch import Batch, HostBatch, Interpolation, Layout
+from trainer.data.batch import Batch, HostBatch, Layout
 from trainer.data.device.on_device import Decoded, Encoded
 from trainer.data.device.prepared import Prepared, SideStream
 from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
 from trainer.data.prepare.triton.unpack import unpack
+from trainer.definition.augmentation import RECIPES, Augmentation
+from trainer.definition.choices import Interpolation
 
 
 class TritonPreparation:
@@ -62,7 +64,7 @@ class TritonPreparation:
 
     def prepare_at(self, where: Decoded | Encoded, host: HostBatch) -> Batch:
         """See `FromDevice`."""
-        self._augmentation.check(host.draws)
+        check_draws(self._augmentation, host.draws)
         arrays = rest(host.labels, host.rows, host.mask, host.draws)
         arrays |= {name: array for name in DRAWN if (array := getattr(host.draws, name)) is not None}
         if isinstance(where, Encoded):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shards.errors import BepError, CorruptShard
 from shards.metadata.manifest import ShardInfo
 from shards.storage.atomic import atomic_write
-from shards.storage.regular import read_regular, resolve_inside
+from shards.storage.safe_open import read_regular, resolve_inside
 from shards.write.checksums import sha256_of
 from shards.write.contents import note_paths, shard_name, shard_paths
 from shards.write.options import StoreOptions
@@ -27,7 +27,7 @@ class DamagedNote(BepError):
 
 @dataclass(frozen=True, slots=True)
 class ShardNote:
-    """What a note says.
+    """Contents of a note.
 
     Attributes:
         info: the shard, for the manifest.

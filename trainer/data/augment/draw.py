@@ -1,10 +1,9 @@
-"""What is random about the preparation of a patch: which augmentations there are, and their draws."""
+"""The draws of an augmentation: all random numbers of the preparation of a patch."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,111 +11,12 @@ from numpy.typing import NDArray
 from shards.errors import InvalidValue
 from trainer.data.batch import CELLS, Draws
 from trainer.data.random import key, splitmix64
-
-Turn = Literal["none", "flips", "d4"]
-TURNS: Final[tuple[Turn, ...]] = ("none", "flips", "d4")
-Crop = Literal["none", "pad", "resized"]
-CROPS: Final[tuple[Crop, ...]] = ("none", "pad", "resized")
+from trainer.definition.augmentation import Augmentation
 
 CROP_ASPECT: Final = 4 / 3
 """Resized crops are at most this much longer than wide or wider than long: torchvision's RandomResizedCrop."""
 ERASE_ASPECT: Final = 1 / 0.3
 """Likewise for erased boxes: Zhong et al., "Random erasing data augmentation" (AAAI 2020)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How patches are varied; by default not at all.
-
-    Attributes:
-        turn: `flips` mirrors left-right and up-down, each with probability 1/2; `d4` draws one of all eight flips and
-            right-angle turns of a square.
-        crop: `pad` shifts the patch and fills what comes in with the mean of the band; `resized` enlarges a box of the
-            patch to the whole image.
-        crop_pad: for `pad`, the longest shift in cells of 60 m along each axis.
-        crop_scale: for `resized`, the smallest and largest share of the patch's area; sides are rounded to cells.
-        gain: amplitude g of a factor of the normalised values, uniform in 1 ± g, for each band of its own.
-        offset: amplitude o of what is added to them then, uniform in ± o, for each band of its own.
-        band_dropout: probability with which a band becomes 0; one band at least is always left.
-        erase: probability with which a box of all bands becomes 0.
-        erase_area: the smallest and largest share of the area that such a box takes.
-        mixup: alpha of MixUp, 0 for none: a patch is blended with its partner in shares of Beta(alpha, alpha); Zhang et
-            al., "mixup: beyond empirical risk minimization" (ICLR 2018).
-        cutmix: alpha of CutMix, 0 for none: a square box of the patch is replaced by its partner's, Beta(alpha, alpha)
-            of the area remains; Yun et al., "CutMix" (ICCV 2019). With MixUp too, each patch has one or the other, with
-            probability 1/2.
-    """
-
-    turn: Turn = "none"
-    crop: Crop = "none"
-    crop_pad: int = 2
-    crop_scale: tuple[float, float] = (0.6, 1.0)
-    gain: float = 0.0
-    offset: float = 0.0
-    band_dropout: float = 0.0
-    erase: float = 0.0
-    erase_area: tuple[float, float] = (0.02, 0.2)
-    mixup: float = 0.0
-    cutmix: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.turn not in TURNS:
-            raise InvalidValue(f"turn is {self.turn!r}, expected one of {', '.join(TURNS)}")
-        if self.crop not in CROPS:
-            raise InvalidValue(f"crop is {self.crop!r}, expected one of {', '.join(CROPS)}")
-        if not 1 <= self.crop_pad < CELLS:
-            raise InvalidValue(f"crop_pad is {self.crop_pad}, expected 1 to {CELLS - 1} cells")
-        for what, (low, high) in (("crop_scale", self.crop_scale), ("erase_area", self.erase_area)):
-            if not 0 < low <= high <= 1:
-                raise InvalidValue(
-                    f"{what} is {low} to {high}, expected shares above 0 and up to 1, the smaller one first"
-                )
-        if not 0 <= self.gain < 1:
-            raise InvalidValue(f"gain is {self.gain}, expected 0 or more and less than 1")
-        if not 0 <= self.band_dropout < 1:
-            raise InvalidValue(f"band_dropout is {self.band_dropout}, expected a probability below 1")
-        if not 0 <= self.erase <= 1:
-            raise InvalidValue(f"erase is {self.erase}, expected a probability")
-        for what in ("offset", "mixup", "cutmix"):
-            if not (math.isfinite(getattr(self, what)) and getattr(self, what) >= 0):
-                raise InvalidValue(f"{what} is {getattr(self, what)}, expected a number from 0")
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """Names of the fields of `Draws` that are drawn; the others are None."""
-        used = {
-            "turn": self.turn != "none",
-            "crop": self.crop != "none",
-            "gain": self.gain > 0 or self.band_dropout > 0,
-            "offset": self.offset > 0,
-            "erase": self.erase > 0,
-            "share": self.mixup > 0,
-            "paste": self.cutmix > 0,
-        }
-        return frozenset(name for name, is_used in used.items() if is_used)
-
-    def check(self, draws: Draws) -> None:
-        """Raise ValueError if the draws are of another augmentation."""
-        drawn = {field.name for field in fields(draws) if getattr(draws, field.name) is not None}
-        if drawn != self.fields:
-            found, expected = (", ".join(sorted(names)) or "nothing" for names in (drawn, self.fields))
-            raise InvalidValue(f"a batch has draws of {found}, expected {expected}")
-
-
-RECIPES: Final[dict[str, Augmentation]] = {
-    "none": Augmentation(),
-    # What the published reBEN networks are trained with.
-    "flips": Augmentation(turn="flips"),
-    # Seen from above a landscape has no preferred direction, and a shift by up to 120 of its 1,200 m takes few classes
-    # out of view. Haze and the angle of the sun move whole bands by about a tenth of their spread.
-    "standard": Augmentation(turn="d4", crop="pad", gain=0.1, offset=0.1),
-    # For long runs and large networks. A crop keeps most of the patch, since its labels speak of all of it; the labels
-    # of mixed patches are weighted.
-    "strong": Augmentation(
-        turn="d4", crop="resized", gain=0.2, offset=0.2, band_dropout=0.05, erase=0.25, mixup=0.2, cutmix=1.0
-    ),
-}
-"""Augmentations by name, from the weakest to the strongest."""
 
 
 _AUGMENTATION: Final = int.from_bytes(b"augment")
@@ -133,6 +33,14 @@ class _Lane(IntEnum):
     ERASE = 5
     MIX = 10
     BANDS = 14
+
+
+def check_draws(augmentation: Augmentation, draws: Draws) -> None:
+    """Raise InvalidValue if the draws are of another augmentation."""
+    drawn = {field.name for field in fields(draws) if getattr(draws, field.name) is not None}
+    if drawn != augmentation.fields:
+        found, expected = (", ".join(sorted(names)) or "nothing" for names in (drawn, augmentation.fields))
+        raise InvalidValue(f"a batch has draws of {found}, expected {expected}")
 
 
 def draw(augmentation: Augmentation, rows: NDArray[np.int64], num_bands: int, seed: int, epoch: int) -> Draws:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import Patch
-from shards.layout.fields import FIELDS, NAMES, NULLABLE, Facts, json_member, json_values
+from shards.layout.facts import FIELDS, NAMES, NULLABLE, Facts, json_member, json_values
 from shards.metadata.index import Index, IndexRows, Place, index_schema
 from tests.paths import ROOT
 from tests.strategies import facts

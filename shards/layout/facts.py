@@ -29,7 +29,7 @@ def is_key(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How a fact is stored.
+    """Storage of a fact.
 
     Attributes:
         type: Arrow type of its column in `index.parquet`.

@@ -1,4 +1,4 @@
-"""What a build says of the patches that it has stored, beside their numbers: it follows from the index."""
+"""Facts that a build reports about its stored patches, besides their numbers: derived from the index."""
 
 from collections import Counter
 from dataclasses import dataclass, field

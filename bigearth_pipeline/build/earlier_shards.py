@@ -1,4 +1,4 @@
-"""What became of a shard, and whether what an earlier run noted of it still holds when a build resumes."""
+"""The result of building a shard, and the check that an earlier run's note of it still holds when a build resumes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.source.fingerprint import fingerprint_now
 from shards.metadata.manifest import ShardInfo
-from shards.write.note import DAMAGED, DamagedNote, damage, read_note
 from shards.write.options import StoreOptions
+from shards.write.shard_note import DAMAGED, DamagedNote, damage, read_note
 
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """What became of a shard: its description, or the bad patches that kept it from being written.
+    """The result of building a shard: its description, or the bad patches that kept it from being written.
 
     Attributes:
         info: for the manifest.

@@ -1,0 +1,39 @@
+"""The configuration in the folder of a run: `config.toml`, or the `config.json` of a run of before."""
+
+from pathlib import Path
+
+from shards.errors import InvalidValue
+from shards.storage.atomic import atomic_write
+from trainer.config import toml
+from trainer.config.assemble import of_tables
+from trainer.config.given import Given
+from trainer.config.options import TrainConfig
+from trainer.errors import TrainError
+from trainer.runs.folder import CONFIG, OLD_CONFIG, config_path, read_json
+
+
+def write(folder: Path, config: TrainConfig, given: Given) -> None:
+    """Write the configuration of a new run, whole or not at all."""
+    with atomic_write(folder / CONFIG) as file:
+        file.write(toml.write_text(config, given.recipe, given.augment).encode())
+
+
+def read(folder: Path) -> TrainConfig:
+    """Read the configuration of a run.
+
+    Raises:
+        TrainError: there is no run, or the file is not one that a run has written.
+        OSError: the file cannot be read.
+    """
+    path = config_path(folder)
+    try:
+        if path.name == OLD_CONFIG:
+            options = read_json(path)
+            if "options" not in options:
+                raise TrainError(f"{path} is not the configuration of a run: it has no `options`")
+            return TrainConfig.from_json(options["options"])
+        return of_tables(toml.read(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
+    except InvalidValue as err:
+        raise TrainError(f"{path} is not the configuration of a run: {err}") from err

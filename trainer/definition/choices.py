@@ -1,0 +1,31 @@
+"""Names that options may have as values."""
+
+from typing import Final, Literal, get_args
+
+Method = Literal["standard", "percentile"]
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+Interpolation = Literal["nearest", "bilinear"]
+INTERPOLATIONS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
+Order = Literal["auto", "global", "block"]
+Turn = Literal["none", "flips", "d4"]
+Crop = Literal["none", "pad", "resized"]
+ClassOrder = Literal["alphabetical", "paper", "none"]
+OptimizerName = Literal["adamw", "sgd", "lamb"]
+OPTIMIZERS: Final[tuple[OptimizerName, ...]] = get_args(OptimizerName)
+Decay = Literal["weights", "all"]
+DECAYS: Final[tuple[Decay, ...]] = get_args(Decay)
+ScheduleName = Literal["cosine", "constant", "step"]
+SCHEDULES: Final[tuple[ScheduleName, ...]] = get_args(ScheduleName)
+LossName = Literal["bce", "asymmetric", "focal"]
+LOSSES: Final[tuple[LossName, ...]] = get_args(LossName)
+DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+CompileMode = Literal["default", "reduce-overhead", "max-autotune", "cuda-graph"]
+"""Modes of torch.compile, of which the two in the middle record CUDA graphs; and the step as it is, recorded as one."""
+CUDA_GRAPH: Final = "cuda-graph"
+Backend = Literal["auto", "dali", "numba", "torch", "triton"]
+BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
+Cache = Literal["none", "ram", "gpu", "auto"]
+Verify = Literal["first", "always", "never"]
+"""As `shards.Verify`, which cannot be imported without the libraries that read shards."""

@@ -1,0 +1,45 @@
+"""Table `data`: the patches, and how they are normalised, ordered and brought to one size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from trainer.definition.check import Checked
+from trainer.definition.choices import Interpolation, Method, Order
+from trainer.definition.option import option
+
+ALL_BANDS = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
+"""The bands in the order of a record, as `shards.BANDS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Checked):
+    """Options of the table `data`."""
+
+    TABLE: ClassVar[str] = "data"
+
+    shards: Path = option(help="Folder of the shards.", metavar="DIR", resumable=True)
+    bands: tuple[str, ...] = option(
+        ALL_BANDS,
+        flag=True,
+        metavar="SET|NAMES",
+        help="Bands in channel order: all, s2-10, rgb, rgb-nir, rgb-swir, or names such as B04,B03,B02.",
+    )
+    where: str | None = option(
+        None, flag=True, metavar="SQL", help='Use only patches for which this holds, as "month in (6, 7)".'
+    )
+    fraction: float | None = option(
+        None, flag=True, above=0, at_most=1, unset="all of it", help="Share of the train split to use, class by class."
+    )
+    patches: Path | None = option(
+        None, flag=True, metavar="FILE", help="Use only patches whose names are in this file."
+    )
+    normalise: Method = option(
+        "standard", help="Normalise by mean and standard deviation, or from the 2nd to the 98th percentile to 0…1."
+    )
+    interpolation: Interpolation = option(
+        "nearest", help="Resampling of bands at 20 m and 60 m to 10 m, for networks that take one stack."
+    )
+    order: Order = option(
+        "auto", help="Exact shuffle, or windows of whole shards; auto takes block on network file systems."
+    )

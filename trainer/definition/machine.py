@@ -1,0 +1,54 @@
+"""Table `machine`: the device, and how it is fed. Options here change at most the last bits of a result."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trainer.definition.check import Checked
+from trainer.definition.choices import Backend, Cache, CompileMode, DeviceName, Precision, Verify
+from trainer.definition.option import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig(Checked):
+    """Options of the table `machine`."""
+
+    TABLE: ClassVar[str] = "machine"
+
+    device: DeviceName = option("auto", flag=True, resumable=True, help="Device to train on.")
+    precision: Precision = option("auto", flag=True, help="Precision of the features; auto: bf16 on a GPU, else fp32.")
+    compile: CompileMode | None = option(
+        None,
+        flag=True,
+        bare="default",
+        unset="none",
+        help="Compile the network. Two modes record CUDA graphs; cuda-graph records steps uncompiled.",
+    )
+    loader: Backend = option(
+        "auto",
+        flag=True,
+        resumable=True,
+        help="Program that prepares the batches; a resumed run keeps it unless given anew.",
+    )
+    cache: Cache = option("none", flag=True, resumable=True, help="Keep records in memory: the host's or the GPU's.")
+    # More than any host has cores for.
+    threads: int | None = option(
+        None,
+        flag=True,
+        at_least=1,
+        at_most=1024,
+        unset="the cores, shared out",
+        resumable=True,
+        help="Decode threads of a process.",
+    )
+    verify: Verify = option(
+        "first",
+        flag=True,
+        bare="always",
+        resumable=True,
+        help="Compare each record with its checksum: when a run first reads it, or every time.",
+    )
+    mapped: bool = option(
+        True,
+        resumable=True,
+        help="Decode shards on a tmpfs in place. If one is cut off meanwhile, that ends the process.",
+    )
