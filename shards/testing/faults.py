@@ -66,13 +66,18 @@ class Faults:
         return OSError(code, os.strerror(code), str(path))
 
 
-def each_fault(kind: Kind, at_most: int = 1000) -> Iterator[Faults]:
+def each_fault(kind: Kind, *, step: int = 1, at_most: int = 1000) -> Iterator[Faults]:
     """Yield faults for n = 1, 2, …; the last one is that which has not fired by the time the next is requested.
+
+    Args:
+        kind: of the faults.
+        step: only every step-th effect fails, for work with very many.
+        at_most: effects that are expected at most.
 
     Raises:
         AssertionError: the work has more effects than `at_most`.
     """
-    for nth in range(1, at_most + 1):
+    for nth in range(1, at_most + 1, step):
         faults = Faults(nth, kind)
         yield faults
         if faults.fired is None:
