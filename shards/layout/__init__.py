@@ -1,1 +1,4 @@
-"""What a record is: bands, classes, a patch, and statistics of its values. No files."""
+"""What a record is, as data: bands, classes, the facts of a patch (`fields`), a patch, the shuffle, statistics.
+
+Files, and how anything is stored in them, do not belong here.
+"""
