@@ -1,1 +1,4 @@
-"""Definition of a record: bands, classes, a patch, and statistics of its values. No files."""
+"""Definition of a record as data: bands, classes, the facts of a patch, a patch, the shuffle, statistics.
+
+Files, and how anything is stored in them, do not belong here.
+"""
