@@ -124,8 +124,8 @@ def _make_runs() -> dict[str, Any]:
     """Train, stop in the middle, and return what is expected at the end."""
     torch.set_num_threads(1)
     _write_start(Path("start.pt"))
-    config = TrainConfig(
-        data=Path(DATA), out=Path("stopped"), model="bepnet-s", weights=Path("start.pt"), device="cpu", threads=1,
+    config = TrainConfig.of(
+        shards=Path(DATA), out=Path("stopped"), model="bepnet-s", weights=Path("start.pt"), device="cpu", threads=1,
         epochs=3, batch_size=4, lr=0.05, warmup_steps=1, clip=5.0, ema=0.3, seed=4, test=True, max_minutes=1e-9,
     )  # fmt: skip
     train(config)

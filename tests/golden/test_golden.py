@@ -156,7 +156,7 @@ def test_a_run_is_evaluated_as_it_was(golden: Golden, split: str, one_thread: No
     """A checkpoint gets other scores than it got."""
     run = golden.folder / "finished"
     found, path = evaluate_run(
-        EvaluationConfig(run=run, split=split, data=golden.folder / DATA, threads=1, device="cpu")
+        EvaluationConfig(run=run, split=split, shards=golden.folder / DATA, threads=1, device="cpu")
     )
     expected = golden.expected["run"][split]
     result = found.to_json()
@@ -170,7 +170,7 @@ def test_a_run_is_evaluated_as_it_was(golden: Golden, split: str, one_thread: No
 def test_a_stopped_run_is_resumed(golden: Golden, one_thread: None, tmp_path: Path) -> None:
     """A run that was stopped before an update does not end as it would have."""
     shutil.copytree(golden.folder / "stopped", tmp_path / "run")
-    result = resume(tmp_path / "run", data=golden.folder / DATA, device="cpu", threads=1, max_minutes=None)
+    result = resume(tmp_path / "run", shards=golden.folder / DATA, device="cpu", threads=1, max_minutes=None)
     expected = golden.expected["run"]
     assert (result.stopped_by, result.best_epoch) == (None, expected["best_epoch"])
     found, same = (folder / "checkpoints/last.pt" for folder in (tmp_path / "run", golden.folder / "finished"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shards.errors import CorruptShard
-from tests.trainer.store import make_store
+from shards.testing.stores import make_store
 from tools.faults import stores
 from tools.faults.attempts import Attempts, outcome_of
 

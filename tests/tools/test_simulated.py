@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shards
-from tests.trainer.store import make_store
+from shards.testing.stores import make_store
 from tools.bench.simulated import TICK, Lateness, LightStore, SimulatedDevice, drive, tick, ticking
 from trainer.data.normalisation import Normalisation
 

@@ -10,7 +10,7 @@ import torch
 
 import shards
 from shards import Store
-from tests.trainer.store import make_store
+from shards.testing.stores import make_store
 from trainer.config.options import TrainConfig
 from trainer.runs.state import Result
 from trainer.training.start import train

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 import shards
 from bigearth_pipeline.cli import main
+from shards.testing.stores import make_store
 from tests import faults
 from tests.paths import ROOT
 from tests.trainer.conftest import Run
-from tests.trainer.store import make_store
 from trainer.config import stored
 from trainer.runs.checkpoint import Checkpoint
 

@@ -19,9 +19,9 @@ from bigearth_pipeline.verify.store import verify_store
 from shards.errors import ShardError
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import Manifest
+from shards.testing.stores import make_store
 from tests import faults
 from tests.shards.conftest import replace_index
-from tests.trainer.store import make_store
 
 SECONDS = 240
 """Until a command that waits for ever is given up; to import torch takes a minute where the cores are busy."""

@@ -15,8 +15,8 @@ import shards
 from shards.errors import CorruptShard, ShardError
 from shards.metadata.manifest import MANIFEST, Manifest, sealed
 from shards.reporting import printable
+from shards.testing.stores import make_store
 from tests import faults
-from tests.trainer.store import make_store
 
 
 @pytest.fixture(scope="module")

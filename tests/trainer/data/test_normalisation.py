@@ -13,7 +13,7 @@ import shards
 from shards import BANDS, CorruptShard, Manifest, Store
 from shards.layout.bands import BAND_SLICES
 from shards.layout.statistics import BandStatistics
-from tests.trainer.store import make_store
+from shards.testing.stores import make_store
 from trainer.data.bands import BandSelection
 from trainer.data.normalisation import Normalisation
 from trainer.definition.choices import METHODS, Method

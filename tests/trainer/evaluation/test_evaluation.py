@@ -21,11 +21,11 @@ from bigearth_pipeline.cli import main
 from shards import CLASSES
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import INDEX
+from shards.testing.stores import make_store
 from tests import faults
 from tests.paths import DATA
 from tests.trainer.configs import edit_options, with_option
 from tests.trainer.conftest import Run
-from tests.trainer.store import make_store
 from trainer.config import chosen
 from trainer.evaluation import weights as weights_evaluation
 from trainer.metrics.metrics import Metrics

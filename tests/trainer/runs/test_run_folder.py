@@ -27,9 +27,9 @@ from click.testing import CliRunner
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.train import train as bep_train
 from shards.errors import BepError, InUse
+from shards.testing.stores import make_store
 from tests.paths import ROOT
 from tests.trainer.configs import edit_description, edit_options, with_option
-from tests.trainer.store import make_store
 from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES

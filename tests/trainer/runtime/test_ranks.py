@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from shards.testing.stores import make_store
 from tests.paths import ROOT
-from tests.trainer.store import make_store
 from trainer.errors import TrainError
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runtime.ranks import open_ranks

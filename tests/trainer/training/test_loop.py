@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import shards
 from shards import BANDS, CLASSES, ShardError
+from shards.testing.stores import NUM_CLASSES, make_store
 from tests.trainer.conftest import Run
-from tests.trainer.store import NUM_CLASSES, make_store
 from trainer.config import stored
 from trainer.config.assemble import Setting, assemble
 from trainer.config.options import TrainConfig

@@ -23,10 +23,10 @@ from torch import Tensor
 import shards
 from shards import RECORD_VALUES, CorruptShard, Store
 from shards.codec.bitpack.decoder import COEFFICIENTS, decode
+from shards.testing.stores import make_store
 from tests import faults
 from tests.trainer.data.prepare.interpreter import interpreted
 from tests.trainer.data.records import NOTHING, host_batch, random_records
-from tests.trainer.store import make_store
 from trainer.config.given import Given
 from trainer.data.batch import HostBatch
 from trainer.data.device.on_device import gather

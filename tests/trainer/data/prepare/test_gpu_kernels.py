@@ -11,10 +11,10 @@ import torch
 import shards
 from shards.codec.bitpack.encoder import encode
 from shards.layout.bands import RECORD_VALUES
+from shards.testing.stores import make_store
 from tests import bitpack_reference, faults
 from tests.bitpack_reference import any_encoding
 from tests.trainer.data.records import NOTHING, host_batch, percentile, random_records, standard
-from tests.trainer.store import make_store
 from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Batch, Draws, Layout

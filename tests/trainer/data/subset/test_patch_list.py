@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shards
+from shards.testing.stores import make_store
 from tests.strategies import keys
-from tests.trainer.store import make_store
 from trainer.data.subset.patch_list import listed_rows, read_keys
 from trainer.errors import BadPatchList
 

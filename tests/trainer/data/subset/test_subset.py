@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import shards
 from shards import SPLITS, Store
-from tests.trainer.store import make_store
+from shards.testing.stores import make_store
 from trainer.data.subset.rows import Subset, select
 from trainer.data.subset.stratification import stratified
 from trainer.data.subset.where import rows_where

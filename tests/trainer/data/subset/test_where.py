@@ -19,7 +19,7 @@ import shards
 from shards import Index, Store
 from shards.errors import InvalidValue
 from shards.layout.classes import decode_labels
-from tests.trainer.store import make_store
+from shards.testing.stores import make_store
 from trainer.data.subset import where_watch
 from trainer.data.subset.where import COLUMNS, check_condition, locked_database, rows_where
 
