@@ -45,7 +45,7 @@ def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[
         ("build-shards {}/data --out {}/data", 1),
         ("inspect {}/absent", 1),
         ("train {}/absent --out {}/run", 1),
-        ("train {}/store --out {}/run --max-steps 1 --batch-size 8", 0),
+        ("train {}/store --out {}/run --set run.max_steps=1 --batch-size 8", 0),
         ("bench loader {}/store --repeats 1 --least-seconds 0 --batch-size 8 --patches 8", 0),
     ],
 )

@@ -599,7 +599,7 @@ def test_a_folder_that_is_removed_meanwhile(small: TrainConfig, tmp_path: Path) 
 
 
 def test_a_state_is_saved_within_an_epoch(small: TrainConfig, tmp_path: Path) -> None:
-    """`--save-minutes` and `--save-steps` do nothing."""
+    """`run.save_minutes` and `run.save_steps` do nothing."""
     for number, options in enumerate(({"save_minutes": 1e-9}, {"save_steps": 2}, {})):
         config = small.replace(out=tmp_path / f"run{number}", epochs=1, **options)
         saved: list[int] = []
