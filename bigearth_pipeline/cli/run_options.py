@@ -37,7 +37,7 @@ def run_option(key: str, *, help: str | None = None, default: str | None = None,
     elif entry.option.bare is not None:
         more |= {"is_flag": False, "flag_value": entry.option.bare}
     more |= {"help": f"{words}  [default: {text}]" if text else words, "default": None, "cls": SectionedOption}
-    return click.option(entry.flag, entry.name, **more | {"section": entry.table.capitalize()} | settings)
+    return click.option(_long(entry), entry.name, **more | {"section": entry.table.capitalize()} | settings)
 
 
 def run_flags() -> Decorator:
@@ -141,4 +141,8 @@ def has_flag(key: str) -> bool:
 
 def flag(key: str) -> str:
     """Return an option as it is written on the command line."""
-    return _FLAGS.get(key) or (OPTIONS[key].flag if has_flag(key) else f"--set {key}")
+    return _FLAGS.get(key) or (_long(OPTIONS[key]) if has_flag(key) else f"--set {key}")
+
+
+def _long(entry: Entry) -> str:
+    return f"--{entry.name.replace('_', '-')}"

@@ -15,7 +15,7 @@ from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.check import check, shown
 from trainer.definition.tables import AUGMENT, OPTIONS, RECIPE, REQUIRED, nearest
 
-_MISSING = {"data.shards": "the folder of the shards, DIR", "run.out": "a folder for the run, --out RUN"}
+_MISSING = {"data.shards": "the folder of the shards, DIR", "run.out": "a folder for the run, `out=RUN`"}
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,6 @@ class Entry:
         """Name in files and of `--set`."""
         return f"{self.table}.{self.name}"
 
-    @property
-    def flag(self) -> str:
-        """Name on the command line, if it has a flag."""
-        return f"--{self.name.replace('_', '-')}"
-
     @cached_property
     def kinds(self) -> tuple[Any, ...]:
         """Types of its values."""

@@ -54,7 +54,7 @@ def test_a_fact_is_one_line(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "shards", code / "shards", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("bigearth_pipeline", "trainer"):
         (code / name).symlink_to(ROOT / name)
-    table = code / "shards" / "layout" / "fields.py"
+    table = code / "shards" / "layout" / "facts.py"
     before, *after = table.read_text().partition("    nodata_pixels: ")
     table.write_text("".join((before, LINE, *after)))
     told = subprocess.run(
