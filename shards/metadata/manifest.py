@@ -194,6 +194,8 @@ class Manifest:
                 raise CorruptShard(f"it has changed: SHA-256 {found}, expected {shown(raw['sha256'])}")
             return cls._from_json(Fields(raw, ""), path)
         except (FileNotFoundError, NotADirectoryError):
+            if not folder.exists():
+                raise UnfinishedStore(f"{folder} does not exist, expected the folder of a store") from None
             what = "its build has not finished" if (folder / BUILD_NOTE).exists() else "it is not a shard store"
             raise UnfinishedStore(f"{folder} holds no {MANIFEST}: {what}") from None
         except (CorruptShard, ValueError) as err:

@@ -409,7 +409,7 @@ def test_what_is_no_store_is_one_line(command: str, place: Place, tmp_path: Path
     """A build that has not finished, or another folder, is shown as a store or ends in a traceback."""
     unfinished = place("empty")
     cases: list[tuple[Path, str]] = [
-        (tmp_path / "absent", "holds no manifest.json: it is not a shard store"),
+        (tmp_path / "absent", "does not exist, expected the folder of a store"),
         (place("file"), "holds no manifest.json: it is not a shard store"),
         (unfinished, "holds no manifest.json: it is not a shard store"),
     ]
