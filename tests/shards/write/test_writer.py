@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -118,8 +119,10 @@ def test_processes_write_the_bytes_of_one(tmp_path: Path, store_format: Any, cod
                 write(shard, count)
     options = StoreOptions(tmp_path / "two", store_format, codec, 3)
     options.work.mkdir(parents=True)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        found = [pickle.loads(one) for one in pool.starmap(_write_one, [(options, *one) for one in plan])]
+    # Not a Pool, which waits for ever for a process that was killed.
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(_write_one, options, *one) for one in plan]
+        found = [pickle.loads(one.result(timeout=120)) for one in waiting]
     assert all(isinstance(one, ShardInfo) for one in found)
     assert max(map(len, map(pickle.dumps, found))) < 1000
     finish_store(options, found, source_version="v2", seed=4, source_bytes=0, left_out={})
