@@ -5,6 +5,7 @@ import multiprocessing
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +21,11 @@ def measure_plain(items: Sequence[tuple[str, str]], folder: Path, workers: int) 
     items = items[:_PATCHES]
     folder.mkdir()
     parts = [items[i::workers] for i in range(workers)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.starmap(_convert_plainly, [(part[:2], folder / f"warm{i}") for i, part in enumerate(parts)], chunksize=1)
+    # Not a Pool, which waits for ever for a process that was killed.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_convert_plainly, [part[:2] for part in parts], [folder / f"warm{i}" for i in range(workers)]))
         started = time.perf_counter()
-        pool.starmap(_convert_plainly, [(part, folder / f"part{i}") for i, part in enumerate(parts)], chunksize=1)
+        list(pool.map(_convert_plainly, parts, [folder / f"part{i}" for i in range(workers)]))
         seconds = time.perf_counter() - started
     shutil.rmtree(folder)
     return len(items) / seconds
