@@ -23,6 +23,7 @@ from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.predictions import Predictions
 from trainer.runs.results import Evaluation, Selection
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.precision import autocast
@@ -114,7 +115,10 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         metrics, _ = measure(logits, labels, best.thresholds, tuned_here=tuned_here(selection, best, config.run))
         found = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
         own = _is_own(selection, trained, best, config.run)
-        file = results.write(config.run, found, own=own) if ranks.is_first else config.run
+        file = config.run
+        if ranks.is_first:
+            predictions = Predictions.of(selection.keys(), logits, labels, best.thresholds)
+            file = results.write(config.run, found, predictions, own=own)
     return found, file
 
 

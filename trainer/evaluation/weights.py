@@ -23,6 +23,7 @@ from trainer.metrics.metrics import compute
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.predictions import Predictions
 from trainer.runs.results import Evaluation, Selection
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.progress import Progress, Silent
@@ -117,7 +118,8 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
             weights=weights.described,
         )
         if config.out is not None and ranks.is_first:
-            results.write_new(config.out, found)
+            thresholds = None if ours is None else ours.thresholds
+            results.write_new(config.out, found, Predictions.of(selection.keys(), logits, labels, thresholds))
     return found
 
 

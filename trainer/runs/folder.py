@@ -8,6 +8,8 @@
 - `checkpoints/last.pt`: where the run is, to resume it; `checkpoints/best.pt`: the best weights so far;
 - `metrics-<split>.json`: results on the patches that the run had of a split, `metrics-<split>-<digest>.json` on others;
   see `trainer.runs.results`;
+- `predictions-<split>.parquet`, `predictions-<split>-<digest>.parquet`: the predictions that these results follow from;
+  see `trainer.runs.predictions`;
 - `.lock`: held by the process that trains, and gone when it ends.
 """
 
@@ -41,7 +43,7 @@ MOST_LINE_BYTES: Final = 1 << 20
 NON_FINITE: Final = Path("checkpoints/non-finite.pt")
 
 _OURS: Final = re.compile(
-    r"config\.toml|(config|description|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|(last|best|non-finite)\.pt"
+    r"config\.toml|(config|description|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|predictions-.*\.parquet|(last|best|non-finite)\.pt"
 )
 """Names that a temporary file of a run may be going to have."""
 _OLD_TEMPORARY: Final = re.compile(r"\.(.+)\.\d+\.part")
@@ -63,6 +65,11 @@ _PACKAGES: Final = (
 def split_metrics(split: str, digest: str = "") -> str:
     """Return the name of the file with the results on a split, or on the selection of a digest."""
     return f"metrics-{split}{'-' if digest else ''}{digest}.json"
+
+
+def split_predictions(split: str, digest: str = "") -> str:
+    """Return the name of the file with the predictions on a split, or on the selection of a digest."""
+    return f"predictions-{split}{'-' if digest else ''}{digest}.parquet"
 
 
 def config_path(folder: Path) -> Path:

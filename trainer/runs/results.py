@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from shards import Store
@@ -26,6 +27,8 @@ from trainer.data.subset.rows import Subset, select
 from trainer.errors import TrainError
 from trainer.metrics.metrics import Metrics
 from trainer.runs import folder as run_folder
+from trainer.runs import predictions as prediction_file
+from trainer.runs.predictions import Predictions
 
 _RESULT_BYTES = 1 << 24
 
@@ -72,6 +75,11 @@ class Selection:
         rows = select(subset, store.index, seed, needed=(split,))[split]
         sha256 = hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest()
         return cls(store=store, manifest_sha256=sha256, split=split, rows=rows, subset=subset)
+
+    def keys(self) -> list[str]:
+        """Return the names of the patches, in the order of `rows`."""
+        names: list[str] = self.store.index.table["key"].take(pa.array(self.rows)).to_pylist()
+        return names
 
     @property
     def rows_sha256(self) -> str:
@@ -137,40 +145,48 @@ class Evaluation:
         return self.about | self.metrics.to_json()
 
 
-def write(folder: Path, evaluation: Evaluation, *, own: bool) -> Path:
-    """Write results into the folder of a run and return the path of the file.
+def write(folder: Path, evaluation: Evaluation, predictions: Predictions, *, own: bool) -> Path:
+    """Write results and their predictions into the folder of a run and return the path of the results.
 
     It is `metrics-SPLIT.json` for the patches that the run itself had of the split, and `metrics-SPLIT-DIGEST.json` for
-    any other selection, with the first 12 digits of `rows_sha256`. A file of another selection is never replaced, be it
-    of an earlier version, whose results do not say which patches they are of.
+    any other selection, with the first 12 digits of `rows_sha256`; predictions are in `predictions-SPLIT.parquet` or
+    `predictions-SPLIT-DIGEST.parquet` beside it. A file of another selection is never replaced, be it of an earlier
+    version, whose results do not say which patches they are of.
 
     Args:
         folder: of the run.
         evaluation: the results.
+        predictions: what they follow from.
         own: whether these are the patches that the run had of the split.
 
     Raises:
         NotWritten: the file cannot be written.
     """
     split, digest = evaluation.about["split"], evaluation.about["rows_sha256"]
-    path = folder / run_folder.split_metrics(split)
-    if not own or not _may_replace(path, digest):
+    path, beside = folder / run_folder.split_metrics(split), folder / run_folder.split_predictions(split)
+    if not own or not _may_replace(path, beside, digest):
         path = folder / run_folder.split_metrics(split, digest[:12])
-    _write(path, evaluation)
+        beside = folder / run_folder.split_predictions(split, digest[:12])
+    _write(path, beside, evaluation, predictions)
     return path
 
 
-def write_new(path: Path, evaluation: Evaluation) -> None:
-    """Write results to a file that does not exist yet.
+def write_new(path: Path, evaluation: Evaluation, predictions: Predictions) -> None:
+    """Write results to a file that does not exist yet, and their predictions to `predictions_beside` of it.
 
     Raises:
-        NotWritten: it exists, or cannot be written.
+        NotWritten: one of them exists, or cannot be written.
     """
     try:
         check_new(path)
     except TrainError as err:
         raise NotWritten(str(err), evaluation) from err
-    _write(path, evaluation)
+    _write(path, predictions_beside(path), evaluation, predictions)
+
+
+def predictions_beside(path: Path) -> Path:
+    """Return the file of the predictions that results in a file of the user's choice follow from."""
+    return path.with_suffix(".predictions.parquet")
 
 
 def check_new(path: Path) -> None:
@@ -179,25 +195,32 @@ def check_new(path: Path) -> None:
     Raises:
         TrainError: it exists, or its folder does not.
     """
-    if path.exists() or path.is_symlink():
-        raise TrainError(f"{path} exists already; name a new file for the results")
+    for file in (path, predictions_beside(path)):
+        if file.exists() or file.is_symlink():
+            raise TrainError(f"{file} exists already; name a new file for the results")
     if not path.parent.is_dir():
         raise TrainError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
-def _write(path: Path, evaluation: Evaluation) -> None:
+def _write(path: Path, beside: Path, evaluation: Evaluation, predictions: Predictions) -> None:
+    file = beside
     try:
+        predictions.write(beside, evaluation.about)
+        file = path
         run_folder.write_json(path, evaluation.to_json())
     except OSError as err:
-        raise NotWritten(f"{path} cannot be written: {err.strerror or err}", evaluation) from err
+        which = "" if file == path else f"{beside.name}, which is written before it: "
+        raise NotWritten(f"{path} cannot be written: {which}{err.strerror or err}", evaluation) from err
 
 
-def _may_replace(path: Path, rows_sha256: str) -> bool:
-    """True if a file is absent or holds results of the same selection."""
+def _may_replace(path: Path, beside: Path, rows_sha256: str) -> bool:
+    """True if the files of results and predictions are absent or of the same selection."""
+    found = [prediction_file.about(beside)]
     try:
-        found = json.loads(read_regular(path, _RESULT_BYTES))
+        result = json.loads(read_regular(path, _RESULT_BYTES))
+        found.append(result if isinstance(result, dict) else {})
     except FileNotFoundError:
-        return True
+        pass
     except (ValueError, OSError):
         return False
-    return isinstance(found, dict) and found.get("rows_sha256") == rows_sha256
+    return all(about is None or about.get("rows_sha256") == rows_sha256 for about in found)

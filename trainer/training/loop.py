@@ -21,6 +21,7 @@ from trainer.optimisation.schedule import lr_factor
 from trainer.runs import folder as run_folder
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint, fit
+from trainer.runs.predictions import Predictions
 from trainer.runs.results import Evaluation
 from trainer.runs.state import Result, State
 from trainer.runs.tensorboard import Board
@@ -295,7 +296,9 @@ class Run:
             model = best.create_model().to(self._ranks.device)
             predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
         metrics, _ = measure(*predictions, thresholds=best.thresholds)
-        test = Evaluation.of(metrics, session.selection("test"), epoch=best.epoch, trained_on=best.source_version)
+        selection = session.selection("test")
+        test = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
         if self._writes:
-            results.write(self._folder, test, own=True)
+            found = Predictions.of(selection.keys(), *predictions, best.thresholds)
+            results.write(self._folder, test, found, own=True)
         return Result(None, best.epoch, validation, test.metrics, test.about)
