@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.paths import DATA
 
@@ -13,6 +14,10 @@ from tests.paths import DATA
 # starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# An example that takes long says that the machine is busy.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

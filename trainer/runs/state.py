@@ -41,6 +41,7 @@ class State:
         best_score: highest macro average precision on the validation split so far.
         best_epoch: epoch, from 1, that reached it; 0 before the first.
         ended: the run has reached its end.
+        seconds: wall-clock time of training and validation so far, over all starts.
     """
 
     epoch: int = 0
@@ -49,6 +50,7 @@ class State:
     best_score: float = -math.inf
     best_epoch: int = 0
     ended: bool = False
+    seconds: float = 0.0
 
     @classmethod
     def from_json(cls, values: Any) -> "State":
@@ -58,6 +60,9 @@ class State:
             InvalidValue: it is none.
         """
         names = {part.name: type(part.default) for part in fields(cls) if part.name != "loss"}
+        if isinstance(values, Mapping):
+            # Checkpoints of the first version do not say how long it took.
+            values = {"seconds": 0.0, **values}
         if not isinstance(values, Mapping) or values.keys() != names.keys() | {"loss"}:
             raise InvalidValue(f"the state is {values!r:.200}, expected {', '.join([*names, 'loss'])}")
         for name, kind in names.items():
@@ -84,3 +89,5 @@ class State:
                 raise InvalidValue(f"{name} is {getattr(self, name)}, expected 0 to {most}")
         if math.isnan(self.best_score):
             raise InvalidValue("best_score is not a number")
+        if not 0 <= self.seconds < math.inf:
+            raise InvalidValue(f"seconds is {self.seconds}, expected 0 or more")

@@ -61,6 +61,8 @@ class EpochReport:
         speed: the last report of the training steps, with the throughput since the epoch began or was resumed; None if
             it was resumed at its end.
         is_best: its macro average precision is above that of every epoch before; it is the checkpoint now.
+        lr: learning rate of its last step.
+        seconds: wall-clock time of training and validation since the run began, over all its starts.
     """
 
     phase: Phase
@@ -69,6 +71,8 @@ class EpochReport:
     validation: Metrics
     speed: StepReport | None
     is_best: bool
+    lr: float
+    seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values: a line of `metrics.jsonl`."""
@@ -76,6 +80,8 @@ class EpochReport:
             "epoch": self.phase.epoch,
             "step": self.step,
             "train_loss": self.train_loss,
+            "lr": self.lr,
+            "seconds": round(self.seconds, 1),
             "patches_per_second": self.speed and round(self.speed.patches_per_second, 1),
             "wait_share": self.speed and round(self.speed.wait_share, 4),
             "is_best": self.is_best,

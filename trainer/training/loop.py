@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,22 +14,19 @@ import torch
 from shards.errors import InvalidValue
 from trainer.config import effect
 from trainer.data import random as draws
-from trainer.errors import BadCheckpoint, NonFiniteLoss
+from trainer.errors import BadCheckpoint
 from trainer.evaluation.measure import measure, predict
-from trainer.metrics.metrics import Metrics
 from trainer.optimisation import losses
 from trainer.optimisation.schedule import lr_factor
 from trainer.runs import folder as run_folder
-from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint, fit
-from trainer.runs.predictions import Predictions
-from trainer.runs.results import Evaluation
 from trainer.runs.state import Result, State
 from trainer.runs.tensorboard import Board
 from trainer.runtime.pace import Breaker, BrokenOff, HostAhead
 from trainer.runtime.precision import autocast
 from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
 from trainer.runtime.stop import Request
+from trainer.training import non_finite, outcome
 from trainer.training.early_stopping import is_out_of_patience, update_best
 from trainer.training.running_loss import RunningLoss
 from trainer.training.saving import Saving
@@ -87,6 +85,7 @@ class Run:
         self._loss = RunningLoss(ranks.device)
         self._bad_step: int | None = None
         self._last_report: StepReport | None = None
+        self._clock = time.monotonic()
 
     def __enter__(self) -> "Run":
         return self
@@ -122,6 +121,7 @@ class Run:
 
     def go(self) -> Result:
         """Train to the end, or until something stops the run; the state is saved then."""
+        self._clock = time.monotonic()
         with self, self._stop.listen(), Board(self._folder, self._first_step, self._ranks.is_first) as board:
             self._progress = Tee(self._progress, board, Breaker(self._stop, self._ranks))
             was_ended = self._state.ended
@@ -133,7 +133,7 @@ class Run:
                     request = self.train_epoch()
                     if request is not None:
                         self._save()
-                        return self._result(stopped_by=request)
+                        return self._result(request)
                     self._end_epoch()
                     self._save()
                 self._ranks.wait()
@@ -144,7 +144,7 @@ class Run:
                 return result
             except BrokenOff:
                 self._save()
-                return self._result(stopped_by=Request.SIGNAL)
+                return self._result(Request.SIGNAL)
 
     @property
     def _first_step(self) -> int:
@@ -166,7 +166,7 @@ class Run:
             step = self._first_step
             # What dropout draws in a step is the same whether or not the run was resumed before it.
             torch.manual_seed(draws.key(config.run.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
-            lr = config.optimisation.lr * lr_factor(self._schedule, step, self._num_steps, len(loader))
+            lr = self._lr(step)
             num_patches = loader.order.batch_count(state.step)
             loss = stepper.step(batch, num_patches, lr)
             state.step += 1
@@ -188,6 +188,10 @@ class Run:
             if self._at_end():
                 break
         return None
+
+    def _lr(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0 since the run began."""
+        return self._config.optimisation.lr * lr_factor(self._schedule, step, self._num_steps, len(self.loader))
 
     def _at_end(self) -> bool:
         """True if the last step of the epoch, or of the run, is done."""
@@ -239,6 +243,8 @@ class Run:
             validation=metrics,
             speed=self._last_report,
             is_best=is_best,
+            lr=self._lr(steps - 1),
+            seconds=self._count_seconds(),
         )
         if self._writes:
             if is_best:
@@ -256,49 +262,26 @@ class Run:
 
     def _fail(self) -> NoReturn:
         """Save what there is and say which patches the loss was not finite of."""
-        state, loader = self._state, self.loader
         # Another rank may have found it, and know the step better.
-        step = self._bad_step or state.step
-        rows = loader.order.epoch(state.epoch).batch(step - 1)
+        step = self._bad_step or self._state.step
+        rows = self.loader.order.epoch(self._state.epoch).batch(step - 1)
         keys = [self._session.store.index.key(int(row)) for row in rows]
-        path = self._folder / run_folder.NON_FINITE
         self._save(run_folder.NON_FINITE)
-        more, saved = (f" and {len(keys) - 3} more" if len(keys) > 3 else ""), ""
-        if self._writes:
-            names = path.with_suffix(".json")
-            with run_folder.written(self._folder, names):
-                run_folder.write_json(names, {"epoch": state.epoch + 1, "step": step, "keys": keys})
-        if self._saving.is_on:
-            more, saved = f"{more} (all in {path.with_suffix('.json')})" if more else "", f"; the state is in {path}"
-        raise NonFiniteLoss(
-            f"the loss of step {step} of epoch {state.epoch + 1} is not finite; its batch holds {', '.join(keys[:3])}"
-            f"{more}{saved}; try a lower `lr=`, `clip=1`, `precision=fp32`, or `verify=always` if the shards may "
-            "be damaged"
+        raise non_finite.error(
+            self._folder, self._state.epoch + 1, step, keys, writes=self._writes, is_saved=self._saving.is_on
         )
 
+    def _count_seconds(self) -> float:
+        """Add the time since the last call to that of the run, and return it."""
+        now = time.monotonic()
+        self._state.seconds += now - self._clock
+        self._clock = now
+        return self._state.seconds
+
     def _save(self, path: Path = run_folder.LAST) -> None:
+        self._count_seconds()
         loaders = {"train": self.loader, "validation": self._validation_loader}
         self._saving.save(self._state, self._loss, loaders, path)
 
     def _result(self, stopped_by: Request | None = None) -> Result:
-        state, session = self._state, self._session
-        if not state.best_epoch:
-            return Result(stopped_by, None, None)
-        path = self._folder / run_folder.BEST
-        best = Checkpoint.read(path)
-        try:
-            validation = Metrics.from_json(best.metrics or {})
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
-        if stopped_by is not None or not self._config.run.test:
-            return Result(stopped_by, best.epoch, validation)
-        with session.loader("test") as loader, autocast(self._config.machine.precision, self._ranks.device):
-            model = best.create_model().to(self._ranks.device)
-            predictions = predict(model, loader, self._ranks, phase=Phase("test"), progress=self._progress)
-        metrics, _ = measure(*predictions, thresholds=best.thresholds)
-        selection = session.selection("test")
-        test = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
-        if self._writes:
-            found = Predictions.of(selection.keys(), *predictions, best.thresholds)
-            results.write(self._folder, test, found, own=True)
-        return Result(None, best.epoch, validation, test.metrics, test.about)
+        return outcome.result(self._session, self._state, stopped_by, self._progress, writes=self._writes)

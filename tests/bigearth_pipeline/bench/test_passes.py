@@ -1,7 +1,7 @@
 """Passes that take turns: what is timed and what is counted, by a clock that only they move."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bigearth_pipeline.bench.passes import MOST_TIMES, Lap, Pass, count_after_first, take_turns
@@ -62,7 +62,6 @@ def test_what_comes_before_a_lap_is_not_timed() -> None:
     assert len(begun) == 7
 
 
-@settings(deadline=None)
 @given(times=st.floats(0.01, 2), rate=st.floats(1, 1e6), count=st.integers(2, 60), laps=st.floats(0, 9))
 def test_a_start_is_not_in_the_rate(times: float, rate: float, count: int, laps: float) -> None:
     """A loader that takes long to start looks slow, in short passes more than in long ones; or passes stay short."""

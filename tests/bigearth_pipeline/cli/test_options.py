@@ -388,7 +388,7 @@ NASTY += ["", " ", "é", "\udcff", "\x1b[2J", ",", "B02,B02", "all,", "'", "a" *
 KEYS_OF_ALL = sorted(TRAIN.keys() - OTHERS - {"data.shards"})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     chosen=st.lists(st.tuples(st.sampled_from(KEYS_OF_ALL), st.sampled_from(NASTY)), min_size=1, max_size=4),
     data=st.sampled_from(NASTY),

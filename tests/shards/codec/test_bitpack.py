@@ -19,7 +19,7 @@ from tests.bitpack_reference import COEFFICIENTS, any_encoding, widths_of
 from tests.strategies import records
 
 # The first example compiles, and the reference takes a tenth of a second.
-slowly = settings(deadline=None, max_examples=25)
+slowly = settings(max_examples=25)
 
 
 def decoded(data: bytes) -> NDArray[np.uint16]:

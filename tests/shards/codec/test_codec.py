@@ -23,7 +23,6 @@ def test_decode_inverts_encode(record: np.ndarray, codec: Codec) -> None:
     np.testing.assert_array_equal(out, record)
 
 
-@settings(deadline=None)
 @given(records(), codecs, st.data())
 def test_a_shortened_encoding_is_an_error(record: np.ndarray, codec: Codec, data: st.DataObject) -> None:
     """A record that was cut off decodes to wrong pixels, or crashes the decoder."""
@@ -33,7 +32,6 @@ def test_a_shortened_encoding_is_an_error(record: np.ndarray, codec: Codec, data
         codec.decode_into(encoded[:cut], np.empty(RECORD_VALUES, np.uint16))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), codecs)
 def test_garbage_is_an_error(garbage: bytes, codec: Codec) -> None:
     """Bytes that are no encoding crash the decoder."""

@@ -123,7 +123,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_fields_of_other_types_and_values_are_refused(small: Path, tmp_path: Path, data: st.DataObject) -> None:
     """A field of another type or value ends in a traceback, or is taken although its checksum does not fit."""

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Without a deadline, because each one writes files.
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     names_of_patches,
     st.sampled_from(",;\t|"),

@@ -58,7 +58,7 @@ def write(shard: ShardWriter, count: int, start: int = 0) -> None:
     patches_per_shard=st.integers(1, 4),
     seed=st.randoms(use_true_random=False),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_what_was_added_is_read(
     tmp_path_factory: pytest.TempPathFactory,
     known: list[Facts],

@@ -106,7 +106,7 @@ def test_evaluation_batches_are_the_split_as_it_is(store: Store) -> None:
         assert_equal(one, other)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch_size=st.integers(1, 45), num_ranks=st.integers(1, 8), kind=st.sampled_from(["global", "block"]))
 def test_ranks_share_each_batch(store: Store, batch_size: int, num_ranks: int, kind: str) -> None:
     """With more processes a step is made of other patches, of some of them twice, or of some not at all."""
@@ -148,7 +148,7 @@ def test_threads_change_nothing(folder: Path) -> None:
         assert torch.equal(first["image"], second["image"])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(epoch=st.integers(0, 5), taken=st.integers(1, 12))
 def test_a_state_goes_on_where_it_was_taken(store: Store, epoch: int, taken: int) -> None:
     """A run that is resumed in the middle of an epoch repeats patches, or leaves some out."""

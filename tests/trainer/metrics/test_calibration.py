@@ -22,7 +22,7 @@ def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     return total / scores.size
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.one_of(predictions(), predictions(steps=2)), st.integers(1, 5))
 def test_calibration_error_follows_its_definition(both: tuple[Tensor, Tensor], factor: int) -> None:
     """The calibration error is wrong, for instance where a probability is exactly 1."""

@@ -13,7 +13,7 @@ from trainer.metrics import ranking
 from trainer.metrics.ranking import Ranking, rank
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.one_of(predictions(), predictions(steps=2)))
 def test_ranking_is_scikit_learns(both: tuple[Tensor, Tensor]) -> None:
     """Ranking metrics cannot be compared with published ones, or patches without labels lower them."""

@@ -27,7 +27,7 @@ def train_step(model: nn.Module) -> None:
             parameter.add_(torch.randn_like(parameter))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.floats(0, 0.9999), st.integers(1, 20))
 def test_average_is_that_of_a_plain_loop(decay: float, num_steps: int) -> None:
     """The evaluated weights are not the average of those that were trained."""

@@ -58,7 +58,7 @@ def value_and_gradient(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor,
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=seeds)
 def test_losses_are_those_of_the_libraries(name: LossName, seed: int) -> None:
     """Runs with a published loss cannot be compared with ours: its values or gradients differ."""
@@ -68,7 +68,7 @@ def test_losses_are_those_of_the_libraries(name: LossName, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, share=st.floats(0, 1))
 def test_mixed_labels_count_in_part(name: LossName, seed: int, share: float) -> None:
     """MixUp gives a patch another loss than that of its two patches, in their shares."""
@@ -81,7 +81,7 @@ def test_mixed_labels_count_in_part(name: LossName, seed: int, share: float) -> 
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(amount=st.floats(0, 0.99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_smoothing_moves_labels_towards_a_half(name: LossName, amount: float) -> None:
     """Label smoothing is applied twice, not at all, or towards one side."""
     logits, labels = draw(0)

@@ -37,7 +37,7 @@ def test_other_programs_open_it(file: Path) -> None:
         assert archive.comment.startswith(b"sha256=")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_flipped_bit_is_found(file: Path, data: st.DataObject) -> None:
     """A damaged weight is trained on, or evaluated."""

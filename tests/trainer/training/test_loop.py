@@ -32,7 +32,7 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 def without_times(line: dict[str, Any]) -> dict[str, Any]:
     """Return a line of a run's metrics without what depends on the machine's mood."""
-    return {name: value for name, value in line.items() if name not in ("patches_per_second", "wait_share")}
+    return {name: value for name, value in line.items() if name not in ("patches_per_second", "wait_share", "seconds")}
 
 
 def weights(out: Path, name: str = "last") -> dict[str, torch.Tensor]:
@@ -71,6 +71,7 @@ def test_the_folder_of_a_run_is_complete(run: Run) -> None:
         "statistics.json",
         "metrics.jsonl",
         "metrics-test.json",
+        "predictions-test.parquet",
         "checkpoints/last.pt",
         "checkpoints/best.pt",
     }
@@ -111,6 +112,10 @@ def test_metrics_have_a_line_an_epoch(run: Run) -> None:
         assert [name for name, values in classes.items() if values["ap"] is None] == list(CLASSES[NUM_CLASSES:])
         assert 0 <= line["wait_share"] <= 1
         assert line["patches_per_second"] > 0
+        assert 0 <= line["lr"] < run.config.optimisation.lr
+    seconds = [line["seconds"] for line in found]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[0] < seconds[-1]
     best = max(found, key=lambda line: line["validation"]["ap_macro"])
     assert run.result.validation is not None
     assert best["validation"] == json.loads(json.dumps(run.result.validation.to_json()))
@@ -185,7 +190,12 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
         stopped = train(whole.replace(out=tmp_path / "stopped"))
     # 24 patches in batches of 7 are 4 steps an epoch.
     assert stopped.stopped_by is Request.TIME_UP
+    before = Checkpoint.read(tmp_path / "stopped/checkpoints/last.pt").progress
     assert resume(tmp_path / "stopped", threads=2).stopped_by is None
+    after = Checkpoint.read(tmp_path / "stopped/checkpoints/last.pt").progress
+    assert before is not None
+    assert after is not None
+    assert 0 < before["state"]["seconds"] < after["state"]["seconds"]
     assert_same_weights(whole.run.out, tmp_path / "stopped")
     expected, found = (list(map(without_times, lines(out))) for out in (whole.run.out, tmp_path / "stopped"))
     assert found == expected

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -45,7 +45,6 @@ def test_draws_change_with_seed_epoch_and_row(crop: str) -> None:
             assert np.mean(values == base[name]) < 0.9, f"{name} for seed {seed}, epoch {epoch}, row {rows[0]}"
 
 
-@settings(deadline=None)
 @given(augmentations(), st.integers(1, 12), st.integers(0, 2**32))
 def test_draws_keep_their_contract(augmentation: Augmentation, num_bands: int, seed: int) -> None:
     """A box lies where it must not, a crop has ties, all bands of a patch are dropped, or a type is another."""

@@ -53,7 +53,7 @@ def mixed_by_hand(values: NDArray[np.float32], draws: Draws) -> NDArray[np.float
     return result
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 7), kind=st.sampled_from(sorted(AUGMENTATIONS)), layout=st.sampled_from(["stacked", "native"]))
 def test_patches_are_mixed_with_their_neighbours(n: int, kind: str, layout: str) -> None:
     """A patch is mixed with another one than its label is, in another place, or in another proportion."""

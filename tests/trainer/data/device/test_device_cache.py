@@ -66,7 +66,7 @@ def read(rows: NDArray[np.int64], held: NDArray[np.bool_], *, encoded: bool) -> 
     return replace(batch, buffer=np.frombuffer(b"".join(chosen) + b"rest", np.uint8).copy(), lengths=lengths)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(visits(), st.integers(0, 3))
 def test_records_are_found_again(batches: list[NDArray[np.int64]], ahead: int) -> None:
     """A patch is trained on with the pixels of another one, or memory is written beyond its end."""

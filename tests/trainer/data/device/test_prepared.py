@@ -152,7 +152,7 @@ def host_batches(buffers: Buffers, count: int) -> Generator[HostBatch, None, Non
         yield HostBatch(buffer, np.zeros((2, 19), np.float32), np.full(2, number), np.ones(2, np.bool_), NOTHING)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(st.sampled_from(["take", "give", "lend", "complete"]), max_size=60))
 def test_no_buffer_is_taken_before_its_event(steps: list[str]) -> None:
     """A buffer is filled anew while the device still copies from it, or memory grows with every batch."""

@@ -91,7 +91,7 @@ def compare(records: NDArray[np.uint16], draws: Draws, norm: Normalisation, layo
     assert sorted(seen) == sorted(norm.bands)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     bands=selections,
     layout=st.sampled_from(LAYOUTS),
@@ -109,7 +109,7 @@ def test_torch_equals_numpy(
     compare(random_records(N, seed), draws, norm, layout, how)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     boxes=st.lists(
         st.tuples(st.integers(-20, 20), st.integers(-20, 20), *[st.sampled_from([*range(1, CELLS, 2), CELLS])] * 2),

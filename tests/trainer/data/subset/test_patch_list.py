@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import shards
@@ -23,8 +23,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lists") / "list.csv"
 
 
-# Without a deadline, because each one writes a file.
-@settings(deadline=None)
 @given(
     st.lists(keys.filter(lambda key: key not in ("key", "name", "patch_id")), min_size=1, unique=True),
     st.sampled_from(["\n", "\r\n", "\n\n", "\n# remark, and more\n", "  \n\t", ",train,3\n"]),

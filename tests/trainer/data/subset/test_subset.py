@@ -46,8 +46,8 @@ def test_nothing_asked_for_is_everything(varied: Store) -> None:
         np.testing.assert_array_equal(rows[split], varied.index.rows(split))
 
 
-# A few, because each one starts DuckDB; without a deadline, because the first one also imports it.
-few = settings(max_examples=25, deadline=None)
+# A few, because each one starts DuckDB.
+few = settings(max_examples=25)
 conditions = st.sampled_from(["country = 'Ireland'", "season = 'summer'", "num_labels > 0", "split <> 'test'"])
 
 
