@@ -2,8 +2,10 @@
 
 import signal
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -30,8 +32,30 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return "pytest.mark.gpu" not in collection_path.read_text() or None
 
 
+FIXTURES: Final = {
+    "cluster": {"scheduler"},
+    "real": {"v1_tree", "v1_splits", "v2_tree", "scene_tree"},
+    "train": {"run"},
+}
+"""Marks that tests get from the fixtures that they use."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests for a GPU where there is none."""
+    """Mark tests by what they need, and put files with long ones first."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        needed = [mark for mark, names in FIXTURES.items() if fixtures & names]
+        for mark in needed:
+            item.add_marker(mark)
+        if not needed and not any(item.get_closest_marker(mark) for mark in ("long", "gpu")):
+            item.add_marker("fast")
+    # A process of pytest-xdist takes a file at a time: a file of long tests at the end leaves the other cores idle.
+    num_long = Counter(item.path for item in items if item.get_closest_marker("long"))
+    items.sort(key=lambda item: -num_long[item.path])
+    _skip_without_gpu(items)
+
+
+def _skip_without_gpu(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -12,6 +12,7 @@ from bigearth_pipeline.cli import main
 from tests.building import build_store
 
 
+@pytest.mark.long
 def test_quickstart_learns(tmp_path: Path) -> None:
     """The first command that a user runs fails, warns, or trains a network that has learnt nothing."""
     command = [sys.executable, "-m", "bigearth_pipeline", "quickstart", "--patches", "600", "--epochs", "3"]
@@ -34,6 +35,7 @@ def test_quickstart_learns(tmp_path: Path) -> None:
     assert again.stderr == "Error: q is not empty; name another directory with --out, or delete it\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["tar_store", "zarr_store"])
 def test_training_on_real_windows(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A store of real pixels cannot be trained on."""

@@ -35,6 +35,7 @@ def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "status"),
     [
@@ -102,6 +103,7 @@ UNWRITTEN = "standard output cannot be written: No space left on device"
 KEPT = f"{UNWRITTEN}; the results are in files all the same"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "status_if_full", "line_if_full"),
     [
@@ -132,6 +134,7 @@ def test_the_verdict_of_verify_outlives_its_output(hostile: Path, tmp_path: Path
     assert any("problem" in line for line in lines)
 
 
+@pytest.mark.long
 def test_a_training_ends_well_without_output(hostile: Path, tmp_path: Path) -> None:
     """A training of days counts as failed because the log of its results is on a full disk."""
     arguments = ("train", hostile / "store", "--out", tmp_path / "run", "--set", "run.max_steps=1", "--batch-size", 8)

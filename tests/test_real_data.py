@@ -132,6 +132,7 @@ def _learn(store: Path, out: Path, seed: int) -> tuple[float, float, float]:
     return min(epoch["train_loss"] for epoch in epochs), epochs[-1]["validation"]["ap_micro"], float(guessing)
 
 
+@pytest.mark.long
 def test_a_network_learns_from_real_patches(tree: Path, scheduler: str, tmp_path: Path) -> None:
     """Thirty real patches teach nothing about eighteen others: bands, labels or normalisation are wrong."""
     build_store(tmp_path / "store", tree, scheduler=scheduler, rules=EVERYTHING)
@@ -141,6 +142,7 @@ def test_a_network_learns_from_real_patches(tree: Path, scheduler: str, tmp_path
         assert score > guessing + ABOVE_GUESSING
 
 
+@pytest.mark.long
 def test_nothing_is_learnt_from_shuffled_labels(tree: Path, table: pa.Table, scheduler: str, tmp_path: Path) -> None:
     """Scores above guessing without a relation of pixels and labels: patches leak from split to split."""
     order = np.random.default_rng(0).permutation(len(table))

@@ -1,6 +1,7 @@
-"""Run all checks in the active environment: `python tools/check.py [pytest arguments]`.
+"""Run the checks in the active environment: `python tools/check.py [--all] [pytest arguments]`.
 
-The tests run in one process for each core, a file of them at a time, unless the arguments say otherwise (`-n 0`).
+Tests that are marked `long` are left out, unless `--all` is given. The tests run in one process for each core, a file
+of them at a time, unless the arguments say otherwise (`-n 0`).
 """
 
 import os
@@ -28,12 +29,18 @@ def run(command: list[str]) -> int:
 
 
 def main() -> int:
-    """Return 0 if all checks pass; the tests come last."""
+    """Return 0 if the checks pass; the tests come last."""
     failed = [command[0] for command in CHECKS if run(command)]
     if failed:
         print("failed:", *failed, flush=True)
-    cores = len(os.sched_getaffinity(0))
-    return run(["pytest", "-n", str(min(cores, MAX_PROCESSES)), "--dist", "loadfile", *sys.argv[1:]]) or bool(failed)
+    arguments = sys.argv[1:]
+    if "--all" in arguments:
+        arguments.remove("--all")
+    else:
+        arguments = ["-m", "not long", *arguments]
+    processes = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    command = ["pytest", "-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder", *arguments]
+    return run(command) or bool(failed)
 
 
 if __name__ == "__main__":

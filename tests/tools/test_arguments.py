@@ -9,6 +9,7 @@ import pytest
 from tests.paths import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "message"),
     [

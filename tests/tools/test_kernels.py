@@ -21,6 +21,7 @@ def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "there is no NVIDIA GPU that torch can use" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_all_that_is_measured_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake of the tool is seen when a GPU is at hand at last."""
     monkeypatch.setattr(tool, "DISTINCT", 1)

@@ -41,6 +41,7 @@ def job(work: Path) -> Job:
     return Job(patches=patches, store=work / "x", option="", layout="native", batch_size=16, workers=2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "layouts"),
     [
@@ -85,6 +86,7 @@ def epoch(job: Job, order: list[int], **flips: bool) -> Iterator[Batch]:
             yield np.array(numbers), np.stack(records)
 
 
+@pytest.mark.long
 def test_wrong_epochs_are_told(job: Job) -> None:
     """A peer is timed that leaves out, repeats or does not shuffle patches, or delivers other pixels or types."""
     order = np.random.default_rng(0).permutation(COUNT).tolist()
@@ -136,6 +138,7 @@ def test_a_process_answers_after_an_error_and_its_end_is_noticed(work: Path) -> 
             process.ask("start")
 
 
+@pytest.mark.long
 def test_a_run_measures_some_and_tells_of_the_others(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command fails, leaves out a peer in silence, or returns 0 though one has failed."""
     path = work / "results.json"

@@ -32,6 +32,7 @@ def invoke_well(*arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.long
 def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
     """`bep bench loader` leaves out a stage without a word, prints more than JSON, or draws nothing."""
     plot = tmp_path / "loader.png"

@@ -26,6 +26,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.long
 def test_figures_fit_together(scene_tree: Path, tmp_path: Path) -> None:
     """A ratio is not that of the rates beside it, or a scratch folder stays behind."""
     result = bench(str(scene_tree), "--work", str(tmp_path), "--repeats", "2", "--workers", "2", "--json")

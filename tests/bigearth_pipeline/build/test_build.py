@@ -147,6 +147,7 @@ def _descendants(process: int) -> list[psutil.Process]:
         return []
 
 
+@pytest.mark.long
 @FORMATS
 def test_killed_at_random_and_resumed_gives_the_same_bytes(
     scene_tree: Path, scheduler: str, tmp_path: Path, store_format: str
@@ -263,6 +264,7 @@ def test_a_build_leaves_the_environment_alone(scene_tree: Path, tmp_path: Path) 
     assert dict(os.environ) == before
 
 
+@pytest.mark.long
 def test_workers_stay_small(tmp_path: Path) -> None:
     """A worker holds a whole shard in memory, and many of them exhaust the machine."""
     write_dataset(tmp_path / "tree", patches=2100, layout="v1", seed=3)
@@ -305,6 +307,7 @@ def test_another_build_in_the_same_place_is_refused(
     assert contents(out) == before
 
 
+@pytest.mark.long
 def test_options_may_change_before_anything_is_built(scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
     """A first attempt that built nothing keeps a user from mending its options."""
     with pytest.raises(PipelineError, match="scheduler"):

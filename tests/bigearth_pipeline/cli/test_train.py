@@ -45,6 +45,7 @@ def call(*arguments: object) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.long
 def test_json_and_progress_are_apart(tiny: Path, tmp_path: Path) -> None:
     """A script cannot read the result, or a third-party warning spoils the output."""
     out_folder = tmp_path / "run"
@@ -60,6 +61,7 @@ def test_json_and_progress_are_apart(tiny: Path, tmp_path: Path) -> None:
     assert "validation AP macro" in err
 
 
+@pytest.mark.long
 def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
     """A user is not shown the result of the run."""
     code, out, err = call("train", tiny, "--out", tmp_path / "run", "--epochs", 1, "--batch-size", 500)
@@ -145,6 +147,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"the command ended without {text!r}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signals) -> None:
     """Ctrl-C hangs, prints a traceback, looks like success to a script, or loses the run."""
@@ -176,6 +179,7 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delay", [0.0, 0.2, 0.7])
 def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, whole: Path, delay: float) -> None:
     """After kill -9 a run is lost, or ends with other weights."""
@@ -200,6 +204,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, who
     assert epochs == list(range(1, 7))
 
 
+@pytest.mark.long
 def test_evaluate_repeats_the_test(run: Run, tmp_path: Path) -> None:
     """`bep evaluate` gives other numbers than the training run did, or writes nothing."""
     copy = shutil.copytree(run.config.run.out, tmp_path / "run")
@@ -215,6 +220,7 @@ def test_evaluate_repeats_the_test(run: Run, tmp_path: Path) -> None:
     assert (copy / "metrics-validation.json").exists()
 
 
+@pytest.mark.long
 def test_the_other_version_needs_a_word(run: Run, tmp_path: Path) -> None:
     """A model is tested on patches that it was trained on."""
     copy = shutil.copytree(run.config.run.out, tmp_path / "copy")

@@ -464,6 +464,7 @@ def run_verify(*arguments: object) -> subprocess.CompletedProcess[str]:
     return told
 
 
+@pytest.mark.long
 def test_the_command_tells_sound_from_damaged(tar_store: Path, scene_tree: Path, tmp_path: Path) -> None:
     """A script or a person takes a damaged store for a sound one, or the other way round."""
     sound = run_verify(tar_store, "--against", scene_tree, "--sample", 5)

@@ -297,6 +297,7 @@ def test_time_that_the_driver_takes_is_no_stall(scheduler: str) -> None:
             time.sleep(0.6)
 
 
+@pytest.mark.long
 def test_a_stopped_local_worker_ends_the_command() -> None:
     """Processes that are stopped hold a command, and stay behind."""
     before = _workers()

@@ -51,6 +51,7 @@ def write(shard: ShardWriter, count: int, start: int = 0) -> None:
         shard.add(patch(f"{shard.name}_{i}", shard.name.partition("-")[0], label_mask=1 << i % 19), RECORD + i)
 
 
+@pytest.mark.long
 @given(
     known=st.lists(facts(), min_size=1, max_size=7, unique_by=lambda one: one.key),
     drawn=st.lists(records(), min_size=1, max_size=3),
@@ -109,6 +110,7 @@ def _write_one(options: StoreOptions, split: str, number: int, count: int) -> by
     return pickle.dumps(shard.info)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("store_format", "codec"), [("webdataset", "bitpack"), ("zarr", "blosc-lz4")])
 def test_processes_write_the_bytes_of_one(tmp_path: Path, store_format: Any, codec: str) -> None:
     """A store depends on which process has written which shard."""

@@ -164,6 +164,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return Checkpoint.read(out / "checkpoints/last.pt").state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "recipe"),
     [

@@ -127,6 +127,7 @@ def with_keys(folder: Path, keys: list[str]) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_thresholds_are_tuned_on_patches_and_not_on_names_of_splits(copy: Path, run: Run, tmp_path: Path) -> None:
     """With other splits, F1 at tuned thresholds on the very patches they were tuned on looks like that on others."""
     validation = [f"validation_{i}" for i in range(40)]

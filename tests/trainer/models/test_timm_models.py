@@ -223,6 +223,7 @@ except TrainError as err:
 """
 
 
+@pytest.mark.long
 def test_pretrained_weights(tmp_path: Path) -> None:
     """Timm's weights are not taken from the hub's cache, or a failing download is not one line that says what to do."""
     source = rgb_net("test_resnet", num_classes=1000)

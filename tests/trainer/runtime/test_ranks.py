@@ -50,6 +50,7 @@ def one(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.Tem
     return request.param, out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_ranks", [2, 3])
 def test_several_processes_train_what_one_trains(
     tiny: Path, tmp_path: Path, one: tuple[str, Path], num_ranks: int
@@ -74,6 +75,7 @@ def _first_lines(*runs: Path) -> list[str]:
     return [(run / "metrics.jsonl").read_text().splitlines()[0] for run in runs]
 
 
+@pytest.mark.long
 def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -> None:
     """A run of several processes hangs, or loses its place, when its time is up."""
     common = [tiny, "--batch-size", 10, "--device", "cpu", "--threads", 1, "--epochs", 400]
@@ -88,6 +90,7 @@ def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -
     assert lines == list(range(1, after.epoch + 1))
 
 
+@pytest.mark.long
 def test_more_processes_than_patches_are_refused(tmp_path: Path) -> None:
     """Processes without patches hang the others."""
     store = make_store(tmp_path / "store", {"train": 4, "validation": 2, "test": 1})

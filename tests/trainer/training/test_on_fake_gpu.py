@@ -91,6 +91,7 @@ def train(stepper: Stepper, loader: Loader) -> None:
     assert running.num_patches == 42
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step fails on a GPU, or makes it wait for the host: devices mix, types are wrong, or a value is looked at."""

@@ -64,6 +64,7 @@ def test_any_widths_coefficients_and_bits_are_decoded_as_specified() -> None:
     np.testing.assert_array_equal(unpacked([data])[0], bitpack_reference.decode(data))
 
 
+@pytest.mark.long
 def test_encoded_records_are_restored() -> None:
     """Pixels differ from those that were stored, or records are mixed up."""
     record = varied_record()
@@ -78,6 +79,7 @@ def test_real_patches_are_restored() -> None:
     np.testing.assert_array_equal(unpacked([encode(record)])[0], record)
 
 
+@pytest.mark.long
 def test_a_record_that_lies_about_its_length_reads_nothing_else() -> None:
     """Damage that nobody checked makes the device read beyond the record, and ends the process."""
     data = any_encoding(np.random.default_rng(2), 0, 3)

@@ -51,6 +51,7 @@ few = settings(max_examples=25)
 conditions = st.sampled_from(["country = 'Ireland'", "season = 'summer'", "num_labels > 0", "split <> 'test'"])
 
 
+@pytest.mark.long
 @few
 @given(
     st.none() | conditions,
