@@ -34,6 +34,12 @@ def _evaluate() -> click.Command:
     return evaluate
 
 
+def _runs() -> click.Command:
+    from bigearth_pipeline.cli.runs import runs
+
+    return runs
+
+
 def _inspect() -> click.Command:
     from bigearth_pipeline.cli.inspect import inspect
 
@@ -69,6 +75,7 @@ _COMMANDS: Final = {
     "build-shards": (_build_shards, "Turn BigEarthNet GeoTIFFs into shards."),
     "train": (_train, "Train a CNN on shards."),
     "evaluate": (_evaluate, "Evaluate a trained CNN on a split."),
+    "runs": (_runs, "List runs with their options, scores and speed."),
     "inspect": (_inspect, "Show what a store holds."),
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),

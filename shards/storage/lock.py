@@ -69,6 +69,15 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a lock file is held, as far as its holder's note tells; nothing is locked by asking.
+
+    A holder on another machine counts as at work, since nobody here can know that it has ended.
+    """
+    holders = [_read_holder(path), _read_holder(path.with_name(path.name + MARK_SUFFIX))]
+    return any(holder and not _is_dead_here(holder) for holder in holders)
+
+
 def _lock(path: Path, what: str) -> int:
     """Return the descriptor of a file that is locked with `flock`."""
     for _ in range(_ROUNDS):

@@ -1,11 +1,13 @@
 """The best epoch of a run, and its end when no better one comes."""
 
 import math
+from typing import TYPE_CHECKING
 
-from trainer.runs.state import State
+if TYPE_CHECKING:
+    from trainer.runs.state import State
 
 
-def update_best(state: State, ap_macro: float | None) -> bool:
+def update_best(state: "State", ap_macro: float | None) -> bool:
     """Return True if the epoch that `state` has just ended is the best so far, and note it there.
 
     Args:
@@ -19,6 +21,6 @@ def update_best(state: State, ap_macro: float | None) -> bool:
     return is_best
 
 
-def is_out_of_patience(state: State, patience: int | None) -> bool:
+def is_out_of_patience(epoch: int, best_epoch: int, patience: int | None) -> bool:
     """Return True if the last `patience` epochs were no better than the best before them; never if it is None."""
-    return patience is not None and state.epoch - state.best_epoch >= patience
+    return patience is not None and epoch - best_epoch >= patience

@@ -232,7 +232,7 @@ class Run:
         ended = (
             state.epoch == config.optimisation.epochs
             or steps >= self._num_steps
-            or is_out_of_patience(state, config.run.patience)
+            or is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
         )
         # Decided by all, as metrics that differ in the last digit must not part the ranks.
         state.ended = bool(self._ranks.agree(int(ended)))

@@ -1,5 +1,6 @@
 """The console of all commands: text from files never steers the terminal, tables are as wide as they need to be."""
 
+import os
 import time
 from typing import Any, Final
 
@@ -60,6 +61,12 @@ def print_table(table: RenderableType, *, least_width: int = 160) -> None:
     console.print(table)
 
 
+def output_width(without_terminal: int = 160) -> int:
+    """Return how wide a table on stdout may be: the terminal, or `COLUMNS`, or a width where there is neither."""
+    console = Console()
+    return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal() else without_terminal
+
+
 def human_bytes(size: float) -> str:
     """Return a size in decimal units, such as `1.23 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -67,3 +74,8 @@ def human_bytes(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.2f} TB"
+
+
+def percent(value: float | None, *, absent: str = "absent") -> str:
+    """Return a share as a percentage with one decimal, or what stands for None."""
+    return absent if value is None else f"{100 * value:.1f}"

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from bigearth_pipeline.cli.display.console import print_table
+from bigearth_pipeline.cli.display.console import percent, print_table
 from trainer.metrics.decisions import Scores
 from trainer.metrics.metrics import Metrics
 
@@ -41,7 +41,7 @@ def _class_table(title: str, metrics: Metrics) -> Table:
 
     def row(name: str, count: int, ap: float | None, fixed: Scores, tuned: Scores | None) -> None:
         f1 = [fixed.f1] if tuned is None else [fixed.f1, tuned.f1]
-        table.add_row(name, f"{count:,}", *map(_percent, (ap, *f1, fixed.precision, fixed.recall)))
+        table.add_row(name, f"{count:,}", *map(percent, (ap, *f1, fixed.precision, fixed.recall)))
 
     for name, values in metrics.classes.items():
         row(name, values.positives, values.ap, values.fixed, values.tuned)
@@ -53,12 +53,10 @@ def _class_table(title: str, metrics: Metrics) -> Table:
         scores = [fixed.f1, fixed.precision, fixed.recall]
         if metrics.tuned and metrics.tuned.macro_all:
             scores.insert(1, metrics.tuned.macro_all.f1)
-        table.add_row(
-            f"macro, all {len(metrics.classes)} (absent: 0)", f"{metrics.count:,}", "", *map(_percent, scores)
-        )
+        table.add_row(f"macro, all {len(metrics.classes)} (absent: 0)", f"{metrics.count:,}", "", *map(percent, scores))
     row("micro", metrics.count, metrics.ap_micro, metrics.fixed.micro, micro)
-    table.add_row("guessing (label frequency), macro", "", _percent(metrics.label_frequency))
-    table.add_row("guessing (label frequency), micro", "", _percent(metrics.label_frequency_micro))
+    table.add_row("guessing (label frequency), macro", "", percent(metrics.label_frequency))
+    table.add_row("guessing (label frequency), micro", "", percent(metrics.label_frequency_micro))
     return table
 
 
@@ -69,17 +67,13 @@ def _patch_table(metrics: Metrics) -> Table:
     for column in ("at 0.5", "tuned")[: len(decisions)]:
         table.add_column(column, justify="right", no_wrap=True)
     ranking = metrics.ranking
-    table.add_row("all labels right", *(_percent(scores.subset_accuracy) for scores in decisions))
-    table.add_row("wrong decisions (Hamming loss)", *(_percent(scores.hamming_loss) for scores in decisions))
+    table.add_row("all labels right", *(percent(scores.subset_accuracy) for scores in decisions))
+    table.add_row("wrong decisions (Hamming loss)", *(percent(scores.hamming_loss) for scores in decisions))
     table.add_section()
-    table.add_row("label ranking AP", _percent(ranking.average_precision))
-    table.add_row("highest class is wrong (one-error)", _percent(ranking.one_error))
+    table.add_row("label ranking AP", percent(ranking.average_precision))
+    table.add_row("highest class is wrong (one-error)", percent(ranking.one_error))
     coverage = "absent" if ranking.coverage is None else f"{ranking.coverage:.2f}"
     table.add_row("classes down to the last label (coverage)", coverage)
-    table.add_row("expected calibration error", _percent(metrics.calibration_error))
+    table.add_row("expected calibration error", percent(metrics.calibration_error))
     table.add_row("loss", f"{metrics.loss:.4f}")
     return table
-
-
-def _percent(value: float | None) -> str:
-    return "absent" if value is None else f"{100 * value:.1f}"

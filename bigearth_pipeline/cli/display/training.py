@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.display.console import Console, LineClock, percent
 from bigearth_pipeline.cli.errors import with_flags
 from trainer.runtime.progress import EpochReport, Phase, Progress, Silent, StepReport
 
@@ -75,10 +75,6 @@ class Lines:
         self._console.print(line, soft_wrap=True)
 
 
-def _percent(value: float | None) -> str:
-    return "absent" if value is None else f"{100 * value:.1f}"
-
-
 def _title(phase: Phase) -> str:
     return f"epoch {phase.epoch}/{phase.num_epochs} {phase.split}" if phase.num_epochs else phase.split
 
@@ -98,7 +94,7 @@ def _epoch_line(report: EpochReport) -> str:
     validation = report.validation
     return (
         f"epoch {report.phase.epoch}/{report.phase.num_epochs}: loss {report.train_loss:.4f}, "
-        f"validation AP macro {_percent(validation.ap_macro)} micro {_percent(validation.ap_micro)} "
-        f"(guessing: {_percent(validation.label_frequency)}, {_percent(validation.label_frequency_micro)})"
+        f"validation AP macro {percent(validation.ap_macro)} micro {percent(validation.ap_micro)} "
+        f"(guessing: {percent(validation.label_frequency)}, {percent(validation.label_frequency_micro)})"
         f"{_speed(report.speed)}{', best so far' if report.is_best else ''}"
     )
