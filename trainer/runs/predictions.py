@@ -44,7 +44,7 @@ class BadPredictions(TrainError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Predictions:
-    """What a model says of each patch of a selection.
+    """Labels and probabilities of the patches of a selection.
 
     Attributes:
         keys: names of the N patches.

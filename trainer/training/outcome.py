@@ -1,4 +1,4 @@
-"""What a run ends with: the scores of its best checkpoint, on the test split where that was asked for."""
+"""The result of a run: the scores of its best checkpoint, on the test split where that was asked for."""
 
 from trainer.errors import BadCheckpoint
 from trainer.evaluation.measure import measure, predict

@@ -24,7 +24,7 @@ from tests.building import build_store, contents
 from tests.scene import PRODUCT, write_table
 from tests.terminal import BEP, ENVIRONMENT, Terminal
 
-COMMANDS = ["quickstart", "build-shards", "train", "evaluate", "inspect", "stats", "verify", "synth", "bench"]
+COMMANDS = ["quickstart", "build-shards", "train", "evaluate", "runs", "inspect", "stats", "verify", "synth", "bench"]
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
