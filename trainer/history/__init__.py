@@ -1,4 +1,4 @@
-"""What runs have left in their folders, read back: for tables, comparisons and reports.
+"""Runs read back from their folders: for tables, comparisons and reports.
 
 Reading needs neither torch nor the shards, and changes nothing. What writes these files is in `trainer.runs`.
 """
