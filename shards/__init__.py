@@ -14,6 +14,7 @@ from shards.errors import BepError, CorruptShard, InUse, InvalidValue, NotEnough
 from shards.layout.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
 from shards.layout.classes import CLASSES
 from shards.layout.patch import Patch
+from shards.layout.record import RecordGroup, RecordLayout
 from shards.metadata.index import Index
 from shards.metadata.manifest import SPLITS, Manifest
 from shards.read.checks import VERIFY, Verify
@@ -36,6 +37,8 @@ __all__ = [
     "Manifest",
     "NotEnoughMemory",
     "Patch",
+    "RecordGroup",
+    "RecordLayout",
     "ShardError",
     "Store",
     "UnfinishedStore",

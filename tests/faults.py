@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shards.metadata.manifest import MANIFEST, sealed
+from shards.metadata.manifest import MANIFEST
+from shards.metadata.seal import sealed
 
 
 def copy(folder: Path, target: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from shards.layout.bands import BandGroup
+from shards.layout.record import RecordGroup
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, SBYTE, UNDEFINED, SSHORT, SLONG, SRATIONAL, FLOAT, DOUBLE = range(1, 13)
 IFD, LONG8, SLONG8, IFD8 = 13, 16, 17, 18
@@ -85,7 +85,7 @@ class Tiff:
         return content[: self.cut]
 
 
-def official(group: BandGroup, pixels: bytes, *, ulx: float = 399_960, uly: float = 5_300_040) -> Tiff:
+def official(group: RecordGroup, pixels: bytes, *, ulx: float = 399_960, uly: float = 5_300_040) -> Tiff:
     """Return a file as those of BigEarthNet v2 are."""
     rows = 34 if group.size > 60 else group.size
     strips = [2 * group.size * min(rows, group.size - row) for row in range(0, group.size, rows)]

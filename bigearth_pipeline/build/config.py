@@ -13,8 +13,8 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tables import sha256_of
 from bigearth_pipeline.source.tree import Source
 from shards.codec.registry import ZARR_CODECS
-from shards.metadata.index import PARTS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
+from shards.metadata.parts import PARTS
 from shards.reporting import printable
 from shards.storage.safe_open import read_regular
 

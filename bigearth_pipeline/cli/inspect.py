@@ -39,6 +39,11 @@ def inspect(folder: Path, as_json: bool) -> None:
             f"{human_bytes(manifest.size_bytes)}, {manifest.size_bytes / manifest.count / 1000:.1f} kB a patch, "
             f"from {human_bytes(manifest.source_bytes)} of GeoTIFFs"
         )
+        for group in manifest.layout.extras:
+            echo(
+                f"group {group.name}: {len(group.bands)} × {group.size} × {group.size} {group.dtype} ({group.role}) of "
+                f"{group.metres} m, {', '.join(group.bands)}, {group.codec}"
+            )
         for reason, count in manifest.left_out.items():
             echo(f"left out: {count:,} × {reason}")
         print_table(_class_table(manifest))

@@ -9,8 +9,8 @@ import numpy as np
 
 from bigearth_pipeline.synth.geography import LANDSCAPES, PRODUCTS, Landscape, Product
 from shards.errors import InvalidValue
-from shards.layout.bands import PATCH_METRES
 from shards.layout.classes import CLASSES, CLC43_TO_19
+from shards.layout.record import PATCH_METRES
 
 Layout = Literal["v1", "v2"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)

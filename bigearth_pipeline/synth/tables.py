@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigearth_pipeline.synth.plan import Layout, SynthPatch
-from shards.layout.bands import PATCH_METRES
+from shards.layout.record import PATCH_METRES
 from shards.storage.atomic import atomic_write
 
 SCHEMA: Final = pa.schema(

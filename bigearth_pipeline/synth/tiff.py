@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.layout.bands import PATCH_METRES
+from shards.layout.record import PATCH_METRES
 
 ROWS_PER_STRIP: Final = 34
 """Rows in a strip of a 10 m band: as many as fit into GDAL's 8 KiB; the smaller bands are one strip."""

@@ -20,15 +20,14 @@ from shards import CorruptShard, Store
 from shards.codec.blosc import Blosc
 from shards.codec.registry import CODECS
 from shards.container.tar import BLOCK
-from shards.layout.bands import GROUPS
 from shards.layout.classes import CLASSES, multi_hot
 from shards.layout.facts import MAX_KEY, Facts, json_values
-from shards.metadata.index import PARTS
+from shards.layout.record import S2
 from shards.metadata.manifest import MANIFEST, ShardInfo
+from shards.metadata.parts import Part
 from shards.storage.safe_open import open_inside, resolve_inside
 from shards.text.json_text import parse_json
 
-_SHAPES: Final = {group.name: group.shape for group in GROUPS}
 _MEMBER_BYTES: Final = 1 << 16
 """Of labels or JSON in a tar, at most: they take 19 and about 700."""
 _UNLISTED_BYTES: Final = 1 << 20
@@ -41,6 +40,7 @@ _BLOSC_NUMBERS: Final = {"lz4": 1, "zstd": 4}
 def check_tar(store: Store, shard: ShardInfo, rows: list[int]) -> Iterator[str]:
     """Compare a tar, as the standard library reads it, with the index and with its DALI index file."""
     path = store.folder / shard.files[0].path
+    further, each = store.manifest.parts[1:], 2 + len(store.manifest.parts)
     try:
         with (
             open_inside(store.folder, shard.files[0].path) as file,
@@ -49,21 +49,24 @@ def check_tar(store: Store, shard: ShardInfo, rows: list[int]) -> Iterator[str]:
             members = tar.getmembers()
             names = [member.name for member in members]
             keys = [store.index.key(row) for row in rows]
-            expected = [f"{key}.{extension}" for key in keys for extension in ("s2", "labels", "json")]
+            extensions = ("s2", "labels", "json", *(part.name for part in further))
+            expected = [f"{key}.{extension}" for key in keys for extension in extensions]
             if names != expected:
                 yield f"{path} holds other members, or in another order, than the index says"
                 return
             for i, row in enumerate(rows):
-                record, labels, facts = members[3 * i : 3 * i + 3]
-                yield from _check_members(store, row, path, record, _content(tar, labels), _content(tar, facts))
+                record, labels, facts, *groups = members[each * i : each * (i + 1)]
+                yield from _check_members(store, row, path, _content(tar, labels), _content(tar, facts))
+                for part, member in zip(store.manifest.parts, (record, *groups), strict=True):
+                    yield from _check_place(store, row, path, part, member)
     except (tarfile.TarError, OSError) as err:
         yield f"{path} is not a readable tar: {getattr(err, 'strerror', None) or err}"
         return
     lines = [
         " ".join(
-            f"{member.name.rpartition('.')[2]} {member.offset_data} {member.size} {member.name}" for member in trio
+            f"{member.name.rpartition('.')[2]} {member.offset_data} {member.size} {member.name}" for member in patch
         )
-        for trio in (members[i : i + 3] for i in range(0, len(members), 3))
+        for patch in (members[i : i + each] for i in range(0, len(members), each))
     ]
     index_path = store.folder / shard.files[1].path
     expected_index = "\n".join([f"v1.2 {len(rows)}", *lines, ""]).encode()
@@ -101,14 +104,15 @@ def _plain(file: BufferedReader) -> BufferedReader:
     return file
 
 
-def _check_members(
-    store: Store, row: int, path: Path, record: tarfile.TarInfo, labels: bytes, facts: bytes
-) -> Iterator[str]:
-    index = store.index
-    known = Facts(**index.facts(row))
+def _check_place(store: Store, row: int, path: Path, part: Part, member: tarfile.TarInfo) -> Iterator[str]:
+    offset, length = (store.index.column(f"{part.name}_{what}")[row] for what in ("offset", "length"))
+    if (member.offset_data, member.size) != (offset, length):
+        yield f"{path}: {member.name} lies at {member.offset_data} + {member.size}, the index says otherwise"
+
+
+def _check_members(store: Store, row: int, path: Path, labels: bytes, facts: bytes) -> Iterator[str]:
+    known = Facts(**store.index.facts(row))
     key = known.key
-    if (record.offset_data, record.size) != (index.column("s2_offset")[row], index.column("s2_length")[row]):
-        yield f"{path}: {key}.s2 lies at {record.offset_data} + {record.size}, the index says otherwise"
     if labels != multi_hot(known.label_mask).tobytes():
         yield f"{path}: {key}.labels differs from the index"
     try:
@@ -131,7 +135,8 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
         return
     index_bytes = 16 * capacity
     group: Any = None
-    for name, info in zip(PARTS["zarr"], shard.files, strict=True):
+    for record_group, info in zip(store.manifest.layout.groups, shard.files, strict=True):
+        name, shape = record_group.name, record_group.shape
         path = store.folder / info.path
         try:
             with open_inside(store.folder, info.path) as file:
@@ -149,16 +154,21 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
         if not np.array_equal(np.frombuffer(footer, "<u8", 2 * capacity).reshape(-1, 2), places):
             yield f"{path}: the shard index differs from index.parquet"
             continue
-        if not _zarr_can_read(store, _zarr_metadata(shard.split)):
+        if not _zarr_can_read(store, _zarr_metadata(store, shard.split)):
             continue  # The check of the tables says so.
         try:
             group = group or zarr.open_group(store.folder, path=shard.split, mode="r", zarr_format=3)
-            if (group[name].shape[1:], group[name].chunks) != (_SHAPES[name], (1, *_SHAPES[name])):
+            if (group[name].shape[1:], group[name].chunks) != (shape, (1, *shape)):
                 yield f"{store.folder / shard.split / name} is an array of another shape than {name} of patches"
+                continue
+            if (kind := group[name].dtype) != np.dtype(record_group.dtype):
+                yield f"{store.folder / shard.split / name} is an array of {kind}, expected {record_group.dtype}"
                 continue
             for place in sorted({*range(0, len(rows), 256), len(rows) - 1}):
                 pixels = group[name][number * capacity + place]
-                if not np.array_equal(pixels, getattr(store.read(rows[place]), name)):
+                # Bytes are compared, for NaN differs from itself.
+                wanted = () if record_group.role == S2 else (name,)
+                if pixels.tobytes() != store.read(rows[place], groups=wanted).group(name).tobytes():
                     yield f"{path}: {store.index.key(rows[place])} reads differently with zarr-python"
         except CorruptShard as err:
             yield str(err)
@@ -168,20 +178,21 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
 
 def check_codec(store: Store, rows: list[int]) -> Iterator[str]:
     """Compare the compressor that Blosc frames name with the codec: any of them decodes under the name of another."""
-    codec = CODECS[store.manifest.codec]
-    try:
-        frames = store.read_encoded(rows) if isinstance(codec, Blosc) else []
-    except CorruptShard:
-        return  # The check of the records says so.
-    for frame in frames:
-        found = frame[_BLOSC_FLAGS] >> _BLOSC_COMPRESSOR
-        if isinstance(codec, Blosc) and found != _BLOSC_NUMBERS[codec.cname]:
-            yield f"{MANIFEST}: codec is {codec.name}, but the Blosc frame of {store.index.key(rows[0])} is another's"
-            return
+    of_group = {S2: store.manifest.codec} | {group.name: str(group.codec) for group in store.manifest.layout.extras}
+    for name, codec in ((name, CODECS[codec]) for name, codec in of_group.items()):
+        try:
+            frames = store.read_encoded(rows, group=name) if isinstance(codec, Blosc) else []
+        except CorruptShard:
+            continue  # The check of the records says so.
+        numbers = {frame[_BLOSC_FLAGS] >> _BLOSC_COMPRESSOR for frame in frames}
+        if isinstance(codec, Blosc) and numbers - {_BLOSC_NUMBERS[codec.cname]}:
+            what = "codec" if name == S2 else f"codec of group {name}"
+            yield f"{MANIFEST}: {what} is {codec.name}, but the Blosc frame of {store.index.key(rows[0])} is another's"
 
 
-def _zarr_metadata(split: str) -> list[str]:
-    folders = ["", *(f"{split}/{name}" for name in ("", *PARTS["zarr"], "labels", "key"))]
+def _zarr_metadata(store: Store, split: str) -> list[str]:
+    arrays = (part.name for part in store.manifest.parts)
+    folders = ["", *(f"{split}/{name}" for name in ("", *arrays, "labels", "key"))]
     return [str(PurePosixPath(folder, "zarr.json")) for folder in folders]
 
 
@@ -190,7 +201,7 @@ def check_zarr_files(store: Store) -> Iterator[str]:
     manifest = store.manifest
     listed = {info.path for infos in (manifest.files, *(shard.files for shard in manifest.shards)) for info in infos}
     found = {str(path.relative_to(store.folder)) for split in manifest.splits for path in _files(store.folder / split)}
-    needed = {path for split in manifest.splits for path in _zarr_metadata(split)}
+    needed = {path for split in manifest.splits for path in _zarr_metadata(store, split)}
     yield from (f"{MANIFEST} does not list {path}" for path in sorted((found | needed) - listed))
 
 
@@ -218,7 +229,7 @@ def check_zarr_tables(store: Store) -> Iterator[str]:
         rows = store.index.rows(split)
         folders = (store.folder / split / name for name in ("labels", "key"))
         files = [str(path.relative_to(store.folder)) for folder in folders for path in _files(folder)]
-        if not _zarr_can_read(store, [*_zarr_metadata(split), *files]):
+        if not _zarr_can_read(store, [*_zarr_metadata(store, split), *files]):
             yield f"{store.folder / split} is not readable by zarr-python: it lacks a file, or one is none or too large"
             continue
         try:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.build.config import SOURCE_FILES, read_build_note
 from bigearth_pipeline.build.select import unique_folders
-from bigearth_pipeline.errors import BadPatch, PipelineError
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.fingerprint import fingerprint_now
-from bigearth_pipeline.source.offset import subtract_offset
-from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.verify.containers import (
     check_codec,
@@ -26,10 +24,12 @@ from bigearth_pipeline.verify.containers import (
     check_zarr_shard,
     check_zarr_tables,
 )
+from bigearth_pipeline.verify.findings import Findings
+from bigearth_pipeline.verify.records import check_records
 from bigearth_pipeline.verify.tables import check_build_note, check_order, read_histograms
 from bigearth_pipeline.workers import Limits, open_cluster, preload, refuse_import_by_worker
-from shards import CorruptShard, Patch, Store
-from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards import CorruptShard, Store
+from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
 from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
 from shards.metadata.consistency import differences
@@ -37,36 +37,6 @@ from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, FileInfo, Mani
 from shards.storage.safe_open import open_inside
 
 MAX_PROBLEMS_A_SHARD: Final = 20
-
-
-@dataclass(slots=True)
-class Findings:
-    """Findings of a check.
-
-    Attributes:
-        patches: patches whose records were decoded.
-        compared: patches compared with their GeoTIFFs.
-        bytes_read: bytes of files read.
-        problems: what is wrong, a line each.
-        notes: what is worth knowing and not wrong, a line each.
-        outdated: shards whose source files have changed since the build.
-    """
-
-    patches: int = 0
-    compared: int = 0
-    bytes_read: int = 0
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    outdated: list[str] = field(default_factory=list)
-
-    def add(self, other: "Findings") -> None:
-        """Add what another check found."""
-        self.patches += other.patches
-        self.compared += other.compared
-        self.bytes_read += other.bytes_read
-        self.problems += other.problems
-        self.notes += other.notes
-        self.outdated += other.outdated
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +196,9 @@ def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None
         structure = check_tar if store.manifest.format == "webdataset" else check_zarr_shard
         findings.problems += _first(structure(store, shard, rows), shard.name)
         findings.problems += check_codec(store, rows[:1])
-        findings.problems += _first(_check_records(store, rows, check, histograms, findings, progress), shard.name)
+        findings.problems += _first(
+            check_records(store, rows, check.folders, histograms, findings, progress), shard.name
+        )
     return findings, histogram_table(histograms.counts())
 
 
@@ -253,62 +225,6 @@ def _check_file(folder: Path, info: FileInfo, findings: Findings) -> list[str]:
     if digest != info.sha256:
         return [f"{path} has SHA-256 {digest}, expected {info.sha256}"]
     return []
-
-
-def _check_records(
-    store: Store,
-    rows: list[int],
-    check: _ShardCheck,
-    histograms: Histograms,
-    findings: Findings,
-    progress: Callable[[int], None],
-) -> Iterator[str]:
-    harmonised = store.manifest.offset == "auto"
-    with TiffReader(always_gdal=True) as reader:
-        for row in rows:
-            try:
-                patch = store.read(row, verify=True)
-            except (CorruptShard, OSError) as err:
-                yield str(err)
-                continue
-            finally:
-                progress(1)
-            histograms.next_record()[:] = patch.s2
-            histograms.commit()
-            findings.patches += 1
-            yield from _check_missing(patch, harmonised)
-            if row in check.folders:
-                yield from _compare(patch, check.folders[row], reader, findings, harmonised=harmonised)
-
-
-def _check_missing(patch: Patch, harmonised: bool) -> Iterator[str]:
-    """Compare the number of missing pixels in the index with the record."""
-    zeros = len(patch.s2) - int(np.count_nonzero(patch.s2))
-    # Where an offset was subtracted, dark pixels are 0 as well.
-    if patch.nodata_pixels is not None and not patch.nodata_pixels <= zeros <= (
-        len(patch.s2) if harmonised else patch.nodata_pixels
-    ):
-        yield f"{patch.key} has {zeros:,} pixels of value 0, but {patch.nodata_pixels:,} missing pixels in the index"
-
-
-def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings, *, harmonised: bool) -> Iterator[str]:
-    record = np.empty(RECORD_VALUES, np.uint16)
-    try:
-        place = reader.read_patch(folder, patch.key, record)
-    except BadPatch as err:
-        yield f"source of {patch.key}: {err}"
-        return
-    findings.compared += 1
-    if harmonised:
-        subtract_offset(record, patch.baseline)
-    if not np.array_equal(record, patch.s2):
-        bands = [band for band, values in BAND_SLICES.items() if not np.array_equal(record[values], patch.s2[values])]
-        yield f"{patch.key} differs from its GeoTIFFs in {', '.join(bands)}"
-    if (place.epsg, place.ulx, place.uly) != (patch.epsg, patch.ulx, patch.uly):
-        yield (
-            f"{patch.key} lies at EPSG:{patch.epsg} {patch.ulx} {patch.uly} in the index, "
-            f"its GeoTIFF at EPSG:{place.epsg} {place.ulx} {place.uly}"
-        )
 
 
 def _check_statistics(store: Store, counts: dict[str, NDArray[np.int64]], *, histograms: bool) -> Iterator[str]:

@@ -14,15 +14,15 @@ class DecodeInMemory(Protocol):
         addresses: NDArray[np.uint64],
         lengths: NDArray[np.int64],
         sizes: NDArray[np.int64],
-        out: NDArray[np.uint16],
+        out: NDArray[np.uint8],
     ) -> int:
         """Decode encodings into contiguous parts of an array.
 
         Args:
             addresses: (n,) uint64, where each encoding begins.
             lengths: (n,) int64 bytes, all of which are there.
-            sizes: (n,) int64 values that each encoding holds.
-            out: C-contiguous uint16 with as many values as `sizes` says.
+            sizes: (n,) int64 bytes that each encoding holds, decoded.
+            out: C-contiguous uint8, as long as `sizes` says.
 
         Returns:
             The number of the first encoding that is not valid, before which all are decoded; n if there is none.
@@ -38,7 +38,7 @@ class DecodeFromFiles(Protocol):
         offsets: NDArray[np.int64],
         lengths: NDArray[np.int64],
         sizes: NDArray[np.int64],
-        out: NDArray[np.uint16],
+        out: NDArray[np.uint8],
         scratch: NDArray[np.uint8],
     ) -> int:
         """Read and decode encodings into contiguous parts of an array.
@@ -47,8 +47,8 @@ class DecodeFromFiles(Protocol):
             descriptors: (n,) int64, of the file that holds each encoding.
             offsets: (n,) int64 bytes, where it begins there.
             lengths: (n,) int64 bytes.
-            sizes: (n,) int64 values that each encoding holds.
-            out: C-contiguous uint16 with as many values as `sizes` says.
+            sizes: (n,) int64 bytes that each encoding holds, decoded.
+            out: C-contiguous uint8, as long as `sizes` says.
             scratch: uint8 of the size of the largest encoding; an encoding that is larger counts as not valid.
 
         Returns:
@@ -57,7 +57,7 @@ class DecodeFromFiles(Protocol):
 
 
 class Codec(Protocol):
-    """A way to store an array of uint16.
+    """A way to store an array of numbers.
 
     Every call works in the calling thread and releases the interpreter lock while it compresses or decompresses, so
     that one thread a core scales.
@@ -69,7 +69,7 @@ class Codec(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """True if it encodes whole records only, not groups of bands by themselves."""
+        """True if it encodes Sentinel-2 records only, as a whole, and no other array."""
 
     @property
     def is_identity(self) -> bool:
@@ -83,15 +83,15 @@ class Codec(Protocol):
     def decode_from_files(self) -> DecodeFromFiles | None:
         """Decoder of many encodings in open files; None if there is none."""
 
-    def lengths(self, num_values: int) -> tuple[int, int]:
-        """Return the fewest and the most bytes that such an array can be stored in."""
+    def lengths(self, size_bytes: int) -> tuple[int, int]:
+        """Return the fewest and the most bytes that an array of this size can be stored in."""
 
-    def encode(self, values: NDArray[np.uint16]) -> bytes:
-        """Return the stored bytes of a contiguous array of little-endian uint16."""
+    def encode(self, values: NDArray[Any]) -> bytes:
+        """Return the stored bytes of a contiguous array of little-endian integers or floats."""
 
-    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
-        """Decode stored bytes into `out`, a contiguous array of uint16.
+    def decode_into(self, data: Any, out: NDArray[Any]) -> None:
+        """Decode stored bytes into `out`, a contiguous array of the type that was encoded, or its bytes as uint8.
 
         Raises:
-            CorruptShard: the bytes are not an encoding of as many values as `out` holds.
+            CorruptShard: the bytes are not an encoding of as many bytes as `out` has.
         """

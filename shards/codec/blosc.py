@@ -1,10 +1,9 @@
-"""Codecs `blosc-lz4` and `blosc-zstd`: Blosc 1 frames, LZ4 or Zstandard behind bitshuffle, typesize 2."""
+"""Codecs `blosc-lz4` and `blosc-zstd`: Blosc 1 frames, LZ4 or Zstandard behind bitshuffle."""
 
 import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
@@ -50,17 +49,17 @@ class Blosc:
 
         return decompress_from_files
 
-    def lengths(self, num_values: int) -> tuple[int, int]:
+    def lengths(self, size_bytes: int) -> tuple[int, int]:
         """See `Codec`."""
         # BLOSC_MAX_OVERHEAD, the length of the header, is all that a frame adds to what cannot be compressed.
-        return _SIZES.size, 2 * num_values + _SIZES.size
+        return _SIZES.size, size_bytes + _SIZES.size
 
-    def encode(self, values: NDArray[np.uint16]) -> bytes:
+    def encode(self, values: NDArray[Any]) -> bytes:
         """See `Codec`."""
         encoded: bytes = blosc.compress(values, self.cname.encode(), self.clevel, blosc.BITSHUFFLE)
         return encoded
 
-    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
+    def decode_into(self, data: Any, out: NDArray[Any]) -> None:
         """See `Codec`."""
         # The library trusts these two sizes, so they are checked before it reads by them.
         if len(data) < _SIZES.size:

@@ -34,11 +34,11 @@ _decompress_ctx: Final = c_function("blosc_decompress_ctx", _ADDRESS, "int32(uin
 
 @compiled
 def _decompress_in_memory(
-    addresses: NDArray[np.uint64], lengths: NDArray[np.int64], sizes: NDArray[np.int64], out: NDArray[np.uint16]
+    addresses: NDArray[np.uint64], lengths: NDArray[np.int64], sizes: NDArray[np.int64], out: NDArray[np.uint8]
 ) -> int:
     at = np.uint64(out.ctypes.data)
     for i in range(len(lengths)):
-        size = np.uint64(2 * sizes[i])
+        size = np.uint64(sizes[i])
         if not _decompress(np.uint64(addresses[i]), lengths[i], at, size):
             return i
         at += size
@@ -51,7 +51,7 @@ def _decompress_from_files(
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
     sizes: NDArray[np.int64],
-    out: NDArray[np.uint16],
+    out: NDArray[np.uint8],
     scratch: NDArray[np.uint8],
 ) -> int:
     at, address = np.uint64(out.ctypes.data), np.uint64(scratch.ctypes.data)
@@ -59,7 +59,7 @@ def _decompress_from_files(
         # The kernel takes a negative length for a large one.
         if not 0 <= lengths[i] <= len(scratch):
             return i
-        size = np.uint64(2 * sizes[i])
+        size = np.uint64(sizes[i])
         count = pread(np.int32(descriptors[i]), address, np.uint64(lengths[i]), offsets[i])
         if count != lengths[i] or not _decompress(address, count, at, size):
             return i

@@ -19,16 +19,16 @@ class Raw:
     decode_in_memory: None = None
     decode_from_files: None = None
 
-    def lengths(self, num_values: int) -> tuple[int, int]:
+    def lengths(self, size_bytes: int) -> tuple[int, int]:
         """See `Codec`."""
-        return 2 * num_values, 2 * num_values
+        return size_bytes, size_bytes
 
-    def encode(self, values: NDArray[np.uint16]) -> bytes:
+    def encode(self, values: NDArray[Any]) -> bytes:
         """See `Codec`."""
         return values.tobytes()
 
-    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
+    def decode_into(self, data: Any, out: NDArray[Any]) -> None:
         """See `Codec`."""
         if len(data) != out.nbytes:
             raise CorruptShard(f"holds {len(data)} bytes, expected {out.nbytes}")
-        np.copyto(out.reshape(-1), np.frombuffer(data, np.uint16))
+        np.copyto(out.reshape(-1).view(np.uint8), np.frombuffer(data, np.uint8))

@@ -1,10 +1,11 @@
-"""The WebDataset store: USTAR tars of `<key>.s2`, `<key>.labels` and `<key>.json`, with DALI index files.
+"""The WebDataset store: USTAR tars of `<key>.s2`, `.labels`, `.json` and further groups, with DALI index files.
 
 The headers are made in this file because those of the standard library cost half as much time as compressing the
 record; that the result is an ordinary tar is what the tests show with the standard library, webdataset and DALI.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -63,20 +64,34 @@ class TarShardWriter:
         self._sha256.update(data)
         self._offset += len(data)
 
-    def add(self, key: str, record: bytes, labels: bytes, json: bytes) -> int:
-        """Append a patch and return the offset of its encoded record in the file."""
-        start = self._offset + BLOCK
+    def add(
+        self, key: str, record: bytes, labels: bytes, json: bytes, further: Sequence[tuple[str, bytes]] = ()
+    ) -> list[int]:
+        """Append a patch.
+
+        Args:
+            key: its name.
+            record: content of its `.s2` member.
+            labels: content of its `.labels` member.
+            json: content of its `.json` member.
+            further: extensions and contents of further members.
+
+        Returns:
+            Where the contents of the record and of each further member begin in the file, in bytes.
+        """
         entry = []
         offset = self._offset
         pieces = []
-        for extension, data in (("s2", record), ("labels", labels), ("json", json)):
+        starts = []
+        for extension, data in (("s2", record), ("labels", labels), ("json", json), *further):
             name = f"{key}.{extension}"
             pieces += [tar_header(name, len(data)), data, _padding(len(data))]
             entry.append(f"{extension} {offset + BLOCK} {len(data)} {name}")
+            starts.append(offset + BLOCK)
             offset += BLOCK + len(data) + -len(data) % BLOCK
         self._write(b"".join(pieces))
         self._index.append(" ".join(entry))
-        return start
+        return [starts[0], *starts[3:]]
 
     def finish(self) -> None:
         """Write the end of the archive."""

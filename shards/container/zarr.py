@@ -1,4 +1,4 @@
-"""The Zarr store: per split a Zarr v3 group with `b10`, `b20`, `b60`, `labels` and `key`.
+"""The Zarr store: per split a Zarr v3 group with `b10`, `b20`, `b60`, further groups, `labels` and `key`.
 
 Each patch is one inner chunk of each pixel array, and each shard of our plan is one Zarr shard of each. The inner
 chunks are the same (file, offset, length, codec) as tar members to the reader. Shards are written here byte by byte
@@ -19,8 +19,9 @@ from zarr.codecs import BloscCname, BloscCodec, BytesCodec
 
 from shards.codec.base import Codec
 from shards.codec.blosc import Blosc
-from shards.layout.bands import GROUPS, BandGroup
+from shards.codec.registry import get_codec
 from shards.layout.classes import CLASSES
+from shards.layout.record import S2, RecordGroup, RecordLayout
 from shards.metadata.manifest import FileInfo
 
 _METADATA: Final = "zarr.json"
@@ -79,6 +80,7 @@ def write_split(
     labels: NDArray[np.uint8],
     patches_per_shard: int,
     codec: Codec,
+    layout: RecordLayout,
     attributes: dict[str, Any],
 ) -> None:
     """Write the metadata of a split's arrays, and its labels and keys.
@@ -89,26 +91,27 @@ def write_split(
         keys: patch names in array order.
         labels: (patches, 19) uint8.
         patches_per_shard: patches of a Zarr shard.
-        codec: codec of the inner chunks of the pixel arrays.
+        codec: codec of the inner chunks of the Sentinel-2 arrays.
+        layout: groups of a patch, each of which is an array; further ones name their codec.
         attributes: attributes of the group.
     """
     # Metadata of an interrupted run goes first: to overwrite an array would delete its shards.
-    for name in ("", *(band_group.name for band_group in GROUPS), "labels", "key"):
+    for name in ("", *(record_group.name for record_group in layout.groups), "labels", "key"):
         (folder / split / name / _METADATA).unlink(missing_ok=True)
     group = zarr.create_group(folder, path=split, attributes=attributes, zarr_format=3)
-    compressors = _blosc(codec) if isinstance(codec, Blosc) else None
-    for band_group in GROUPS:
+    for record_group in layout.groups:
+        further = {} if record_group.role == S2 else {"role": record_group.role}
         group.create_array(
-            band_group.name,
-            shape=(len(keys), *band_group.shape),
-            dtype="uint16",
-            chunks=(1, *band_group.shape),
-            shards=(patches_per_shard, *band_group.shape),
+            record_group.name,
+            shape=(len(keys), *record_group.shape),
+            dtype=record_group.dtype,
+            chunks=(1, *record_group.shape),
+            shards=(patches_per_shard, *record_group.shape),
             serializer=BytesCodec(endian="little"),
-            compressors=compressors,
+            compressors=_compressor(record_group, codec),
             fill_value=0,
-            dimension_names=_pixel_dimensions(band_group),
-            attributes={"bands": list(band_group.bands), "metres": band_group.metres},
+            dimension_names=_pixel_dimensions(record_group),
+            attributes={"bands": list(record_group.bands), "metres": record_group.metres, **further},
         )
     # Fixed-width bytes rather than strings: a string array needs a codec outside the core specification.
     width = max(map(len, keys))
@@ -127,10 +130,16 @@ def write_split(
         array[:] = data
 
 
-def _blosc(codec: Blosc) -> BloscCodec:
-    return BloscCodec(cname=BloscCname(codec.cname), clevel=codec.clevel, shuffle="bitshuffle", typesize=2, blocksize=0)
+def _compressor(group: RecordGroup, store_codec: Codec) -> BloscCodec | None:
+    codec = store_codec if group.codec is None else get_codec(group.codec)
+    if not isinstance(codec, Blosc):
+        return None
+    size = np.dtype(group.dtype).itemsize
+    name = BloscCname(codec.cname)
+    return BloscCodec(cname=name, clevel=codec.clevel, shuffle="bitshuffle", typesize=size, blocksize=0)
 
 
-def _pixel_dimensions(group: BandGroup) -> tuple[str, str, str, str]:
+def _pixel_dimensions(group: RecordGroup) -> tuple[str, str, str, str]:
     # Each resolution has dimensions of its own, so that the arrays fit into one xarray dataset.
-    return ("patch", f"band_{group.metres}m", f"y_{group.metres}m", f"x_{group.metres}m")
+    bands = f"band_{group.metres}m" if group.role == S2 else f"band_{group.name}"
+    return ("patch", bands, f"y_{group.metres}m", f"x_{group.metres}m")

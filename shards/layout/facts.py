@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import pyarrow as pa
 
-from shards.layout.bands import PATCH_METRES
 from shards.layout.classes import decode_labels
+from shards.layout.record import PATCH_METRES
 
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
 """Arrow type of a column of few different texts."""

@@ -11,7 +11,7 @@ from shards.codec.registry import get_codec
 from shards.errors import CorruptShard
 from shards.layout.bands import BAND_SLICES
 from shards.layout.classes import CLASSES
-from shards.metadata.index import PARTS, Index
+from shards.metadata.index import Index
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 
 _LINES: Final = 20
@@ -43,13 +43,12 @@ def check_fit(folder: Path, manifest: Manifest, index: Index, *, compare: bool) 
 
 def _impossible(manifest: Manifest, index: Index) -> Iterator[str]:
     """Yield values that no store has, by which memory would be taken or Python's dates would fail."""
-    codec = get_codec(manifest.codec)
-    for part, values in PARTS[manifest.format].items():
-        low, high = codec.lengths(values.stop - values.start)
-        lengths = index.column(f"{part}_length")
+    for part in manifest.parts:
+        low, high = get_codec(part.codec or manifest.codec).lengths(part.size_bytes)
+        lengths = index.column(f"{part.name}_length")
         for row in _first((lengths < low) | (lengths > high)):
             expected = f"{low}" if low == high else f"{low} … {high}"
-            yield f"{INDEX}: the {part} record of {index.key(row)} holds {lengths[row]} bytes, expected {expected}"
+            yield f"{INDEX}: the {part.name} record of {index.key(row)} holds {lengths[row]} bytes, expected {expected}"
     masks, dates = index.column("label_mask"), index.column("date")
     for row in _first(masks >= 1 << len(CLASSES)):
         yield f"{INDEX}: {index.key(row)} has label mask {masks[row]:#x}, expected bits of {len(CLASSES)} classes"
@@ -85,14 +84,14 @@ def _shards(manifest: Manifest, index: Index, shards: NDArray[np.int32]) -> Iter
 
 
 def _places(manifest: Manifest, index: Index, shards: NDArray[np.int32]) -> Iterator[str]:
-    for number, part in enumerate(PARTS[manifest.format]):
-        sizes = np.array([shard.files[number].size_bytes for shard in manifest.shards], np.int64)
-        offsets, lengths = index.column(f"{part}_offset"), index.column(f"{part}_length")
+    for part in manifest.parts:
+        sizes = np.array([shard.files[part.file].size_bytes for shard in manifest.shards], np.int64)
+        offsets, lengths = index.column(f"{part.name}_offset"), index.column(f"{part.name}_length")
         # Neither side can wrap: sizes are not negative, lengths are of int32.
         for row in _first((offsets < 0) | (offsets > sizes[shards] - lengths)):
-            file = manifest.shards[shards[row]].files[number]
+            file = manifest.shards[shards[row]].files[part.file]
             yield (
-                f"{INDEX}: the {part} record of {index.key(row)} lies at {offsets[row]} + {lengths[row]}, "
+                f"{INDEX}: the {part.name} record of {index.key(row)} lies at {offsets[row]} + {lengths[row]}, "
                 f"but {file.path} has {file.size_bytes} bytes"
             )
 

@@ -1,8 +1,8 @@
 """`index.parquet`: one row a patch over all shards, columnar, read once.
 
 Rows are ordered by split (train, validation, test), shard and position, so a row number is a patch's place in the
-store. The stored parts of a patch (one record in a tar, one inner chunk in each of three Zarr arrays) have a byte
-range and a CRC-32C each, in the columns `<part>_offset`, `<part>_length` and `<part>_crc32c`.
+store. The stored parts of a patch (`shards.metadata.parts`) have a byte range and a CRC-32C each, in the columns
+`<part>_offset`, `<part>_length` and `<part>_crc32c`.
 """
 
 import hashlib
@@ -18,24 +18,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shards.errors import CorruptShard
-from shards.layout.bands import B10, B20, B60, RECORD_VALUES
+from shards.layout.bands import LAYOUT
 from shards.layout.classes import multi_hot
 from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
+from shards.layout.record import RecordLayout
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
+from shards.metadata.parts import parts_of
 from shards.reporting import printable
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
 from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown
 
-PARTS: Final[dict[str, dict[str, slice]]] = {
-    "webdataset": {"s2": slice(0, RECORD_VALUES)},
-    "zarr": {group.name: group.slice for group in (B10, B20, B60)},
-}
-"""Stored parts of a patch by store format, with the values of the record that each holds."""
-
 _ROW_BYTES: Final = 512
-"""Bytes of a row of any table here, at most, packed or not; a row of the index takes about 200."""
+"""Bytes of a row of any table here, at most, packed or not; the index has about 200, and 16 a further group."""
 _MIN_BYTES: Final = 16 << 20
 _MAX_BYTES: Final = 1 << 30
 
@@ -51,12 +47,12 @@ class Place(NamedTuple):
 _PLACE_TYPES: Final = dict(zip(Place._fields, (pa.int64(), pa.int32(), pa.uint32()), strict=True))
 
 
-def index_schema(store_format: str) -> pa.Schema:
-    """Return the columns of the index of a store of that format."""
+def index_schema(store_format: str, layout: RecordLayout = LAYOUT) -> pa.Schema:
+    """Return the columns of the index of a store of that format and layout."""
     columns = {field.name: field.column.type for field in FIELDS}
     places: dict[str, pa.DataType] = {"shard": TEXTS, "position": pa.int32()}
-    for part in PARTS[store_format]:
-        places |= {f"{part}_{name}": kind for name, kind in _PLACE_TYPES.items()}
+    for part in parts_of(store_format, layout):
+        places |= {f"{part.name}_{name}": kind for name, kind in _PLACE_TYPES.items()}
     # The place of a patch follows its name and split.
     return pa.schema({name: columns.pop(name) for name in ("key", "split")} | places | columns)
 
@@ -64,9 +60,10 @@ def index_schema(store_format: str) -> pa.Schema:
 class IndexRows:
     """The rows of one shard, gathered patch by patch."""
 
-    def __init__(self, store_format: str, shard: str) -> None:
-        self._schema = index_schema(store_format)
-        self._columns = [f"{part}_{name}" for part in PARTS[store_format] for name in Place._fields]
+    def __init__(self, store_format: str, shard: str, layout: RecordLayout = LAYOUT) -> None:
+        self._schema = index_schema(store_format, layout)
+        parts = parts_of(store_format, layout)
+        self._columns = [f"{part.name}_{name}" for part in parts for name in Place._fields]
         self._shard = shard
         self._facts: list[Facts] = []
         self._places: list[tuple[int, ...]] = []
@@ -204,7 +201,7 @@ class Index:
         # A flipped bit in here could name another place, or other labels, without any other check to find it.
         if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
             raise CorruptShard(f"{path} has SHA-256 {found}, expected {info.sha256} as in {MANIFEST}")
-        wanted = index_schema(manifest.format)
+        wanted = index_schema(manifest.format, manifest.layout)
         required = [name for name in wanted.names if name not in ADDED]
         rows = range(manifest.count, manifest.count + 1)
         table = read_table(path, content, rows=rows, columns=required, optional=ADDED)

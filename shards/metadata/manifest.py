@@ -1,6 +1,5 @@
 """`manifest.json`: what a store holds. It is written last, so its presence says that the store is whole."""
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -11,9 +10,13 @@ from typing import Any, Final, Literal, cast
 
 from shards.codec.registry import CODECS, ZARR_CODECS
 from shards.errors import CorruptShard, ShardError, UnfinishedStore
-from shards.layout.bands import BANDS
+from shards.layout.bands import BANDS, LAYOUT
 from shards.layout.classes import CLASSES
+from shards.layout.record import RecordLayout
 from shards.layout.statistics import BandStatistics
+from shards.metadata.layout import layout_from_json, layout_to_json
+from shards.metadata.parts import Part, num_files, parts_of
+from shards.metadata.seal import digest_of, sealed
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
 from shards.storage.safe_open import read_inside
@@ -26,14 +29,15 @@ BUILD_NOTE: Final = "build.json"
 INDEX: Final = "index.parquet"
 HISTOGRAMS: Final = "histograms.parquet"
 FORMAT_VERSION: Final = 1
+"""Version of a store whose patches consist of the Sentinel-2 record alone."""
+LAYOUT_VERSION: Final = 2
+"""Version of a store with further groups, which its manifest describes."""
 OFFSETS: Final = ("auto", "none")
 SPLITS: Final = ("train", "validation", "test")
 
 StoreFormat = Literal["webdataset", "zarr"]
 FORMATS: Final = ("webdataset", "zarr")
 VERSIONS: Final = ("v1", "v2")
-FILES_A_SHARD: Final = {"webdataset": 2, "zarr": 3}
-"""A tar and its DALI index, or a Zarr shard of each pixel array."""
 
 _MAX_BYTES: Final = 256 << 20
 """Of a manifest: 400,000 shards."""
@@ -42,8 +46,8 @@ _MAX_SIZE: Final = 2**63 - 1
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
 _PATH: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}(/[A-Za-z0-9_.-]{1,200}){0,15}")
-_TAR_PATCH: Final = 3 * 1024
-"""Bytes of a patch in a tar, at least: three members of a header and one block each."""
+_TAR_MEMBER: Final = 1024
+"""Bytes of a member of a tar, at least: a header and one block."""
 _TAR_END: Final = 1024
 _ZARR_ENTRY: Final = 16
 """Bytes of a chunk in the index of a Zarr shard."""
@@ -75,7 +79,7 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """A shard: patches of one split in one tar, or in one Zarr shard of each of the three arrays."""
+    """A shard: patches of one split in one tar, or in one Zarr shard of each pixel array."""
 
     name: str
     split: str
@@ -146,7 +150,7 @@ class Manifest:
         offset: `auto` if the radiometric offset of newer Sentinel-2 products was subtracted, else `none`.
         bands: band names in record order.
         classes: class names in label order.
-        format_version: version of the specification.
+        layout: groups of each patch.
     """
 
     format: StoreFormat
@@ -163,11 +167,24 @@ class Manifest:
     offset: str = "none"
     bands: tuple[str, ...] = BANDS
     classes: tuple[str, ...] = CLASSES
-    format_version: int = FORMAT_VERSION
+    layout: RecordLayout = LAYOUT
+
+    @property
+    def format_version(self) -> int:
+        """Version of the specification, which is 1 as long as there are no further groups."""
+        return LAYOUT_VERSION if self.layout.extras else FORMAT_VERSION
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Stored parts of each patch."""
+        return parts_of(self.format, self.layout)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values, the checksum of the others last."""
-        return sealed(asdict(self))
+        fields = asdict(self) | {"layout": layout_to_json(self.layout), "format_version": self.format_version}
+        if self.format_version == FORMAT_VERSION:
+            del fields["layout"]
+        return sealed(fields)
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a store, whole or not at all."""
@@ -187,12 +204,19 @@ class Manifest:
         try:
             raw = parse_json(read_inside(folder, MANIFEST, _MAX_BYTES))
             version = Fields(raw, "").integer("format_version", -_MAX_SIZE, _MAX_SIZE)
-            if version != FORMAT_VERSION:
-                raise ShardError(f"{path} is of format version {version}; this program reads version {FORMAT_VERSION}")
+            if version not in (FORMAT_VERSION, LAYOUT_VERSION):
+                raise ShardError(
+                    f"{path} is of format version {version}; this program reads versions {FORMAT_VERSION} and "
+                    f"{LAYOUT_VERSION}"
+                )
             # Manifests of the first version had none.
             if "sha256" in raw and raw["sha256"] != (found := digest_of(raw)):
                 raise CorruptShard(f"it has changed: SHA-256 {found}, expected {shown(raw['sha256'])}")
-            return cls._from_json(Fields(raw, ""), path)
+            if version == LAYOUT_VERSION and "layout" not in raw:
+                raise CorruptShard("layout is absent, expected groups of records with format version 2")
+            # Version 1 knows no such field, and further ones are allowed there.
+            layout = layout_from_json(Fields(raw, ""), "layout") if version == LAYOUT_VERSION else LAYOUT
+            return cls._from_json(Fields(raw, ""), layout, path)
         except (FileNotFoundError, NotADirectoryError):
             if not folder.exists():
                 raise UnfinishedStore(f"{folder} does not exist, expected the folder of a store") from None
@@ -204,7 +228,7 @@ class Manifest:
             raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
 
     @classmethod
-    def _from_json(cls, fields: Fields, path: Path) -> "Manifest":
+    def _from_json(cls, fields: Fields, layout: RecordLayout, path: Path) -> "Manifest":
         if fields.items("bands") != list(BANDS):
             bands = ", ".join(map(str, fields.items("bands")))
             raise ShardError(f"{path} has bands {printable(bands[:200])}; this program reads {', '.join(BANDS)}")
@@ -233,6 +257,7 @@ class Manifest:
             source_bytes=fields.integer("source_bytes", 0, _MAX_SIZE),
             left_out={name: left_out.integer(name, 0, _MAX_SIZE) for name in left_out},
             offset=fields.choice("offset", OFFSETS) if "offset" in fields else "none",
+            layout=layout,
         )
         for problem in manifest._contradictions():
             raise CorruptShard(problem)
@@ -247,13 +272,14 @@ class Manifest:
                 yield f"it lists {path} as two files"
         if len({shard.name for shard in self.shards}) < len(self.shards):
             yield "two shards have the same name"
+        files, tar_patch = num_files(self.format, self.layout), _TAR_MEMBER * (3 + len(self.layout.extras))
         for shard in self.shards:
-            if len(shard.files) != FILES_A_SHARD[self.format]:
-                yield f"shard {shard.name} has {len(shard.files)} files, expected {FILES_A_SHARD[self.format]}"
+            if len(shard.files) != files:
+                yield f"shard {shard.name} has {len(shard.files)} files, expected {files}"
             elif shard.count > self.patches_per_shard:
                 yield f"shard {shard.name} has {shard.count} patches, expected at most {self.patches_per_shard}"
             elif self.format == "webdataset":
-                yield from self._too_small(shard, shard.files[:1], _TAR_PATCH * shard.count + _TAR_END)
+                yield from self._too_small(shard, shard.files[:1], tar_patch * shard.count + _TAR_END)
             else:
                 footer = _ZARR_ENTRY * self.patches_per_shard + 4
                 yield from self._too_small(shard, shard.files, footer + shard.count)
@@ -270,23 +296,3 @@ class Manifest:
     def size_bytes(self) -> int:
         """Bytes of all shard files."""
         return sum(file.size_bytes for shard in self.shards for file in shard.files)
-
-
-def digest_of(raw: dict[str, Any]) -> str:
-    """Return the SHA-256 of all fields of a manifest but `sha256`.
-
-    It is that of their JSON text in ASCII with names in order and without blanks.
-
-    Raises:
-        ValueError: a field is nested too deeply.
-    """
-    rest = {name: value for name, value in raw.items() if name != "sha256"}
-    try:
-        return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def sealed(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a manifest with the checksum that fits, as the last field."""
-    return {name: value for name, value in raw.items() if name != "sha256"} | {"sha256": digest_of(raw)}

@@ -1,65 +1,86 @@
 """Locations of the stored parts of patches: plain arrays, from the index and the manifest, without a file.
 
-A part of a patch is one record in a tar, or one inner chunk of each of three Zarr arrays. Parts are numbered through
-the index: number = row · parts + part.
+A part of a patch is a member of a tar, or an inner chunk of a Zarr array (`shards.metadata.parts`). Parts are numbered
+through the index: number = row · parts of a patch + part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shards.errors import InvalidValue
-from shards.metadata.index import PARTS, Index
+from shards.layout.record import S2
+from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
+from shards.metadata.parts import PARTS, num_data_files
 from shards.storage.base import FileEntry, Ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extents:
-    """The stored parts of all patches, as a structure of arrays.
+    """The stored parts of all patches, as a structure of arrays, and a choice of those that make a record or a group.
 
     Attributes:
         file: (n,) int32, number of the file that holds each part, see `files_of`.
         offset: (n,) int64 bytes, where it begins there.
         length: (n,) int32 bytes.
         crc32c: (n,) uint32, checksum of these bytes.
-        begin: (parts,) int64, first value of each part of a patch in a record.
-        end: (parts,) int64, its last value + 1, where the next part begins.
+        name: of the record or the group.
+        begin: (parts,) int64, first byte of each of its parts in it, decoded.
+        end: (parts,) int64, the last byte + 1, where the next part begins.
+        first: number of its first part among all parts of a patch.
+        stride: all parts of a patch.
+        shard_files: files of a shard that hold parts.
     """
 
     file: NDArray[np.int32]
     offset: NDArray[np.int64]
     length: NDArray[np.int32]
     crc32c: NDArray[np.uint32]
+    name: str
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
+    first: int
+    stride: int
+    shard_files: int
 
     @classmethod
     def of(cls, manifest: Manifest, index: Index) -> "Extents":
-        """Return the extents of a store.
+        """Return the extents of a store, of which those of the Sentinel-2 record are chosen.
 
         Raises:
             CorruptShard: the index does not fit the manifest.
         """
-        parts = PARTS[manifest.format]
+        parts, files = manifest.parts, num_data_files(manifest.format, manifest.layout)
         shard = index.shard_numbers(manifest)
         offset, length, crc32c = (
-            np.stack([index.column(f"{part}_{what}") for part in parts], axis=1).ravel()
+            np.stack([index.column(f"{part.name}_{what}") for part in parts], axis=1).ravel()
             for what in ("offset", "length", "crc32c")
         )
+        ends = np.cumsum([part.size_bytes for part in parts[: len(PARTS[manifest.format])]])
         return cls(
-            (shard[:, None] * len(parts) + np.arange(len(parts))).ravel().astype(np.int32),
+            (shard[:, None] * files + np.array([part.file for part in parts])).ravel().astype(np.int32),
             offset,
             length,
             crc32c,
-            np.array([values.start for values in parts.values()]),
-            np.array([values.stop for values in parts.values()]),
+            S2,
+            np.concatenate([[0], ends[:-1]]),
+            ends,
+            first=0,
+            stride=len(parts),
+            shard_files=files,
         )
+
+    def of_group(self, manifest: Manifest, name: str) -> "Extents":
+        """Return the same extents, of which those of a further group are chosen."""
+        (number,) = (i for i, part in enumerate(manifest.parts) if part.name == name)
+        ends = np.array([manifest.parts[number].size_bytes])
+        return replace(self, name=name, begin=np.zeros(1, np.int64), end=ends, first=number)
 
     @property
     def parts(self) -> int:
-        """Parts of a patch."""
+        """Parts of the record or the group."""
         return len(self.begin)
 
     def rows(self, indices: ArrayLike) -> NDArray[np.int64]:
@@ -69,7 +90,7 @@ class Extents:
             InvalidValue: they are no integers.
             IndexError: one is out of range.
         """
-        rows, count = np.asarray(indices), len(self.file) // self.parts
+        rows, count = np.asarray(indices), len(self.file) // self.stride
         if rows.size and rows.dtype.kind not in "iu":
             raise InvalidValue(f"rows are of type {rows.dtype}, expected integers")
         if rows.size and (rows.min() < 0 or rows.max() >= count):
@@ -78,7 +99,7 @@ class Extents:
 
     def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of the parts of rows, (n · parts,) int64, patch by patch."""
-        return (rows[:, None] * self.parts + np.arange(self.parts)).ravel()
+        return (rows[:, None] * self.stride + np.arange(self.first, self.first + self.parts)).ravel()
 
     def ranges(self, rows: NDArray[np.int64]) -> Ranges:
         """Return the ranges of bytes of the parts of rows, patch by patch."""
@@ -87,13 +108,13 @@ class Extents:
 
     def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the shards of rows by their numbers in the manifest, (n,) int32."""
-        return self.file[rows * self.parts] // np.int32(self.parts)
+        return self.file[rows * self.stride] // np.int32(self.shard_files)
 
 
 def files_of(manifest: Manifest) -> list[FileEntry]:
     """Return the files that hold the parts of patches, in the order of their numbers.
 
-    The first files of each shard hold one part each, so number = shard · parts + part.
+    They are the first files of each shard, so number = shard · files of a shard that hold parts + file.
     """
-    num_parts = len(PARTS[manifest.format])
-    return [FileEntry(info.path, info.size_bytes) for shard in manifest.shards for info in shard.files[:num_parts]]
+    count = num_data_files(manifest.format, manifest.layout)
+    return [FileEntry(info.path, info.size_bytes) for shard in manifest.shards for info in shard.files[:count]]

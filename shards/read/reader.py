@@ -7,13 +7,14 @@ holds its lock meanwhile; so a codec that can decode many encodings a call is gi
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shards.codec.base import Codec, DecodeFromFiles, DecodeInMemory
 from shards.errors import CorruptShard
+from shards.layout.record import S2
 from shards.read.checks import Checks, Verify
 from shards.read.extents import Extents
 from shards.storage.base import Cache, Files, Ranges, Unreadable, Views
@@ -48,20 +49,28 @@ class Batch:
 
 
 class Reader:
-    """Reads the stored parts of patches; safe to share between threads, and with forked processes."""
+    """Reads a record or a group of patches; safe to share between threads, and with forked processes.
 
-    def __init__(self, extents: Extents, files: Files, cache: Cache, codec: Codec, key: Callable[[int], str]) -> None:
+    Attributes:
+        extents: where its parts lie.
+    """
+
+    def __init__(
+        self, extents: Extents, files: Files, cache: Cache, codec: Codec, checks: Checks, key: Callable[[int], str]
+    ) -> None:
         """Put together what reading takes.
 
         Args:
             extents: where parts lie.
             files: that hold them.
             cache: of parts that were read before.
-            codec: of the store.
+            codec: of the record or the group.
+            checks: of all parts of the store.
             key: returns the key of a row, for messages.
         """
-        self._extents, self._files, self._cache, self._codec, self._key = extents, files, cache, codec, key
-        self._checks = Checks(extents.crc32c)
+        self.extents, self._files, self._cache, self._codec, self._key = extents, files, cache, codec, key
+        self._checks = checks
+        self._what = "record" if extents.name == S2 else f"{extents.name} record"
         self._sizes = np.tile(extents.end - extents.begin, ROWS)
         self._ends = np.cumsum(self._sizes).tolist()
         self._begins = [0, *self._ends[:-1]]
@@ -78,7 +87,7 @@ class Reader:
         Raises:
             CorruptShard: a file is absent, or of another size than expected.
         """
-        ranges = self._extents.ranges(rows)
+        ranges = self.extents.ranges(rows)
         due = self._checks.due(ranges.number, verify)
         wanted = descriptors = None
         if (views := self._cache.views(ranges)) is None:
@@ -110,7 +119,7 @@ class Reader:
 
     def uncached(self, rows: NDArray[np.int64]) -> Ranges:
         """Return where the parts of rows lie that the cache does not hold."""
-        ranges = self._extents.ranges(rows)
+        ranges = self.extents.ranges(rows)
         views = self._cache.views(ranges)
         return ranges if views is None else ranges.take(views.address == 0)
 
@@ -138,27 +147,27 @@ class Reader:
             self._check(batch, i, content)
         return content
 
-    def decode(self, batch: Batch, out: NDArray[np.uint16], starts: Iterator[int]) -> None:
+    def decode(self, batch: Batch, out: NDArray[Any], starts: Iterator[int]) -> None:
         """Read patches and decode them.
 
         Args:
             batch: of n patches.
-            out: C-contiguous uint16 of shape (n, 80000).
+            out: C-contiguous, of the type of the record or the group, its first axis of length n.
             starts: first patches of groups.
 
         Raises:
             CorruptShard: a record is damaged; the message names file and key.
         """
-        parts = self._extents.parts
+        parts = self.extents.parts
         together = self._codec.decode_in_memory if batch.is_whole and len(batch) > parts else None
         from_files = None if batch.descriptors is None else self._codec.decode_from_files
         scratch = self._memory(int(batch.ranges.length.max(initial=0))) if from_files is not None else _NOTHING
         for start in starts:
-            values = out[start : start + ROWS]
-            group = range(start * parts, (start + len(values)) * parts)
-            values = values.reshape(-1)
+            patches = out[start : start + ROWS]
+            group = range(start * parts, (start + len(patches)) * parts)
+            values = patches.reshape(-1).view(np.uint8)
             if self._codec.is_identity:
-                self._copy(batch, group, values.view(np.uint8))
+                self._copy(batch, group, values)
             elif from_files is not None:
                 self._decode_files(batch, group, values, from_files, scratch)
             elif together is not None:
@@ -173,11 +182,11 @@ class Reader:
             np.concatenate([self.load(batch, i) for i in group], out=out)
             return
         for i, begin, end in zip(group, self._begins, self._ends, strict=False):
-            buffer = out[2 * begin : 2 * end]
+            buffer = out[begin:end]
             if (content := self.load(batch, i, buffer)) is not buffer:
                 np.copyto(buffer, content)
 
-    def _decode_views(self, batch: Batch, group: range, out: NDArray[np.uint16], together: DecodeInMemory) -> None:
+    def _decode_views(self, batch: Batch, group: range, out: NDArray[np.uint8], together: DecodeInMemory) -> None:
         """Decode parts where they lie in memory, compared just before, so that the cache of the processor has them."""
         assert batch.views is not None
         if batch.due is not None:
@@ -196,7 +205,7 @@ class Reader:
         self,
         batch: Batch,
         group: range,
-        out: NDArray[np.uint16],
+        out: NDArray[np.uint8],
         from_files: DecodeFromFiles,
         scratch: NDArray[np.uint8],
     ) -> None:
@@ -212,7 +221,7 @@ class Reader:
             rest, places = out[self._ends[done - 1] :], slice(group.start + done, group.stop)
             done += from_files(descriptors[places], offsets[places], lengths[places], sizes[done:], rest, scratch)
 
-    def _decode_one(self, batch: Batch, group: range, i: int, out: NDArray[np.uint16]) -> None:
+    def _decode_one(self, batch: Batch, group: range, i: int, out: NDArray[np.uint8]) -> None:
         """Read and decode part i, of a group, by itself; it says what is wrong with it."""
         content, place = self.load(batch, i), i - group.start
         try:
@@ -237,5 +246,5 @@ class Reader:
         return memory
 
     def _damaged(self, number: int, what: object) -> CorruptShard:
-        path = self._files.path(int(self._extents.file[number]))
-        return CorruptShard(f"{path}: the record of {self._key(number // self._extents.parts)} {what}")
+        path = self._files.path(int(self.extents.file[number]))
+        return CorruptShard(f"{path}: the {self._what} of {self._key(number // self.extents.stride)} {what}")

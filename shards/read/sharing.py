@@ -3,17 +3,18 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from shards.read.extents import Extents
+from shards.layout.record import S2
+from shards.read.groups import Readers
 from shards.storage.shared_cache import SharedCache
 
 
 class MemorySharing:
     """The methods of `Store` that have records kept in memory."""
 
-    _extents: Extents
+    _readers: Readers
     _cache: SharedCache
 
-    def keep_in_memory(self, indices: ArrayLike) -> None:
+    def keep_in_memory(self, indices: ArrayLike, *, group: str = S2) -> None:
         """Keep the stored bytes of these rows in memory from when they are first read, by whichever method.
 
         Reads of them touch no file from then on. Memory is taken as they are read; `close` frees it. To keep one copy
@@ -21,13 +22,15 @@ class MemorySharing:
 
         Args:
             indices: (n,) rows of the index; they add to those of earlier calls.
+            group: name of a further group, whose bytes are to be kept instead of those of the Sentinel-2 record.
 
         Raises:
             IndexError: an index is out of range.
             NotEnoughMemory: the rows need more than `memory_left`; no row is added.
         """
-        rows = np.unique(self._extents.rows(indices))
-        self._cache.want(self._extents.numbers(rows), f"{len(rows):,} records")
+        extents = self._readers.of(group).extents
+        rows = np.unique(extents.rows(indices))
+        self._cache.want(extents.numbers(rows), f"{len(rows):,} {'' if group == S2 else f'{group} '}records")
 
     def memory_left(self) -> int:
         """Return the bytes that `keep_in_memory` can still promise.

@@ -2,30 +2,33 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shards.codec.registry import get_codec
 from shards.errors import ShardError
-from shards.layout.bands import RECORD_VALUES
 from shards.layout.patch import Patch
+from shards.layout.record import S2
 from shards.metadata.consistency import check_fit
 from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
 from shards.read.checks import Verify, verify_mode
 from shards.read.extents import Extents, files_of
-from shards.read.reader import ROWS, Reader
+from shards.read.groups import Readers
+from shards.read.reader import ROWS
 from shards.read.sharing import MemorySharing
 from shards.runtime.threads import Threads
 from shards.storage.base import Storage
 from shards.storage.local import LocalStorage
 from shards.storage.shared_cache import SharedCache
+
+Number = TypeVar("Number", bound=np.generic)
+"""Type of the pixels of a record or a group."""
 
 
 class Store(MemorySharing):
@@ -37,6 +40,9 @@ class Store(MemorySharing):
 
     A pickle of a store is its path and how it was opened, so that processes which are not forked open it anew. Records
     in memory do not go with it: see `memory_handle`.
+
+    Methods that take the name of a group read the Sentinel-2 record, `s2`, by default; `manifest.layout` tells which
+    further groups there are. They raise ValueError (`InvalidValue`) where there is no such group.
 
     Attributes:
         folder: where it lies.
@@ -81,8 +87,8 @@ class Store(MemorySharing):
         self._extents = Extents.of(self.manifest, self.index)
         self._files = (storage or LocalStorage(self.folder, may_map=mapped)).open(files_of(self.manifest))
         self._cache = SharedCache(self.folder, self._identity, self._extents.length)
-        codec = get_codec(self.manifest.codec)
-        self._reader = Reader(self._extents, self._files, self._cache, codec, self.index.key)
+        self._readers = Readers(self.manifest, self.index, self._extents, self._files, self._cache)
+        self._reader = self._readers.record
         self._threads = Threads(self.num_threads, "decode")
 
     def __len__(self) -> int:
@@ -105,34 +111,39 @@ class Store(MemorySharing):
         self._files.close()
         self._cache.close()
 
-    def read(self, i: int, *, verify: Verify | bool = "first") -> Patch:
+    def read(self, i: int, *, verify: Verify | bool = "first", groups: Sequence[str] | None = None) -> Patch:
         """Return patch i with its pixels and what is known of it.
 
         Args:
             i: row of the index; negative ones count from the end.
             verify: `first`, `always` or `never`, see `Store`.
+            groups: names of the further groups to read; default: all that the store has.
 
         Raises:
             IndexError: there is no such row.
+            ValueError: there is no such group.
             CorruptShard: the record is damaged; the message names shard, key and what was expected.
         """
         if not -len(self) <= i < len(self):
             raise IndexError(f"patch {i} of a store of {len(self)}")
         i %= len(self)
-        record = np.empty(RECORD_VALUES, np.uint16)
-        batch = self._reader.locate(np.array([i]), verify_mode(verify))
-        self._reader.decode(batch, record.reshape(1, -1), iter([0]))
-        return Patch(s2=record, **self.index.facts(i))
+        found = {}
+        for name in (S2, *(self._readers.groups if groups is None else groups)):
+            reader, room = self._readers.of(name), self._readers.room(name, 1)
+            reader.decode(reader.locate(np.array([i]), verify_mode(verify)), room, iter([0]))
+            found[name] = room[0]
+        return Patch(s2=found.pop(S2), groups=found, **self.index.facts(i))
 
     def read_into(
-        self, indices: ArrayLike, out: NDArray[np.uint16], *, verify: Verify | bool = "first"
-    ) -> NDArray[np.uint16]:
+        self, indices: ArrayLike, out: NDArray[Number], *, verify: Verify | bool = "first", group: str = S2
+    ) -> NDArray[Number]:
         """Decode many records into the rows of a contiguous array with the decode threads, and return it.
 
         Args:
             indices: (n,) rows of the index, in any order, repeats allowed.
-            out: C-contiguous uint16 of shape (n, 80000).
+            out: C-contiguous uint16 of shape (n, 80000); for a group (n, bands, rows, columns) of its type.
             verify: `first`, `always` or `never`, see `Store`.
+            group: name of a further group to read instead of the Sentinel-2 record.
 
         Raises:
             ValueError: `out` has another shape, type or layout.
@@ -140,31 +151,30 @@ class Store(MemorySharing):
             CorruptShard: a record is damaged; no thread writes to `out` any more.
         """
         rows, mode = self._extents.rows(indices), verify_mode(verify)
-        if out.shape != (len(rows), RECORD_VALUES) or out.dtype != np.uint16 or not out.flags.c_contiguous:
-            raise ValueError(
-                f"out is {out.dtype} of shape {out.shape}, "
-                f"expected C-contiguous uint16 of shape ({len(rows)}, {RECORD_VALUES})"
-            )
-        batch = self._reader.locate(rows, mode)
-        self._threads.run(partial(self._reader.decode, batch, out), range(0, len(rows), ROWS))
+        self._readers.check_room(group, len(rows), out)
+        reader = self._readers.of(group)
+        batch = reader.locate(rows, mode)
+        self._threads.run(partial(reader.decode, batch, out), range(0, len(rows), ROWS))
         return out
 
-    def read_encoded(self, indices: ArrayLike, *, verify: Verify | bool = "first") -> list[bytes]:
+    def read_encoded(self, indices: ArrayLike, *, verify: Verify | bool = "first", group: str = S2) -> list[bytes]:
         """Return the stored bytes of records: of each patch one part in a tar store, three in a Zarr store.
 
         Args:
             indices: (n,) rows of the index.
             verify: `first`, `always` or `never`, see `Store`.
+            group: name of a further group, which is one part, to read instead of the Sentinel-2 record.
 
         Raises:
             IndexError: an index is out of range.
             CorruptShard: a record is cut off or, if it is compared, damaged.
         """
-        batch = self._reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
-        return [self._reader.load(batch, i).tobytes() for i in range(len(batch))]
+        reader = self._readers.of(group)
+        batch = reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
+        return [reader.load(batch, i).tobytes() for i in range(len(batch))]
 
     def read_encoded_into(
-        self, indices: ArrayLike, out: NDArray[np.uint8], *, verify: Verify | bool = "first"
+        self, indices: ArrayLike, out: NDArray[np.uint8], *, verify: Verify | bool = "first", group: str = S2
     ) -> NDArray[np.int64]:
         """Read the stored bytes of records into an array, contiguous, with the decode threads; decode nothing.
 
@@ -172,6 +182,7 @@ class Store(MemorySharing):
             indices: (n,) rows of the index.
             out: C-contiguous (size,) uint8, at least `encoded_bytes(indices)` long.
             verify: `first`, `always` or `never`, see `Store`.
+            group: name of a further group to read instead of the Sentinel-2 record.
 
         Returns:
             The bytes of each part, in order: (n,) int64 in a tar store, (3 · n,) in a Zarr store.
@@ -181,7 +192,8 @@ class Store(MemorySharing):
             IndexError: an index is out of range.
             CorruptShard: a record is cut off or, if it is compared, damaged; no thread writes to `out` any more.
         """
-        batch = self._reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
+        reader = self._readers.of(group)
+        batch = reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
         lengths = batch.ranges.length
         if out.ndim != 1 or out.dtype != np.uint8 or not out.flags.c_contiguous or len(out) < lengths.sum():
             raise ValueError(
@@ -193,13 +205,13 @@ class Store(MemorySharing):
 
         def read(parts: Iterator[int]) -> None:
             for i in parts:
-                if (content := self._reader.load(batch, i, buffers[i])) is not buffers[i]:  # It lies in shared memory.
+                if (content := reader.load(batch, i, buffers[i])) is not buffers[i]:  # It lies in shared memory.
                     np.copyto(buffers[i], content)
 
         self._threads.run(read, range(len(batch)))
         return lengths
 
-    def fetch(self, indices: ArrayLike, *, verify: Verify | bool = "first") -> None:
+    def fetch(self, indices: ArrayLike, *, verify: Verify | bool = "first", group: str = S2) -> None:
         """Read the stored bytes of records with the decode threads, and decode nothing.
 
         Rows that are to be kept in memory are there afterwards; of others, the files are in the page cache.
@@ -207,20 +219,22 @@ class Store(MemorySharing):
         Args:
             indices: (n,) rows of the index.
             verify: `first`, `always` or `never`, see `Store`.
+            group: name of a further group to read instead of the Sentinel-2 record.
 
         Raises:
             IndexError: an index is out of range.
             CorruptShard: a record is cut off or, if it is compared, damaged.
         """
-        batch = self._reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
+        reader = self._readers.of(group)
+        batch = reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
 
         def fetch(parts: Iterator[int]) -> None:
             for i in parts:
-                self._reader.load(batch, i)
+                reader.load(batch, i)
 
         self._threads.run(fetch, range(len(batch)))
 
-    def will_need(self, indices: ArrayLike) -> None:
+    def will_need(self, indices: ArrayLike, *, group: str = S2) -> None:
         """Let the kernel read the files of these rows' shards into the page cache, in sequence, and return at once.
 
         Rows that are in shared memory need none.
@@ -229,9 +243,9 @@ class Store(MemorySharing):
             IndexError: an index is out of range.
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
-        self._files.advise_files(self._reader.uncached(self._extents.rows(indices)).file)
+        self._files.advise_files(self._readers.of(group).uncached(self._extents.rows(indices)).file)
 
-    def will_read(self, indices: ArrayLike) -> None:
+    def will_read(self, indices: ArrayLike, *, group: str = S2) -> None:
         """Let the kernel read the records of these rows into the page cache, and return at once.
 
         A disk serves many requests at a time, but threads that wait for what they read make one each. Records that are
@@ -241,7 +255,7 @@ class Store(MemorySharing):
             IndexError: an index is out of range.
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
-        self._files.advise(self._reader.uncached(self._extents.rows(indices)))
+        self._files.advise(self._readers.of(group).uncached(self._extents.rows(indices)))
 
     def shard_of(self, indices: ArrayLike) -> NDArray[np.int32]:
         """Return the shards of rows as their numbers in the manifest, (n,) int32.
@@ -251,14 +265,14 @@ class Store(MemorySharing):
         """
         return self._extents.shard(self._extents.rows(indices))
 
-    def encoded_bytes(self, indices: ArrayLike) -> int:
+    def encoded_bytes(self, indices: ArrayLike, *, group: str = S2) -> int:
         """Return the stored bytes of rows, which is what keeping them in memory takes.
 
         Raises:
             IndexError: an index is out of range.
         """
-        numbers = self._extents.numbers(self._extents.rows(indices))
-        return int(self._extents.length[numbers].sum(dtype=np.int64))
+        extents = self._readers.of(group).extents
+        return int(extents.length[extents.numbers(extents.rows(indices))].sum(dtype=np.int64))
 
 
 def _open_again(folder: Path, num_threads: int | None, mapped: bool, storage: Storage | None, identity: bytes) -> Store:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shards.codec.registry import DEFAULT_CODEC
 from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
 from shards.layout.facts import Facts
+from shards.layout.record import RecordGroup
 from shards.layout.shuffle import shuffle_rank
 from shards.metadata.manifest import SPLITS, StoreFormat
 from shards.write.store import StoreWriter
@@ -34,6 +35,7 @@ def make_store(
     source_version: str = "v2",
     countries: Sequence[str | None] = ("Ireland",),
     dates: Sequence[datetime] = (datetime(2017, 6, 13),),
+    extras: Sequence[RecordGroup] = (),
 ) -> Path:
     """Write a store of synthetic patches and return its folder. Equal arguments give equal bytes.
 
@@ -49,6 +51,7 @@ def make_store(
         source_version: version of BigEarthNet that the manifest names.
         countries: row i of the index is from country i, again and again from the first one.
         dates: likewise when a patch was taken.
+        extras: further groups of each patch; `group_values` tells their pixels.
     """
     rng = np.random.default_rng(seed)
     # What each class adds to each band.
@@ -61,6 +64,7 @@ def make_store(
         patches_per_shard=patches_per_shard,
         seed=seed,
         source_version=source_version,
+        groups=extras,
     ) as store:
         for split in SPLITS:
             keys = shuffled_keys(split, counts.get(split, 0), seed)
@@ -74,7 +78,8 @@ def make_store(
                         record = shard.next_record()
                         _fill(record, levels, rng)
                         country, date = countries[row % len(countries)], dates[row % len(dates)]
-                        shard.add(_facts(key, split, classes, country, date, record), record)
+                        further = {group.name: group_values(group, key, seed) for group in extras}
+                        shard.add(_facts(key, split, classes, country, date, record), record, further)
                         row += 1
     return folder
 
@@ -82,6 +87,17 @@ def make_store(
 def shuffled_keys(split: str, count: int, seed: int = 0) -> list[str]:
     """Return the names that `make_store` gives to the patches of a split, in the order of the store."""
     return sorted((f"{split}_{i}" for i in range(count)), key=lambda key: shuffle_rank(key, seed))
+
+
+def group_values(group: RecordGroup, key: str, seed: int = 0) -> NDArray[Any]:
+    """Return the pixels that `make_store` gives to a further group of a patch, (bands, rows, columns) of its type.
+
+    Any bits occur in them, so floats hold infinities and NaN, too; each second row repeats one value.
+    """
+    rng = np.random.default_rng([seed, *f"{key}.{group.name}".encode()])
+    values = np.frombuffer(rng.bytes(group.bytes), group.dtype).reshape(group.shape).copy()
+    values[:, ::2] = values[:, :1, :1]
+    return values
 
 
 def _fill(record: NDArray[np.uint16], levels: NDArray[np.float64], rng: np.random.Generator) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from shards.container.tar import shard_paths as tar_paths
-from shards.metadata.index import PARTS
+from shards.layout.bands import LAYOUT
+from shards.layout.record import RecordLayout
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, MANIFEST, SPLITS, StoreFormat
+from shards.metadata.parts import parts_of
 from shards.storage.atomic import temporary_of
 from shards.storage.lock import MARK_SUFFIX
 
@@ -21,17 +23,8 @@ LOCKS: Final = (f"{WORK}/{LOCK}", f"{WORK}/{LOCK}{MARK_SUFFIX}")
 
 _FIXED: Final = {MANIFEST, BUILD_NOTE, INDEX, HISTOGRAMS, QUARANTINE, UNMATCHED, *LOCKS}
 _SPLIT: Final = f"(?:{'|'.join(SPLITS)})"
-_ARRAY: Final = f"(?:{'|'.join(PARTS['zarr'])})"
 _SHARD: Final = rf"{_SPLIT}-\d{{5,}}"
 _NOTES: Final = re.compile(rf"{re.escape(WORK)}/({_SHARD})\.(?:json|index\.parquet|histogram\.parquet)")
-_SHARDS: Final = {
-    "webdataset": re.compile(rf"{_SPLIT}-(\d{{5,}})\.(?:tar|idx)()"),
-    "zarr": re.compile(rf"{_SPLIT}/{_ARRAY}/c/(\d+)/0/0/0|{_SPLIT}/(?:labels|key)/c/(\d+)/0"),
-}
-_METADATA: Final = re.compile(rf"(?:{_SPLIT}/(?:(?:{_ARRAY}|labels|key)/)?)?zarr\.json")
-_ZARR_FOLDERS: Final = re.compile(
-    rf"{_SPLIT}(?:/(?:{_ARRAY}(?:/c(?:/\d+(?:/0){{0,2}})?)?|(?:labels|key)(?:/c(?:/\d+)?)?))?"
-)
 # The temporary names of zarr-python, `_atomic_write` in zarr/storage/_local.py.
 _ZARR_TEMPORARY: Final = re.compile(r"(zarr|0)\.[0-9a-f]{32}\.partial")
 
@@ -64,14 +57,14 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}"
 
 
-def shard_paths(store_format: StoreFormat, split: str, number: int) -> tuple[str, ...]:
-    """Return the paths of the files of a shard, in the order of the manifest."""
+def shard_paths(store_format: StoreFormat, split: str, number: int, layout: RecordLayout = LAYOUT) -> tuple[str, ...]:
+    """Return the paths of the files of a shard of a store of that layout, in the order of the manifest."""
     if store_format == "webdataset":
         return tar_paths(split, number)
     # Imported here: the import of zarr takes most of a second.
     from shards.container.zarr import shard_path
 
-    return tuple(shard_path(split, part, number) for part in PARTS["zarr"])
+    return tuple(shard_path(split, part.name, number) for part in parts_of("zarr", layout))
 
 
 def note_paths(work: Path, shard: str) -> tuple[Path, Path, Path]:
@@ -79,16 +72,17 @@ def note_paths(work: Path, shard: str) -> tuple[Path, Path, Path]:
     return work / f"{shard}.json", work / f"{shard}.index.parquet", work / f"{shard}.histogram.parquet"
 
 
-def look(out: Path, store_format: str | None, max_shards: int = 0) -> Contents:
+def look(out: Path, store_format: str | None, max_shards: int = 0, layout: RecordLayout = LAYOUT) -> Contents:
     """Sort what lies in the folder of a store by whether a build has made it.
 
     Args:
         out: the folder; it may be absent.
         store_format: of the build that the note there describes; None if there is no note.
         max_shards: shards that a split of that build has at most.
+        layout: groups of its patches.
     """
     contents = Contents()
-    names = _Names(store_format, max_shards)
+    names = _Names(store_format, max_shards, layout)
     for relative, kind in _walk(out, names):
         whole = names.without_temporary(relative)
         is_ours = names.is_file(whole) or (whole != relative and names.is_shard_of_any(whole))
@@ -112,12 +106,21 @@ def look(out: Path, store_format: str | None, max_shards: int = 0) -> Contents:
 class _Names:
     """The names that a build gives to its files and folders."""
 
-    def __init__(self, store_format: str | None, max_shards: int) -> None:
+    def __init__(self, store_format: str | None, max_shards: int, layout: RecordLayout) -> None:
         self._format = store_format
         self._max_shards = max_shards
+        array = f"(?:{'|'.join(part.name for part in parts_of('zarr', layout))})"
+        self._shards = {
+            "webdataset": re.compile(rf"{_SPLIT}-(\d{{5,}})\.(?:tar|idx)()"),
+            "zarr": re.compile(rf"{_SPLIT}/{array}/c/(\d+)/0/0/0|{_SPLIT}/(?:labels|key)/c/(\d+)/0"),
+        }
+        self._metadata = re.compile(rf"(?:{_SPLIT}/(?:(?:{array}|labels|key)/)?)?zarr\.json")
+        self._folders = re.compile(
+            rf"{_SPLIT}(?:/(?:{array}(?:/c(?:/\d+(?:/0){{0,2}})?)?|(?:labels|key)(?:/c(?:/\d+)?)?))?"
+        )
 
     def is_folder(self, path: str) -> bool:
-        return path == WORK or (self._format == "zarr" and _ZARR_FOLDERS.fullmatch(path) is not None)
+        return path == WORK or (self._format == "zarr" and self._folders.fullmatch(path) is not None)
 
     def is_file(self, path: str) -> bool:
         if self._format is None:
@@ -126,16 +129,16 @@ class _Names:
             path in _FIXED
             or _NOTES.fullmatch(path) is not None
             or self.is_shard(path)
-            or (self._format == "zarr" and _METADATA.fullmatch(path) is not None)
+            or (self._format == "zarr" and self._metadata.fullmatch(path) is not None)
         )
 
     def is_shard(self, path: str) -> bool:
-        match = _SHARDS[self._format].fullmatch(path) if self._format is not None else None
+        match = self._shards[self._format].fullmatch(path) if self._format is not None else None
         return match is not None and int(match[1] or match[2]) < self._max_shards
 
     def is_shard_of_any(self, path: str) -> bool:
         # The name of a temporary file is ours without doubt, so it may be of an earlier build with other options.
-        return self._format is not None and any(shards.fullmatch(path) for shards in _SHARDS.values())
+        return self._format is not None and any(shards.fullmatch(path) for shards in self._shards.values())
 
     def without_temporary(self, path: str) -> str:
         """Return the name that a temporary file was to have, any other name as it is."""

@@ -32,13 +32,15 @@ class TarFiles:
 
     def __init__(self, options: StoreOptions, split: str, number: int, open_file: OpenFile) -> None:
         self._folder = options.folder
-        self._path, self._index_path = shard_paths("webdataset", split, number)
+        self._extensions = [group.name for group in options.layout.extras]
+        self._path, self._index_path = shard_paths("webdataset", split, number, options.layout)
         self._tar = TarShardWriter(open_file(self._path))
 
     def add(self, facts: Facts, parts: Sequence[bytes]) -> list[int]:
         """See `ShardFiles`."""
-        [record] = parts
-        return [self._tar.add(facts.key, record, label_bytes(facts.label_mask), json_member(facts))]
+        record, *groups = parts
+        further = list(zip(self._extensions, groups, strict=True))
+        return self._tar.add(facts.key, record, label_bytes(facts.label_mask), json_member(facts), further)
 
     def finish(self) -> None:
         """See `ShardFiles`."""
@@ -59,7 +61,7 @@ class ZarrFiles:
 
         self._arrays = [
             (path, ZarrShardWriter(open_file(path), options.patches_per_shard))
-            for path in shard_paths("zarr", split, number)
+            for path in shard_paths("zarr", split, number, options.layout)
         ]
 
     def add(self, facts: Facts, parts: Sequence[bytes]) -> list[int]:

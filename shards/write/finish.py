@@ -53,7 +53,9 @@ def finish_store(
     _check_numbers(options, shards)
     remove_surplus(options, {shard.name for shard in shards})
     parts = [read_table(note_paths(options.work, shard.name)[1]) for shard in shards]
-    table = pa.concat_tables(parts).cast(index_schema(options.format)).unify_dictionaries().combine_chunks()
+    table = (
+        pa.concat_tables(parts).cast(index_schema(options.format, options.layout)).unify_dictionaries().combine_chunks()
+    )
     write_table(table, options.folder / INDEX)
     index = Index(table)
     splits = _describe_splits(options, shards, index)
@@ -72,6 +74,7 @@ def finish_store(
         source_bytes=source_bytes,
         left_out=left_out,
         offset=offset,
+        layout=options.layout,
     )
     if note is not None:
         with atomic_write(options.folder / BUILD_NOTE) as file:
@@ -107,9 +110,9 @@ def remove_surplus(options: StoreOptions, names: set[str]) -> None:
 
     Which files a shard has follows from its name. What its note says of them is not asked.
     """
-    for name in look(options.folder, options.format).notes - names:
+    for name in look(options.folder, options.format, layout=options.layout).notes - names:
         split, _, number = name.rpartition("-")
-        for relative in shard_paths(options.format, split, int(number)):
+        for relative in shard_paths(options.format, split, int(number), options.layout):
             if path := resolve_inside(options.folder, relative):
                 path.unlink(missing_ok=True)
         for path in note_paths(options.work, name):
@@ -153,7 +156,7 @@ def _write_zarr(options: StoreOptions, index: Index, splits: dict[str, SplitInfo
     for split, info in splits.items():
         rows = index.rows(split)
         statistics = {band: statistic.to_json() for band, statistic in info.statistics.items()}
-        for path in look(options.folder, options.format, len(rows)).files:
+        for path in look(options.folder, options.format, len(rows), options.layout).files:
             if path.startswith((f"{split}/labels/", f"{split}/key/")):
                 (options.folder / path).unlink()
         write_split(
@@ -163,6 +166,7 @@ def _write_zarr(options: StoreOptions, index: Index, splits: dict[str, SplitInfo
             labels=labels[rows],
             patches_per_shard=options.patches_per_shard,
             codec=get_codec(options.codec),
+            layout=options.layout,
             attributes={**attributes, "class_counts": info.class_counts, "statistics": statistics},
         )
 
@@ -172,7 +176,8 @@ def _described(options: StoreOptions, splits: dict[str, SplitInfo]) -> list[str]
     paths = [INDEX, HISTOGRAMS]
     if options.format == "zarr":
         paths.append("zarr.json")
-        found = look(options.folder, options.format, sum(info.count for info in splits.values())).files
+        patches = sum(info.count for info in splits.values())
+        found = look(options.folder, options.format, patches, options.layout).files
         for split in splits:
             tables = (f"{split}/labels/", f"{split}/key/")
             paths += sorted(

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from shards.codec.registry import CODECS, ZARR_CODECS
 from shards.errors import InvalidValue
+from shards.layout.bands import LAYOUT
+from shards.layout.record import RecordLayout
+from shards.metadata.layout import resolved
 from shards.metadata.manifest import StoreFormat
 from shards.write.contents import WORK
 
@@ -18,15 +21,18 @@ class StoreOptions:
         format: `webdataset` or `zarr`.
         codec: name of the record codec.
         patches_per_shard: patches of a full shard.
+        layout: groups of each patch, whose codecs are filled in where they are None.
 
     Raises:
-        InvalidValue: the format does not hold records of that codec, or a shard would hold no patch.
+        InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or a group of the
+            layout has no such codec.
     """
 
     folder: Path
     format: StoreFormat
     codec: str
     patches_per_shard: int
+    layout: RecordLayout = LAYOUT
 
     def __post_init__(self) -> None:
         known = CODECS if self.format == "webdataset" else ZARR_CODECS
@@ -34,6 +40,7 @@ class StoreOptions:
             raise InvalidValue(f"a {self.format} store has no codec {self.codec!r}; expected one of {', '.join(known)}")
         if self.patches_per_shard < 1:
             raise InvalidValue(f"patches_per_shard is {self.patches_per_shard}, expected 1 or more")
+        object.__setattr__(self, "layout", resolved(self.layout, self.codec))
 
     @property
     def work(self) -> Path:

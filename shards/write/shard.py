@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Any, Final
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from shards.codec.registry import get_codec
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
-from shards.layout.facts import Facts, is_key
+from shards.layout.facts import MAX_KEY, Facts, is_key
 from shards.layout.statistics import Histograms, histogram_table
-from shards.metadata.index import PARTS, IndexRows, Place, write_table
+from shards.metadata.index import IndexRows, Place, write_table
 from shards.metadata.manifest import SPLITS, ShardInfo
+from shards.metadata.parts import PARTS
 from shards.storage.atomic import atomic_write
 from shards.write.contents import note_paths, shard_name
 from shards.write.files import open_shard_files
@@ -64,6 +65,7 @@ class ShardWriter:
         self._committed = committed
         self._codec = get_codec(options.codec)
         self._parts = tuple(PARTS[options.format].values())
+        self._groups = tuple((group, get_codec(str(group.codec))) for group in options.layout.extras)
         self._stack = ExitStack()
         self._room: NDArray[np.uint16] | None = None
         self._is_discarded = False
@@ -73,7 +75,7 @@ class ShardWriter:
             # Made anew it would hold a part of a store.
             raise FileNotFoundError(errno.ENOENT, _REMOVED, str(self._options.work))
         self._histograms = Histograms()
-        self._rows = IndexRows(self._options.format, self.name)
+        self._rows = IndexRows(self._options.format, self.name, self._options.layout)
         self._keys: set[str] = set()
         with ExitStack() as stack:
             self._stack = stack
@@ -91,17 +93,22 @@ class ShardWriter:
         self._room = self._histograms.next_record()
         return self._room
 
-    def add(self, facts: Facts, record: NDArray[np.uint16]) -> None:
+    def add(
+        self, facts: Facts, record: NDArray[np.uint16], extras: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    ) -> None:
         """Append a patch.
 
         Args:
             facts: all that is known of it.
             record: (80000,) uint16, as `shards.layout.bands` orders it.
+            extras: the further groups of the store by name, each (bands, rows, columns) of its type.
 
         Raises:
-            InvalidValue: the shard is full, the record is of another shape or type, or key or split do not fit.
+            InvalidValue: the shard is full, the record or a group is of another shape or type, a group is absent or is
+                none of the store, or key or split do not fit.
         """
         self._check(facts)
+        further = self._encode_groups(facts, extras)
         if record is not self._room:
             if record.shape != (RECORD_VALUES,) or record.dtype != np.uint16:
                 raise InvalidValue(
@@ -112,20 +119,37 @@ class ShardWriter:
             room[:] = record
             record = room
         self._keys.add(facts.key)
-        parts = [self._codec.encode(record[values]) for values in self._parts]
+        parts = [*(self._codec.encode(record[values]) for values in self._parts), *further]
         offsets = self._files.add(facts, parts)
         places = [Place(offset, len(part), crc32c(part)) for offset, part in zip(offsets, parts, strict=True)]
         self._rows.add(facts, places)
         self._histograms.commit()
         self._room = None
 
+    def _encode_groups(self, facts: Facts, extras: Mapping[str, NDArray[Any]]) -> list[bytes]:
+        names = [group.name for group, _ in self._groups]
+        if extras.keys() != set(names):
+            given, wanted = (", ".join(sorted(some)) or "none" for some in (extras, names))
+            raise InvalidValue(f"patch {facts.key} is given the groups {given}, expected {wanted}")
+        encoded = []
+        for group, codec in self._groups:
+            values = extras[group.name]
+            if values.shape != group.shape or values.dtype != np.dtype(group.dtype):
+                raise InvalidValue(
+                    f"group {group.name} of {facts.key} is {values.dtype} of shape {values.shape}, "
+                    f"expected {group.dtype} of shape {group.shape}"
+                )
+            encoded.append(codec.encode(np.ascontiguousarray(values)))
+        return encoded
+
     def _check(self, facts: Facts) -> None:
         if len(self._rows) >= self._options.patches_per_shard:
             raise InvalidValue(f"shard {self.name} holds {len(self._rows)} patches and is full")
         if facts.split != self._split:
             raise InvalidValue(f"patch {facts.key} is of split {facts.split}, expected {self._split} as {self.name}")
-        if not is_key(facts.key):
-            raise InvalidValue(f"patch name {facts.key!r}, expected 1 to 92 letters, digits, '_' and '-'")
+        longest = min(MAX_KEY, self._options.layout.max_key)
+        if not is_key(facts.key) or len(facts.key) > longest:
+            raise InvalidValue(f"patch name {facts.key!r}, expected 1 to {longest} letters, digits, '_' and '-'")
         if facts.key in self._keys:
             raise InvalidValue(f"patch {facts.key} was added to shard {self.name} before")
 

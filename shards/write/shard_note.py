@@ -73,7 +73,7 @@ def read_note(options: StoreOptions, split: str, number: int) -> ShardNote:
         and len(parts) == _NUM_PARTS
         and all(isinstance(part, str) for part in parts)
         and (info.name, info.split) == (shard_name(split, number), split)
-        and tuple(file.path for file in info.files) == shard_paths(options.format, split, number)
+        and tuple(file.path for file in info.files) == shard_paths(options.format, split, number, options.layout)
     ):
         raise DamagedNote(DAMAGED)
     return ShardNote(info, (parts[0], parts[1]), content)

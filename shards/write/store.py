@@ -1,12 +1,15 @@
 """Writing a whole store in one process."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from shards.codec.registry import DEFAULT_CODEC
 from shards.errors import InUse, InvalidValue
+from shards.layout.bands import LAYOUT
+from shards.layout.record import RecordGroup
 from shards.metadata.manifest import MANIFEST, SPLITS, Manifest, ShardInfo, StoreFormat
 from shards.write.contents import WORK, look
 from shards.write.finish import finish_store
@@ -39,6 +42,7 @@ class StoreWriter:
         format: StoreFormat = "webdataset",  # noqa: A002 (its name in manifests)
         codec: str = DEFAULT_CODEC,
         patches_per_shard: int = 2048,
+        groups: Sequence[RecordGroup] = (),
         seed: int = 0,
         source_version: str = "v2",
         source_bytes: int = 0,
@@ -52,6 +56,7 @@ class StoreWriter:
             format: `webdataset` or `zarr`.
             codec: name of the record codec.
             patches_per_shard: patches of a full shard.
+            groups: what each patch has beside its Sentinel-2 record.
             seed: of the shuffle.
             source_version: version of BigEarthNet, `v1` or `v2`.
             source_bytes: bytes of the band files that the patches came from.
@@ -59,9 +64,10 @@ class StoreWriter:
             offset: `auto` if the radiometric offset of newer products was subtracted, else `none`.
 
         Raises:
-            InvalidValue: the format does not hold records of that codec, or a shard would hold no patch.
+            InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or there can be
+                no such groups.
         """
-        self.options = StoreOptions(Path(folder), format, codec, patches_per_shard)
+        self.options = StoreOptions(Path(folder), format, codec, patches_per_shard, LAYOUT.with_groups(groups))
         self.manifest = None
         self._seed, self._source_version, self._source_bytes = seed, source_version, source_bytes
         self._left_out, self._offset = left_out or {}, offset
@@ -113,7 +119,7 @@ class StoreWriter:
     def _remove(self, below: str) -> None:
         """Remove what was written, as far as its path begins so, and the folders that are empty then."""
         folder = self.options.folder
-        found = look(folder, self.options.format, 1 << 62)
+        found = look(folder, self.options.format, 1 << 62, self.options.layout)
         # The manifest first: what is left of a store is none.
         for path in sorted([*found.files, *found.temporaries], key=lambda path: path != MANIFEST):
             if path.startswith(below):

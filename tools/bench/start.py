@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shards.metadata.manifest import sealed
+from shards.metadata.seal import sealed
 from tools.arguments import count, run
 
 _MEASURE = """

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shards.layout.bands import PATCH_METRES
+from shards.layout.record import PATCH_METRES
 
 Layout = Literal["stacked", "native", "record"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("stacked", "native", "record")

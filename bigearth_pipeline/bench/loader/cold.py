@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.bench.passes import Pass, take_turns
 from bigearth_pipeline.bench.rate import Rate
 from shards import Store
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from shards.runtime.filesystem import MEMORY, file_system
 
 MOST_LEFT: Final = 0.01

@@ -9,7 +9,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from shards import CODECS, RECORD_VALUES, Store
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from shards.read.reader import ROWS
 from shards.runtime.threads import Threads
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.georeference import BadPlace, Georeference, georeference
-from shards.layout.bands import BandGroup
+from shards.layout.record import RecordGroup
 from shards.reporting import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class GdalReader:
         self._resources.close()
         self._started = False
 
-    def read(self, path: str, content: bytes, group: BandGroup, out: NDArray[np.uint16]) -> Georeference:
+    def read(self, path: str, content: bytes, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
         """Read one band.
 
         Args:

@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from bigearth_pipeline.errors import BadPatch
-from shards.layout.bands import BandGroup
+from shards.layout.record import RecordGroup
 
 # TIFF 6.0 tags, and those of GeoTIFF 1.1 (OGC 19-008r4) and GDAL.
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -60,7 +60,7 @@ class Layout:
         return True
 
 
-def parse_layout(path: str, content: bytes, group: BandGroup, max_head: int) -> Layout | None:
+def parse_layout(path: str, content: bytes, group: RecordGroup, max_head: int) -> Layout | None:
     """Return the layout of a file that can take the short way, None for any other.
 
     Args:
@@ -83,7 +83,7 @@ def parse_layout(path: str, content: bytes, group: BandGroup, max_head: int) -> 
     return layout
 
 
-def _parse(content: bytes, group: BandGroup, max_head: int) -> Layout | None:
+def _parse(content: bytes, group: RecordGroup, max_head: int) -> Layout | None:
     if content[:4] != b"II*\0":
         return None
     (ifd,) = struct.unpack_from("<I", content, 4)
@@ -130,7 +130,7 @@ def _parse(content: bytes, group: BandGroup, max_head: int) -> Layout | None:
     )
 
 
-def _wanted(values: dict[int, tuple[Any, ...]], group: BandGroup) -> dict[int, tuple[Any, ...]]:
+def _wanted(values: dict[int, tuple[Any, ...]], group: RecordGroup) -> dict[int, tuple[Any, ...]]:
     """Return what the tags of the pixels must be: 16-bit unsigned integers, black is 0, uncompressed, contiguous."""
     (rows,), offset = values[_ROWS_PER_STRIP], values[_STRIP_OFFSETS][0]
     lengths = [2 * group.size * min(rows, group.size - start) for start in range(0, group.size, rows)]

@@ -17,7 +17,8 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.georeference import BadPlace, Georeference, georeference, utm_descriptions
 from bigearth_pipeline.source.tiff.gdal import GdalReader
 from bigearth_pipeline.source.tiff.layout import TIE_POINT_BYTES, Layout, parse_layout
-from shards.layout.bands import BAND_SLICES, GROUP_OF, BandGroup
+from shards.layout.bands import BAND_SLICES, GROUP_OF
+from shards.layout.record import RecordGroup
 from shards.storage.safe_open import OPEN_FLAGS, check_regular
 
 _MAX_FILE_BYTES: Final = 64 << 20
@@ -104,7 +105,7 @@ class TiffReader:
         assert place is not None
         return place
 
-    def read_band(self, path: str, group: BandGroup, out: NDArray[np.uint16]) -> Georeference:
+    def read_band(self, path: str, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
         """Read one band file and return where it lies.
 
         Args:
@@ -119,7 +120,7 @@ class TiffReader:
         return self._read(None, "", path, group, out)
 
     def _read(
-        self, directory: int | None, prefix: str, name: str, group: BandGroup, out: NDArray[np.uint16]
+        self, directory: int | None, prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]
     ) -> Georeference:
         try:
             # Without waiting, should it be a pipe. What else is no regular file cannot be read at an offset, or gives
@@ -153,7 +154,7 @@ class TiffReader:
         self.bytes_read += len(content)
         return self._read_other(prefix + name, content, group, out)
 
-    def _read_other(self, path: str, content: bytes, group: BandGroup, out: NDArray[np.uint16]) -> Georeference:
+    def _read_other(self, path: str, content: bytes, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
         """Read a file that is not like the last one of its size, and remember its kind."""
         layout = None if self._always_gdal else parse_layout(path, content, group, len(self._head))
         if layout is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import CorruptShard
-from shards.layout.bands import RECORD_VALUES
+from shards.layout.bands import RECORD_BYTES, RECORD_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Bitpack:
     is_whole: bool = True
     is_identity: bool = False
 
-    def lengths(self, num_values: int) -> tuple[int, int]:
+    def lengths(self, size_bytes: int) -> tuple[int, int]:
         """See `Codec`."""
         # Coefficients, widths and padding; a value takes 16 bits at most.
-        return 5_030, 5_030 + 2 * num_values
+        return 5_030, 5_030 + size_bytes
 
-    def encode(self, values: NDArray[np.uint16]) -> bytes:
+    def encode(self, values: NDArray[Any]) -> bytes:
         """See `Codec`.
 
         Raises:
@@ -38,11 +38,11 @@ class Bitpack:
             raise ValueError(f"bitpack encodes records, expected shape ({RECORD_VALUES},), got {values.shape}")
         return encode(values)
 
-    def decode_into(self, data: Any, out: NDArray[np.uint16]) -> None:
+    def decode_into(self, data: Any, out: NDArray[Any]) -> None:
         """See `Codec`."""
         from shards.codec.bitpack.decoder import decode
 
-        if out.size != RECORD_VALUES or not decode(np.frombuffer(data, np.uint8), out.reshape(-1)):
+        if out.nbytes != RECORD_BYTES or not decode(np.frombuffer(data, np.uint8), out.reshape(-1).view(np.uint16)):
             raise CorruptShard(
                 f"holds {len(data)} bytes, expected as many as its header says for {RECORD_VALUES} values"
             )
@@ -52,12 +52,12 @@ class Bitpack:
         addresses: NDArray[np.uint64],
         lengths: NDArray[np.int64],
         sizes: NDArray[np.int64],
-        out: NDArray[np.uint16],
+        out: NDArray[np.uint8],
     ) -> int:
         """See `DecodeInMemory`."""
         from shards.codec.bitpack.decoder import decode_rows
 
-        done: int = decode_rows(addresses, lengths, out.reshape(len(sizes), RECORD_VALUES))
+        done: int = decode_rows(addresses, lengths, out.view(np.uint16).reshape(len(sizes), RECORD_VALUES))
         return done
 
     def decode_from_files(
@@ -66,11 +66,12 @@ class Bitpack:
         offsets: NDArray[np.int64],
         lengths: NDArray[np.int64],
         sizes: NDArray[np.int64],
-        out: NDArray[np.uint16],
+        out: NDArray[np.uint8],
         scratch: NDArray[np.uint8],
     ) -> int:
         """See `DecodeFromFiles`."""
         from shards.codec.bitpack.decoder import read_rows
 
-        done: int = read_rows(descriptors, offsets, lengths, out.reshape(len(sizes), RECORD_VALUES), scratch)
+        records = out.view(np.uint16).reshape(len(sizes), RECORD_VALUES)
+        done: int = read_rows(descriptors, offsets, lengths, records, scratch)
         return done

@@ -15,7 +15,7 @@ import shards
 from bigearth_pipeline.bench.loader.cold import MOST_LEFT, RecordPages, cached_pages, measure_cold
 from bigearth_pipeline.bench.passes import Lap
 from shards import Store
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from shards.runtime.filesystem import MEMORY, file_system
 from tests.shards.conftest import share_in_cache
 

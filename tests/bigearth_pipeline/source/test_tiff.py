@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.tiff.layout import parse_layout
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS, BandGroup
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
+from shards.layout.record import RecordGroup
 from tests import faults
 from tests.conftest import real
 from tests.scene import write_band
@@ -35,7 +36,7 @@ creation_options = st.fixed_dictionaries(
 )
 
 
-def read(reader: TiffReader, path: Path, group: BandGroup) -> tuple[np.ndarray, object]:
+def read(reader: TiffReader, path: Path, group: RecordGroup) -> tuple[np.ndarray, object]:
     out = np.full(group.band_values, 0xDEAD, np.uint16)
     return out, reader.read_band(str(path), group, out)
 
@@ -43,7 +44,7 @@ def read(reader: TiffReader, path: Path, group: BandGroup) -> tuple[np.ndarray, 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(creation_options, st.integers(0, 2**32)), min_size=1, max_size=4), st.sampled_from(GROUPS))
 def test_both_ways_agree_on_whatever_gdal_writes(
-    tmp_path: Path, files: list[tuple[dict[str, object], int]], group: BandGroup
+    tmp_path: Path, files: list[tuple[dict[str, object], int]], group: RecordGroup
 ) -> None:
     """The short way takes a file that it misreads, alone or behind a file of another kind."""
     fast, slow = TiffReader(), TiffReader(always_gdal=True)

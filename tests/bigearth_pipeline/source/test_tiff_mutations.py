@@ -15,7 +15,8 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.tiff.layout import parse_layout
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.layout.bands import GROUPS, BandGroup
+from shards.layout.bands import GROUPS
+from shards.layout.record import RecordGroup
 from tests.conftest import real
 from tests.scene import write_band
 from tests.tiffs import ASCII, DOUBLE, SHORT, Tag, geo_keys, mutate, official, with_tag
@@ -31,7 +32,7 @@ def scratch() -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
-def outcome(reader: TiffReader, path: Path, group: BandGroup) -> tuple[bytes, Georeference] | None:
+def outcome(reader: TiffReader, path: Path, group: RecordGroup) -> tuple[bytes, Georeference] | None:
     """Return pixels and place, None for a bad patch; whatever else is raised ends the test."""
     out = np.full(group.band_values, 0xDEAD, np.uint16)
     try:
@@ -53,7 +54,7 @@ class Pair:
         self.fast, self.slow = TiffReader(), TiffReader(always_gdal=True)
         self.counts: Counter[str] = Counter()
 
-    def check(self, sound: bytes, content: bytes, group: BandGroup, what: object) -> None:
+    def check(self, sound: bytes, content: bytes, group: RecordGroup, what: object) -> None:
         """Assert that both ways say the same of a file, which is in turns the first or comes after a sound one."""
         self.path.write_bytes(content)
         expected = outcome(self.slow, self.path, group)
@@ -67,11 +68,11 @@ class Pair:
         self.counts[way] += 1
 
 
-def _is_short(content: bytes, group: BandGroup) -> bool:
+def _is_short(content: bytes, group: RecordGroup) -> bool:
     return parse_layout("", content, group, 4096) is not None
 
 
-def pixels(group: BandGroup) -> bytes:
+def pixels(group: RecordGroup) -> bytes:
     return np.random.default_rng(group.metres).integers(0, 65_536, group.band_values).astype("<u2").tobytes()
 
 

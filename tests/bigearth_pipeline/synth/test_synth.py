@@ -28,8 +28,9 @@ from bigearth_pipeline.synth.plan import MAX_PATCHES, SynthPatch, plan_patches
 from bigearth_pipeline.synth.tables import FLAGGED_TABLE, MAIN_TABLE, SCHEMA, SPLIT_LISTS
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.codec.registry import get_codec
-from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF, PATCH_METRES, RECORD_BYTES
+from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF, RECORD_BYTES
 from shards.layout.classes import CLASSES, encode_clc_labels, encode_labels, multi_hot
+from shards.layout.record import PATCH_METRES
 from tests.building import Recorder
 from tests.paths import DATA
 

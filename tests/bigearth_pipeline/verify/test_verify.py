@@ -24,7 +24,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.verify.store import MAX_PROBLEMS_A_SHARD, verify_store
 from bigearth_pipeline.verify.tables import check_build_note
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from tests import faults
 from tests.building import Recorder
 from tests.scene import PRODUCT, write_patch

@@ -35,7 +35,7 @@ def test_tar_is_read_back_by_the_standard_library(patches: list[tuple[str, bytes
     """A tar of patches has another content, or other offsets, than it was given."""
     file = io.BytesIO()
     writer = TarShardWriter(file)
-    offsets = [writer.add(key, data, b"l" * 19, b"{}") for key, data in patches]
+    offsets = [writer.add(key, data, b"l" * 19, b"{}")[0] for key, data in patches]
     writer.finish()
     file.seek(0)
     with tarfile.open(fileobj=file) as tar:

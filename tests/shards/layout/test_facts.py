@@ -98,7 +98,7 @@ def test_the_json_says_what_the_facts_are(known: Facts) -> None:
 
 def test_a_patch_has_every_fact() -> None:
     """A fact of the table is no attribute of a patch, or its type is not one that a fact can have."""
-    assert {*NAMES, "s2"} == set(Patch.__dataclass_fields__)
+    assert {*NAMES, "s2", "groups"} == set(Patch.__dataclass_fields__)
     for field in FIELDS:
         assert isinstance(field.column.type, pa.DataType)
         assert field.column.meaning

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import shards
 from shards.errors import CorruptShard, ShardError
-from shards.metadata.manifest import MANIFEST, Manifest, sealed
+from shards.metadata.manifest import MANIFEST, Manifest
+from shards.metadata.seal import sealed
 from shards.reporting import printable
 from shards.testing.stores import make_store
 from tests import faults

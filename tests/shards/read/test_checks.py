@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import shards
 from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from shards.read.checks import unchecked, verify_mode
 from tests import faults
 from tests.shards.conftest import read_rows, shard_files

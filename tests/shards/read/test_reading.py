@@ -15,8 +15,8 @@ import pytest
 import shards
 from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
-from shards.metadata.index import PARTS
 from shards.metadata.manifest import Manifest
+from shards.metadata.parts import PARTS
 from tests import faults
 from tests.shards.conftest import opened_files, replace_index, shard_files, share_in_cache
 

@@ -14,7 +14,7 @@ from numcodecs import blosc
 
 import shards
 from shards.layout.bands import RECORD_VALUES
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from shards.storage.mapped import map_in_memory
 from tests import bitpack_reference, faults
 from tests.shards.conftest import opened_files, read_rows, replace_index, shard_files

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import shards
-from shards.metadata.index import PARTS
+from shards.metadata.parts import PARTS
 from shards.runtime.memory import available_bytes
 from tests import faults
 from tests.shards.conftest import opened_files, read_rows

@@ -5,13 +5,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shards import RECORD_VALUES, CorruptShard, Store, Verify
+from shards import RECORD_BYTES, CorruptShard, Store, Verify
 from shards.codec.bitpack.decoder import first_incomplete
 from shards.codec.registry import CODECS
 
 CODEC: Final = "bitpack"
 """The codec that the device decodes."""
-LARGEST: Final = CODECS[CODEC].lengths(RECORD_VALUES)[1]
+LARGEST: Final = CODECS[CODEC].lengths(RECORD_BYTES)[1]
 """Bytes of the largest record."""
 
 

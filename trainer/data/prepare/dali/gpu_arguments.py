@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES
 from shards.errors import InvalidValue
-from shards.layout.bands import BAND_SLICES, GROUPS, BandGroup
+from shards.layout.bands import BAND_SLICES, GROUPS
+from shards.layout.record import RecordGroup
 from trainer.data.batch import CELLS, Draws
 from trainer.data.prepare.image_layout import Image
 from trainer.definition.augmentation import Augmentation
@@ -27,7 +28,7 @@ class Span:
         size: pixels a side of the image that they are for.
     """
 
-    group: BandGroup
+    group: RecordGroup
     bands: tuple[str, ...]
     size: int
 
