@@ -59,10 +59,11 @@ def layout_from_json(fields: Fields, name: str) -> RecordLayout:
     items = fields.items(name)
     if len(items) > MAX_GROUPS:
         raise fields.unexpected(name, f"at most {MAX_GROUPS} groups")
-    layout = RecordLayout(tuple(_group(Fields(raw, f"{fields.where(name)}[{i}]")) for i, raw in enumerate(items)))
+    groups = tuple(_group(Fields(raw, f"{fields.where(name)}[{i}]")) for i, raw in enumerate(items))
+    layout = resolved(RecordLayout(groups), BITPACK_GROUPS)  # The groups name all codecs.
     if not layout.extras:
         raise fields.unexpected(name, "a group beside those of the Sentinel-2 record")
-    return resolved(layout, BITPACK_GROUPS)  # It names all codecs.
+    return layout
 
 
 def _group(fields: Fields) -> RecordGroup:

@@ -10,15 +10,18 @@ import pytest
 import shards
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.classes import multi_hot
+from shards.layout.record import RecordGroup
 from shards.testing.stores import NUM_CLASSES, make_store, shuffled_keys
 from tests.building import contents
 
 COUNTS = {"train": 11, "validation": 4, "test": 3}
 DATES = [datetime(2017, month, 28, 10, 10, 31) for month in range(1, 13)]
+EXTRAS = [RecordGroup("clc", 40, ("CLC",), role="codes"), RecordGroup("s1", 48, ("VV", "VH"), "float32")]
 KINDS: list[tuple[dict[str, int], dict[str, Any]]] = [
     *((COUNTS, {"codec": codec}) for codec in shards.CODECS),
     *((COUNTS, {"format": "zarr", "codec": codec}) for codec in ("blosc-lz4", "raw")),
     ({"validation": 5, "train": 0}, {"source_version": "v1", "countries": [None], "seed": 5}),
+    *((COUNTS, {"format": kind, "extras": EXTRAS}) for kind in ("webdataset", "zarr")),
     ({"test": 6}, {"countries": ["Ireland", None, "Austria"], "dates": DATES, "patches_per_shard": 1}),
 ]
 
@@ -32,7 +35,7 @@ def test_every_store_passes_verify(counts: dict[str, int], options: dict[str, An
     assert findings.patches == sum(counts.values())
 
 
-@pytest.mark.parametrize("options", [{}, {"format": "zarr"}, {"codec": "bitpack"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"format": "zarr", "extras": EXTRAS}, {"codec": "bitpack"}], ids=str)
 def test_equal_arguments_give_equal_bytes(options: dict[str, Any], tmp_path: Path) -> None:
     """A test passes or fails by chance; or another seed gives the same store."""
     one, two, other = (

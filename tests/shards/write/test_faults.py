@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import shards
+from shards.layout.record import RecordGroup
 from shards.metadata.manifest import StoreFormat
 from shards.testing.faults import Kind, each_fault, faulty_writes
 from shards.testing.stores import make_store
@@ -13,17 +14,20 @@ from tests.building import contents
 from tests.shards.conftest import opened_files
 
 COUNTS = {"train": 3}
+EXTRAS = [RecordGroup("clc", 48, ("CLC",), "uint8", role="codes")]
 MANY = ("full", "torn")
 """Kinds of faults that hundreds of small writes can have; every 31st of them has to do."""
 
 
 @pytest.mark.parametrize("kind", ["full", "torn", "lost", "late"])
-@pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
-def test_every_effect_of_writing_a_store_fails_once(tmp_path: Path, store_format: StoreFormat, kind: Kind) -> None:
+@pytest.mark.parametrize(("store_format", "extras"), [("webdataset", []), ("zarr", []), ("zarr", EXTRAS)])
+def test_every_effect_of_writing_a_store_fails_once(
+    tmp_path: Path, store_format: StoreFormat, extras: list[RecordGroup], kind: Kind
+) -> None:
     """A full disk leaves a store behind that opens and lacks something, or a folder in which none can be written."""
 
     def write(folder: Path) -> None:
-        make_store(folder, COUNTS, format=store_format, patches_per_shard=2)
+        make_store(folder, COUNTS, format=store_format, patches_per_shard=2, extras=extras)
 
     write(tmp_path / "expected")
     expected, fired = contents(tmp_path / "expected"), set()
