@@ -2,7 +2,7 @@
 
 import shards
 store = shards.open("DIR")
-patch = store.read(0)                     # patch.b10, patch.b20, patch.b60, patch.labels, …
+patch = store.read(0)                     # patch.b10, patch.b20, patch.b60, patch.group("name"), patch.labels, …
 out = numpy.empty((256, shards.RECORD_VALUES), numpy.uint16)
 store.read_into(range(256), out)          # decoded by a thread pool
 """

@@ -266,10 +266,16 @@ def test_the_folder_of_another_is_left_alone(tmp_path: Path, name: str) -> None:
 
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newcomer copies code that does not run."""
-    [example] = [code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "Writer" in code]
+    [example, further] = [code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "Writer" in code]
     make_store(tmp_path / "store", {"train": 101, "test": 1}, codec="raw")
     monkeypatch.chdir(tmp_path)
     exec(compile(example, str(README), "exec"), {})
     with shards.open("part") as part, shards.open("store") as whole:
         assert part.index.table["key"].to_pylist() == whole.index.table["key"].to_pylist()[:100]
         assert np.array_equal(part.read(99).s2, whole.read(99).s2)
+    names: dict[str, Any] = {}
+    exec(compile(further, str(README), "exec"), names)
+    with names["store"] as more, shards.open("part") as part:
+        assert len(more) == 100
+        assert np.array_equal(more.read(99).s2, part.read(99).s2)
+        assert not more.read(99).group("codes").any()
