@@ -266,7 +266,8 @@ def test_the_folder_of_another_is_left_alone(tmp_path: Path, name: str) -> None:
 
 def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newcomer copies code that does not run."""
-    [example, further] = [code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "Writer" in code]
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [example, further] = [code for code in examples if "Writer" in code]
     make_store(tmp_path / "store", {"train": 101, "test": 1}, codec="raw")
     monkeypatch.chdir(tmp_path)
     exec(compile(example, str(README), "exec"), {})
