@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -117,7 +117,10 @@ WAYS: dict[str, Callable[[shards.Store, RecordGroup], bytes]] = {
 }
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # Each example takes a second, which is too long to shrink one.
+
+
+@settings(max_examples=12, deadline=None, phases=_PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=record_groups(), kind=st.sampled_from(FORMATS), where=st.sampled_from(["disk", "mapped"]))
 def test_any_layout_is_read_as_it_was_written(
     memory: Path, groups: list[RecordGroup], kind: tuple[str, str], where: str
