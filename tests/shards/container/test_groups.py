@@ -66,6 +66,8 @@ def test_other_programs_read_the_arrays(codec: str, tmp_path: Path) -> None:
                 array = arrays[group.name]
                 assert (array.shape, array.dtype) == ((len(keys), *group.shape), np.dtype(group.dtype))
                 assert array[:].tobytes() == b"".join(group_values(group, key).tobytes() for key in keys)
+                sizes = [compressor.typesize for compressor in array.compressors]
+                assert sizes == ([] if "raw" in (codec, group.codec) else [np.dtype(group.dtype).itemsize])
                 assert dict(array.attrs) == {"bands": list(group.bands), "metres": group.metres, "role": group.role}
                 assert array.metadata.dimension_names == (
                     "patch", f"band_{group.name}", f"y_{group.metres}m", f"x_{group.metres}m"

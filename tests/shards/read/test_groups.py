@@ -120,6 +120,7 @@ WAYS: dict[str, Callable[[shards.Store, RecordGroup], bytes]] = {
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # Each example takes a second, which is too long to shrink one.
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None, phases=_PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=record_groups(), kind=st.sampled_from(FORMATS), where=st.sampled_from(["disk", "mapped"]))
 def test_any_layout_is_read_as_it_was_written(
