@@ -5,30 +5,48 @@ import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import shards
+from shards.codec.registry import DEFAULT_CODEC
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.index import read_table, write_table
-from shards.metadata.manifest import INDEX, Manifest
+from shards.metadata.manifest import INDEX, Manifest, StoreFormat
+from shards.testing.stores import make_store
 from tests import faults
-from tests.building import build_store
 
 SHM = "/dev/shm"
 
 
-@pytest.fixture(scope="session")
-def zarr_raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scene as a Zarr store of uncompressed records."""
-    out = tmp_path_factory.mktemp("stores") / "zarr-raw"
-    build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, format="zarr", codec="raw")
-    return out
+def _store(kind: str) -> Callable[[pytest.TempPathFactory], Path]:
+    """Return the fixture of a store of 300 patches in seven shards."""
+    format, codec = KINDS[kind]  # noqa: A001 (its name in manifests)
+
+    @pytest.fixture(scope="session", name=kind)
+    def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("stores") / kind
+        counts = {"train": 150, "validation": 75, "test": 75}
+        return make_store(folder, counts, format=format, codec=codec, patches_per_shard=64)
+
+    return store
+
+
+KINDS: Final[dict[str, tuple[StoreFormat, str]]] = {
+    "tar_store": ("webdataset", DEFAULT_CODEC),
+    "zarr_store": ("zarr", DEFAULT_CODEC),
+    "raw_store": ("webdataset", "raw"),
+    "packed_store": ("webdataset", "bitpack"),
+    "zarr_raw_store": ("zarr", "raw"),
+}
+"""Format and codec of the stores here; they are made in process, without Dask and without real data."""
+
+tar_store, zarr_store, raw_store, packed_store, zarr_raw_store = map(_store, KINDS)
 
 
 @pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
@@ -92,7 +110,7 @@ def replace_index(folder: Path, **columns: pa.Array) -> None:
 
 
 def opened_files() -> dict[int, str]:
-    """Return what the descriptors of this process stand for, but for what the monitor of the Dask cluster reads."""
+    """Return what the descriptors of this process stand for."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -100,3 +118,8 @@ def opened_files() -> dict[int, str]:
         except FileNotFoundError:  # The one that lists them.
             continue
     return {number: path for number, path in found.items() if not path.startswith("/proc/")}
+
+
+def opened_since(before: dict[int, str]) -> dict[int, str]:
+    """Return the descriptors of this process that are new since; those closed meanwhile may be of other tests."""
+    return dict(opened_files().items() - before.items())

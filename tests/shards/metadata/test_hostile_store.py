@@ -18,7 +18,7 @@ import shards
 from bigearth_pipeline.verify.store import verify_store
 from shards.errors import ShardError
 from shards.metadata.index import read_table, write_table
-from shards.metadata.manifest import Manifest
+from shards.metadata.manifest import BUILD_NOTE, Manifest
 from shards.testing.stores import make_store
 from tests import faults
 from tests.shards.conftest import replace_index
@@ -101,7 +101,8 @@ def test_verify_names_what_is_no_regular_file(
         info.path for infos in (*(shard.files for shard in manifest.shards[::3]), manifest.files) for info in infos
     ]
     damaged = [path for path in files if path != "index.parquet"][:: 1 if store_format == "tar" else 3]
-    damaged.append("build.json")
+    (folder / BUILD_NOTE).touch()
+    damaged.append(BUILD_NOTE)
     for number, path in enumerate(damaged):
         (folder / path).unlink()
         list(KINDS.values())[number % len(KINDS)](folder / path)

@@ -11,7 +11,7 @@ from shards.metadata.manifest import StoreFormat
 from shards.testing.faults import Kind, each_fault, faulty_writes
 from shards.testing.stores import make_store
 from tests.building import contents
-from tests.shards.conftest import opened_files
+from tests.shards.conftest import opened_files, opened_since
 
 COUNTS = {"train": 3}
 EXTRAS = [RecordGroup("clc", 48, ("CLC",), "uint8", role="codes")]
@@ -47,6 +47,6 @@ def test_every_effect_of_writing_a_store_fails_once(
         else:
             assert faults.fired is None
         assert contents(folder) == expected
-        assert opened_files() == before
+        assert opened_since(before) == {}
         fired.add(faults.fired)
     assert fired - {None}

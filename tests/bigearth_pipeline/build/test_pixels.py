@@ -1,0 +1,34 @@
+"""Pixels and places of a store beside those of the files that it was built from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+import shards
+from shards.layout.bands import BAND_SLICES, GROUP_OF
+from tests.scene import PRODUCT
+
+
+@pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store"])
+def store(request: pytest.FixtureRequest) -> Path:
+    """Each kind of store."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def test_patches_equal_their_geotiffs(store: Path, scene_tree: Path) -> None:
+    """A store holds other pixels, or another place, than the files it was built from."""
+    with shards.open(store) as opened:
+        for row in range(0, len(opened), 13):
+            patch = opened.read(row, verify=True)
+            for band, values in BAND_SLICES.items():
+                path = scene_tree / "BigEarthNet-S2" / PRODUCT / patch.key / f"{patch.key}_{band}.tif"
+                with rasterio.open(path) as source:
+                    np.testing.assert_array_equal(patch.band(band), source.read(1))
+                    np.testing.assert_array_equal(patch.s2[values], source.read(1).ravel())
+                    assert patch.crs == source.crs.to_string()
+                    assert patch.transform(GROUP_OF[band].metres) == tuple(source.transform)[:6]
+                    assert patch.bounds == tuple(source.bounds)
+            assert patch.date.isoformat() == "2017-06-13T10:10:31"
