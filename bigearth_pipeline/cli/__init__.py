@@ -58,6 +58,12 @@ def _verify() -> click.Command:
     return verify
 
 
+def _report() -> click.Command:
+    from bigearth_pipeline.cli.report import report
+
+    return report
+
+
 def _synth() -> click.Command:
     from bigearth_pipeline.cli.synth import synth
 
@@ -79,6 +85,7 @@ _COMMANDS: Final = {
     "inspect": (_inspect, "Show what a store holds."),
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),
+    "report": (_report, "Write what a store holds as an HTML page."),
     "synth": (_synth, "Write a synthetic dataset in the official layout."),
     "bench": (_bench, "Measure how fast it is here."),
 }

@@ -105,7 +105,6 @@ class GdalReader:
     def _start(self) -> None:
         # Imported late: sources that take the short way everywhere never pay for GDAL's start.
         import rasterio
-        from rasterio.crs import CRS
         from rasterio.errors import NotGeoreferencedWarning
 
         environment = self._resources.enter_context(rasterio.Env(**_OPTIONS))
@@ -115,18 +114,8 @@ class GdalReader:
             raise PipelineError(
                 f"GDAL has no driver for GeoTIFF: {_settings('GDAL_SKIP', 'GDAL_DRIVER_PATH')}; unset it and try again"
             )
-        try:
-            if CRS.from_epsg(_KNOWN_EPSG).to_epsg() == _KNOWN_EPSG:
-                self._started = True
-                return
-            cause = f"EPSG:{_KNOWN_EPSG} is not known as such"
-        except Exception as err:
-            cause = _cause(err)
-        named = [name for name in _PROJ_VARIABLES if name in os.environ]
-        remedy = f"unset {' and '.join(named)}, and try again" if named else "reinstall rasterio"
-        raise PipelineError(
-            f"rasterio cannot use the PROJ database that it finds ({_settings(*_PROJ_VARIABLES)}): {cause}; {remedy}"
-        )
+        check_proj()
+        self._started = True
 
     def _epsg(self, crs: "CRS | None") -> int | None:
         """Return the EPSG code of a projected system in metres, None for anything else."""
@@ -138,6 +127,27 @@ class GdalReader:
                 self._epsg_of.clear()
             self._epsg_of[text] = _epsg_in_metres(crs)
         return self._epsg_of[text]
+
+
+def check_proj() -> None:
+    """Check that PROJ works within rasterio.
+
+    Raises:
+        PipelineError: it does not in this environment.
+    """
+    from rasterio.crs import CRS
+
+    try:
+        if CRS.from_epsg(_KNOWN_EPSG).to_epsg() == _KNOWN_EPSG:
+            return
+        cause = f"EPSG:{_KNOWN_EPSG} is not known as such"
+    except Exception as err:
+        cause = _cause(err)
+    named = [name for name in _PROJ_VARIABLES if name in os.environ]
+    remedy = f"unset {' and '.join(named)}, and try again" if named else "reinstall rasterio"
+    raise PipelineError(
+        f"rasterio cannot use the PROJ database that it finds ({_settings(*_PROJ_VARIABLES)}): {cause}; {remedy}"
+    )
 
 
 def _epsg_in_metres(crs: "CRS") -> int | None:

@@ -1,0 +1,107 @@
+"""From a record to colours on the 10 m grid: three bands as red, green and blue, each stretched between two values."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF
+from shards.layout.statistics import NODATA, BandStatistics
+
+SIDE: Final = B10.size
+"""Side of a picture in pixels of 10 m."""
+MISSING: Final = (255, 0, 255)
+"""Colour of pixels that are missing in any of the three bands; no land cover has it."""
+MISSING_WORD: Final = "magenta"
+"""Name of this colour, for captions."""
+_GAMMA: Final = 0.6
+_REFLECTANCE: Final = 10_000
+"""Digital numbers of reflectance 1 in Sentinel-2 L2A products (QUANTIFICATION_VALUE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Three bands as colours.
+
+    Attributes:
+        name: as people call it.
+        bands: names of the bands shown as red, green and blue.
+    """
+
+    name: str
+    bands: tuple[str, str, str]
+
+    @property
+    def words(self) -> str:
+        """Name and bands, such as `true colour (B04, B03, B02)`."""
+        return f"{self.name} ({', '.join(self.bands)})"
+
+
+TRUE_COLOUR: Final = Composition("true colour", ("B04", "B03", "B02"))
+FALSE_COLOUR: Final = Composition("false colour", ("B08", "B04", "B03"))
+"""Near infrared as red: vegetation is red, water black."""
+SHORT_WAVE: Final = Composition("SWIR", ("B12", "B8A", "B04"))
+"""Short-wave infrared as red: vegetation is green, bare and burnt soil red to brown, water black."""
+COMPOSITIONS: Final = (TRUE_COLOUR, FALSE_COLOUR, SHORT_WAVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Values that become black and full brightness, the same in all pictures.
+
+    Between them brightness is ((value − low) / (high − low)) ** `gamma`, so that dark land is not black.
+
+    Attributes:
+        limits: (low, high) in digital numbers, by band.
+        gamma: exponent.
+    """
+
+    limits: Mapping[str, tuple[float, float]]
+    gamma: float = _GAMMA
+
+    @classmethod
+    def fixed(cls) -> "Stretch":
+        """Return the stretch for patches without statistics: reflectance 0 to 0.25, to 0.5 in the infrared."""
+        infrared = ("B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+        return cls({band: (0.0, (0.5 if band in infrared else 0.25) * _REFLECTANCE) for band in BANDS})
+
+    @classmethod
+    def of_statistics(cls, statistics: Mapping[str, BandStatistics], low: str = "1", high: str = "99") -> "Stretch":
+        """Return the stretch between two percentiles of each band, by their names in `BandStatistics.percentiles`."""
+        limits = {band: (found.percentiles[low], found.percentiles[high]) for band, found in statistics.items()}
+        return cls(limits)
+
+    def words(self, bands: Iterable[str]) -> str:
+        """Return the limits of bands, for a caption."""
+        return ", ".join(f"{band} {self.limits[band][0]:,.0f}–{self.limits[band][1]:,.0f}" for band in bands)
+
+    def bright(self, values: NDArray[np.uint16], band: str) -> NDArray[np.uint8]:
+        """Return values of a band as brightness, uint8 of the same shape."""
+        low, high = self.limits[band]
+        scaled = np.clip((values.astype(np.float32) - low) / max(high - low, 1.0), 0, 1) ** self.gamma
+        brightness: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)
+        return brightness
+
+
+def band_of(record: NDArray[np.uint16], band: str) -> NDArray[np.uint16]:
+    """Return a view of a band at its own resolution, (rows, columns) uint16, of a record, (80000,) uint16."""
+    size = GROUP_OF[band].size
+    return record[BAND_SLICES[band]].reshape(size, size)
+
+
+def at_10m(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return a band on the 10 m grid, (120, 120) uint16: each pixel is repeated."""
+    times = SIDE // len(values)
+    return values.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def colours(record: NDArray[np.uint16], composition: Composition, stretch: Stretch) -> NDArray[np.uint8]:
+    """Return the picture of a record, (80000,) uint16, as (120, 120, 3) uint8; missing pixels are `MISSING`."""
+    bands = [at_10m(band_of(record, band)) for band in composition.bands]
+    picture = np.stack(
+        [stretch.bright(values, band) for values, band in zip(bands, composition.bands, strict=True)], axis=-1
+    )
+    picture[np.any([values == NODATA for values in bands], axis=0)] = MISSING
+    return picture

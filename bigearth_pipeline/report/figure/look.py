@@ -1,0 +1,90 @@
+"""The one look of all charts. Colours are names that the page defines for light, dark and paper, see `svg`.
+
+Series colours are of Okabe and Ito's palette, darkened or lightened for contrast: people with any kind of colour
+blindness can tell them apart.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK: Final = "#010101"
+SOFT: Final = "#020202"
+GRID: Final = "#030303"
+LAND: Final = "#040404"
+PAPER: Final = "#050505"
+SERIES: Final = ("#060601", "#060602", "#060603", "#060604", "#060605", "#060606")
+"""Colours that no chart shows: each stands for a variable of the page's style."""
+
+VARIABLES: Final[dict[str, str]] = {
+    INK: "--ink",
+    SOFT: "--soft",
+    GRID: "--grid",
+    LAND: "--land",
+    PAPER: "--paper",
+} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES, 1)}
+
+FIXED: Final = ("#0072b2", "#d98200", "#009e73")
+"""Colours of the first series in images, which cannot follow the page; each is legible on white and on black."""
+
+WIDTH: Final = 4.7
+"""Width of a chart in inches: at 390 px text of 8 points is 8 px high or more, on wide screens the page enlarges it."""
+_LOOK: Final[dict[str, Any]] = {
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.2,
+    "path.simplify_threshold": 0.5,
+    "savefig.dpi": 200,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "bep",
+    "text.color": INK,
+    # Names from files may hold dollar signs.
+    "text.parse_math": False,
+    "xtick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "xtick.major.size": 2.5,
+    "ytick.color": SOFT,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8,
+    "ytick.major.size": 2.5,
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw in the one look, whatever settings of matplotlib the user has."""
+    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update(plain | _LOOK)
+        yield
+
+
+def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """Return a figure of that size in inches, and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()

@@ -1,0 +1,39 @@
+"""The projection of maps: ETRS89-LAEA Europe (EPSG:3035), in which equal areas on the ground are equal on the page."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.source.tiff.gdal import check_proj
+
+MAP_EPSG: Final = 3035
+"""ETRS89-extended / LAEA Europe, which the European Environment Agency uses for statistical maps."""
+_MOST_METRES: Final = 1e7
+"""Of a coordinate on the map; the projection is of no use farther from its centre."""
+
+
+def map_points(epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points in metres of the map, (n, 2) float64; NaN for a point that has no place on it.
+
+    Args:
+        epsg: system that they are given in; one that PROJ does not know gives no place for any of them.
+        x: (n,) easting in metres, or longitude in degrees.
+        y: (n,) northing in metres, or latitude in degrees.
+
+    Raises:
+        PipelineError: PROJ does not work in this environment.
+    """
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError, RasterioError
+    from rasterio.warp import transform
+
+    check_proj()
+    nowhere = np.full((len(x), 2), np.nan)
+    try:
+        found = transform(CRS.from_epsg(epsg), CRS.from_epsg(MAP_EPSG), x, y)
+    except (CRSError, RasterioError, OverflowError):
+        return nowhere
+    points = np.stack([np.asarray(axis, np.float64) for axis in found[:2]], axis=1)
+    usable = np.isfinite(points).all(axis=1) & (np.abs(points) < _MOST_METRES).all(axis=1)
+    return np.where(usable[:, None], points, nowhere)

@@ -1,0 +1,24 @@
+"""The kind of a folder that is to be reported on."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from bigearth_pipeline.errors import PipelineError
+from shards.metadata.manifest import BUILD_NOTE, MANIFEST
+
+_RUN: Final = ("config.toml", "config.json", "description.json")
+"""Files that the folder of a run has, see `trainer.runs.folder`; named here so that nothing imports torch for it."""
+
+
+def kind_of(folder: Path) -> Literal["store", "run"]:
+    """Return what a folder holds, finished or not.
+
+    Raises:
+        PipelineError: it is neither the folder of a store nor that of a run.
+    """
+    if (folder / MANIFEST).exists() or (folder / BUILD_NOTE).exists():
+        return "store"
+    if any((folder / name).exists() for name in _RUN):
+        return "run"
+    fact = "it has neither" if folder.is_dir() else "it is a file" if folder.exists() else "it does not exist"
+    raise PipelineError(f"{folder} is no folder of a store ({MANIFEST}) or of a run ({_RUN[0]}): {fact}")

@@ -1,0 +1,141 @@
+"""What the store does not hold, and what is not known of what it holds."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+from bigearth_pipeline.build.select import BAD
+from bigearth_pipeline.report.page.blocks import Block, Section, Table, Text
+from bigearth_pipeline.report.page.numbers import count_cell, counted, patches, share_cell
+from bigearth_pipeline.report.store.contents import Contents
+from shards import CorruptShard
+from shards.reporting import printable
+from shards.storage.safe_open import read_inside
+from shards.text.json_text import parse_json
+from shards.write.contents import QUARANTINE, UNMATCHED
+
+_MOST: Final = 200
+"""Patches of a list that are named."""
+_MAX_BYTES: Final = 1 << 30
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Patches of the source that the store lacks.
+
+    Attributes:
+        quarantine: (patch, folder, reason) of those that could not be used.
+        unmatched: (what is missing, patch) of table rows without folders and folders without rows.
+    """
+
+    quarantine: list[tuple[str, str, str]] = field(default_factory=list)
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_left_out(folder: Path) -> LeftOut:
+    """Return what the lists in a store say; a list that is not there is empty.
+
+    Raises:
+        CorruptShard: a list is not as a build writes it.
+    """
+    found = LeftOut()
+    for number, line in enumerate(_text(folder, QUARANTINE).splitlines(), 1):
+        try:
+            raw = parse_json(line.encode())
+        except ValueError as err:
+            raise CorruptShard(f"{folder / QUARANTINE}: line {number} is no JSON: {err}") from None
+        values = [raw.get(name) for name in ("key", "folder", "reason")] if isinstance(raw, dict) else [None]
+        if not all(isinstance(value, str) for value in values):
+            raise CorruptShard(f"{folder / QUARANTINE}: line {number} lacks one of key, folder and reason")
+        found.quarantine.append((values[0], values[1], values[2]))
+    try:
+        rows = list(csv.reader(StringIO(_text(folder, UNMATCHED)), strict=True))
+    except csv.Error as err:
+        raise CorruptShard(f"{folder / UNMATCHED} is no CSV: {err}") from None
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != 2:
+            raise CorruptShard(f"{folder / UNMATCHED}: line {number} has {len(row)} fields, expected 2")
+        found.unmatched.append((row[0], row[1]))
+    return found
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        return read_inside(folder, name, _MAX_BYTES).decode()
+    except FileNotFoundError:
+        return ""
+    except OSError as err:
+        raise CorruptShard(f"{folder / name} cannot be read: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise CorruptShard(f"{folder / name}: byte {err.start} is no UTF-8") from None
+
+
+def left_out(contents: Contents) -> Section:
+    """Return the section.
+
+    Raises:
+        CorruptShard: a list in the store is damaged.
+    """
+    found = read_left_out(contents.folder)
+    manifest = contents.manifest
+    away = sum(manifest.left_out.values())
+    blocks: list[Block] = []
+    if away:
+        words = f"{patches(away)} of the source are not in the store, which holds {manifest.count:,}, for these reasons."
+        rows = [[reason, count_cell(n), share_cell(n, away + manifest.count)] for reason, n in manifest.left_out.items()]
+        blocks.append(Table("left-out-table", words, ["reason", "patches", "share of the source"], rows))
+    else:
+        blocks.append(Text("No patch of the source was left out."))
+    blocks += _lists(found)
+    blocks += [Text(line) for line in _known(contents)]
+    return Section("left-out", "What was left out, and why", blocks)
+
+
+def _lists(found: LeftOut) -> Iterator[Block]:
+    """Yield the blocks of the two lists."""
+    if found.quarantine:
+        reasons = Counter(printable(reason) for _, _, reason in found.quarantine)
+        words = f"{patches(len(found.quarantine))} could not be used ({QUARANTINE}){_first(len(found.quarantine))}"
+        rows = [list(map(printable, row)) for row in found.quarantine[:_MOST]]
+        folded = len(rows) > 20
+        yield Table("quarantine-table", words, ["patch", "folder", "reason"], rows, folded=folded)
+        if len(reasons) < len(found.quarantine):
+            by_reason = [[reason, count_cell(n)] for reason, n in reasons.most_common(_MOST)]
+            yield Table("reasons-table", f"{BAD}: reasons", ["reason", "patches"], by_reason)
+    if found.unmatched:
+        kinds = Counter(kind for kind, _ in found.unmatched)
+        what = ", ".join(f"{n:,} × {printable(kind)}" for kind, n in kinds.most_common(8))
+        words = f"{counted(len(found.unmatched), 'name')} without a partner ({UNMATCHED}): {what}{_first(len(found.unmatched))}"
+        rows = [list(map(printable, row)) for row in found.unmatched[:_MOST]]
+        yield Table("unmatched-table", words, ["what", "patch"], rows, folded=True)
+
+
+def _first(count: int) -> str:
+    return f"; the first {_MOST}" if count > _MOST else ""
+
+
+def _known(contents: Contents) -> Iterator[str]:
+    """Yield what is known, and not known, of the patches in the store."""
+    for flag, words in (("seasonal_snow", "seasonal snow"), ("cloud_or_shadow", "clouds or shadows")):
+        flagged, unknown = int(contents.is_true(flag).sum()), contents.num_null(flag)
+        tail = f"; of {patches(unknown)} it is not known" if unknown else ""
+        yield f"Flagged for {words}: {patches(flagged)} in the store{tail}."
+    missing = contents.store.index.table["nodata_pixels"]
+    count = int((missing.fill_null(0).to_numpy() > 0).sum())
+    tail = f"; of {patches(missing.null_count)} it is not known" if missing.null_count else ""
+    yield f"With missing pixels (value 0): {patches(count)}{tail}."
+    baselines = Counter(contents.store.index.table["baseline"].to_pylist())
+    named = [
+        f"{'unknown' if code is None else f'N{code:04}'} ({n:,})"
+        for code, n in sorted(baselines.items(), key=lambda item: (item[0] is None, item[0] or 0))
+    ]
+    offset = (
+        "1,000 was subtracted from the values of patches of baseline 04.00 and later"
+        if contents.manifest.offset == "auto"
+        else "values are those of the source"
+    )
+    yield f"Processing baselines: {', '.join(named)}; {offset}."

@@ -1,0 +1,144 @@
+"""Where the patches lie: a map of all, and the part of it that has most patches."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.report.figure.europe import europe
+from bigearth_pipeline.report.figure.map import View, draw_map
+from bigearth_pipeline.report.figure.projection import map_points
+from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
+from bigearth_pipeline.report.page.numbers import counted, listed, patches, share
+from bigearth_pipeline.report.store.contents import Contents
+from shards.layout.bands import PATCH_METRES
+
+_CELLS: Final = 240
+"""Cells in a row of the map."""
+_LEAST: Final = 600_000.0
+"""Metres that the map shows at least from side to side."""
+_PART: Final = 60_000.0
+"""Metres of a side of the part that is enlarged."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """Patches on the map.
+
+    Attributes:
+        points: middles of the patches that have a place, (n, 2) metres of the map.
+        split: number of their split, (n,).
+        systems: patches by EPSG code, all of them.
+        num_lost: patches whose system, or place, is on no map.
+    """
+
+    points: NDArray[np.float64]
+    split: NDArray[np.int64]
+    systems: dict[int, int]
+    num_lost: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Cells of a grid over the map that hold patches.
+
+    Attributes:
+        corners: their lower left corners, (n, 2) metres.
+        side: of a cell, in metres.
+        counts: patches by cell and split, (n, splits).
+    """
+
+    corners: NDArray[np.float64]
+    side: float
+    counts: NDArray[np.int64]
+
+
+def find_places(contents: Contents) -> Places:
+    """Return where the patches of a store lie on the map."""
+    index = contents.store.index
+    epsg, left, top = index.column("epsg"), index.column("ulx"), index.column("uly")
+    points = np.full((len(contents), 2), np.nan)
+    codes, counts = np.unique(epsg, return_counts=True)
+    for code in codes.tolist():
+        rows = epsg == code
+        half = PATCH_METRES / 2
+        points[rows] = map_points(code, left[rows] + half, top[rows] - half)
+    placed = np.isfinite(points).all(axis=1)
+    systems = dict(zip(codes.tolist(), counts.tolist(), strict=True))
+    return Places(points[placed], contents.split[placed], systems, int((~placed).sum()))
+
+
+def in_cells(places: Places, view: View, num_splits: int) -> Cells:
+    """Count the patches in cells of a grid, at most `_CELLS` in a row; a cell is not smaller than a patch."""
+    side = max(view.width / _CELLS, float(PATCH_METRES))
+    numbers = np.floor((places.points - (view.left, view.bottom)) / side).astype(np.int64)
+    cells, cell = np.unique(numbers, axis=0, return_inverse=True)
+    counts = np.bincount(cell.ravel() * num_splits + places.split, minlength=len(cells) * num_splits)
+    return Cells(cells * side + (view.left, view.bottom), side, counts.reshape(len(cells), num_splits))
+
+
+def busiest(places: Places) -> tuple[View, NDArray[np.bool_]]:
+    """Return the square of a grid of `_PART` that has most patches, and which patches lie there."""
+    numbers = np.floor(places.points / _PART).astype(np.int64)
+    cells, cell, counts = np.unique(numbers, axis=0, return_inverse=True, return_counts=True)
+    best = int(counts.argmax())
+    left, bottom = (cells[best] * _PART).tolist()
+    return View(left, bottom, left + _PART, bottom + _PART), cell.ravel() == best
+
+
+def places(contents: Contents) -> Section:
+    """Return the section."""
+    found = find_places(contents)
+    blocks: list[Block] = []
+    if len(found.points):
+        blocks += [_all(contents, found), _part(contents, found)]
+    systems = listed([f"EPSG:{code} ({count:,})" for code, count in sorted(found.systems.items())])
+    lost = f" {patches(found.num_lost)} cannot be placed on this map." if found.num_lost else ""
+    blocks.append(Text(f"Patches by coordinate system of their files: {systems}.{lost}"))
+    return Section("places", "Where the patches lie", blocks)
+
+
+def _all(contents: Contents, found: Places) -> Figure:
+    view = View.around(found.points, _LEAST)
+    cells = in_cells(found, view, len(contents.splits))
+    # A cell has the colour of the split that has most patches there.
+    split = cells.counts.argmax(axis=1)
+    squares = {name: cells.corners[split == number] for number, name in enumerate(contents.splits)}
+    outlines = europe()
+    mixed = int(((cells.counts > 0).sum(axis=1) > 1).sum())
+    by_split = listed(
+        [f"{count:,} {name}" for name, count in zip(contents.splits, cells.counts.sum(axis=0).tolist(), strict=True)]
+    )
+    if len(cells.counts) == 1:
+        several = f"all lie in one cell of {cells.side / 1000:.1f} km"
+    else:
+        several = (
+            f"they fill {len(cells.counts):,} cells of {cells.side / 1000:.1f} km, of which {mixed:,} "
+            f"({share(mixed, len(cells.counts))}) hold patches of several splits"
+        )
+    caption = (
+        f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of the "
+        f"split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
+    )
+    # A square is larger than its cell where it would else be too small to see.
+    side = max(cells.side, view.width / 170)
+    drawing = draw_map("map", "Map of the patches by split", view, squares, side, outlines)
+    return Figure("map", caption, (Drawing(drawing),))
+
+
+def _part(contents: Contents, found: Places) -> Figure:
+    view, inside = busiest(found)
+    half = PATCH_METRES / 2
+    corners, split = found.points[inside] - half, found.split[inside]
+    squares = {name: corners[split == number] for number, name in enumerate(contents.splits)}
+    counts = listed([f"{len(corners):,} {name}" for name, corners in squares.items()])
+    _, where = np.unique(np.round(found.points[inside] / 10).astype(np.int64), axis=0, return_counts=True)
+    repeated = int((where > 1).sum())
+    again = f" {counted(repeated, 'place')} of them were taken more than once." if repeated else ""
+    caption = (
+        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with most patches, {patches(len(corners))} ({counts}), each "
+        f"at its size. Splits whose patches touch share what neighbours have in common.{again}"
+    )
+    drawing = draw_map("map-part", "Patches by split in a part of the map", view, squares, PATCH_METRES, None)
+    return Figure("map-part", caption, (Drawing(drawing),))

@@ -1,0 +1,62 @@
+"""The report of a store: its sections, in order."""
+
+from pathlib import Path
+from typing import Final
+
+import shards
+from bigearth_pipeline.report.page.blocks import Page
+from bigearth_pipeline.report.page.numbers import patches
+from bigearth_pipeline.report.page.render import render
+from bigearth_pipeline.report.store.bands import bands
+from bigearth_pipeline.report.store.classes import classes
+from bigearth_pipeline.report.store.contents import Contents
+from bigearth_pipeline.report.store.left_out import left_out
+from bigearth_pipeline.report.store.origin import origin
+from bigearth_pipeline.report.store.overview import overview
+from bigearth_pipeline.report.store.pairs import pairs
+from bigearth_pipeline.report.store.places import places
+from bigearth_pipeline.report.store.rebuild import rebuild
+from bigearth_pipeline.report.store.samples import samples
+from shards.metadata.manifest import digest_of
+
+SAMPLES: Final = 2
+"""Patches that are shown of each class."""
+
+
+def store_report(folder: Path, per_class: int = SAMPLES) -> bytes:
+    """Return the report of a store as HTML in UTF-8. The same store gives the same bytes.
+
+    Args:
+        folder: a finished store.
+        per_class: patches shown of each class; 0 for no pictures, which needs no shards.
+
+    Raises:
+        UnfinishedStore: there is no manifest.
+        CorruptShard: a file of the store that is read is damaged.
+        PipelineError: the note on the build is damaged, or PROJ does not work in this environment.
+    """
+    with shards.open(folder) as store:
+        return render(store_page(Contents(store), per_class))
+
+
+def store_page(contents: Contents, per_class: int) -> Page:
+    """Return the page; see `store_report`."""
+    manifest = contents.manifest
+    name = contents.folder.resolve().name
+    sections = (
+        overview(contents),
+        places(contents),
+        classes(contents),
+        pairs(contents),
+        origin(contents),
+        bands(contents),
+        samples(contents, per_class),
+        left_out(contents),
+        rebuild(contents),
+    )
+    return Page(
+        title=f"Store {name}",
+        summary=f"BigEarthNet {manifest.source_version}: {patches(manifest.count)} in {manifest.format} shards.",
+        sections=sections,
+        source=f"Made by bep report of the store with manifest SHA-256 {digest_of(manifest.to_json())}.",
+    )
