@@ -26,7 +26,9 @@ _MIN_AREA: Final = 0.004
 """Square degrees, about 30 km²: smaller islands are left out."""
 _TOLERANCE: Final = 0.012
 """Degrees that a simplified line may be off, about the step of the coordinates."""
-_ORIGIN: Final = "Natural Earth 1:50m, admin 0 countries (public domain), by npm world-atlas 2.0.2, cut by tools/cut_europe.py"
+_ORIGIN: Final = (
+    "Natural Earth 1:50m, admin 0 countries (public domain), by npm world-atlas 2.0.2, cut by tools/cut_europe.py"
+)
 
 
 def cut(topology: dict[str, Any]) -> dict[str, Any]:

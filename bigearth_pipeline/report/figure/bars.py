@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bigearth_pipeline.report.figure.look import GRID, SERIES, look, new_axes
@@ -12,9 +13,7 @@ _GROUP = 0.8
 """Share of the place of a group that its bars take."""
 
 
-def lying_bars(
-    name: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], axis: str
-) -> str:
+def lying_bars(name: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], axis: str) -> str:
     """Return horizontal bars as SVG, the first label on top.
 
     Args:
@@ -36,7 +35,7 @@ def lying_bars(
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=_are_whole(series)))
         axes.xaxis.set_major_formatter(FuncFormatter(_number))
         axes.set_xlabel(axis)
         _legend(figure, series)
@@ -64,10 +63,10 @@ def standing_bars(
             axes.bar(places, values, bottom=bottom, width=_GROUP, color=SERIES[number], label=label)
             bottom += np.asarray(values, np.float64)
         axes.set_xticks(places, labels)
-        axes.set_xlim(-0.6, max(len(labels), 6) - 0.4)
+        axes.set_xlim(-0.6, max(len(labels), 4) - 0.4)
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=_are_whole(series)))
         axes.yaxis.set_major_formatter(FuncFormatter(_number))
         axes.set_ylabel(axis)
         if below:
@@ -77,7 +76,11 @@ def standing_bars(
         return svg(figure, name, title)
 
 
-def _legend(figure, series) -> None:
+def _are_whole(series: Mapping[str, Sequence[float]]) -> bool:
+    return all(float(value).is_integer() for values in series.values() for value in values)
+
+
+def _legend(figure: Figure, series: Mapping[str, Sequence[float]]) -> None:
     if len(series) > 1:
         figure.legend(loc="outside upper left", ncols=len(series), handlelength=1)
 

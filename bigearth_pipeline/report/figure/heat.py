@@ -44,8 +44,8 @@ def heat_map(
         figure, axes = new_axes(WIDTH * 0.98)
         mesh = axes.pcolormesh(shown, cmap="PuOr_r" if ratio else "cividis", norm=norm, edgecolor="none", linewidth=0)
         places = np.arange(len(labels)) + 0.5
-        axes.set_yticks(places, [f"{label}  {number}" for number, label in enumerate(labels, 1)], fontsize=7)
-        axes.set_xticks(places, [str(number) for number in range(1, len(labels) + 1)], fontsize=6.5)
+        axes.set_yticks(places, [f"{label}  {number}" for number, label in enumerate(labels, 1)], fontsize=8)
+        axes.set_xticks(places, [str(number) for number in range(1, len(labels) + 1)], fontsize=7.5)
         axes.set_ylim(len(labels), 0)
         axes.set_aspect("equal")
         axes.tick_params(length=0)
@@ -53,8 +53,8 @@ def heat_map(
         axes.spines[:].set_color(GRID)
         bar = figure.colorbar(mesh, ax=axes, location="bottom", shrink=0.9, aspect=35, pad=0.02)
         if ratio:
-            whole = np.arange(-int(most), int(most) + 1)
-            bar.locator = FixedLocator(whole[:: 2 if most > 3 else 1] if most < 6 else whole[::2])
+            whole, step = range(-int(most), int(most) + 1), 2 if most > 3 else 1
+            bar.locator = FixedLocator([float(power) for power in whole if power % step == 0])
             bar.formatter = FuncFormatter(_ratio)
         else:
             bar.formatter = FuncFormatter(lambda value, _: f"{value:,.0f}")

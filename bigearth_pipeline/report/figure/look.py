@@ -78,7 +78,7 @@ _LOOK: Final[dict[str, Any]] = {
 @contextmanager
 def look() -> Iterator[None]:
     """Draw in the one look, whatever settings of matplotlib the user has."""
-    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
+    plain: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
     with matplotlib.rc_context():
         matplotlib.rcParams.update(plain | _LOOK)
         yield

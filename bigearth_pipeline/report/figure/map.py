@@ -66,7 +66,8 @@ def draw_map(
         name: see `svg`.
         title: see `svg`.
         view: what part of the map is shown.
-        squares: lower left corners, (n, 2) metres, by the name of the series, the first below the others; at most three.
+        squares: lower left corners, (n, 2) metres, by the name of the series, of which there are at most three; the
+            first is below the others.
         side: of a square, in metres.
         outlines: land and borders; None for a part of the map that is too small for them.
     """

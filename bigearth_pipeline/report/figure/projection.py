@@ -10,7 +10,7 @@ from bigearth_pipeline.source.tiff.gdal import check_proj
 MAP_EPSG: Final = 3035
 """ETRS89-extended / LAEA Europe, which the European Environment Agency uses for statistical maps."""
 _MOST_METRES: Final = 1e7
-"""Of a coordinate on the map; the projection is of no use farther from its centre."""
+"""Of a coordinate on the map; farther away the projection means nothing."""
 
 
 def map_points(epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -29,11 +29,10 @@ def map_points(epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDA
     from rasterio.warp import transform
 
     check_proj()
-    nowhere = np.full((len(x), 2), np.nan)
     try:
         found = transform(CRS.from_epsg(epsg), CRS.from_epsg(MAP_EPSG), x, y)
     except (CRSError, RasterioError, OverflowError):
-        return nowhere
+        return np.full((len(x), 2), np.nan)
     points = np.stack([np.asarray(axis, np.float64) for axis in found[:2]], axis=1)
-    usable = np.isfinite(points).all(axis=1) & (np.abs(points) < _MOST_METRES).all(axis=1)
-    return np.where(usable[:, None], points, nowhere)
+    points[~(np.abs(points) < _MOST_METRES).all(axis=1)] = np.nan
+    return points

@@ -1,4 +1,4 @@
-"""From a figure of matplotlib to an SVG that lies in a page: colours of the page, names of its own, equal bytes each time."""
+"""From a figure of matplotlib to an SVG that lies in a page: its colours, unique names, equal bytes each time."""
 
 import re
 import warnings
@@ -35,7 +35,9 @@ def svg(figure: Figure, name: str, title: str, *, cropped: bool = False) -> str:
     with warnings.catch_warnings():
         # Of scripts that the font lacks: a box stands for each such letter.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(out, format="svg", metadata=_NO_METADATA, bbox_inches="tight" if cropped else None, pad_inches=0.02)
+        figure.savefig(
+            out, format="svg", metadata=_NO_METADATA, bbox_inches="tight" if cropped else None, pad_inches=0.02
+        )
     text = _EMPTY.sub("", _DROPPED.sub("", _HEAD.sub("", out.getvalue(), count=1)))
     box = _OPEN.search(text)
     assert box is not None, "matplotlib wrote an SVG without a viewBox"

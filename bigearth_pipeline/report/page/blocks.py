@@ -1,4 +1,4 @@
-"""Blocks of a page: plain values, which `render` turns into HTML. All text is escaped there; only drawings are markup."""
+"""Blocks of a page: plain values, which `render` turns into HTML. All text is escaped; only drawings are markup."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

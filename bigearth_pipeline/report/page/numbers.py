@@ -34,7 +34,7 @@ def share_cell(part: float, whole: float) -> Cell:
 
 
 def number_cell(number: float | None, digits: int = 2) -> Cell:
-    """Return a cell of a number with so many decimals; None and NaN for one that there is not."""
+    """Return a cell of a number with that number of decimals; None and NaN for one that there is not."""
     if number is None or math.isnan(number):
         return Cell(NONE, -math.inf)
     return Cell(f"{number:,.{digits}f}".replace("-", "−"), number)

@@ -123,19 +123,17 @@ def _curves(contents: Contents, histograms: dict[str, NDArray[np.int64]], known:
         marks.append(Mark("published", *known.bands[band], None))
         title = f"Histogram of {band}"
         edges = curve.edges.astype(np.float64)
-        panels.append(
-            Drawing(distribution(f"histogram-{band}", title, edges, curve.shares, marks, band_words(band)))
-        )
+        panels.append(Drawing(distribution(f"histogram-{band}", title, edges, curve.shares, marks, band_words(band))))
     first = contents.splits[0]
     statistics = contents.manifest.splits[first].statistics
     dark, bright = (pick(BANDS, key=lambda band: statistics[band].mean) for pick in (min, max))
     far = max(BANDS, key=lambda band: abs(statistics[band].mean - known.bands[band][0]) / known.bands[band][1])
     caption = (
         f"How often values occur, in digital numbers (10,000 is a reflectance of 1), from the exact histograms of "
-        f"{', '.join(contents.splits)}; at most {100 * max(beyond):.2g} % of the pixels of a band lie beyond the right edge. "
-        f"Dots and whiskers are mean and standard deviation of each split, the diamond the published ones. In {first} "
-        f"{dark} is darkest (mean {statistics[dark].mean:,.1f}) and {bright} brightest ({statistics[bright].mean:,.1f}); "
-        f"farthest from its published mean is {far}: {statistics[far].mean:,.1f}, published {known.bands[far][0]:,.1f}."
+        f"{', '.join(contents.splits)}; at most {100 * max(beyond):.2g} % of the pixels of a band lie beyond the right "
+        f"edge. Dots and whiskers are mean and standard deviation of each split, the diamond the published ones. "
+        f"In {first} {dark} is darkest (mean {statistics[dark].mean:,.1f}), {bright} brightest "
+        f"({statistics[bright].mean:,.1f}); farthest from its published mean is {far}: {statistics[far].mean:,.1f}, published {known.bands[far][0]:,.1f}."
     )
     return Figure("histograms-figure", caption, panels, "medium")
 
@@ -168,7 +166,9 @@ def _statistics(contents: Contents) -> Table:
         for split in contents.splits
         for band in IN_ORDER
     ]
-    percents = [f"{percent} %" for percent in next(iter(contents.manifest.splits.values())).statistics[BANDS[0]].percentiles]
+    percents = [
+        f"{percent} %" for percent in next(iter(contents.manifest.splits.values())).statistics[BANDS[0]].percentiles
+    ]
     columns = ["split", "band", "pixels", "missing", "missing, share", "min", *percents, "max", "mean", "std"]
     return Table("bands-table", "All exact statistics, by split and band", columns, rows, folded=True)
 

@@ -44,7 +44,9 @@ def classes(contents: Contents) -> Section:
     blocks: list[Block] = [_bars(contents, labels), _table(contents, labels), _numbers(contents, labels)]
     if labels.published is None:
         version = contents.manifest.source_version
-        blocks.insert(2, Text(f"There are no published counts of the 19 classes by split for {version} to compare with."))
+        blocks.insert(
+            2, Text(f"There are no published counts of the 19 classes by split for {version} to compare with.")
+        )
     return Section("classes", "Labels", blocks)
 
 
@@ -110,8 +112,8 @@ def _numbers(contents: Contents, labels: Labels) -> Figure:
     mean = float((total * np.arange(len(total))).sum() / total.sum())
     most = int(total.argmax())
     caption = (
-        f"A patch has {mean:.2f} labels on average and {len(total) - 1} at most; {most} is the most frequent number, of "
-        f"{patches(int(total[most]))} ({share(total[most], total.sum())}). {patches(int(total[0]))} "
+        f"A patch has {mean:.2f} labels on average and {len(total) - 1} at most; {most} is the most frequent number, "
+        f"of {patches(int(total[most]))} ({share(total[most], total.sum())}). {patches(int(total[0]))} "
         f"{'has' if total[0] == 1 else 'have'} none."
     )
     return Figure("labels-figure", caption, (Drawing(drawing),))

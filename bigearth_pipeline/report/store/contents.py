@@ -12,10 +12,11 @@ from shards import CLASSES, SPLITS, Manifest, Store
 
 UNKNOWN: Final = "unknown"
 """Stands for null in tables and charts."""
+_LAND: Final = "Land principally occupied by agriculture, with significant areas of natural vegetation"
 _SHORT: Final = {
     "Complex cultivation patterns": "Complex cultivation",
     "Industrial or commercial units": "Industry, commerce",
-    "Land principally occupied by agriculture, with significant areas of natural vegetation": "Agriculture, natural veg.",
+    _LAND: "Agriculture, natural veg.",
     "Moors, heathland and sclerophyllous vegetation": "Moors, heathland",
     "Natural grassland and sparsely vegetated areas": "Natural grassland",
     "Transitional woodland, shrub": "Transitional woodland",
@@ -82,6 +83,10 @@ class Contents:
         """Return for which patches a flag of the index is set, (patches,) bool; null is not."""
         column = self.store.index.table[flag].combine_chunks().fill_null(False)
         return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)
+
+    def has_missing(self) -> NDArray[np.bool_]:
+        """Return which patches have missing pixels, (patches,) bool; an unknown number counts as none."""
+        return np.asarray(self.store.index.table["nodata_pixels"].fill_null(0).to_numpy() > 0, np.bool_)
 
     def num_null(self, column: str) -> int:
         """Return for how many patches a column of the index holds null."""

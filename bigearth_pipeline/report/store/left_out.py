@@ -1,4 +1,4 @@
-"""What the store does not hold, and what is not known of what it holds."""
+"""Patches that the store does not hold, and facts that are not known of those that it holds."""
 
 import csv
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bigearth_pipeline.build.select import BAD
-from bigearth_pipeline.report.page.blocks import Block, Section, Table, Text
+from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import count_cell, counted, patches, share_cell
 from bigearth_pipeline.report.store.contents import Contents
 from shards import CorruptShard
@@ -48,10 +48,11 @@ def read_left_out(folder: Path) -> LeftOut:
             raw = parse_json(line.encode())
         except ValueError as err:
             raise CorruptShard(f"{folder / QUARANTINE}: line {number} is no JSON: {err}") from None
-        values = [raw.get(name) for name in ("key", "folder", "reason")] if isinstance(raw, dict) else [None]
-        if not all(isinstance(value, str) for value in values):
+        values = [raw.get(name) for name in ("key", "folder", "reason")] if isinstance(raw, dict) else []
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < 3:
             raise CorruptShard(f"{folder / QUARANTINE}: line {number} lacks one of key, folder and reason")
-        found.quarantine.append((values[0], values[1], values[2]))
+        found.quarantine.append((texts[0], texts[1], texts[2]))
     try:
         rows = list(csv.reader(StringIO(_text(folder, UNMATCHED)), strict=True))
     except csv.Error as err:
@@ -84,9 +85,14 @@ def left_out(contents: Contents) -> Section:
     manifest = contents.manifest
     away = sum(manifest.left_out.values())
     blocks: list[Block] = []
+    rows: list[list[Cell | str]]
     if away:
-        words = f"{patches(away)} of the source are not in the store, which holds {manifest.count:,}, for these reasons."
-        rows = [[reason, count_cell(n), share_cell(n, away + manifest.count)] for reason, n in manifest.left_out.items()]
+        words = (
+            f"{patches(away)} of the source are not in the store, which holds {manifest.count:,}, for these reasons."
+        )
+        rows = [
+            [reason, count_cell(n), share_cell(n, away + manifest.count)] for reason, n in manifest.left_out.items()
+        ]
         blocks.append(Table("left-out-table", words, ["reason", "patches", "share of the source"], rows))
     else:
         blocks.append(Text("No patch of the source was left out."))
@@ -97,20 +103,22 @@ def left_out(contents: Contents) -> Section:
 
 def _lists(found: LeftOut) -> Iterator[Block]:
     """Yield the blocks of the two lists."""
+    rows: list[list[Cell | str]]
     if found.quarantine:
         reasons = Counter(printable(reason) for _, _, reason in found.quarantine)
         words = f"{patches(len(found.quarantine))} could not be used ({QUARANTINE}){_first(len(found.quarantine))}"
-        rows = [list(map(printable, row)) for row in found.quarantine[:_MOST]]
+        rows = [[printable(text) for text in row] for row in found.quarantine[:_MOST]]
         folded = len(rows) > 20
         yield Table("quarantine-table", words, ["patch", "folder", "reason"], rows, folded=folded)
         if len(reasons) < len(found.quarantine):
-            by_reason = [[reason, count_cell(n)] for reason, n in reasons.most_common(_MOST)]
+            by_reason: list[list[Cell | str]] = [[reason, count_cell(n)] for reason, n in reasons.most_common(_MOST)]
             yield Table("reasons-table", f"{BAD}: reasons", ["reason", "patches"], by_reason)
     if found.unmatched:
         kinds = Counter(kind for kind, _ in found.unmatched)
         what = ", ".join(f"{n:,} × {printable(kind)}" for kind, n in kinds.most_common(8))
-        words = f"{counted(len(found.unmatched), 'name')} without a partner ({UNMATCHED}): {what}{_first(len(found.unmatched))}"
-        rows = [list(map(printable, row)) for row in found.unmatched[:_MOST]]
+        number = len(found.unmatched)
+        words = f"{counted(number, 'name')} without a partner ({UNMATCHED}): {what}{_first(number)}"
+        rows = [[printable(text) for text in row] for row in found.unmatched[:_MOST]]
         yield Table("unmatched-table", words, ["what", "patch"], rows, folded=True)
 
 
@@ -125,7 +133,7 @@ def _known(contents: Contents) -> Iterator[str]:
         tail = f"; of {patches(unknown)} it is not known" if unknown else ""
         yield f"Flagged for {words}: {patches(flagged)} in the store{tail}."
     missing = contents.store.index.table["nodata_pixels"]
-    count = int((missing.fill_null(0).to_numpy() > 0).sum())
+    count = int(contents.has_missing().sum())
     tail = f"; of {patches(missing.null_count)} it is not known" if missing.null_count else ""
     yield f"With missing pixels (value 0): {patches(count)}{tail}."
     baselines = Counter(contents.store.index.table["baseline"].to_pylist())

@@ -68,8 +68,9 @@ def origin(contents: Contents) -> Section:
     countries, months, calendar = count_countries(contents), count_months(contents), count_calendar(contents)
     blocks = (
         _countries(contents, countries),
+        _months(contents, calendar),
+        _seasons(contents, count_seasons(calendar)),
         _table("countries-table", "Patches by country and split", "country", contents, countries),
-        _times(contents, calendar, count_seasons(calendar)),
         _table("months-table", "Patches by month and split", "month", contents, months),
     )
     return Section("origin", "Countries, months and seasons", blocks)
@@ -95,33 +96,40 @@ def _countries(contents: Contents, countries: Counts) -> Figure:
     return Figure("countries-figure", words, (Drawing(drawing),))
 
 
-def _times(contents: Contents, calendar: Counts, seasons: Counts) -> Figure:
-    panels = (
-        Drawing(standing_bars("months-bars", "Patches by month", calendar.names, calendar.series(contents), "patches")),
-        Drawing(standing_bars("seasons-bars", "Patches by season", seasons.names, seasons.series(contents), "patches")),
-    )
-    total, by_season = calendar.counts.sum(axis=1), seasons.counts.sum(axis=1)
+def _months(contents: Contents, calendar: Counts) -> Figure:
+    drawing = standing_bars("months-bars", "Patches by month", calendar.names, calendar.series(contents), "patches")
+    total = calendar.counts.sum(axis=1)
     most = int(total.argmax())
     empty = [name for name, count in zip(calendar.names, total, strict=True) if not count]
     words = (
         f"From {str(contents.dates.min())[:10]} to {str(contents.dates.max())[:10]} (UTC), all years together. "
-        f"{calendar.names[most]} has most patches: {total[most]:,} ({share(total[most], total.sum())}). Seasons are "
-        "meteorological, winter is December to February: "
-        + ", ".join(
-            f"{name} {count:,} ({share(count, total.sum())})"
-            for name, count in zip(seasons.names, by_season.tolist(), strict=True)
-        )
-        + "."
+        f"{calendar.names[most]} has most patches: {total[most]:,} ({share(total[most], total.sum())})."
     )
     words += f" No patches: {', '.join(empty)}." if empty else ""
-    return Figure("times-figure", words, panels, "medium")
+    return Figure("months-figure", words, (Drawing(drawing),))
+
+
+def _seasons(contents: Contents, seasons: Counts) -> Figure:
+    drawing = standing_bars("seasons-bars", "Patches by season", seasons.names, seasons.series(contents), "patches")
+    total = seasons.counts.sum(axis=1)
+    numbers = [
+        f"{name} {count:,} ({share(count, total.sum())})"
+        for name, count in zip(seasons.names, total.tolist(), strict=True)
+    ]
+    words = f"Meteorological seasons, winter is December to February: {', '.join(numbers)}."
+    return Figure("seasons-figure", words, (Drawing(drawing),))
 
 
 def _table(name: str, caption: str, first: str, contents: Contents, found: Counts) -> Table:
     total = found.counts.sum(axis=0)
     rows = [
-        [Cell(label), *(count_cell(int(n)) for n in row), count_cell(int(row.sum())), share_cell(row.sum(), total.sum())]
+        [
+            Cell(label),
+            *(count_cell(int(n)) for n in row),
+            count_cell(int(row.sum())),
+            share_cell(row.sum(), total.sum()),
+        ]
         for label, row in zip(found.names, found.counts, strict=True)
     ]
-    last = [Cell("all"), *(count_cell(int(n)) for n in total), count_cell(len(contents)), share_cell(1, 1)]
+    last = [Cell("all"), *map(count_cell, total.tolist()), count_cell(len(contents)), share_cell(1, 1)]
     return Table(name, caption, [first, *contents.splits, "all", "share"], rows, last, folded=True)

@@ -1,4 +1,4 @@
-"""What the store is: the few numbers to see first."""
+"""The overview: the few numbers to see first."""
 
 from bigearth_pipeline.report.page.blocks import Section, Text, Tiles
 from bigearth_pipeline.report.page.numbers import counted, patches, share

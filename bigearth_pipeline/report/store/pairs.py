@@ -1,4 +1,4 @@
-"""Which classes occur together: patches that have both, and how much more often than by chance (lift)."""
+"""Classes that occur together: patches that have both, and how much more often than by chance (lift)."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -52,7 +52,7 @@ def pairs(contents: Contents) -> Section:
 
 
 def _names(pair: tuple[int, int]) -> str:
-    return f"{CLASSES[pair[0]]} and {CLASSES[pair[1]]}"
+    return f"“{CLASSES[pair[0]]}” and “{CLASSES[pair[1]]}”"
 
 
 def _counts(found: Pairs, both: list[tuple[int, int]]) -> Figure:
@@ -61,14 +61,16 @@ def _counts(found: Pairs, both: list[tuple[int, int]]) -> Figure:
     most = max(both, key=lambda pair: found.counts[pair])
     absent = len(CLASSES) * (len(CLASSES) - 1) // 2 - len(both)
     caption = (
-        f"Patches that have both classes; on the diagonal, those that have the class. {_names(most)} occur together most "
-        f"often, in {patches(int(found.counts[most]))}; {absent} of 171 pairs never do (empty)."
+        f"Patches that have both classes; on the diagonal, those that have the class. {_names(most)} occur together "
+        f"most often, in {patches(int(found.counts[most]))}; {absent} of 171 pairs never do (empty)."
     )
     return Figure("pairs-counts-figure", caption, (Drawing(drawing),))
 
 
 def _lift(found: Pairs, both: list[tuple[int, int]]) -> Figure:
-    drawing = heat_map("pairs-lift", "Lift of pairs of classes", SHORT_CLASSES, found.lift, "lift (log scale)", ratio=True)
+    drawing = heat_map(
+        "pairs-lift", "Lift of pairs of classes", SHORT_CLASSES, found.lift, "lift (log scale)", ratio=True
+    )
     high = max(both, key=lambda pair: found.lift[pair])
     low = min(both, key=lambda pair: found.lift[pair])
     caption = (

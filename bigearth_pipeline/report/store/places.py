@@ -1,4 +1,4 @@
-"""Where the patches lie: a map of all, and the part of it that has most patches."""
+"""Places of the patches: a map of all, and the part of it that has most patches."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -75,7 +75,8 @@ def in_cells(places: Places, view: View, num_splits: int) -> Cells:
     numbers = np.floor((places.points - (view.left, view.bottom)) / side).astype(np.int64)
     cells, cell = np.unique(numbers, axis=0, return_inverse=True)
     counts = np.bincount(cell.ravel() * num_splits + places.split, minlength=len(cells) * num_splits)
-    return Cells(cells * side + (view.left, view.bottom), side, counts.reshape(len(cells), num_splits))
+    corners = np.asarray(cells * side + (view.left, view.bottom), np.float64)
+    return Cells(corners, side, counts.reshape(len(cells), num_splits))
 
 
 def busiest(places: Places) -> tuple[View, NDArray[np.bool_]]:
@@ -118,8 +119,8 @@ def _all(contents: Contents, found: Places) -> Figure:
             f"({share(mixed, len(cells.counts))}) hold patches of several splits"
         )
     caption = (
-        f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of the "
-        f"split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
+        f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of "
+        f"the split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
     )
     # A square is larger than its cell where it would else be too small to see.
     side = max(cells.side, view.width / 170)
@@ -137,8 +138,8 @@ def _part(contents: Contents, found: Places) -> Figure:
     repeated = int((where > 1).sum())
     again = f" {counted(repeated, 'place')} of them were taken more than once." if repeated else ""
     caption = (
-        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with most patches, {patches(len(corners))} ({counts}), each "
-        f"at its size. Splits whose patches touch share what neighbours have in common.{again}"
+        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with most patches, {patches(len(corners))} ({counts}), "
+        f"each at its size. Splits whose patches touch share what neighbours have in common.{again}"
     )
     drawing = draw_map("map-part", "Patches by split in a part of the map", view, squares, PATCH_METRES, None)
     return Figure("map-part", caption, (Drawing(drawing),))

@@ -65,8 +65,8 @@ def rebuild(contents: Contents) -> Section:
     note = read_build_note(contents.folder)
     blocks: list[Block] = [
         Text(
-            f"SHA-256 of the manifest's fields: {digest}. It covers the checksums of all {counted(len(files), 'file')}, so "
-            "two stores with the same one hold the same bytes."
+            f"SHA-256 of the manifest's fields: {digest}. It covers the checksums of "
+            f"all {counted(len(files), 'file')}, so two stores with the same one hold the same bytes."
         )
     ]
     if note is None:
@@ -80,7 +80,9 @@ def rebuild(contents: Contents) -> Section:
         blocks.append(Code(words, command))
         if note["tables"]:
             rows = [[printable(path), printable(str(digest))] for path, digest in note["tables"].items()]
-            blocks.append(Table("tables-table", "Tables and lists of the source", ["file", "SHA-256"], rows, folded=True))
+            blocks.append(
+                Table("tables-table", "Tables and lists of the source", ["file", "SHA-256"], rows, folded=True)
+            )
     blocks.append(Code("To check every byte:", f"bep verify {shlex.quote(contents.folder.name)}"))
     blocks.append(_files(files))
     return Section("rebuild", "Checksums, and how to rebuild", blocks)

@@ -23,9 +23,8 @@ _BAND_HIGH: Final = 98
 
 
 def usable(contents: Contents) -> NDArray[np.bool_]:
-    """Return which patches are fit to be shown, (patches,) bool: no missing pixels, no snow, clouds or shadows known."""
-    missing = contents.store.index.table["nodata_pixels"].fill_null(0).to_numpy() > 0
-    return ~(missing | contents.is_true("seasonal_snow") | contents.is_true("cloud_or_shadow"))
+    """Return which patches are fit to be shown, (patches,) bool: no missing pixels, snow, clouds or shadows."""
+    return ~(contents.has_missing() | contents.is_true("seasonal_snow") | contents.is_true("cloud_or_shadow"))
 
 
 def choose(labels: NDArray[np.uint8], fit: NDArray[np.bool_], per_class: int) -> list[list[int]]:
@@ -80,8 +79,8 @@ def _sheet(contents: Contents, chosen: list[list[int]], stretch: Stretch, split:
     missing = sum(bool((patch.s2 == NODATA).any()) for patch in read.values())
     caption = (
         f"{patches(len(read))} of {len(groups)} classes, for each class those with fewest labels. From left to right: "
-        f"{'; '.join(composition.words for composition in COMPOSITIONS)}. Each band is stretched between its percentiles "
-        f"{_LOW} and {_HIGH} in {split}, the same in all pictures ({stretch.words(shown)}), with exponent "
+        f"{'; '.join(composition.words for composition in COMPOSITIONS)}. Each band is stretched between its "
+        f"percentiles {_LOW} and {_HIGH} in {split}, the same in all pictures ({stretch.words(shown)}), with exponent "
         f"{stretch.gamma:g}; bands of 20 m are brought to 10 m by repetition."
     )
     caption += f" No patch has: {'; '.join(absent)}." if absent else ""
@@ -110,8 +109,8 @@ def _bands(contents: Contents, fit: NDArray[np.bool_]) -> Figure:
         panels.append(Picture(png(grey), f"{patch.key}, band {band}", label))
     country = patch.country or "country unknown"
     caption = (
-        f"All twelve bands of {patch.key} ({country}, {patch.date:%Y-%m-%d}, {shown_classes(contents.labels[row])}), the "
-        f"patch with most labels, each at its own resolution. Below each: the digital numbers shown as black and white, "
-        f"percentiles {_BAND_LOW} and {_BAND_HIGH} of the band in this patch."
+        f"All twelve bands of {patch.key} ({country}, {patch.date:%Y-%m-%d}, {shown_classes(contents.labels[row])}), "
+        f"the patch with most labels, each at its own resolution. Below each: the digital numbers shown as black and "
+        f"white, percentiles {_BAND_LOW} and {_BAND_HIGH} of the band in this patch."
     )
     return Figure("bands-of-a-patch", caption, panels, "small")
