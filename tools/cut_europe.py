@@ -43,7 +43,12 @@ def cut(topology: dict[str, Any]) -> dict[str, Any]:
     # A border is an arc that two countries have.
     owners = {(number if number >= 0 else ~number, i) for i, ring in rings for number in ring}
     shared = sorted(number for number, times in Counter(number for number, _ in owners).items() if times > 1)
-    polygons = [Polygon(_joined(arcs, ring)).buffer(0) for _, ring in rings if len(_joined(arcs, ring)) > 3]
+    polygons = [
+        shapely.make_valid(Polygon([(x + turn, y) for x, y in points]))
+        for points in (_unwrapped(_joined(arcs, ring)) for _, ring in rings)
+        if len(points) > 3
+        for turn in (-360.0, 0.0, 360.0)
+    ]
     box = shapely.box(*BOX)
     land = shapely.unary_union([polygon.intersection(box) for polygon in polygons if polygon.intersects(box)])
     land = land.simplify(_TOLERANCE)
@@ -86,6 +91,16 @@ def _joined(arcs: list[list[tuple[float, float]]], ring: Iterable[int]) -> list[
         arc = arcs[number] if number >= 0 else arcs[~number][::-1]
         points += arc[1:] if points else arc
     return points
+
+
+def _unwrapped(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return a ring that crosses the antimeridian without the jump from 180° to −180°."""
+    turn, before, found = 0.0, points[0][0], []
+    for x, y in points:
+        turn -= 360.0 * ((x - before > 180) - (x - before < -180))
+        before = x
+        found.append((x + turn, y))
+    return found
 
 
 def _parts(geometry: Any, kind: str) -> list[Any]:

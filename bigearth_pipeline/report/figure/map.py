@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PatchCollection, PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.europe import Outlines
@@ -57,7 +57,6 @@ def draw_map(
     title: str,
     view: View,
     squares: Mapping[str, NDArray[np.float64]],
-    side: float,
     outlines: Outlines | None,
 ) -> str:
     """Return a map as SVG.
@@ -66,9 +65,7 @@ def draw_map(
         name: see `svg`.
         title: see `svg`.
         view: what part of the map is shown.
-        squares: lower left corners, (n, 2) metres, by the name of the series, of which there are at most three; the
-            first is below the others.
-        side: of a square, in metres.
+        squares: their corners, (n, 4, 2) metres, by the name of the series, of which there are at most three.
         outlines: land and borders; None for a part of the map that is too small for them.
     """
     with look():
@@ -80,10 +77,12 @@ def draw_map(
         is_image = sum(map(len, squares.values())) > _MOST_SQUARES
         for number, corners in enumerate(squares.values()):
             colour = (FIXED if is_image else SERIES)[number]
-            boxes = [Rectangle((x, y), side, side) for x, y in corners.tolist()]
             axes.add_collection(
-                PatchCollection(boxes, facecolor=colour, edgecolor="none", linewidth=0, rasterized=is_image, zorder=3)
-            )
+                PolyCollection(
+                    list(corners), facecolor=colour, edgecolor="none", linewidth=0, antialiased=not is_image,
+                    rasterized=is_image, zorder=3,
+                )
+            )  # fmt: skip
         axes.set_xlim(view.left, view.right)
         axes.set_ylim(view.bottom, view.top)
         axes.set_xticks([])

@@ -37,7 +37,8 @@ def number_cell(number: float | None, digits: int = 2) -> Cell:
     """Return a cell of a number with that number of decimals; None and NaN for one that there is not."""
     if number is None or math.isnan(number):
         return Cell(NONE, -math.inf)
-    return Cell(f"{number:,.{digits}f}".replace("-", "−"), number)
+    shown = 0.0 if round(number, digits) == 0 else number  # Not as −0.00.
+    return Cell(f"{shown:,.{digits}f}".replace("-", "−"), number)
 
 
 def listed(words: list[str], most: int = 12) -> str:

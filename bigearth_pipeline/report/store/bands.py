@@ -133,9 +133,10 @@ def _curves(contents: Contents, histograms: dict[str, NDArray[np.int64]], known:
         f"{', '.join(contents.splits)}; at most {100 * max(beyond):.2g} % of the pixels of a band lie beyond the right "
         f"edge. Dots and whiskers are mean and standard deviation of each split, the diamond the published ones. "
         f"In {first} {dark} is darkest (mean {statistics[dark].mean:,.1f}), {bright} brightest "
-        f"({statistics[bright].mean:,.1f}); farthest from its published mean is {far}: {statistics[far].mean:,.1f}, published {known.bands[far][0]:,.1f}."
+        f"({statistics[bright].mean:,.1f}); farthest from its published mean is {far}: "
+        f"{statistics[far].mean:,.1f}, published {known.bands[far][0]:,.1f}."
     )
-    return Figure("histograms-figure", caption, panels, "medium")
+    return Figure("histograms-figure", caption, panels, "medium", contents.splits)
 
 
 def _beside(contents: Contents, known: Published) -> Table:

@@ -41,7 +41,7 @@ def count_labels(contents: Contents) -> Labels:
 def classes(contents: Contents) -> Section:
     """Return the section."""
     labels = count_labels(contents)
-    blocks: list[Block] = [_bars(contents, labels), _table(contents, labels), _numbers(contents, labels)]
+    blocks: list[Block] = [_bars(contents, labels), _numbers(contents, labels), _table(contents, labels)]
     if labels.published is None:
         version = contents.manifest.source_version
         blocks.insert(

@@ -28,12 +28,14 @@ class Places:
 
     Attributes:
         points: middles of the patches that have a place, (n, 2) metres of the map.
+        rows: their rows in the index, (n,) int64.
         split: number of their split, (n,).
         systems: patches by EPSG code, all of them.
         num_lost: patches whose system, or place, is on no map.
     """
 
     points: NDArray[np.float64]
+    rows: NDArray[np.int64]
     split: NDArray[np.int64]
     systems: dict[int, int]
     num_lost: int
@@ -66,7 +68,7 @@ def find_places(contents: Contents) -> Places:
         points[rows] = map_points(code, left[rows] + half, top[rows] - half)
     placed = np.isfinite(points).all(axis=1)
     systems = dict(zip(codes.tolist(), counts.tolist(), strict=True))
-    return Places(points[placed], contents.split[placed], systems, int((~placed).sum()))
+    return Places(points[placed], np.flatnonzero(placed), contents.split[placed], systems, int((~placed).sum()))
 
 
 def in_cells(places: Places, view: View, num_splits: int) -> Cells:
@@ -103,9 +105,11 @@ def places(contents: Contents) -> Section:
 def _all(contents: Contents, found: Places) -> Figure:
     view = View.around(found.points, _LEAST)
     cells = in_cells(found, view, len(contents.splits))
+    # A square is larger than its cell where it would else be too small to see.
+    side = max(cells.side, view.width / 170)
     # A cell has the colour of the split that has most patches there.
     split = cells.counts.argmax(axis=1)
-    squares = {name: cells.corners[split == number] for number, name in enumerate(contents.splits)}
+    squares = {name: _squares(cells.corners[split == number], side) for number, name in enumerate(contents.splits)}
     outlines = europe()
     mixed = int(((cells.counts > 0).sum(axis=1) > 1).sum())
     by_split = listed(
@@ -122,24 +126,39 @@ def _all(contents: Contents, found: Places) -> Figure:
         f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of "
         f"the split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
     )
-    # A square is larger than its cell where it would else be too small to see.
-    side = max(cells.side, view.width / 170)
-    drawing = draw_map("map", "Map of the patches by split", view, squares, side, outlines)
+    drawing = draw_map("map", "Map of the patches by split", view, squares, outlines)
     return Figure("map", caption, (Drawing(drawing),))
+
+
+def _squares(corners: NDArray[np.float64], side: float) -> NDArray[np.float64]:
+    """Return squares as (n, 4, 2) metres of their lower left corners, (n, 2) metres."""
+    square = np.array([(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)])
+    return np.asarray(corners[:, None] + square, np.float64)
+
+
+def _patches(contents: Contents, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the corners of patches on the map, (n, 4, 2) metres: turned a little, as their grids are."""
+    index = contents.store.index
+    epsg = index.column("epsg")[rows]
+    corners = np.stack([index.column("ulx")[rows], index.column("uly")[rows] - PATCH_METRES], axis=1)
+    squares = _squares(corners, PATCH_METRES)
+    for code in np.unique(epsg).tolist():
+        members = squares[epsg == code].reshape(-1, 2)
+        squares[epsg == code] = map_points(code, members[:, 0], members[:, 1]).reshape(-1, 4, 2)
+    return squares
 
 
 def _part(contents: Contents, found: Places) -> Figure:
     view, inside = busiest(found)
-    half = PATCH_METRES / 2
-    corners, split = found.points[inside] - half, found.split[inside]
-    squares = {name: corners[split == number] for number, name in enumerate(contents.splits)}
-    counts = listed([f"{len(corners):,} {name}" for name, corners in squares.items()])
+    outlines, split = _patches(contents, found.rows[inside]), found.split[inside]
+    squares = {name: outlines[split == number] for number, name in enumerate(contents.splits)}
+    counts = listed([f"{len(members):,} {name}" for name, members in squares.items()])
     _, where = np.unique(np.round(found.points[inside] / 10).astype(np.int64), axis=0, return_counts=True)
     repeated = int((where > 1).sum())
-    again = f" {counted(repeated, 'place')} of them were taken more than once." if repeated else ""
+    again = f" {counted(repeated, 'place')} of these have patches of several dates." if repeated else ""
     caption = (
-        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with most patches, {patches(len(corners))} ({counts}), "
+        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with most patches, {patches(len(outlines))} ({counts}), "
         f"each at its size. Splits whose patches touch share what neighbours have in common.{again}"
     )
-    drawing = draw_map("map-part", "Patches by split in a part of the map", view, squares, PATCH_METRES, None)
+    drawing = draw_map("map-part", "Patches by split in a part of the map", view, squares, None)
     return Figure("map-part", caption, (Drawing(drawing),))
