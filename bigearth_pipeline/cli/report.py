@@ -15,7 +15,7 @@ import click
     type=click.IntRange(0, 6),
     default=2,
     show_default=True,
-    help="Patches to show of each class; 0 leaves pictures out, and then no shard is read.",
+    help="Patches to show of each class, up to 2 MB of the file each; 0 leaves pictures out and reads no shard.",
 )
 def report(folders: tuple[Path, ...], out: Path, samples: int) -> None:
     """Write what the store in DIR holds as one HTML file, which needs no network and no other file.
@@ -27,10 +27,10 @@ def report(folders: tuple[Path, ...], out: Path, samples: int) -> None:
 
     with reported():
         from bigearth_pipeline.errors import PipelineError
-        from bigearth_pipeline.report.extra import require_report
+        from bigearth_pipeline.extra import PAGES, require
         from bigearth_pipeline.report.kind import kind_of
 
-        require_report()
+        require(PAGES)
         kinds = {folder: kind_of(folder) for folder in folders}
         if "run" in kinds.values():
             run = next(folder for folder, kind in kinds.items() if kind == "run")

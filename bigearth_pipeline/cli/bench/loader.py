@@ -45,6 +45,10 @@ def bench_loader(
     """
     with reported():
         check_name(plot, ".png")
+        if plot is not None:
+            from bigearth_pipeline.extra import DRAWING, require
+
+            require(DRAWING)
         from bigearth_pipeline.bench.loader import measure as benchmarks
         from bigearth_pipeline.bench.loader.config import LoaderBenchConfig
         from bigearth_pipeline.bench.loader.forecast import Memory

@@ -9,8 +9,8 @@ from bigearth_pipeline.source.tiff.gdal import check_proj
 
 MAP_EPSG: Final = 3035
 """ETRS89-extended / LAEA Europe, which the European Environment Agency uses for statistical maps."""
-_MOST_METRES: Final = 1e7
-"""Of a coordinate on the map; farther away the projection means nothing."""
+_MOST_METRES: Final = 2e7
+"""Of a coordinate: half of the earth's circumference."""
 
 
 def map_points(epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -24,15 +24,20 @@ def map_points(epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDA
     Raises:
         PipelineError: PROJ does not work in this environment.
     """
+    from rasterio import Env
     from rasterio.crs import CRS
-    from rasterio.errors import CRSError, RasterioError
     from rasterio.warp import transform
 
     check_proj()
+    points = np.full((len(x), 2), np.nan)
+    usable = (np.abs(x) < _MOST_METRES) & (np.abs(y) < _MOST_METRES)
     try:
-        found = transform(CRS.from_epsg(epsg), CRS.from_epsg(MAP_EPSG), x, y)
-    except (CRSError, RasterioError, OverflowError):
-        return np.full((len(x), 2), np.nan)
-    points = np.stack([np.asarray(axis, np.float64) for axis in found[:2]], axis=1)
+        # Within an environment GDAL does not write errors to stderr by itself.
+        with Env():
+            found = transform(CRS.from_epsg(epsg), CRS.from_epsg(MAP_EPSG), x[usable], y[usable])
+    except Exception:
+        # Any exception: rasterio raises many classes for systems that PROJ does not know and places that it refuses.
+        return points
+    points[usable] = np.stack([np.asarray(axis, np.float64) for axis in found[:2]], axis=1)
     points[~(np.abs(points) < _MOST_METRES).all(axis=1)] = np.nan
     return points

@@ -1,5 +1,6 @@
 """Values of the twelve bands: histograms, means and standard deviations beside the published ones."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,8 @@ from bigearth_pipeline.verify.tables import read_histograms
 from shards import BANDS, CorruptShard
 from shards.layout.bands import GROUP_OF
 from shards.layout.statistics import BandStatistics
-from shards.metadata.manifest import HISTOGRAMS
+from shards.metadata.manifest import HISTOGRAMS, MANIFEST
+from shards.storage.safe_open import open_inside
 
 _BINS: Final = 90
 _BEYOND: Final = 0.005
@@ -91,6 +93,10 @@ def stored_histograms(contents: Contents) -> dict[str, NDArray[np.int64]] | None
     described = next((info for info in contents.manifest.files if info.path == HISTOGRAMS), None)
     if described is None or not path.exists():
         return None
+    with open_inside(contents.folder, HISTOGRAMS) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != described.sha256:
+        raise CorruptShard(f"{path} has SHA-256 {digest}, expected {described.sha256} as in {MANIFEST}")
     found = read_histograms(path)
     if set(found) != set(contents.splits):
         raise CorruptShard(f"{path} has the splits {', '.join(sorted(found))}, expected {', '.join(contents.splits)}")

@@ -44,9 +44,7 @@ def classes(contents: Contents) -> Section:
     blocks: list[Block] = [_bars(contents, labels), _numbers(contents, labels), _table(contents, labels)]
     if labels.published is None:
         version = contents.manifest.source_version
-        blocks.insert(
-            2, Text(f"There are no published counts of the 19 classes by split for {version} to compare with.")
-        )
+        blocks.append(Text(f"No counts of the 19 classes by split are published for {version}."))
     return Section("classes", "Labels", blocks)
 
 
@@ -60,15 +58,15 @@ def _bars(contents: Contents, labels: Labels) -> Figure:
         "classes-bars", "Share of patches that have each class", [SHORT_CLASSES[i] for i in order], series,
         "patches of the split that have the class, %",
     )  # fmt: skip
-    first = order[0]
     present = [i for i in order if all_counts[i]]
-    absent = len(CLASSES) - len(present)
-    rarest = present[-1] if present else first
+    if not present:
+        return Figure("classes-figure", f"None of {patches(len(contents))} has a class.", (Drawing(drawing),))
+    first, rarest, absent = present[0], present[-1], len(CLASSES) - len(present)
     text = (
         f"{CLASSES[first]} is the most frequent class, with {patches(int(all_counts[first]))} "
         f"({share(all_counts[first], len(contents))} of all); {CLASSES[rarest]} is the rarest that occurs, with "
         f"{patches(int(all_counts[rarest]))} ({share(all_counts[rarest], len(contents))}). "
-        f"{absent} of the 19 classes do not occur."
+        f"{f'{absent} of the 19 classes do not occur' if absent else 'All 19 classes occur'}."
     )
     return Figure("classes-figure", text, (Drawing(drawing),))
 

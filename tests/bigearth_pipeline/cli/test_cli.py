@@ -24,7 +24,19 @@ from tests.building import build_store, contents
 from tests.scene import PRODUCT, write_table
 from tests.terminal import BEP, ENVIRONMENT, Terminal
 
-COMMANDS = ["quickstart", "build-shards", "train", "evaluate", "runs", "inspect", "stats", "verify", "synth", "bench"]
+COMMANDS = [
+    "quickstart",
+    "build-shards",
+    "train",
+    "evaluate",
+    "runs",
+    "inspect",
+    "stats",
+    "verify",
+    "report",
+    "synth",
+    "bench",
+]
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -65,7 +77,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import runpy, sys\n"
         "heavy = {'numpy', 'torch', 'dask', 'distributed', 'rasterio', 'pyarrow', 'zarr', 'rich', 'shards'}\n"
-        "heavy |= {'matplotlib', 'numba'}\n"
+        "heavy |= {'matplotlib', 'numba', 'jinja2', 'PIL'}\n"
         "try: runpy.run_module('bigearth_pipeline', run_name='__main__')\n"
         "except SystemExit as end: print(end.code, sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )

@@ -1,0 +1,89 @@
+"""`bep report` as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shards.testing.stores import make_store
+from tests.bigearth_pipeline.cli.test_cli import assert_one_error, call, invoke
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of three patches."""
+    return make_store(tmp_path_factory.mktemp("report") / "store", {"train": 3})
+
+
+def test_a_report_is_written(small: Path, tmp_path: Path) -> None:
+    """The command writes no page, or prints anything but where it is."""
+    out = tmp_path / "page.html"
+    told = call("report", small, "--out", out, "--samples", 1)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith(f"{out}: ")
+    assert out.read_bytes().startswith(b"<!DOCTYPE html>")
+    assert out.stat().st_size > 100_000
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_wrong_folders_are_one_line(small: Path, tmp_path: Path) -> None:
+    """A folder that has no report ends in a traceback, leaves half a page, or does not say what is wrong with it."""
+    out = tmp_path / "page.html"
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text("")
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "build.json").write_text("{}")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folders, message in (
+        ([run], "reports of runs do not exist yet"),
+        ([small, run], "reports of runs do not exist yet"),
+        ([small, small], "2 stores, expected one"),
+        ([unfinished], "its build has not finished"),
+        ([empty], "is no folder of a store (manifest.json) or of a run"),
+        ([tmp_path / "absent"], "it does not exist"),
+        ([small / "manifest.json"], "it is a file"),
+    ):
+        result = invoke("report", *folders, "--out", out)
+        assert result.exit_code == 1
+        assert_one_error(result.stderr, message)
+        assert not out.exists()
+
+
+def test_a_file_of_another_kind_is_kept(small: Path, tmp_path: Path) -> None:
+    """`--out` replaces a file that is no report, or writes among the files of the store."""
+    out = tmp_path / "notes.html"
+    out.write_text("mine")
+    result = invoke("report", small, "--out", out)
+    assert result.exit_code == 1
+    assert_one_error(result.stderr, "notes.html exists and is no report; name another file by --out")
+    assert out.read_text() == "mine"
+    result = invoke("report", small, "--out", small / "report.html")
+    assert_one_error(result.stderr, "--out", "lies in")
+
+
+@pytest.mark.parametrize("module", ["matplotlib", "jinja2", "PIL"])
+def test_an_absent_library_is_one_line(module: str, small: Path, tmp_path: Path) -> None:
+    """Where the extra is not installed, a traceback says so, after the work."""
+    code = (
+        f"import runpy, sys; sys.modules[{module!r}] = None; runpy.run_module('bigearth_pipeline', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, "report", str(small), "--out", str(tmp_path / "page.html")]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 1
+    assert_one_error(told.stderr, "is not installed", "pip install 'bigearth-pipeline[report]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_building_needs_no_library_of_reports() -> None:
+    """A build imports what only reports need, which costs each of its processes time."""
+    code = (
+        "import sys, bigearth_pipeline.cli.build_shards, bigearth_pipeline.build.run, bigearth_pipeline.build.task\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('matplotlib', 'PIL')\n"
+        "       or name.startswith(('bigearth_pipeline.report', 'bigearth_pipeline.pictures'))])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (told.stdout, told.stderr) == ("[]\n", "")

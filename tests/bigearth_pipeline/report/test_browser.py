@@ -1,0 +1,83 @@
+"""The report in a browser, where there is one: on a phone and on a screen, light and dark."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        # Containers, in which tests run as root, let Chromium have no sandbox of its own.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@pytest.fixture
+def file(content: bytes, tmp_path: Path) -> Path:
+    """The report as a file."""
+    path = tmp_path / "report.html"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_the_page_fits_and_asks_for_nothing(browser: Any, file: Path, width: int, scheme: str) -> None:
+    """The page makes a request, reports an error, or is wider than the screen."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    requests: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(file.as_uri())
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    page.wait_for_timeout(100)
+    assert [url for url in requests if not url.startswith("data:")] == [file.as_uri()]
+    assert errors == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    beyond = """[...document.querySelectorAll('body *')].filter(
+        each => !each.closest('.scroll, pre, svg') && each.getBoundingClientRect().right > innerWidth + 1
+    ).map(each => each.outerHTML.slice(0, 99))"""
+    assert page.evaluate(beyond) == []
+    broken = "[...document.images].filter(each => !each.naturalWidth).map(each => each.alt)"
+    assert page.evaluate(broken) == []
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == {"dark": "rgb(18, 22, 27)", "light": "rgb(255, 255, 255)"}[scheme]
+    context.close()
+
+
+def test_a_click_sorts_a_table(browser: Any, file: Path) -> None:
+    """Tables do not sort, sort numbers as texts, or move the row of totals."""
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    head = page.locator("#classes-table th", has_text="all")
+    texts = "[...document.querySelectorAll('#classes-table tbody tr')].map(row => row.cells[0].textContent)"
+    values = """[...document.querySelectorAll('#classes-table tbody tr')].map(
+        row => +row.cells[row.cells.length - 2].dataset.order
+    )"""
+    before = page.evaluate(texts)
+    head.locator("button").click()
+    assert page.evaluate(values) == sorted(page.evaluate(values), reverse=True)
+    assert page.evaluate(texts) != before
+    head.locator("button").click()
+    assert page.evaluate(values) == sorted(page.evaluate(values))
+    assert head.get_attribute("aria-sort") == "ascending"
+    page.locator("#classes-table th", has_text="class").locator("button").click()
+    assert page.evaluate(texts) == before
+    assert head.get_attribute("aria-sort") is None
+    assert page.locator("#classes-table tfoot td").first.inner_text() == "patches"
+    page.close()
