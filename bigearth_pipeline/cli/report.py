@@ -12,7 +12,7 @@ import click
 )
 @click.option(
     "--samples",
-    type=click.IntRange(0, 6),
+    type=click.IntRange(0, 3),
     default=2,
     show_default=True,
     help="Patches to show of each class, up to 2 MB of the file each; 0 leaves pictures out and reads no shard.",

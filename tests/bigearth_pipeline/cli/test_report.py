@@ -67,7 +67,7 @@ def test_a_file_of_another_kind_is_kept(small: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["matplotlib", "jinja2", "PIL"])
 def test_an_absent_library_is_one_line(module: str, small: Path, tmp_path: Path) -> None:
-    """Where the extra is not installed, a traceback says so, after the work."""
+    """A traceback says, after the work, that the extra is not installed."""
     code = (
         f"import runpy, sys; sys.modules[{module!r}] = None; runpy.run_module('bigearth_pipeline', run_name='__main__')"
     )
