@@ -61,6 +61,8 @@ def heat_map(
         bar.minorlocator = NullLocator()
         bar.update_ticks()
         bar.outline.set_visible(False)
+        if bar.solids is not None:
+            bar.solids.set_rasterized(True)  # Else there is a path for each of 256 colours.
         bar.set_label(axis)
         return svg(figure, name, title, cropped=True)
 

@@ -63,5 +63,11 @@ def test_colours_are_those_of_the_page() -> None:
 @pytest.mark.parametrize("most", [1.0, 64.0, 1e5])
 def test_ratios_are_even_about_one(most: float) -> None:
     """Twice as often and half as often have different strengths of colour, or an extreme value hides all others."""
-    text = heat_map("c", "t", ["a", "b"], np.array([[most, 2.0], [0.5, 1 / most]]), "lift", ratio=True)
-    assert text.count("<path") > 4
+    values = np.array([[most, 2.0, 1.0], [0.5, 1 / most, 1.0], [1.0, 1.0, np.nan]])
+    found = re.findall(r"fill: (#[0-9a-f]{6})", heat_map("c", "t", ["a", "b", "c"], values, "lift", ratio=True))
+    palette = matplotlib.colormaps["PuOr_r"]
+    # Colours end at 64 and 1/64, and there are at least those of 2 and 1/2.
+    end = min(max(np.log2(most), 1.0), 6.0)
+    for value in values.ravel()[:-1]:
+        place = 0.5 + np.clip(np.log2(value) / end, -1, 1) / 2
+        assert matplotlib.colors.to_hex(palette(place)) in found
