@@ -6,14 +6,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bigearth_pipeline.report.figure.look import GRID, SERIES, look, new_axes
+from bigearth_pipeline.report.figure.look import ALL, GRID, SERIES, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
 _GROUP = 0.8
 """Share of the place of a group that its bars take."""
 
 
-def lying_bars(name: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], axis: str) -> str:
+def lying_bars(
+    name: str,
+    title: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    axis: str,
+    *,
+    colours: Sequence[int] = ALL,
+) -> str:
     """Return horizontal bars as SVG, the first label on top.
 
     Args:
@@ -22,6 +30,7 @@ def lying_bars(name: str, title: str, labels: Sequence[str], series: Mapping[str
         labels: of the groups.
         series: a value for each label, by the name of the series; at most six.
         axis: words at the axis of values, with the unit.
+        colours: number of the colour of each series.
     """
     with look():
         height = 0.75 + len(labels) * max(0.17, 0.075 * len(series))
@@ -30,7 +39,7 @@ def lying_bars(name: str, title: str, labels: Sequence[str], series: Mapping[str
         step = _GROUP / max(1, len(series))
         for number, (label, values) in enumerate(series.items()):
             offset = (number - (len(series) - 1) / 2) * step
-            axes.barh(places + offset, values, height=step, color=SERIES[number], label=label)
+            axes.barh(places + offset, values, height=step, color=SERIES[colours[number]], label=label)
         axes.set_yticks(places, labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -43,7 +52,14 @@ def lying_bars(name: str, title: str, labels: Sequence[str], series: Mapping[str
 
 
 def standing_bars(
-    name: str, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], axis: str, below: str = ""
+    name: str,
+    title: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    axis: str,
+    below: str = "",
+    *,
+    colours: Sequence[int] = ALL,
 ) -> str:
     """Return vertical bars as SVG, stacked.
 
@@ -53,6 +69,7 @@ def standing_bars(
         labels: of the places, from left to right.
         series: a value for each label, by the name of the series, the first at the bottom; at most six.
         axis: words at the axis of values, with the unit.
+        colours: number of the colour of each series.
         below: words below the labels.
     """
     with look():
@@ -60,7 +77,7 @@ def standing_bars(
         places = np.arange(len(labels), dtype=np.float64)
         bottom = np.zeros(len(labels))
         for number, (label, values) in enumerate(series.items()):
-            axes.bar(places, values, bottom=bottom, width=_GROUP, color=SERIES[number], label=label)
+            axes.bar(places, values, bottom=bottom, width=_GROUP, color=SERIES[colours[number]], label=label)
             bottom += np.asarray(values, np.float64)
         axes.set_xticks(places, labels)
         axes.set_xlim(-0.6, max(len(labels), 4) - 0.4)

@@ -1,13 +1,13 @@
 """The distribution of values as outlines, one for each series, with marks of means and spreads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from bigearth_pipeline.report.figure.look import INK, SERIES, look, new_axes
+from bigearth_pipeline.report.figure.look import ALL, INK, SERIES, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
 _WIDTH = 3.4
@@ -21,7 +21,7 @@ class Mark:
         label: whose they are.
         mean: in the unit of the values.
         std: likewise.
-        series: number of the series whose colour it has; None for that of text.
+        series: number of its colour; None for that of text.
     """
 
     label: str
@@ -37,6 +37,8 @@ def distribution(
     series: Mapping[str, NDArray[np.float64]],
     marks: list[Mark],
     heading: str,
+    *,
+    colours: Sequence[int] = ALL,
 ) -> str:
     """Return outlines as SVG.
 
@@ -47,14 +49,16 @@ def distribution(
         series: (bins,) each, by name, drawn on top of each other; at most six.
         marks: means and spreads, from top to bottom.
         heading: words above.
+        colours: number of the colour of each series.
     """
     with look():
         figure, axes = new_axes(1.55 + 0.13 * len(marks), _WIDTH)
         high = max([float(values.max()) for values in series.values() if len(values)], default=1.0) or 1.0
         for number, values in enumerate(series.values()):
-            axes.stairs(values, edges, color=SERIES[number], fill=number == 0, alpha=0.25 if number == 0 else 1)
+            colour = SERIES[colours[number]]
             if number == 0:
-                axes.stairs(values, edges, color=SERIES[number])
+                axes.stairs(values, edges, color=colour, fill=True, alpha=0.25)
+            axes.stairs(values, edges, color=colour)
         step = high * 0.11
         for number, mark in enumerate(marks):
             place = -step * (number + 0.8)

@@ -20,6 +20,9 @@ PAPER: Final = "#050505"
 SERIES: Final = ("#060601", "#060602", "#060603", "#060604", "#060605", "#060606")
 """Colours that no chart shows: each stands for a variable of the page's style."""
 
+ALL: Final = range(len(SERIES))
+"""Numbers of the colours of series, in order."""
+
 VARIABLES: Final[dict[str, str]] = {
     INK: "--ink",
     SOFT: "--soft",

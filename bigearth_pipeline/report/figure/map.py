@@ -1,6 +1,6 @@
 """A map: squares in the colours of series over land, borders and sea."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.europe import Outlines
-from bigearth_pipeline.report.figure.look import FIXED, GRID, LAND, SERIES, SOFT, WIDTH, look
+from bigearth_pipeline.report.figure.look import ALL, FIXED, GRID, LAND, SERIES, SOFT, WIDTH, look
 from bigearth_pipeline.report.figure.svg import svg
 
 _MOST_SQUARES: Final = 3000
@@ -58,6 +58,8 @@ def draw_map(
     view: View,
     squares: Mapping[str, NDArray[np.float64]],
     outlines: Outlines | None,
+    *,
+    colours: Sequence[int] = ALL,
 ) -> str:
     """Return a map as SVG.
 
@@ -67,6 +69,7 @@ def draw_map(
         view: what part of the map is shown.
         squares: their corners, (n, 4, 2) metres, by the name of the series, of which there are at most three.
         outlines: land and borders; None for a part of the map that is too small for them.
+        colours: number of the colour of each series, below three.
     """
     with look():
         height = WIDTH * view.height / view.width
@@ -75,8 +78,8 @@ def draw_map(
         if outlines is not None:
             _outlines(axes, view, outlines)
         is_image = sum(map(len, squares.values())) > _MOST_SQUARES
-        for number, corners in enumerate(squares.values()):
-            colour = (FIXED if is_image else SERIES)[number]
+        palette = [(FIXED if is_image else SERIES)[number] for number in colours[: len(squares)]]
+        for colour, corners in zip(palette, squares.values(), strict=True):
             axes.add_collection(
                 PolyCollection(
                     list(corners), facecolor=colour, edgecolor="none", linewidth=0, antialiased=not is_image,
@@ -90,7 +93,7 @@ def draw_map(
         axes.grid(visible=False)
         axes.spines[:].set(visible=True, color=GRID)
         _scale(axes, view)
-        _legend(axes, list(squares), FIXED if is_image else SERIES)
+        _legend(axes, list(squares), palette)
         return svg(figure, name, title, cropped=True)
 
 
@@ -116,8 +119,8 @@ def _scale(axes: Axes, view: View) -> None:
     axes.text(right - length - view.width * 0.01, place, words, ha="right", va="center", fontsize=7)
 
 
-def _legend(axes: Axes, names: list[str], colours: tuple[str, ...]) -> None:
-    handles = [Patch(color=colour, label=name) for name, colour in zip(names, colours, strict=False)]
+def _legend(axes: Axes, names: list[str], colours: list[str]) -> None:
+    handles = [Patch(color=colour, label=name) for name, colour in zip(names, colours, strict=True)]
     axes.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), handlelength=1, borderaxespad=0.2
     )

@@ -98,7 +98,7 @@ class Figure:
         caption: what is seen, with numbers.
         panels: at least one.
         size: `large` (one a row), `medium` (two or three a row) or `small` (as many as fit).
-        legend: names of the series, in the order of their colours, where the panels do not say them.
+        legend: (name, number of its colour) of the series, where the panels do not say them.
     """
 
     kind: ClassVar[str] = "figure"
@@ -106,7 +106,7 @@ class Figure:
     caption: str
     panels: Sequence[Drawing | Picture]
     size: str = "large"
-    legend: Sequence[str] = ()
+    legend: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

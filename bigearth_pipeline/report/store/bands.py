@@ -125,11 +125,17 @@ def _curves(contents: Contents, histograms: dict[str, NDArray[np.int64]], known:
         marks = []
         for number, split in enumerate(contents.splits):
             found = contents.manifest.splits[split].statistics[band]
-            marks.append(Mark(split, found.mean, found.std, number))
+            marks.append(Mark(split, found.mean, found.std, contents.colours[number]))
         marks.append(Mark("published", *known.bands[band], None))
         title = f"Histogram of {band}"
         edges = curve.edges.astype(np.float64)
-        panels.append(Drawing(distribution(f"histogram-{band}", title, edges, curve.shares, marks, band_words(band))))
+        panels.append(
+            Drawing(
+                distribution(
+                    f"histogram-{band}", title, edges, curve.shares, marks, band_words(band), colours=contents.colours
+                )
+            )
+        )
     first = contents.splits[0]
     statistics = contents.manifest.splits[first].statistics
     dark, bright = (pick(BANDS, key=lambda band: statistics[band].mean) for pick in (min, max))
@@ -142,7 +148,9 @@ def _curves(contents: Contents, histograms: dict[str, NDArray[np.int64]], known:
         f"({statistics[bright].mean:,.1f}); farthest from its published mean is {far}: "
         f"{statistics[far].mean:,.1f}, published {known.bands[far][0]:,.1f}."
     )
-    return Figure("histograms-figure", caption, panels, "medium", contents.splits)
+    return Figure(
+        "histograms-figure", caption, panels, "medium", list(zip(contents.splits, contents.colours, strict=True))
+    )
 
 
 def _beside(contents: Contents, known: Published) -> Table:

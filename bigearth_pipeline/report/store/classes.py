@@ -56,7 +56,7 @@ def _bars(contents: Contents, labels: Labels) -> Figure:
     series = {split: shares[order, s].tolist() for s, split in enumerate(contents.splits)}
     drawing = lying_bars(
         "classes-bars", "Share of patches that have each class", [SHORT_CLASSES[i] for i in order], series,
-        "patches of the split that have the class, %",
+        "patches of the split that have the class, %", colours=contents.colours,
     )  # fmt: skip
     present = [i for i in order if all_counts[i]]
     if not present:
@@ -105,7 +105,7 @@ def _numbers(contents: Contents, labels: Labels) -> Figure:
     series = {split: by_number[:, s].tolist() for s, split in enumerate(contents.splits)}
     drawing = standing_bars(
         "labels-a-patch", "Patches by number of labels", [str(n) for n in range(len(by_number))], series, "patches",
-        "labels",
+        "labels", colours=contents.colours,
     )  # fmt: skip
     mean = float((total * np.arange(len(total))).sum() / total.sum())
     most = int(total.argmax())

@@ -54,6 +54,11 @@ class Contents:
         return tuple(name for name in SPLITS if name in self.manifest.splits)
 
     @cached_property
+    def colours(self) -> tuple[int, ...]:
+        """Number of the colour of each of `splits`: a split has the same one in all stores."""
+        return tuple(map(SPLITS.index, self.splits))
+
+    @cached_property
     def split(self) -> NDArray[np.int64]:
         """Number of the split of each patch in `splits`, (patches,) int64."""
         codes, names = self.store.index.codes("split")

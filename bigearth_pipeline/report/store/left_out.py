@@ -87,9 +87,8 @@ def left_out(contents: Contents) -> Section:
     blocks: list[Block] = []
     rows: list[list[Cell | str]]
     if away:
-        words = (
-            f"{patches(away)} of the source are not in the store, which holds {manifest.count:,}, for these reasons."
-        )
+        verb = "is" if away == 1 else "are"
+        words = f"{patches(away)} of the source {verb} not in the store, which holds {manifest.count:,}."
         rows = [
             [reason, count_cell(n), share_cell(n, away + manifest.count)] for reason, n in manifest.left_out.items()
         ]

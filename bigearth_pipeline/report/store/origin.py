@@ -79,17 +79,25 @@ def origin(contents: Contents) -> Section:
 def _countries(contents: Contents, countries: Counts) -> Figure:
     shown = countries.of(range(min(_MOST, len(countries.names))))
     labels = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in shown.names]
-    drawing = lying_bars("countries-bars", "Patches by country and split", labels, shown.series(contents), "patches")
+    drawing = lying_bars(
+        "countries-bars",
+        "Patches by country and split",
+        labels,
+        shown.series(contents),
+        "patches",
+        colours=contents.colours,
+    )
     total = countries.counts.sum(axis=1)
     unknown = contents.num_null("country")
     named = len(countries.names) - bool(unknown)
-    words = f"{counted(named, 'country', 'countries')}."
+    words = "The source does not tell countries."
     if named:
-        words += (
-            f" Most patches are from {countries.names[0]}: {total[0]:,} ({share(total[0], total.sum())}); fewest from "
+        words = (
+            f"{counted(named, 'country', 'countries')}. Most patches are from "
+            f"{countries.names[0]}: {total[0]:,} ({share(total[0], total.sum())}); fewest from "
             f"{countries.names[named - 1]}: {total[named - 1]:,} ({share(total[named - 1], total.sum())})."
         )
-    if unknown:
+    if named and unknown:
         words += f" Of {patches(unknown)} the source does not tell."
     if len(shown.names) < len(countries.names):
         words += f" Shown are the {_MOST} with most patches."
@@ -97,7 +105,14 @@ def _countries(contents: Contents, countries: Counts) -> Figure:
 
 
 def _months(contents: Contents, calendar: Counts) -> Figure:
-    drawing = standing_bars("months-bars", "Patches by month", calendar.names, calendar.series(contents), "patches")
+    drawing = standing_bars(
+        "months-bars",
+        "Patches by month",
+        calendar.names,
+        calendar.series(contents),
+        "patches",
+        colours=contents.colours,
+    )
     total = calendar.counts.sum(axis=1)
     most = int(total.argmax())
     empty = [name for name, count in zip(calendar.names, total, strict=True) if not count]
@@ -110,7 +125,14 @@ def _months(contents: Contents, calendar: Counts) -> Figure:
 
 
 def _seasons(contents: Contents, seasons: Counts) -> Figure:
-    drawing = standing_bars("seasons-bars", "Patches by season", seasons.names, seasons.series(contents), "patches")
+    drawing = standing_bars(
+        "seasons-bars",
+        "Patches by season",
+        seasons.names,
+        seasons.series(contents),
+        "patches",
+        colours=contents.colours,
+    )
     total = seasons.counts.sum(axis=1)
     numbers = [
         f"{name} {count:,} ({share(count, total.sum())})"

@@ -82,12 +82,17 @@ def in_cells(places: Places, view: View, num_splits: int) -> Cells:
 
 
 def busiest(places: Places) -> tuple[View, NDArray[np.bool_]]:
-    """Return the square of a grid of `_PART` that has most patches, and which patches lie there."""
+    """Return a square of `_PART` metres with many patches, and which patches have their middle in it.
+
+    It has its centre amid the patches of that square of a grid which has most of them.
+    """
     numbers = np.floor(places.points / _PART).astype(np.int64)
-    cells, cell, counts = np.unique(numbers, axis=0, return_inverse=True, return_counts=True)
-    best = int(counts.argmax())
-    left, bottom = (cells[best] * _PART).tolist()
-    return View(left, bottom, left + _PART, bottom + _PART), cell.ravel() == best
+    _, cell, counts = np.unique(numbers, axis=0, return_inverse=True, return_counts=True)
+    members = places.points[cell.ravel() == counts.argmax()]
+    middle = (members.min(axis=0) + members.max(axis=0)) / 2
+    (left, bottom), (right, top) = (middle - _PART / 2).tolist(), (middle + _PART / 2).tolist()
+    inside = (np.abs(places.points - middle) <= _PART / 2).all(axis=1)
+    return View(left, bottom, right, top), inside
 
 
 def places(contents: Contents) -> Section:
@@ -95,7 +100,9 @@ def places(contents: Contents) -> Section:
     found = find_places(contents)
     blocks: list[Block] = []
     if len(found.points):
-        blocks += [_all(contents, found), _part(contents, found)]
+        view, inside = busiest(found)
+        blocks.append(_all(contents, found))
+        blocks += [_part(contents, found, view, inside)] if inside.sum() > 1 else []
     systems = listed([f"EPSG:{code} ({count:,})" for code, count in sorted(found.systems.items())])
     lost = f" {patches(found.num_lost)} cannot be placed on this map." if found.num_lost else ""
     blocks.append(Text(f"Patches by coordinate system of their files: {systems}.{lost}"))
@@ -126,7 +133,7 @@ def _all(contents: Contents, found: Places) -> Figure:
         f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of "
         f"the split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
     )
-    drawing = draw_map("map", "Map of the patches by split", view, squares, outlines)
+    drawing = draw_map("map", "Map of the patches by split", view, squares, outlines, colours=contents.colours)
     return Figure("map", caption, (Drawing(drawing),))
 
 
@@ -148,8 +155,7 @@ def _patches(contents: Contents, rows: NDArray[np.int64]) -> NDArray[np.float64]
     return squares
 
 
-def _part(contents: Contents, found: Places) -> Figure:
-    view, inside = busiest(found)
+def _part(contents: Contents, found: Places, view: View, inside: NDArray[np.bool_]) -> Figure:
     outlines, split = _patches(contents, found.rows[inside]), found.split[inside]
     squares = {name: outlines[split == number] for number, name in enumerate(contents.splits)}
     counts = listed([f"{len(members):,} {name}" for name, members in squares.items()])
@@ -157,8 +163,10 @@ def _part(contents: Contents, found: Places) -> Figure:
     repeated = int((where > 1).sum())
     again = f" {counted(repeated, 'place')} of these have patches of several dates." if repeated else ""
     caption = (
-        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with most patches, {patches(len(outlines))} ({counts}), "
+        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with many patches: {patches(len(outlines))} ({counts}), "
         f"each at its size. Splits whose patches touch share what neighbours have in common.{again}"
     )
-    drawing = draw_map("map-part", "Patches by split in a part of the map", view, squares, None)
+    drawing = draw_map(
+        "map-part", "Patches by split in a part of the map", view, squares, None, colours=contents.colours
+    )
     return Figure("map-part", caption, (Drawing(drawing),))

@@ -30,7 +30,7 @@ def test_all_texts_are_escaped() -> None:
         Tiles([(BAD, BAD)]),
         Table("t", BAD, [BAD], [[BAD]], [Cell(BAD, 1)]),
         Table("u", BAD, [BAD], [[Cell(BAD, 2)]], folded=True),
-        Figure("f", BAD, [Picture(b"x", BAD, BAD)], legend=[BAD]),
+        Figure("f", BAD, [Picture(b"x", BAD, BAD)], legend=[(BAD, 0)]),
     )
     assert [image.attrib["src"] for image in found.all("img")] == ["data:image/png;base64,eA=="]
     assert found.all("img")[0].attrib["alt"] == BAD

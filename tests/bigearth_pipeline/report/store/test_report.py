@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 import shards
-from bigearth_pipeline.report.page.blocks import Text
+from bigearth_pipeline.report.page.blocks import Drawing, Figure, Text
 from bigearth_pipeline.report.store.bands import bands
 from bigearth_pipeline.report.store.contents import Contents
+from bigearth_pipeline.report.store.origin import origin
 from bigearth_pipeline.report.store.report import store_report
 from bigearth_pipeline.report.store.samples import samples
 from shards import BANDS, CLASSES, SPLITS, CorruptShard
@@ -274,3 +275,15 @@ def test_stores_of_earlier_versions_have_reports(name: str, tmp_path: Path) -> N
     pixels = np.asarray(Image.open(io.BytesIO(content)))
     assert 20 < pixels.mean() < 235
     assert pixels.std() > 5
+
+
+def test_a_split_has_its_colour_in_every_store(tmp_path: Path) -> None:
+    """The test split of one store looks like the validation split of another."""
+    with shards.open(make_store(tmp_path / "two", {"train": 2, "test": 2})) as store:
+        [figure, *_] = origin(Contents(store)).blocks
+    assert isinstance(figure, Figure)
+    [panel] = figure.panels
+    assert isinstance(panel, Drawing)
+    assert "var(--series-1)" in panel.svg
+    assert "var(--series-3)" in panel.svg
+    assert "var(--series-2)" not in panel.svg
