@@ -10,6 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoesca
 from markupsafe import Markup
 
 from bigearth_pipeline.report.page.blocks import Cell, Page
+from shards.reporting import printable
 
 GENERATOR: Final = "bep report"
 """Name in the head of a page, by which it is known as one."""
@@ -24,6 +25,7 @@ def render(page: Page) -> bytes:
         loader=FunctionLoader(_part),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -34,6 +36,13 @@ def render(page: Page) -> bytes:
         page=page, style=Markup(_part("style.css")), script=Markup(script), digest=digest, generator=GENERATOR
     )
     return (text.rstrip() + "\n").encode()
+
+
+def _shown(value: object) -> object:
+    """Return a text with control characters, but for line ends, as escapes: they are no HTML, or turn text around."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def _part(name: str) -> str:

@@ -13,7 +13,6 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Te
 from bigearth_pipeline.report.page.numbers import count_cell, counted, patches, share_cell
 from bigearth_pipeline.report.store.contents import Contents
 from shards import CorruptShard
-from shards.reporting import printable
 from shards.storage.safe_open import read_inside
 from shards.text.json_text import parse_json
 from shards.write.contents import QUARANTINE, UNMATCHED
@@ -104,9 +103,9 @@ def _lists(found: LeftOut) -> Iterator[Block]:
     """Yield the blocks of the two lists."""
     rows: list[list[Cell | str]]
     if found.quarantine:
-        reasons = Counter(printable(reason) for _, _, reason in found.quarantine)
+        reasons = Counter(reason for _, _, reason in found.quarantine)
         words = f"{patches(len(found.quarantine))} could not be used ({QUARANTINE}){_first(len(found.quarantine))}"
-        rows = [[printable(text) for text in row] for row in found.quarantine[:_MOST]]
+        rows = [list(row) for row in found.quarantine[:_MOST]]
         folded = len(rows) > 20
         yield Table("quarantine-table", words, ["patch", "folder", "reason"], rows, folded=folded)
         if len(reasons) < len(found.quarantine):
@@ -114,10 +113,10 @@ def _lists(found: LeftOut) -> Iterator[Block]:
             yield Table("reasons-table", f"{BAD}: reasons", ["reason", "patches"], by_reason)
     if found.unmatched:
         kinds = Counter(kind for kind, _ in found.unmatched)
-        what = ", ".join(f"{n:,} × {printable(kind)}" for kind, n in kinds.most_common(8))
+        what = ", ".join(f"{n:,} × {kind}" for kind, n in kinds.most_common(8))
         number = len(found.unmatched)
         words = f"{counted(number, 'name')} without a partner ({UNMATCHED}): {what}{_first(number)}"
-        rows = [[printable(text) for text in row] for row in found.unmatched[:_MOST]]
+        rows = [list(row) for row in found.unmatched[:_MOST]]
         yield Table("unmatched-table", words, ["what", "patch"], rows, folded=True)
 
 

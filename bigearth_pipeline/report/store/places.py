@@ -113,7 +113,7 @@ def _all(contents: Contents, found: Places) -> Figure:
     view = View.around(found.points, _LEAST)
     cells = in_cells(found, view, len(contents.splits))
     # A square is larger than its cell where it would else be too small to see.
-    side = max(cells.side, view.width / 170)
+    side = max(cells.side, view.width / 130)
     # A cell has the colour of the split that has most patches there.
     split = cells.counts.argmax(axis=1)
     squares = {name: _squares(cells.corners[split == number], side) for number, name in enumerate(contents.splits)}

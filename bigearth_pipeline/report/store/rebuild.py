@@ -11,7 +11,6 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Code, Section, Tab
 from bigearth_pipeline.report.page.numbers import count_cell, counted
 from bigearth_pipeline.report.store.contents import Contents
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, FileInfo, digest_of
-from shards.reporting import printable
 
 _MOST: Final = 1000
 """Files that are listed; the checksum of the manifest covers all."""
@@ -72,25 +71,20 @@ def rebuild(contents: Contents) -> Section:
     if note is None:
         blocks.append(Text(f"There is no {BUILD_NOTE}: the store was not made by `bep build-shards`."))
     else:
-        command = printable_lines(rebuild_command(note, manifest.left_out.get(BAD, 0)))
+        command = rebuild_command(note, manifest.left_out.get(BAD, 0))
         words = (
             f"To build it once more from {counted(note['num_folders'], 'patch folder')} (SHA-256 of their names: "
-            f"{printable(note['folders'])}), with the same bytes if the source is the same:"
+            f"{note['folders']}), with the same bytes if the source is the same:"
         )
         blocks.append(Code(words, command))
         if note["tables"]:
-            rows = [[printable(path), printable(str(digest))] for path, digest in note["tables"].items()]
+            rows = [[path, str(sha256)] for path, sha256 in note["tables"].items()]
             blocks.append(
                 Table("tables-table", "Tables and lists of the source", ["file", "SHA-256"], rows, folded=True)
             )
     blocks.append(Code("To check every byte:", f"bep verify {shlex.quote(contents.folder.name)}"))
     blocks.append(_files(files))
     return Section("rebuild", "Checksums, and how to rebuild", blocks)
-
-
-def printable_lines(text: str) -> str:
-    """Return lines with other control characters as escapes."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def _files(files: list[FileInfo]) -> Table:

@@ -65,17 +65,38 @@ def test_a_file_of_another_kind_is_kept(small: Path, tmp_path: Path) -> None:
     assert_one_error(result.stderr, "--out", "lies in")
 
 
+def _without(module: str) -> str:
+    """Return code that runs `bep` as if a module were not installed."""
+    return (
+        f"import runpy, sys; sys.modules['{module}'] = None; runpy.run_module('bigearth_pipeline', run_name='__main__')"
+    )
+
+
 @pytest.mark.parametrize("module", ["matplotlib", "jinja2", "PIL"])
 def test_an_absent_library_is_one_line(module: str, small: Path, tmp_path: Path) -> None:
     """A traceback says, after the work, that the extra is not installed."""
-    code = (
-        f"import runpy, sys; sys.modules[{module!r}] = None; runpy.run_module('bigearth_pipeline', run_name='__main__')"
-    )
-    command = [sys.executable, "-c", code, "report", str(small), "--out", str(tmp_path / "page.html")]
+    command = [sys.executable, "-c", _without(module), "report", str(small), "--out", str(tmp_path / "page.html")]
     told = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert told.returncode == 1
     assert_one_error(told.stderr, "is not installed", "pip install 'bigearth-pipeline[report]'")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plot_without_matplotlib_is_one_line(small: Path, tmp_path: Path) -> None:
+    """`bep bench loader --plot` measures for minutes before it says that it cannot draw."""
+    command = [
+        sys.executable,
+        "-c",
+        _without("matplotlib"),
+        "bench",
+        "loader",
+        str(small),
+        "--plot",
+        str(tmp_path / "plot.png"),
+    ]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 1
+    assert_one_error(told.stderr, "matplotlib is not installed", "pip install 'bigearth-pipeline[report]'")
 
 
 def test_building_needs_no_library_of_reports() -> None:

@@ -38,6 +38,13 @@ def test_all_texts_are_escaped() -> None:
     assert words(found.all("title")[0]) == BAD
 
 
+def test_control_characters_are_shown() -> None:
+    """Characters that no HTML may have, or that turn the text after them around, get into a page."""
+    found = page(Code("\x1b[2J", "one \\\n  two\u202e"), Text("a\x00\u2066b"))
+    assert found.all("pre")[0].text == "one \\\n  two\\u202e"
+    assert words(found.by_id("s")).endswith("a\\x00\\u2066b")
+
+
 def test_only_the_script_of_the_page_may_run() -> None:
     """A browser refuses the sorting of tables, or runs what somebody else wrote."""
     found = page(Text("x"))

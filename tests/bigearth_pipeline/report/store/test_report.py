@@ -159,6 +159,7 @@ def test_files_and_checksums_are_listed(page: Html, tar: Path) -> None:
     assert manifest["sha256"] in words(page.by_id("rebuild"))
 
 
+@pytest.mark.long
 def test_the_same_store_gives_the_same_bytes(content: bytes, tar: Path, zarr: Path, tmp_path: Path) -> None:
     """A report differs from one time to the next, by the folder's place, or between formats by more than these."""
     again = store_report(copy(tar, tmp_path / "tar"), per_class=1)
@@ -257,6 +258,7 @@ def test_a_damaged_store_is_refused(tar: Path, tmp_path: Path) -> None:
             bands(Contents(store))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", ["webdataset-blosc-lz4", "zarr-blosc-zstd"])
 def test_stores_of_earlier_versions_have_reports(name: str, tmp_path: Path) -> None:
     """A store of the first writer, whose index lacks columns, has no report; or real pixels look like nothing."""
