@@ -54,6 +54,9 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, file: Path, width: int
         each => !each.closest('.scroll, pre, svg') && each.getBoundingClientRect().right > innerWidth + 1
     ).map(each => each.outerHTML.slice(0, 99))"""
     assert page.evaluate(beyond) == []
+    # Text that is wider than its cell lies over the next one.
+    cells = "[...document.querySelectorAll('td, th')].filter(each => each.scrollWidth > each.clientWidth + 1)"
+    assert page.evaluate(f"{cells}.map(each => each.textContent)") == []
     broken = "[...document.images].filter(each => !each.naturalWidth).map(each => each.alt)"
     assert page.evaluate(broken) == []
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
