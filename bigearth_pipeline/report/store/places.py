@@ -12,7 +12,7 @@ from bigearth_pipeline.report.figure.projection import map_points
 from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
 from bigearth_pipeline.report.page.numbers import counted, listed, patches, share
 from bigearth_pipeline.report.store.contents import Contents
-from shards.layout.bands import PATCH_METRES
+from shards.layout.record import PATCH_METRES
 
 _CELLS: Final = 240
 """Cells in a row of the map."""

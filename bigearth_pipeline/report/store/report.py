@@ -17,7 +17,7 @@ from bigearth_pipeline.report.store.pairs import pairs
 from bigearth_pipeline.report.store.places import places
 from bigearth_pipeline.report.store.rebuild import rebuild
 from bigearth_pipeline.report.store.samples import samples
-from shards.metadata.manifest import digest_of
+from shards.metadata.seal import digest_of
 
 SAMPLES: Final = 2
 """Patches that are shown of each class."""

@@ -67,7 +67,7 @@ def samples(contents: Contents, per_class: int) -> Section:
 
 
 def _sheet(contents: Contents, chosen: list[list[int]], stretch: Stretch, split: str) -> Sheet:
-    read: dict[int, Patch] = {row: contents.store.read(row) for rows in chosen for row in rows}
+    read: dict[int, Patch] = {row: contents.store.read(row, groups=()) for rows in chosen for row in rows}
     counts = contents.labels.sum(axis=0, dtype=np.int64)
     groups = [
         Group(f"{name} ({patches(int(count))})", [_strip(contents, read[row], row, stretch) for row in rows])
@@ -99,7 +99,7 @@ def _strip(contents: Contents, patch: Patch, row: int, stretch: Stretch) -> tupl
 def _bands(contents: Contents, fit: NDArray[np.bool_]) -> Figure:
     number = contents.labels.sum(axis=1) + 100 * fit.astype(np.int64)
     row = int(number.argmax())
-    patch = contents.store.read(row)
+    patch = contents.store.read(row, groups=())
     panels = []
     for band in IN_ORDER:
         values = band_of(patch.s2, band)

@@ -18,11 +18,13 @@ from bigearth_pipeline.report.page.blocks import Drawing, Figure, Text
 from bigearth_pipeline.report.store.bands import bands
 from bigearth_pipeline.report.store.contents import Contents
 from bigearth_pipeline.report.store.origin import origin
+from bigearth_pipeline.report.store.overview import overview
 from bigearth_pipeline.report.store.report import store_report
 from bigearth_pipeline.report.store.samples import samples
-from shards import BANDS, CLASSES, SPLITS, CorruptShard
+from shards import BANDS, CLASSES, SPLITS, CorruptShard, RecordGroup
 from shards.layout.classes import decode_labels
 from shards.testing.stores import make_store
+from shards.write import StoreWriter
 from tests.bigearth_pipeline.report.conftest import COUNTS
 from tests.bigearth_pipeline.report.pages import Html, number, words
 from tests.faults import copy, edit_manifest, flip_bit
@@ -289,3 +291,23 @@ def test_a_split_has_its_colour_in_every_store(tmp_path: Path) -> None:
     assert "var(--series-1)" in panel.svg
     assert "var(--series-3)" in panel.svg
     assert "var(--series-2)" not in panel.svg
+
+
+def test_further_groups_are_named(tmp_path: Path) -> None:
+    """A store with bands beside Sentinel-2 has no report, or one that does not say so."""
+    codes = RecordGroup("codes", 20, ("CLC",), role="codes")
+    make = make_store(tmp_path / "plain", {"train": 2})
+    with (
+        shards.open(make) as source,
+        StoreWriter(tmp_path / "more", groups=[codes]) as store,
+        store.shard("train", 0) as out,
+    ):
+        for row in range(2):
+            patch = source.read(row)
+            out.add(patch, patch.s2, {"codes": np.zeros((1, 60, 60), np.uint16)})
+    with shards.open(tmp_path / "more") as found:
+        contents = Contents(found)
+        text = overview(contents).blocks[0]
+        assert len(samples(contents, 1).blocks) == 2
+    assert isinstance(text, Text)
+    assert "Beside them it has codes (1 band, 20 m, uint16)" in text.text
