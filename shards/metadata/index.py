@@ -6,7 +6,6 @@ store. The stored parts of a patch (`shards.metadata.parts`) have a byte range a
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -27,7 +26,9 @@ from shards.metadata.parts import parts_of
 from shards.reporting import printable
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
-from shards.storage.safe_open import open_inside, read_regular
+from shards.storage.base import Storage
+from shards.storage.local import LocalStorage
+from shards.storage.safe_open import read_regular
 from shards.text.json_fields import shown
 
 _ROW_BYTES: Final = 512
@@ -176,8 +177,13 @@ class Index:
         self.table = table
 
     @classmethod
-    def read(cls, folder: Path, manifest: Manifest) -> "Index":
+    def read(cls, folder: Path, manifest: Manifest, storage: Storage | None = None) -> "Index":
         """Read the index of a store.
+
+        Args:
+            folder: directory of the store.
+            manifest: of the store.
+            storage: what holds its files, if not the folder.
 
         Raises:
             CorruptShard: the file is absent or differs from its checksum in the manifest, or lacks a column or rows.
@@ -189,15 +195,13 @@ class Index:
         if info.size_bytes > _ROW_BYTES * manifest.count + _MIN_BYTES:
             raise CorruptShard(f"{path} has {info.size_bytes} bytes, too many for {manifest.count} patches")
         try:
-            with open_inside(folder, INDEX) as file:
-                size = os.fstat(file.fileno()).st_size
-                content = file.read(size) if size == info.size_bytes else b""
+            content = (storage or LocalStorage(folder)).read(INDEX, info.size_bytes)
         except FileNotFoundError:
             raise CorruptShard(f"{path} is absent") from None
         except OSError as err:
             raise CorruptShard(f"{path} cannot be read: {err.strerror}") from err
-        if size != info.size_bytes:
-            raise CorruptShard(f"{path} has {size} bytes, expected {info.size_bytes} as in {MANIFEST}")
+        if len(content) != info.size_bytes:
+            raise CorruptShard(f"{path} has {len(content)} bytes, expected {info.size_bytes} as in {MANIFEST}")
         # A flipped bit in here could name another place, or other labels, without any other check to find it.
         if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
             raise CorruptShard(f"{path} has SHA-256 {found}, expected {info.sha256} as in {MANIFEST}")

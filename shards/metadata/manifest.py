@@ -19,7 +19,8 @@ from shards.metadata.parts import Part, num_files, parts_of
 from shards.metadata.seal import digest_of, sealed
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
-from shards.storage.safe_open import read_inside
+from shards.storage.base import Storage
+from shards.storage.local import LocalStorage
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
 
@@ -192,8 +193,12 @@ class Manifest:
             file.write(json.dumps(self.to_json(), indent=1).encode() + b"\n")
 
     @classmethod
-    def read(cls, folder: Path) -> "Manifest":
+    def read(cls, folder: Path, storage: Storage | None = None) -> "Manifest":
         """Read the manifest of a store.
+
+        Args:
+            folder: directory of the store.
+            storage: what holds its files, if not the folder.
 
         Raises:
             UnfinishedStore: there is none.
@@ -202,7 +207,7 @@ class Manifest:
         """
         path = folder / MANIFEST
         try:
-            raw = parse_json(read_inside(folder, MANIFEST, _MAX_BYTES))
+            raw = parse_json((storage or LocalStorage(folder)).read(MANIFEST, _MAX_BYTES))
             version = Fields(raw, "").integer("format_version", -_MAX_SIZE, _MAX_SIZE)
             if version not in (FORMAT_VERSION, LAYOUT_VERSION):
                 raise ShardError(

@@ -69,23 +69,24 @@ class Store(MemorySharing):
                 cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped.
             compare: refuse a store whose manifest and index do not tell the same; without it they are only checked for
                 what `read` relies on, for a caller that looks for what is wrong.
-            storage: what holds the records, if not the files of the folder; it must be picklable if the store is
-                pickled.
+            storage: what holds manifest, index and records, if not the files of the folder; it must be picklable if the
+                store is pickled.
 
         Raises:
             UnfinishedStore: there is no manifest.
             CorruptShard: manifest, index and files do not fit together.
         """
         self.folder = Path(folder)
-        self.manifest = Manifest.read(self.folder)
-        self.index = Index.read(self.folder, self.manifest)
+        place = storage or LocalStorage(self.folder, may_map=mapped)
+        self.manifest = Manifest.read(self.folder, place)
+        self.index = Index.read(self.folder, self.manifest, place)
         check_fit(self.folder, self.manifest, self.index, compare=compare)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
         self._how = num_threads, mapped, storage
         # The index holds checksums of all records.
         self._identity = hashlib.sha256(str(self.manifest.files).encode()).digest()
         self._extents = Extents.of(self.manifest, self.index)
-        self._files = (storage or LocalStorage(self.folder, may_map=mapped)).open(files_of(self.manifest))
+        self._files = place.open(files_of(self.manifest))
         self._cache = SharedCache(self.folder, self._identity, self._extents.length)
         self._readers = Readers(self.manifest, self.index, self._extents, self._files, self._cache)
         self._reader = self._readers.record

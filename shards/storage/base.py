@@ -1,6 +1,6 @@
 """The one seam between stores and what holds their bytes: a folder today, object storage or a cache on disk later.
 
-A `Storage` is the place of one store. It opens `Files`, which are read by range. A `Cache` holds ranges that were read
+A `Storage` is the place of one store. It reads small files whole and opens `Files`, which are read by range. A `Cache` holds ranges that were read
 before. None of them knows of records: they see numbered ranges of numbered files.
 
 A storage need not have memory views or descriptors: `Files.fetch` is all that reading needs. One that has to wait for
@@ -182,6 +182,17 @@ class Storage(Protocol):
 
     def open(self, files: Sequence[FileEntry]) -> Files:
         """Return the files of a store, numbered in this order; each is opened when it is first needed."""
+
+    def read(self, name: str, at_most: int) -> bytes:
+        """Return the content of a file that is needed whole, such as the manifest.
+
+        Args:
+            name: of the file.
+            at_most: bytes that it may have.
+
+        Raises:
+            OSError: it is absent (FileNotFoundError), cannot be read, or is longer (EFBIG).
+        """
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """Open a file for writing that appears, whole and durable, only if the block ends without an error."""

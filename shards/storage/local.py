@@ -17,7 +17,7 @@ from shards.storage.advice import Adviser, is_cached
 from shards.storage.atomic import atomic_write
 from shards.storage.base import FileEntry, Range, Ranges, Unreadable, Views
 from shards.storage.mapped import MappedFile, map_in_memory
-from shards.storage.safe_open import open_inside
+from shards.storage.safe_open import open_inside, read_inside
 
 _SAMPLE: Final = 4
 """Of at most this many places it is asked whether they are in the page cache."""
@@ -38,6 +38,10 @@ class LocalStorage:
     def open(self, files: Sequence[FileEntry]) -> "LocalFiles":
         """See `Storage`."""
         return LocalFiles(self._folder, files, may_map=self._may_map)
+
+    def read(self, name: str, at_most: int) -> bytes:
+        """See `Storage`."""
+        return read_inside(self._folder, name, at_most)
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """See `Storage`; the folder of the file exists."""

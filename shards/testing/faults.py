@@ -85,6 +85,12 @@ def each_fault(kind: Kind, *, step: int = 1, at_most: int = 1000) -> Iterator[Fa
     raise AssertionError(f"{at_most} effects and more can fail with {kind}, expected fewer")
 
 
+def flipped(content: bytes) -> bytes:
+    """Return bytes of which one bit in the middle differs; nothing differs where there are none."""
+    middle = len(content) // 2
+    return content[:middle] + bytes(byte ^ 1 for byte in content[middle : middle + 1]) + content[middle + 1 :]
+
+
 class FaultyStorage:
     """A storage whose effects can fail, as `Storage`."""
 
@@ -95,6 +101,16 @@ class FaultyStorage:
     def open(self, files: Sequence[FileEntry]) -> "FaultyFiles":
         """See `Storage`."""
         return FaultyFiles(self._storage.open(files), self._faults)
+
+    def read(self, name: str, at_most: int) -> bytes:
+        """See `Storage`."""
+        fails = self._faults.strike("read", "io", "short", "flipped", "memory")
+        if fails and self._faults.kind == "io":
+            raise self._faults.error(Path(name))
+        content = self._storage.read(name, at_most)
+        if fails and self._faults.kind == "short":
+            return content[: len(content) // 2]
+        return flipped(content) if fails else content
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """See `Storage`."""
