@@ -34,8 +34,8 @@ def printable(text: str) -> str:
 def one_line(err: BaseException) -> str | None:
     """Return what people are shown of an error; None if it is a bug.
 
-    Errors of this program (`BepError`) say what is wrong. An error of the operating system is a fact about the machine;
-    it names its file, if it has one.
+    Errors of this program (`BepError`) say what is wrong. An error of the operating system, or a lack of memory, is a
+    fact about the machine; it names its file, if it has one.
     """
     if isinstance(err, BepError):
         return printable(" ".join(str(err).splitlines()))
@@ -43,6 +43,9 @@ def one_line(err: BaseException) -> str | None:
         where = "" if err.filename is None else f"{_name(err.filename)}: "
         hint = f"; {_HINTS[err.errno]}" if err.errno in _HINTS else ""
         return printable(f"{where}{err.strerror}{hint}")
+    if isinstance(err, MemoryError):
+        text = printable(" ".join(str(err).splitlines()))
+        return f"there is not enough memory{': ' if text else ''}{text}; end other programs, or use fewer processes"
     return None
 
 

@@ -14,7 +14,7 @@ from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse, ShardError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
 from shards.reporting import printable
-from shards.storage.atomic import FULL, atomic_write
+from shards.storage.atomic import FULL, atomic_write, make_folder, sync_folder
 from shards.storage.lock import exclusive
 from shards.write.contents import LOCK, LOCKS, WORK, Contents, look
 
@@ -69,7 +69,7 @@ def _enter(out: Path, note: dict[str, Any], overwrite: bool, say: Callable[[str]
             return True
     _examine(out, overwrite)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         _lock(out, say, stack)
     except OSError as err:
         if is_finished and err.errno in _READ_ONLY:
@@ -174,8 +174,10 @@ def _settle(out: Path, note: dict[str, Any], overwrite: bool) -> bool:
     for path in contents.temporaries:
         (out / path).unlink(missing_ok=True)
     if overwrite:
-        # The manifest first: what is left of a store is none.
-        for path in sorted(contents.files, key=lambda path: path != MANIFEST):
+        # The manifest first, durably: what is left of a store is none, also after a power failure.
+        (out / MANIFEST).unlink(missing_ok=True)
+        sync_folder(out)
+        for path in contents.files:
             if path not in (*LOCKS, BUILD_NOTE):
                 (out / path).unlink(missing_ok=True)
         for path in reversed(contents.folders):

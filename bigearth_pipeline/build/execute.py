@@ -7,7 +7,7 @@ from bigearth_pipeline.build.earlier_shards import ShardResult, check_shard
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.progress import Progress
-from bigearth_pipeline.workers import Cluster
+from bigearth_pipeline.workers import Workers
 from shards.write.contents import look
 from shards.write.options import StoreOptions
 
@@ -18,7 +18,7 @@ def write_shards(
     plan: Sequence[ShardPlan],
     known: dict[str, ShardResult],
     options: StoreOptions,
-    cluster: Cluster,
+    cluster: Workers,
     progress: Progress,
 ) -> tuple[dict[str, ShardResult], int]:
     """Write the shards that are not there yet; return the results of all, and the number of patches written.
@@ -46,7 +46,7 @@ def write_shards(
 
 
 def _finished(
-    plan: Sequence[ShardPlan], options: StoreOptions, cluster: Cluster, progress: Progress
+    plan: Sequence[ShardPlan], options: StoreOptions, cluster: Workers, progress: Progress
 ) -> dict[str, ShardResult]:
     """Return the results of shards that an earlier run has written, and that are what it wrote; say which are not."""
     noted = look(options.folder, options.format, len(plan)).notes

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ from bigearth_pipeline.source.tables import (
     refuse_no_match,
 )
 from bigearth_pipeline.source.tree import Source, find_source
-from bigearth_pipeline.workers import Cluster, Limits, Shared, open_cluster, preload, refuse_import_by_worker
+from bigearth_pipeline.workers import Limits, Shared, Workers, open_cluster, preload, refuse_import_by_worker
 from shards.metadata.manifest import Manifest
 from shards.write.contents import QUARANTINE as QUARANTINE
 from shards.write.contents import UNMATCHED as UNMATCHED
@@ -82,16 +83,23 @@ class _Tables:
 
 
 def build(
-    config: BuildConfig, *, workers: int, scheduler: str | None, progress: Progress, limits: Limits | None = None
+    config: BuildConfig,
+    *,
+    progress: Progress,
+    workers: int = 1,
+    scheduler: str | None = None,
+    limits: Limits | None = None,
+    pool: Workers | None = None,
 ) -> BuildSummary:
     """Build a store, or the rest of one.
 
     Args:
         config: what to build.
+        progress: receives how it goes.
         workers: local worker processes, if there is no scheduler.
         scheduler: address of an existing Dask scheduler, whose workers see the same paths.
-        progress: receives how it goes.
         limits: how long to wait for workers that do nothing.
+        pool: workers to use in place of these.
 
     Raises:
         PipelineError: the build cannot be done, or has bad patches that are not allowed for.
@@ -101,7 +109,7 @@ def build(
     # Workers may be in another folder, and on another host.
     config = replace(config, sources=tuple(path.absolute() for path in config.sources), out=config.out.absolute())
     sources = _find_sources(config)
-    if scheduler is None:
+    if scheduler is None and pool is None:
         preload()
     tables = _read_tables(config, sources)
     scans = [source.scan() for source in sources]
@@ -121,7 +129,11 @@ def build(
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
-        with open_cluster(workers, scheduler, progress, limits=limits, shared=shared) as cluster:
+        with (
+            nullcontext(pool)
+            if pool
+            else open_cluster(workers, scheduler, progress, limits=limits, shared=shared) as cluster
+        ):
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
             unmatched = write_unmatched(config, selection)
@@ -221,7 +233,7 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
 
 
 def _select(
-    config: BuildConfig, source: Source, tables: _Tables, folders: dict[str, str], cluster: Cluster
+    config: BuildConfig, source: Source, tables: _Tables, folders: dict[str, str], cluster: Workers
 ) -> Selection:
     if source.version == "v2":
         assert tables.metadata is not None

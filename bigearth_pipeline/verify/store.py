@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,7 @@ from bigearth_pipeline.verify.containers import (
 from bigearth_pipeline.verify.findings import Findings
 from bigearth_pipeline.verify.records import check_records
 from bigearth_pipeline.verify.tables import check_build_note, check_order, read_histograms
-from bigearth_pipeline.workers import Limits, open_cluster, preload, refuse_import_by_worker
+from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload, refuse_import_by_worker
 from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
@@ -62,6 +63,7 @@ def verify_store(
     workers: int = 1,
     progress: Progress | None = None,
     limits: Limits | None = None,
+    pool: Workers | None = None,
 ) -> Findings:
     """Check a store.
 
@@ -72,6 +74,7 @@ def verify_store(
         workers: worker processes.
         progress: receives how it goes.
         limits: how long to wait for workers that do nothing.
+        pool: workers to use in place of local processes.
 
     Raises:
         ShardError: there is no store, or its manifest and its index cannot be read or do not fit together.
@@ -82,7 +85,8 @@ def verify_store(
     findings = Findings()
     manifest = Manifest.read(folder)
     progress = progress or Silent()
-    preload()
+    if pool is None:
+        preload()
     described = {info.path: _check_file(folder, info, findings) for info in manifest.files}
     for problems in described.values():
         findings.problems += problems
@@ -110,7 +114,7 @@ def verify_store(
         ]
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
-        with open_cluster(workers, progress=progress, limits=limits) as cluster:
+        with nullcontext(pool) if pool else open_cluster(workers, progress=progress, limits=limits) as cluster:
             for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split

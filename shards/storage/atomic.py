@@ -5,11 +5,13 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+
+from shards.storage.names import named
 
 TEMPORARY_SUFFIX: Final = ".part"
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -32,7 +34,7 @@ def _create(path: Path) -> Iterator[IO[bytes]]:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         # Records are longer than the buffer, so they are written from where they are.
-        with open(descriptor, "wb", buffering=1 << 14) as file:
+        with named(path), open(descriptor, "wb", buffering=1 << 14) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -64,9 +66,37 @@ def temporary_of(name: str) -> str | None:
 
 def sync_folder(folder: Path) -> None:
     """Make renames within a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless they are there, and make their names durable."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing or [folder]:
+        # Whoever may only enter the folder above can make nothing there.
+        with suppress(PermissionError):
+            sync_folder(path.parent)
+
+
+def sync_names(folder: Path, paths: Iterable[str]) -> None:
+    """Make the names of files in sub-folders of a folder durable, and those of the folders that hold them.
+
+    Args:
+        folder: the folder.
+        paths: of the files below it; of those directly in it nothing is done.
+    """
+    holding = {parent for path in paths for parent in Path(path).parents if path.count("/")}
+    for path in sorted(holding, key=lambda path: len(path.parts), reverse=True):
+        sync_folder(folder / path)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

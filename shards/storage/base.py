@@ -1,7 +1,7 @@
 """The one seam between stores and what holds their bytes: a folder today, object storage or a cache on disk later.
 
-A `Storage` is the place of one store. It reads small files whole and opens `Files`, which are read by range. A `Cache` holds ranges that were read
-before. None of them knows of records: they see numbered ranges of numbered files.
+A `Storage` is the place of one store. It reads small files whole, and opens `Files`, which are read by range. A `Cache`
+holds ranges that were read before. None of them knows of records: they see numbered ranges of numbered files.
 
 A storage need not have memory views or descriptors: `Files.fetch` is all that reading needs. One that has to wait for
 each answer, such as object storage, learns of the ranges of a whole batch from `prepare`, and of those of later batches

@@ -11,6 +11,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
+from shards.storage.names import named
+
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -94,8 +96,9 @@ def read_inside(folder: Path, relative: str, at_most: int) -> bytes:
 
 def _read(file: BufferedReader, path: str | os.PathLike[str], at_most: int) -> bytes:
     size = os.fstat(file.fileno()).st_size
-    # Asked first, so that a sparse file of terabytes is not read up to the limit.
-    content = file.read(at_most + 1) if size <= at_most else b""
+    with named(path):
+        # Asked first, so that a sparse file of terabytes is not read up to the limit.
+        content = file.read(at_most + 1) if size <= at_most else b""
     if size > at_most or len(content) > at_most:
         size = max(size, len(content))
         raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {at_most:,}", os.fspath(path))

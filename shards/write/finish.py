@@ -15,7 +15,8 @@ from shards.layout.statistics import BINS, band_statistics, histogram_counts, hi
 from shards.metadata.index import Index, index_schema, read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, SPLITS, Manifest, ShardInfo, SplitInfo
 from shards.runtime.arrow import dictionary_array
-from shards.storage.atomic import atomic_write
+from shards.storage.atomic import atomic_write, sync_file, sync_names
+from shards.storage.names import named
 from shards.storage.safe_open import resolve_inside
 from shards.write.checksums import describe_file
 from shards.write.contents import look, note_paths, shard_name, shard_paths
@@ -60,7 +61,9 @@ def finish_store(
     index = Index(table)
     splits = _describe_splits(options, shards, index)
     if options.format == "zarr":
-        _write_zarr(options, index, splits)
+        with named(options.folder):
+            _write_zarr(options, index, splits)
+            _sync_zarr(options, splits)
     manifest = Manifest(
         format=options.format,
         codec=options.codec,
@@ -169,6 +172,14 @@ def _write_zarr(options: StoreOptions, index: Index, splits: dict[str, SplitInfo
             layout=options.layout,
             attributes={**attributes, "class_counts": info.class_counts, "statistics": statistics},
         )
+
+
+def _sync_zarr(options: StoreOptions, splits: dict[str, SplitInfo]) -> None:
+    """Make durable what zarr-python wrote, before the manifest says that it is there."""
+    paths = [path for path in _described(options, splits) if path not in (INDEX, HISTOGRAMS)]
+    for path in paths:
+        sync_file(options.folder / path)
+    sync_names(options.folder, paths)
 
 
 def _described(options: StoreOptions, splits: dict[str, SplitInfo]) -> list[str]:

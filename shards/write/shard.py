@@ -18,7 +18,7 @@ from shards.layout.statistics import Histograms, histogram_table
 from shards.metadata.index import IndexRows, Place, write_table
 from shards.metadata.manifest import SPLITS, ShardInfo
 from shards.metadata.parts import PARTS
-from shards.storage.atomic import atomic_write
+from shards.storage.atomic import atomic_write, sync_names
 from shards.write.contents import note_paths, shard_name
 from shards.write.files import open_shard_files
 from shards.write.options import StoreOptions
@@ -174,6 +174,7 @@ class ShardWriter:
 
     def _commit(self) -> None:
         info = ShardInfo(self.name, self._split, len(self._rows), self._files.describe())
+        sync_names(self._options.folder, (file.path for file in info.files))
         _, index, histogram = note_paths(self._options.work, self.name)
         write_table(self._rows.table(), index)
         write_table(histogram_table(self._histograms.counts()), histogram)

@@ -11,6 +11,7 @@ from shards.errors import InUse, InvalidValue
 from shards.layout.bands import LAYOUT
 from shards.layout.record import RecordGroup
 from shards.metadata.manifest import MANIFEST, SPLITS, Manifest, ShardInfo, StoreFormat
+from shards.storage.atomic import make_folder
 from shards.write.contents import WORK, look
 from shards.write.finish import finish_store
 from shards.write.options import StoreOptions
@@ -75,7 +76,7 @@ class StoreWriter:
 
     def __enter__(self) -> "StoreWriter":
         folder = self.options.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if any(folder.iterdir()):
             raise InvalidValue(f"{folder} is not empty; name a new folder")
         try:

@@ -1,0 +1,20 @@
+"""Errors of the operating system that name their file."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an `OSError` of the block that names no file name this one.
+
+    The kernel reports an error of a read, a write or an fsync by descriptor, so that Python knows no name for it. An
+    error that names its file, or is of a connection, stays as it is.
+    """
+    try:
+        yield
+    except OSError as err:
+        if err.errno is not None and err.filename is None and not isinstance(err, ConnectionError):
+            err.filename = os.fspath(path)
+        raise
