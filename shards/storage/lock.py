@@ -59,16 +59,18 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
     try:
         yield
     finally:
-        # A forked child that ends this block has a copy of the descriptor, but holds nothing.
-        # A file that cannot be removed keeps nobody out once it is closed, or its process has ended.
-        with suppress(OSError):
-            if os.getpid() == process:
-                if _is_at(descriptor, held):
-                    held.unlink(missing_ok=True)
-                if held != path:
-                    # The next holder made it when it tried to lock it, and has no use for it; so it goes last.
-                    path.unlink(missing_ok=True)
-        os.close(descriptor)
+        try:
+            # A forked child that ends this block has a copy of the descriptor, but holds nothing. A file that cannot be
+            # removed keeps nobody out once it is closed, or its process has ended.
+            with suppress(OSError):
+                if os.getpid() == process:
+                    if _is_at(descriptor, held):
+                        held.unlink(missing_ok=True)
+                    if held != path:
+                        # The next holder made it when it tried to lock it, and has no use for it; so it goes last.
+                        path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:

@@ -18,7 +18,7 @@ from unittest.mock import patch
 Name: TypeAlias = Literal[
     "read", "open folder", "list", "create", "mkdir", "unlink", "rmdir", "rename", "link", "write", "fsync"
 ]
-"""What is done. `read` opens a file for reading, `create` opens one for writing."""
+"""Kinds of calls. `read` opens a file for reading, `create` opens one for writing."""
 
 _BY_PATH: Final[dict[str, tuple[Name, int]]] = {
     "mkdir": ("mkdir", 0),

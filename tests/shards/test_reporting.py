@@ -60,3 +60,11 @@ def test_a_full_disk_says_what_to_try() -> None:
     """The commonest failure of long work."""
     line = one_line(OSError(errno.ENOSPC, "No space left on device", "/data/out"))
     assert line == "/data/out: No space left on device; make room on the disk and run the same command again"
+
+
+def test_a_lack_of_memory_is_no_bug() -> None:
+    """A build with too many processes ends in a traceback and a request to report it."""
+    assert one_line(MemoryError()) == "there is not enough memory; end other programs, or use fewer processes"
+    line = one_line(MemoryError("Unable to allocate\n8 GiB"))
+    assert line is not None
+    assert "memory: Unable to allocate 8 GiB; " in line

@@ -1,4 +1,4 @@
-"""Each call of a build to the operating system fails once: a named error, and then a resumed build of the same bytes."""
+"""Each system call of a build fails once: a named error, and then a resumed build of the same bytes."""
 
 import shutil
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_every_call_of_a_build_fails_once(
                 build_here(out, tree, format=store_format, overwrite=overwrite)
         except (shards.BepError, MemoryError) as err:
             assert faults.fired is not None, err  # noqa: PT017
-            assert one_line(err)
+            assert one_line(err)  # noqa: PT017
             assert isinstance(err, MemoryError) or str(place) in str(err)  # noqa: PT017
             assert not (out / MANIFEST).exists() or without_work(contents(out)) in (wanted, contents(old))
         else:

@@ -1,4 +1,4 @@
-"""Each state that a power failure can leave of a small build: unfinished, named as damaged, or whole; and it resumes."""
+"""Each state that a power failure can leave of a build: unfinished, named as damaged, or whole; and it resumes."""
 
 import shutil
 from pathlib import Path

@@ -1,0 +1,18 @@
+"""The files that are mutated, and the tests that should notice."""
+
+from typing import Final
+
+TARGETS: Final[dict[str, tuple[str, ...]]] = {
+    "shards/layout/bands.py": ("tests/shards/layout",),
+    "shards/layout/classes.py": ("tests/shards/layout",),
+    "shards/layout/facts.py": ("tests/shards/layout",),
+    "shards/layout/shuffle.py": ("tests/shards/layout", "tests/bigearth_pipeline/build/test_plan.py"),
+    "shards/layout/statistics.py": ("tests/shards/layout/test_statistics.py",),
+    "shards/read/extents.py": ("tests/shards/read/test_extents.py",),
+    "bigearth_pipeline/build/plan.py": ("tests/bigearth_pipeline/build/test_plan.py",),
+    "trainer/data/order.py": ("tests/trainer/data/test_order.py",),
+}
+"""Tests by file; they need no cluster and no real data."""
+
+EQUIVALENT: Final[dict[tuple[str, str], str]] = {}
+"""Reasons, by file and changed line without indentation, why a change of it cannot be noticed."""
