@@ -1,4 +1,4 @@
-"""States of files that a power failure can leave: every state of a folder between two calls of the work that is recorded.
+"""States that a power failure can leave of files: those of a folder between any two calls of recorded work.
 
 The model is that of POSIX: what was written is safe after fsync of the file, and a name that was made, renamed or
 removed is safe after fsync of the folder that holds it. Before that, each may have arrived or not, in any order.

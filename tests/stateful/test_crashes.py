@@ -11,7 +11,7 @@ from shards.storage.atomic import atomic_write
 from shards.testing.crashes import recorded
 from tests.building import contents
 from tests.small_tree import build_here
-from tests.stateful.test_build_faults import FORMATS, without_work
+from tests.stateful.test_build_faults import without_work
 
 SAMPLE = 6
 """States that are tried by default, evenly over all."""
@@ -24,10 +24,18 @@ def pixels(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "every", [pytest.param(False, id="some"), pytest.param(True, id="every", marks=pytest.mark.soak)]
+    ("store_format", "earlier", "every"),
+    [
+        ("webdataset", "new", False),
+        ("webdataset", "overwrite", False),
+        ("zarr", "new", False),
+        *(
+            pytest.param(store_format, earlier, True, marks=pytest.mark.soak)
+            for store_format in ("webdataset", "zarr")
+            for earlier in ("new", "overwrite")
+        ),
+    ],
 )
-@pytest.mark.parametrize("earlier", ["new", "overwrite"])
-@FORMATS
 def test_every_state_after_a_power_failure(
     folder: Path, tree: Path, expected: dict, store_format: str, earlier: str, every: bool
 ) -> None:
