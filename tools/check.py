@@ -1,7 +1,7 @@
 """Run the checks in the active environment: `python tools/check.py [--all] [pytest arguments]`.
 
-Tests that are marked `long` are left out, unless `--all` is given. The tests run in one process for each core, a file
-of them at a time, unless the arguments say otherwise (`-n 0`).
+Tests that are marked `long` are left out, unless `--all` is given; those marked `soak` always are. The tests run in one
+process for each core, a file of them at a time, unless the arguments say otherwise (`-n 0`).
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> int:
     if "--all" in arguments:
         arguments.remove("--all")
     else:
-        arguments = ["-m", "not long", *arguments]
+        arguments = ["-m", "not long and not soak", *arguments]
     processes = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
     command = ["pytest", "-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder", *arguments]
     return run(command) or bool(failed)

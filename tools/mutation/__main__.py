@@ -72,7 +72,7 @@ def _measure(copy: Path, file: str, most: int | None) -> dict[str, Any] | None:
         (copy / file).write_text(mutant.text)
         if outcome(copy, TARGETS[file], seconds) != "survived":
             killed += 1
-        elif reason := EQUIVALENT.get((file, mutant.before)):
+        elif reason := EQUIVALENT.get((file, mutant.after)):
             equivalent += 1
             survivors.append({"line": mutant.before, "changed": mutant.after, "equivalent": reason})
         else:

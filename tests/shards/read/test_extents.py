@@ -9,7 +9,7 @@ from shards.read.extents import Extents, files_of
 from shards.testing.stores import make_store
 
 PARTS = {"webdataset": ("s2",), "zarr": ("b10", "b20", "b60")}
-VALUES = {"webdataset": ([0], [80_000]), "zarr": ([0, 57_600, 79_200], [57_600, 79_200, 80_000])}
+BYTES = {"webdataset": ([0], [160_000]), "zarr": ([0, 115_200, 158_400], [115_200, 158_400, 160_000])}
 
 
 @pytest.fixture(scope="module", params=["webdataset", "zarr"])
@@ -29,7 +29,7 @@ def test_each_part_lies_where_the_index_says(store: shards.Store, extents: Exten
     """Parts of one patch are taken for those of another, or looked for in another file."""
     files, names = files_of(store.manifest), PARTS[store.manifest.format]
     assert extents.parts == len(names)
-    assert (extents.begin.tolist(), extents.end.tolist()) == VALUES[store.manifest.format]
+    assert (extents.begin.tolist(), extents.end.tolist()) == BYTES[store.manifest.format]
     assert len(extents.file) == len(extents.offset) == len(extents.length) == 7 * len(names)
     for row in range(7):
         ranges = extents.ranges(np.array([row]))

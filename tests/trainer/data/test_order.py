@@ -204,3 +204,10 @@ def test_numbers_and_kinds_are_checked() -> None:
         SampleOrder(rows=rows, batch_size=1, kind="block")
     with pytest.raises(ValueError, match=r"shards are of shape \(3,\), expected one for each of 4 rows"):
         SampleOrder(rows=rows, batch_size=1, kind="block", shards=np.zeros(3, np.int32))
+
+
+def test_the_count_of_each_batch() -> None:
+    """Buffers are made for a batch of another size than the one that comes."""
+    order = SampleOrder(rows=np.arange(11), batch_size=4, kind="sequential")
+    assert [order.batch_count(step) for step in range(len(order))] == [4, 4, 3]
+    assert [len(order.epoch(0).batch(step)) for step in range(len(order))] == [4, 4, 3]
