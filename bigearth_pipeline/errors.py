@@ -9,3 +9,7 @@ class PipelineError(BepError):
 
 class BadPatch(BepError):
     """A patch of the source cannot be used; the message is the reason that goes into the quarantine list."""
+
+
+class BadScene(PipelineError):
+    """A scene cannot be used: a band is missing, damaged, or not where the others are; or nothing says what it is."""

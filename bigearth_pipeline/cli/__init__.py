@@ -40,6 +40,12 @@ def _runs() -> click.Command:
     return runs
 
 
+def _predict() -> click.Command:
+    from bigearth_pipeline.cli.predict import predict
+
+    return predict
+
+
 def _inspect() -> click.Command:
     from bigearth_pipeline.cli.inspect import inspect
 
@@ -82,6 +88,7 @@ _COMMANDS: Final = {
     "train": (_train, "Train a CNN on shards."),
     "evaluate": (_evaluate, "Evaluate a trained CNN on a split."),
     "runs": (_runs, "List runs with their options, scores and speed."),
+    "predict": (_predict, "Map scenes and patches with trained CNNs."),
     "inspect": (_inspect, "Show what a store holds."),
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),

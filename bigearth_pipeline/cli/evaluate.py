@@ -8,6 +8,7 @@ import click
 
 from bigearth_pipeline.cli.errors import reported
 from bigearth_pipeline.cli.run_options import run_option
+from trainer.definition.choices import TTAS
 from trainer.definition.tables import OPTIONS
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ _OF_WEIGHTS: Final = (
               help="JSON with mean and std by band.  [default: those of the shards' train split]")  # fmt: skip
 @run_option("data.interpolation")
 @click.option("--out", metavar="FILE", type=_path, help="New file for the results of the weights.  [default: none]")
+@click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
+              help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
+@click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
+              help="Average the probabilities over the eight flips and turns of each patch (d4).")  # fmt: skip
 @run_option("optimisation.batch_size", help="Patches at a time.", default="that of the run, or 256")
 @run_option("machine.device", help="Device to evaluate on.")
 @run_option("machine.threads", help="Decode threads.", default="the cores")
@@ -55,8 +60,8 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
     """Evaluate the best checkpoint of RUN on a split, or the weights of a file.
 
     The results of a run are also written to RUN/metrics-SPLIT.json, or to RUN/metrics-SPLIT-DIGEST.json if they are of
-    other patches than those that the run had of the split. Thresholds are those that training tuned on the validation
-    split.
+    other patches than those that the run had of the split, or averages (--with, --tta). Thresholds are those that
+    training tuned on the validation split; of several runs, their mean.
 
     With --weights, network and weights are used as they are published: each band must have filters, and the classifier
     rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
@@ -103,6 +108,8 @@ def _evaluate(run: Path | None, options: dict[str, Any], progress: "Progress") -
             if options.pop(name) is not None:
                 raise InvalidValue(f"--{name.replace('_', '-')} is for --weights; a run knows it")
         return evaluation.evaluate_run(evaluation.EvaluationConfig(run=run, **_given(options)), progress)
+    if options.pop("ensemble"):
+        raise InvalidValue("--with is for a run, expected none beside --weights")
     if options["shards"] is None:
         raise InvalidValue("the shards to evaluate the weights on, --shards DIR, are missing")
     given = _given(options)

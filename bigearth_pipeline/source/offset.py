@@ -49,10 +49,20 @@ def subtract_offset(record: NDArray[np.uint16], baseline: int | None) -> None:
     they do not pass for missing ones.
     """
     if has_offset(baseline):
-        valid = record != NODATA
-        np.maximum(record, OFFSET + 1, out=record)
-        np.subtract(record, OFFSET, out=record)
-        np.multiply(record, valid, out=record)
+        subtract(record, OFFSET)
+
+
+def subtract(values: NDArray[np.uint16], offset: int) -> None:
+    """Take an offset from all pixels in place, as `subtract_offset` does.
+
+    Args:
+        values: any shape.
+        offset: above 0.
+    """
+    valid = values != NODATA
+    np.maximum(values, offset + 1, out=values)
+    np.subtract(values, offset, out=values)
+    np.multiply(values, valid, out=values)
 
 
 def refuse_mixture(baselines: Iterable[int | None]) -> None:

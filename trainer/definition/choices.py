@@ -26,6 +26,9 @@ CompileMode = Literal["default", "reduce-overhead", "max-autotune", "cuda-graph"
 CUDA_GRAPH: Final = "cuda-graph"
 Backend = Literal["auto", "dali", "numba", "torch", "triton"]
 BACKENDS: Final[tuple[Backend, ...]] = get_args(Backend)
+Tta = Literal["none", "d4"]
+"""Test-time augmentation: none, or the eight flips and turns of a square (the dihedral group D4)."""
+TTAS: Final[tuple[Tta, ...]] = get_args(Tta)
 Cache = Literal["none", "ram", "gpu", "auto"]
 Verify = Literal["first", "always", "never"]
 """As `shards.Verify`, which cannot be imported without the libraries that read shards."""

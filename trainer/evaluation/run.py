@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 import shards
 from shards import Verify
-from shards.errors import InvalidValue
-from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
-from trainer.data.prepare.backend import can_prepare
 from trainer.data.subset.rows import Subset
-from trainer.definition.choices import DeviceName, Precision
+from trainer.definition.choices import DeviceName, Precision, Tta
 from trainer.definition.machine import MachineConfig
-from trainer.errors import BadCheckpoint, TrainError
 from trainer.evaluation.measure import measure, predict
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
+from trainer.inference.average import Turned, mean_logits, with_tta
+from trainer.inference.ensemble import check_distinct, mean_thresholds
+from trainer.inference.trained import TrainedRun
 from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
 from trainer.runs import results
@@ -47,6 +47,8 @@ class EvaluationConfig:
         verify: which records to compare with their checksums: `first`, `always` or `never`, see `shards.Store`.
         mapped: decode records of files in a memory file system where they lie, see `shards.Store`.
         allow_mixed_version: evaluate on the other version of BigEarthNet.
+        ensemble: folders of further runs, whose probabilities are averaged with those of `run`.
+        tta: `d4` averages probabilities over the eight flips and turns of each patch.
     """
 
     run: Path
@@ -60,70 +62,90 @@ class EvaluationConfig:
     verify: Verify = MachineConfig.verify
     mapped: bool = MachineConfig.mapped
     allow_mixed_version: bool = False
+    ensemble: tuple[Path, ...] = ()
+    tta: Tta = "none"
+
+    @property
+    def averaged(self) -> dict[str, Any] | None:
+        """What probabilities are averaged over, as JSON values; None if they are those of one network as it is."""
+        if not self.ensemble and self.tta == "none":
+            return None
+        return {"runs": [str(run) for run in (self.run, *self.ensemble)], "tta": self.tta}
 
 
 def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> tuple[Evaluation, Path]:
     """Evaluate the best checkpoint of a run, write the results into its folder and return them with the file's path.
 
+    Probabilities that are averaged, over turns or runs, are thresholded at the mean of the runs' thresholds.
+
     Raises:
+        InvalidValue: a run is named twice.
         ShardError: the shards are damaged, or are none.
         TrainError: there is no run, or no checkpoint; its shards are not where it says; its checkpoint does not fit
             the shards; nothing is selected.
         NotWritten: the results, which it brings along, cannot be written.
         OSError: a file cannot be read.
     """
-    written = stored.read(config.run)
-    path = config.run / run_folder.BEST
-    if not path.exists():
-        raise TrainError(f"{config.run} has no {run_folder.BEST}: no epoch of it has ended")
-    best = Checkpoint.read(path)
-    try:
-        # What the weights were trained with, whatever was written into the run's configuration since.
-        trained = TrainConfig.from_json(best.config)
-    except InvalidValue as err:
-        raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
+    check_distinct([config.run, *config.ensemble])
+    runs = [TrainedRun.read(folder) for folder in (config.run, *config.ensemble)]
+    first, best = runs[0], runs[0].checkpoint
     if config.shards is None:
-        run_folder.check_shards(written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
-    batch_size = config.batch_size or trained.optimisation.batch_size
+        run_folder.check_shards(first.written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
+    batch_size = config.batch_size or first.trained.optimisation.batch_size
     with (
         out_of_memory_reported(batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(config.shards or written.data.shards, num_threads=config.threads, mapped=config.mapped) as store,
+        shards.open(
+            config.shards or first.written.data.shards, num_threads=config.threads, mapped=config.mapped
+        ) as store,
     ):
-        best.check_version(path, store.manifest, allow_mixed=config.allow_mixed_version)
+        for run in runs:
+            run.checkpoint.check_version(run.path, store.manifest, allow_mixed=config.allow_mixed_version)
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
-        # A GPU has no numba, a CPU neither Triton nor float16, and the last bit matters to no score.
-        fits = can_prepare(trained.machine.loader, ranks.device, trained.data.interpolation)
-        precision: Precision = trained.machine.precision
-        if precision == "fp16" and ranks.device.type == "cpu":
-            precision = "fp32"
-        logits, labels = predict_selection(
-            best.create_model(),
-            best.normalisation,
-            selection,
-            ranks,
-            LoaderConfig(
+        all_logits = []
+        for run in runs:
+            loader = LoaderConfig(
                 batch_size=batch_size,
                 device=ranks.device,
-                interpolation=trained.data.interpolation,
-                loader=trained.machine.loader if fits else "auto",
+                interpolation=run.trained.data.interpolation,
+                loader=run.loader_on(ranks.device),
                 verify=config.verify,
-            ),
-            precision,
-            progress,
+            )
+            logits, labels = predict_selection(
+                with_tta(run.checkpoint.create_model(), config.tta),
+                run.checkpoint.normalisation,
+                selection,
+                ranks,
+                loader,
+                run.precision_on(ranks.device),
+                progress,
+            )
+            all_logits.append(logits)
+        logits = mean_logits(all_logits)
+        thresholds = _thresholds(runs)
+        known = [tuned_here(selection, run.checkpoint, run.folder) for run in runs]
+        on_these = True if True in known else None if None in known else False
+        metrics, _ = measure(logits, labels, thresholds, tuned_here=on_these)
+        found = Evaluation.of(
+            metrics, selection, epoch=best.epoch, trained_on=best.source_version, averaged=config.averaged
         )
-        metrics, _ = measure(logits, labels, best.thresholds, tuned_here=tuned_here(selection, best, config.run))
-        found = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
-        own = _is_own(selection, trained, best, config.run)
+        own = config.averaged is None and _is_own(selection, first.trained, best, config.run)
         file = config.run
         if ranks.is_first:
-            predictions = Predictions.of(selection.keys(), logits, labels, best.thresholds)
+            predictions = Predictions.of(selection.keys(), logits, labels, thresholds)
             file = results.write(config.run, found, predictions, own=own)
     return found, file
 
 
+def _thresholds(runs: list[TrainedRun]) -> dict[str, float] | None:
+    """Return the thresholds of a run, or the mean of those of several; None if one of them has tuned none."""
+    known = [run.checkpoint.thresholds for run in runs]
+    found = [thresholds for thresholds in known if thresholds is not None]
+    return mean_thresholds(found) if len(found) == len(known) else None
+
+
 def predict_selection(
-    model: Classifier,
+    model: Classifier | Turned,
     normalisation: Normalisation,
     selection: Selection,
     ranks: Ranks,

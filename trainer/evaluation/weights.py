@@ -11,7 +11,7 @@ from trainer.data.bands import BandSelection
 from trainer.data.loader import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
-from trainer.definition.choices import DeviceName, Interpolation
+from trainer.definition.choices import DeviceName, Interpolation, Tta
 from trainer.definition.data import DataConfig
 from trainer.definition.machine import MachineConfig
 from trainer.definition.optimisation import OptimisationConfig
@@ -19,6 +19,7 @@ from trainer.evaluation.measure import loss
 from trainer.evaluation.run import predict_selection
 from trainer.evaluation.statistics_file import read_statistics
 from trainer.evaluation.tuning_patches import tuned_here
+from trainer.inference.average import with_tta
 from trainer.metrics.metrics import compute
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.runs import results
@@ -65,6 +66,7 @@ class WeightsEvaluationConfig:
     verify: Verify = MachineConfig.verify
     mapped: bool = MachineConfig.mapped
     allow_mixed_version: bool = False
+    tta: Tta = "none"
 
 
 def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None = None) -> Evaluation:
@@ -89,7 +91,7 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         weights = _load(config, store)
         progress.say(str(weights.model.loaded or weights.described))
         logits, labels = predict_selection(
-            weights.model,
+            with_tta(weights.model, config.tta),
             weights.normalisation,
             selection,
             ranks,
@@ -116,6 +118,7 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
             epoch=None if ours is None else ours.epoch,
             trained_on=None if ours is None else ours.source_version,
             weights=weights.described,
+            averaged=None if config.tta == "none" else {"runs": [], "tta": config.tta},
         )
         if config.out is not None and ranks.is_first:
             thresholds = None if ours is None else ours.thresholds

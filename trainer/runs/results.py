@@ -6,6 +6,7 @@
 | `shards`, `manifest_sha256`, `source_version` | the store that they are from |
 | `rows_sha256` | SHA-256 of that manifest's SHA-256 and of the rows of its index: the selection itself |
 | `epoch`, `trained_on` | of the checkpoint; None for the weights of others |
+| `averaged` | runs and test-time augmentation that probabilities are averaged over; None for neither |
 | `weights` | what the weights of others were loaded from, and onto which bands; None for a run |
 | `count`, `loss`, `ap_macro`, … | `trainer.metrics.metrics.Metrics` |
 """
@@ -131,9 +132,17 @@ class Evaluation:
         epoch: int | None,
         trained_on: str | None,
         weights: dict[str, Any] | None = None,
+        averaged: dict[str, Any] | None = None,
     ) -> "Evaluation":
         """Return metrics with what they are of."""
-        return cls(metrics, selection.to_json() | {"epoch": epoch, "trained_on": trained_on, "weights": weights})
+        model = {"epoch": epoch, "trained_on": trained_on, "weights": weights, "averaged": averaged}
+        return cls(metrics, selection.to_json() | model)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the patches, and of what probabilities are averaged over if they are: names files of results."""
+        rows, averaged = self.about["rows_sha256"], self.about["averaged"]
+        return rows if averaged is None else hashlib.sha256(f"{rows} {json.dumps(averaged)}".encode()).hexdigest()
 
     @property
     def epoch(self) -> int | None:
@@ -149,9 +158,9 @@ def write(folder: Path, evaluation: Evaluation, predictions: Predictions, *, own
     """Write results and their predictions into the folder of a run and return the path of the results.
 
     It is `metrics-SPLIT.json` for the patches that the run itself had of the split, and `metrics-SPLIT-DIGEST.json` for
-    any other selection, with the first 12 digits of `rows_sha256`; predictions are in `predictions-SPLIT.parquet` or
-    `predictions-SPLIT-DIGEST.parquet` beside it. A file of another selection is never replaced, be it of an earlier
-    version, whose results do not say which patches they are of.
+    any other selection and for averages, with the first 12 digits of `Evaluation.digest`; predictions are in
+    `predictions-SPLIT.parquet` or `predictions-SPLIT-DIGEST.parquet` beside it. A file of another selection is never
+    replaced, be it of an earlier version, whose results do not say which patches they are of.
 
     Args:
         folder: of the run.
@@ -162,7 +171,7 @@ def write(folder: Path, evaluation: Evaluation, predictions: Predictions, *, own
     Raises:
         NotWritten: the file cannot be written.
     """
-    split, digest = evaluation.about["split"], evaluation.about["rows_sha256"]
+    split, digest = evaluation.about["split"], evaluation.digest
     path, beside = folder / run_folder.split_metrics(split), folder / run_folder.split_predictions(split)
     if not own or not _may_replace(path, beside, digest):
         path = folder / run_folder.split_metrics(split, digest[:12])

@@ -21,8 +21,7 @@ from shards.reporting import printable
 if TYPE_CHECKING:
     from rasterio.crs import CRS
 
-# Each would otherwise be taken from the environment, and change what a file is read as.
-_OPTIONS: Final = {
+OPTIONS: Final = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "GTIFF_IGNORE_READ_ERRORS": "NO",
@@ -30,6 +29,7 @@ _OPTIONS: Final = {
     # GeoTIFF 1.0, 2.6.1: readers must honour the sign of the pixel scale. GDAL by itself takes the south for the north.
     "GTIFF_HONOUR_NEGATIVE_SCALEY": "YES",
 }
+"""Options of GDAL that would otherwise be taken from the environment, and change what a file is read as."""
 _PROJ_VARIABLES: Final = ("PROJ_DATA", "PROJ_LIB")
 _KNOWN_EPSG: Final = 32633
 _MAX_BLOCK_PIXELS: Final = 1 << 24  # GDAL decodes whole blocks, however small the image is.
@@ -88,11 +88,11 @@ class GdalReader:
         except Exception as err:
             # Any exception: GDAL and rasterio raise many classes for damaged files, ValueError and
             # UnicodeDecodeError among them, and MemoryError where a file declares to hold terabytes.
-            raise BadPatch(f"{path} is not a readable TIFF of {_describe(*wanted)}: {_cause(err)}") from err
+            raise BadPatch(f"{path} is not a readable TIFF of {_describe(*wanted)}: {cause(err)}") from err
         if not crs:
             raise BadPlace(f"{path} has no georeference, expected a projected EPSG system in metres")
         if epsg is None:
-            raise BadPlace(f"{path} lies in {_name(crs)}, expected a projected EPSG system in metres")
+            raise BadPlace(f"{path} lies in {crs_name(crs)}, expected a projected EPSG system in metres")
         if transform.b or transform.d:
             raise BadPlace(f"{path} is rotated or sheared ({tuple(transform)[:6]}), expected a grid with north up")
         if transform.a != group.metres or transform.e != -group.metres:
@@ -107,14 +107,10 @@ class GdalReader:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning
 
-        environment = self._resources.enter_context(rasterio.Env(**_OPTIONS))
+        environment = self._resources.enter_context(rasterio.Env(**OPTIONS))
         # A missing georeference is an error above.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        if "GTiff" not in environment.drivers():
-            raise PipelineError(
-                f"GDAL has no driver for GeoTIFF: {_settings('GDAL_SKIP', 'GDAL_DRIVER_PATH')}; unset it and try again"
-            )
-        check_proj()
+        check_gdal(environment, "GTiff")
         self._started = True
 
     def _epsg(self, crs: "CRS | None") -> int | None:
@@ -125,7 +121,7 @@ class GdalReader:
         if text not in self._epsg_of:
             if len(self._epsg_of) >= _MAX_SYSTEMS:
                 self._epsg_of.clear()
-            self._epsg_of[text] = _epsg_in_metres(crs)
+            self._epsg_of[text] = epsg_in_metres(crs)
         return self._epsg_of[text]
 
 
@@ -140,17 +136,37 @@ def check_proj() -> None:
     try:
         if CRS.from_epsg(_KNOWN_EPSG).to_epsg() == _KNOWN_EPSG:
             return
-        cause = f"EPSG:{_KNOWN_EPSG} is not known as such"
+        reason = f"EPSG:{_KNOWN_EPSG} is not known as such"
     except Exception as err:
-        cause = _cause(err)
+        reason = cause(err)
     named = [name for name in _PROJ_VARIABLES if name in os.environ]
     remedy = f"unset {' and '.join(named)}, and try again" if named else "reinstall rasterio"
     raise PipelineError(
-        f"rasterio cannot use the PROJ database that it finds ({_settings(*_PROJ_VARIABLES)}): {cause}; {remedy}"
+        f"rasterio cannot use the PROJ database that it finds ({_settings(*_PROJ_VARIABLES)}): {reason}; {remedy}"
     )
 
 
-def _epsg_in_metres(crs: "CRS") -> int | None:
+def check_gdal(environment: Any, *drivers: str) -> None:
+    """Check that GDAL works in an environment.
+
+    Args:
+        environment: of rasterio, entered.
+        drivers: short names of those that are needed.
+
+    Raises:
+        PipelineError: a driver is missing, or PROJ does not find its database.
+    """
+    missing = [driver for driver in drivers if driver not in environment.drivers()]
+    if missing:
+        raise PipelineError(
+            f"GDAL has no driver {' and '.join(missing)}: {_settings('GDAL_SKIP', 'GDAL_DRIVER_PATH')}; unset it and "
+            "try again"
+        )
+    check_proj()
+
+
+def epsg_in_metres(crs: "CRS") -> int | None:
+    """Return the EPSG code of a projected system in metres, None for anything else."""
     from rasterio.crs import CRS
 
     if not crs.is_projected or crs.linear_units_factor[1] != 1.0:
@@ -165,17 +181,17 @@ def _settings(*names: str) -> str:
     return ", ".join(found) or f"{' and '.join(names)} are not set"
 
 
-def _name(crs: Any) -> str:
+def crs_name(crs: Any) -> str:
     """Return a short name of a reference system that is not wanted."""
     try:
         epsg = crs.to_epsg()
         name = f"EPSG:{epsg}" if epsg is not None else " ".join(str(crs.wkt).split())
     except Exception as err:
-        name = f"a system that cannot be described ({_cause(err)})"
+        name = f"a system that cannot be described ({cause(err)})"
     return _shortened(name)
 
 
-def _cause(err: BaseException) -> str:
+def cause(err: BaseException) -> str:
     """Return what GDAL says, without the name that the file has in memory."""
     text = " ".join(str(err.__cause__ or err).split()) or type(err).__name__
     return _shortened(re.sub(r"/vsimem/[^/]*/", "", text))

@@ -1,0 +1,115 @@
+"""The command `bep predict`. Importing this file costs no more than click; the rest is imported when it runs."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.run_options import run_option
+from trainer.definition.choices import TTAS
+
+if TYPE_CHECKING:
+    from bigearth_pipeline.scenes.predict import Outcome
+
+_path = click.Path(path_type=Path)
+
+
+def _baseline(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Return a processing baseline as a number."""
+    from bigearth_pipeline.scenes.inputs.description import parse_baseline
+
+    try:
+        return None if value is None else parse_baseline(value)
+    except ValueError as err:
+        raise click.BadParameter(str(err), context, parameter) from None
+
+
+@click.command()
+@click.argument("run", type=_path)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_path)
+@click.option("--out", required=True, metavar="DIR", type=_path, help="Folder of the results.")
+@click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
+              help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
+@click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
+              help="Average the probabilities over the eight flips and turns of each patch (d4).")  # fmt: skip
+@click.option("--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]),
+              help="Split of a store.")  # fmt: skip
+@click.option("--overlap", default=0.0, show_default=True, metavar="SHARE", type=click.FloatRange(0, 0.95),
+              help="Share of its side that a window has in common with the next one, in steps of 60 m.")  # fmt: skip
+@click.option("--max-missing", default=0.1, show_default=True, metavar="SHARE",
+              type=click.FloatRange(0, 1, max_open=True),
+              help="Share of a patch without data, saturated or in clouds, beyond which it gets no result.")  # fmt: skip
+@click.option("--offset", default="auto", show_default=True, type=click.Choice(["auto", "none"]),
+              help="Subtract the offset of processing baselines from 04.00 on, or use pixels as they are.")  # fmt: skip
+@click.option(
+    "--baseline", metavar="05.09", callback=_baseline, help="Processing baseline of scenes that do not say theirs."
+)
+@click.option("--date", metavar="TIME", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
+              help="Sensing time (UTC) of scenes that do not say theirs, for the STAC item.")  # fmt: skip
+@click.option("--csv", is_flag=True, help="Write the table as CSV, too.")
+@run_option("machine.device", help="Device to predict on.")
+@run_option("machine.threads", help="Batches predicted and files read at a time; results do not depend on it.",
+            default="the cores")  # fmt: skip
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Patches of a batch at most.")
+@click.option("--overwrite", is_flag=True, help="Delete the results of another prediction in DIR.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def predict(
+    run: Path,
+    inputs: tuple[Path, ...],
+    ensemble: tuple[Path, ...],
+    date: datetime | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Predict the 19 classes of each INPUT with the best checkpoint of RUN.
+
+    INPUT is a Sentinel-2 Level-2A scene (.SAFE folder or .zip, a folder of band files, a GeoTIFF whose bands are
+    described as B02, B03, …, or a local STAC item), a patch folder or tree of BigEarthNet, or a store of shards.
+
+    A scene is cut into windows of 1,200 m at the native resolution of each band; nothing is reprojected. DIR gets
+    map.tif (Cloud Optimized GeoTIFF, one band a class, 60 m, probability in 1/250, 255 for no result), patches.parquet
+    (GeoParquet), item.json (STAC) and preview.png; of patches and stores all but the map. Several scenes or stores get
+    a folder each. The same command resumes an interrupted prediction.
+    """
+    with reported("interrupted; the same command resumes"):
+        from bigearth_pipeline.cli.display.patches import PatchProgress
+        from bigearth_pipeline.scenes.config import PredictConfig
+        from bigearth_pipeline.scenes.predict import predict as work
+        from shards.reporting import RESULTS_KEPT
+
+        given = {name: value for name, value in options.items() if value is not None}
+        if date is not None:
+            given["date"] = (date if date.tzinfo is None else date.astimezone(UTC)).replace(tzinfo=None)
+        config = PredictConfig(runs=(run, *ensemble), inputs=inputs, **given)
+        with PatchProgress("predicting") as progress:
+            outcomes = work(config, progress)
+        click.get_current_context().meta[RESULTS_KEPT] = True
+        if as_json:
+            click.echo(json.dumps([_to_json(outcome) for outcome in outcomes], ensure_ascii=False))
+        else:
+            for outcome in outcomes:
+                _print(outcome)
+
+
+def _to_json(outcome: "Outcome") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"name": outcome.name, "folder": str(outcome.folder), **asdict(outcome.counts)}
+
+
+def _print(outcome: "Outcome") -> None:
+    from bigearth_pipeline.cli.display.console import echo
+
+    counts = outcome.counts
+    parts = [f"{counts.patches:,} patches", f"{counts.predicted:,} with a result"]
+    if counts.missing:
+        parts.append(f"{counts.missing:,} with too much missing")
+    if counts.faults:
+        parts.append(f"{counts.faults:,} that cannot be used (column status)")
+    echo(f"{outcome.name}: {', '.join(parts)}; written to {outcome.folder}")
+    common = sorted(counts.labels.items(), key=lambda each: -each[1])[:5]
+    if counts.predicted and common[0][1]:
+        echo("  " + ", ".join(f"{name} {count / counts.predicted:.0%}" for name, count in common if count))

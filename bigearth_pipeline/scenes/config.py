@@ -1,0 +1,71 @@
+"""Options of a prediction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from bigearth_pipeline.scenes.grid.windows import stride_of
+from bigearth_pipeline.scenes.inputs.description import Known
+from bigearth_pipeline.source.offset import OffsetMode
+from shards.errors import InvalidValue
+from trainer.definition.choices import DeviceName, Tta
+
+MAX_MISSING: Final = 0.1
+BATCH_SIZE: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Options of a prediction.
+
+    Attributes:
+        runs: folders of runs; probabilities of several are averaged.
+        inputs: scenes, patch folders and trees, stores.
+        out: folder of the results.
+        split: of stores.
+        overlap: share of a window's side that it has in common with the next one, 0 to 0.95.
+        max_missing: share of a patch's area without data, saturated or hidden by clouds, beyond which it gets no
+            result.
+        offset: `auto` subtracts the offset of processing baselines from 04.00 on, `none` uses pixels as they are.
+        baseline: processing baseline of scenes that do not say theirs, 509 for 05.09.
+        date: sensing time of scenes that do not say theirs, UTC.
+        tta: `d4` averages over the eight flips and turns.
+        csv: write the table as CSV, too.
+        device: `cpu`, `cuda` or `auto`.
+        threads: batches that are predicted at a time, and files that are read at a time; None for the cores.
+        batch_size: patches of a batch at most.
+        overwrite: delete the results of another prediction in the folder.
+    """
+
+    runs: tuple[Path, ...]
+    inputs: tuple[Path, ...]
+    out: Path
+    split: str = "test"
+    overlap: float = 0.0
+    max_missing: float = MAX_MISSING
+    offset: OffsetMode = "auto"
+    baseline: int | None = None
+    date: datetime | None = None
+    tta: Tta = "none"
+    csv: bool = False
+    device: DeviceName = "auto"
+    threads: int | None = None
+    batch_size: int = BATCH_SIZE
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise InvalidValue("no input is named, expected at least one")
+        if not 0 <= self.max_missing < 1:
+            raise InvalidValue(f"`max_missing={self.max_missing:g}` is not a share from 0 up to 1")
+        for name in ("threads", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidValue(f"`{name}={value}` is not at least 1")
+        stride_of(self.overlap)
+
+    @property
+    def known(self) -> Known:
+        """What is said of inputs whose metadata do not."""
+        return Known(offset=self.offset, baseline=self.baseline, date=self.date)

@@ -1,0 +1,59 @@
+"""GDAL for scenes: its environment, with a small cache, and files opened by the one driver that fits their name."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from bigearth_pipeline.errors import BadScene
+from bigearth_pipeline.source.tiff.gdal import OPTIONS, cause, check_gdal
+
+_CACHE_BYTES: Final = 64 << 20
+"""Blocks that GDAL keeps: strips are kept in `grid.strips`, so that it need not decode a block twice."""
+_DRIVERS: Final = {".jp2": "JP2OpenJPEG"}
+
+
+@contextmanager
+def gdal_environment() -> Iterator[None]:
+    """Let GDAL read scenes and write maps while the block runs.
+
+    Raises:
+        PipelineError: GDAL, a driver of it or its PROJ cannot work in this environment.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with rasterio.Env(**OPTIONS, GDAL_CACHEMAX=_CACHE_BYTES) as environment, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        check_gdal(environment, "GTiff", "COG", "JP2OpenJPEG")
+        yield
+
+
+@contextmanager
+def opened(path: str, shown: str) -> Iterator[Any]:
+    """Open a file with pixels for reading.
+
+    Args:
+        path: as GDAL takes it.
+        shown: name for messages.
+
+    Raises:
+        BadScene: it is no such file, or cannot be read.
+    """
+    source = open_source(path, shown)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def open_source(path: str, shown: str) -> Any:
+    """Return an open dataset of rasterio; see `opened`."""
+    import rasterio
+
+    try:
+        # One driver: others would follow references in the file to places elsewhere.
+        return rasterio.open(path, driver=_DRIVERS.get(PurePosixPath(path).suffix.lower(), "GTiff"))
+    except Exception as err:  # GDAL and rasterio raise many classes for damaged files.
+        raise BadScene(f"{shown} cannot be read: {cause(err)}") from err

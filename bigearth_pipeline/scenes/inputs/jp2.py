@@ -1,0 +1,58 @@
+"""JPEG 2000 files: the check that one is whole.
+
+Decoders fill what is missing of a file that was cut off with zeros or stop in the middle of a scene. Boxes and markers:
+ISO/IEC 15444-1, annexes I.4 and A.4.
+"""
+
+import os
+import struct
+from pathlib import Path
+from typing import Final
+
+from bigearth_pipeline.errors import BadScene
+from shards.storage.safe_open import open_regular_file
+
+_SIGNATURE: Final = bytes.fromhex("0000000c6a5020200d0a870a")
+_END_OF_CODESTREAM: Final = b"\xff\xd9"
+_MAX_BOXES: Final = 1024
+
+
+def check_jp2(path: Path) -> None:
+    """Check that a file is JPEG 2000 and not cut off: its boxes fill it, and its codestream has an end.
+
+    Raises:
+        BadScene: it is not.
+        OSError: it cannot be read.
+    """
+    with open_regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            raise BadScene(f"{path} is no JPEG 2000 file: it does not begin as one")
+        at, end_of_codestream = len(_SIGNATURE), 0
+        for _ in range(_MAX_BOXES):
+            if at >= size:
+                break
+            file.seek(at)
+            header = file.read(16)
+            if len(header) < 8:
+                raise _cut_off(path, size, at + 8)
+            length, kind = struct.unpack_from(">I4s", header)
+            if length == 1 and len(header) == 16:
+                (length,) = struct.unpack_from(">Q", header, 8)
+            end = size if length == 0 else at + length
+            if end > size:
+                raise _cut_off(path, size, end)
+            if end <= at:
+                raise BadScene(f"{path} is damaged: a box of JPEG 2000 has no length")
+            if kind == b"jp2c":
+                end_of_codestream = end
+            at = end
+        if not end_of_codestream:
+            raise BadScene(f"{path} has no codestream: it was cut off, or is damaged")
+        file.seek(end_of_codestream - 2)
+        if file.read(2) != _END_OF_CODESTREAM:
+            raise BadScene(f"{path} was cut off after {size:,} bytes: its codestream has no end")
+
+
+def _cut_off(path: Path, size: int, expected: int) -> BadScene:
+    return BadScene(f"{path} was cut off: it has {size:,} bytes, expected at least {expected:,}")

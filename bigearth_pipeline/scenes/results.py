@@ -1,0 +1,156 @@
+"""Files of a result: which there are, when they are finished, and how they are made from the units."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.scenes.grid.source import SceneSource
+from bigearth_pipeline.scenes.work.source import Source
+from bigearth_pipeline.scenes.work.units import FOLDER, UnitResult, Units, differences
+from bigearth_pipeline.scenes.write.blend import NODATA, Blend
+from bigearth_pipeline.scenes.write.cog import write_cog
+from bigearth_pipeline.scenes.write.item import sha256_of
+from bigearth_pipeline.scenes.write.picture import write_map_picture
+from bigearth_pipeline.scenes.write.table import write_csv, write_geoparquet
+from shards.storage.atomic import atomic_write
+from shards.storage.safe_open import read_regular
+
+MARK: Final = "prediction.json"
+"""Written last: what was predicted, and the checksums of all other files."""
+MAP: Final = "map.tif"
+TABLE: Final = "patches.parquet"
+CSV: Final = "patches.csv"
+ITEM: Final = "item.json"
+PICTURE: Final = "preview.png"
+FILES: Final = (MARK, MAP, TABLE, CSV, ITEM, PICTURE)
+_MAX_BYTES: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Outcome of a result.
+
+    Attributes:
+        patches: of the input.
+        predicted: that have a result.
+        missing: without one, for too much of them is missing.
+        faults: that cannot be used.
+        labels: patches by class that are at or above its threshold, by name.
+    """
+
+    patches: int
+    predicted: int
+    missing: int
+    faults: int
+    labels: dict[str, int]
+
+
+def finished(out: Path, plan: dict[str, Any]) -> Counts | None:
+    """Return the outcome if the folder holds this result, finished; None if it holds none.
+
+    Raises:
+        PipelineError: it holds another one, or files of that name that are of no prediction.
+    """
+    try:
+        mark = json.loads(read_regular(out / MARK, _MAX_BYTES))
+        if mark["plan"] == plan:
+            return Counts(**mark["counts"])
+        found = differences(mark["plan"], plan)
+    except FileNotFoundError:
+        there = [name for name in FILES if (out / name).exists()]
+        if there and not (out / FOLDER).exists():
+            raise PipelineError(
+                f"{out / there[0]} exists and is of no prediction; name another folder, or say `overwrite=True`"
+            ) from None
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise PipelineError(f"{out / MARK} is damaged; name another folder, or say `overwrite=True`") from None
+    raise PipelineError(f"{out} holds a prediction with other {found}; name another folder, or say `overwrite=True`")
+
+
+def remove(out: Path) -> None:
+    """Remove the files of a prediction, and nothing else."""
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def mark_finished(out: Path, plan: dict[str, Any], counts: Counts) -> None:
+    """Write the mark of a finished result."""
+    files = {
+        name: {"size": (out / name).stat().st_size, "sha256": sha256_of(out / name)}
+        for name in FILES
+        if name != MARK and (out / name).exists()
+    }
+    values = {"plan": plan, "counts": {name: getattr(counts, name) for name in Counts.__slots__}, "files": files}
+    with atomic_write(out / MARK) as file:
+        file.write(json.dumps(values, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+class Results:
+    """The finished units of a source, in their order, and the files that are made of them."""
+
+    def __init__(self, out: Path, source: Source, units: Units, thresholds: dict[str, float]) -> None:
+        """Take units, all of which are finished."""
+        self._out, self._source, self._units, self._thresholds = out, source, units, thresholds
+
+    def rows(self) -> Iterator[tuple[list[str], UnitResult]]:
+        """Yield names and results of the patches of each unit.
+
+        Raises:
+            PipelineError: a unit was damaged since it was written.
+        """
+        for number in range(self._source.num_units):
+            result = self._units.read(number, self._source.count(number))
+            if result is None:
+                raise PipelineError(f"unit {number} of {self._out} was damaged meanwhile; run the same command again")
+            yield self._source.names(number), result
+
+    def write_table(self, about: dict[str, Any], *, csv: bool) -> None:
+        """Write the table of patches."""
+        write_geoparquet(self._out / TABLE, self.rows, self._thresholds, about)
+        if csv:
+            write_csv(self._out / CSV, self.rows(), self._thresholds)
+
+    def write_map(self, source: SceneSource, title: str, tags: dict[str, str]) -> None:
+        """Write the map of a scene, and its picture."""
+        classes = list(self._thresholds)
+        blend = Blend(source.windows, source.scene.columns, len(classes))
+        best: list[NDArray[np.uint8]] = []
+        pictures: list[NDArray[np.uint16]] = []
+
+        def strips() -> Iterator[NDArray[np.uint8]]:
+            for number, (_, unit) in enumerate(self.rows()):
+                strip = blend.add(number, unit.probabilities)
+                best.append(np.where(strip[0] == NODATA, NODATA, strip.argmax(0)).astype(np.uint8))
+                pictures.append(unit.picture)
+                yield strip
+
+        write_cog(self._out / MAP, self._units.folder, source.scene, classes, strips(), tags)
+        true_colour = np.concatenate(pictures, 1)
+        write_map_picture(
+            self._out / PICTURE, title, true_colour if true_colour.size else None, np.concatenate(best), classes
+        )
+
+    def counts(self) -> Counts:
+        """Count patches and labels."""
+        labels = np.zeros(len(self._thresholds), np.int64)
+        patches = predicted = faults = 0
+        thresholds = np.array(list(self._thresholds.values()), np.float32)
+        for _, unit in self.rows():
+            patches += len(unit.missing)
+            predicted += int(unit.has_result.sum())
+            faults += int((unit.faults != "").sum())
+            labels += (np.nan_to_num(unit.probabilities, nan=-1) >= thresholds).sum(0)
+        return Counts(
+            patches=patches,
+            predicted=predicted,
+            missing=patches - predicted - faults,
+            faults=faults,
+            labels=dict(zip(self._thresholds, labels.tolist(), strict=True)),
+        )

@@ -1,0 +1,151 @@
+"""The quick-look picture: a scene in true colour beside its most probable classes, or a sheet of patches."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.scenes.write.blend import NODATA
+from bigearth_pipeline.scenes.write.colours import COLOURS
+from shards.layout.bands import B10, BAND_SLICES
+from shards.storage.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHEET: Final = 24
+"""Patches of a sheet at most."""
+_NO_RESULT: Final = "#bdbdbd"
+_DPI: Final = 110
+_SHARES: Final = (1, 99)
+"""Percentiles of the pixels that become black and white."""
+
+
+def write_map_picture(
+    path: Path,
+    title: str,
+    true_colour: NDArray[np.uint16] | None,
+    best: NDArray[np.uint8],
+    classes: Sequence[str],
+) -> None:
+    """Write the picture of a scene.
+
+    Args:
+        path: of the PNG.
+        title: of the picture.
+        true_colour: (3, rows, columns), a pixel for each cell; None where red, green or blue are not read.
+        best: (rows, columns), number of the most probable class of each cell; 255 without a result.
+        classes: names by number.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    known = best != NODATA
+    palette = np.array([_rgb(COLOURS[name]) for name in classes])
+    image = np.where(known[..., None], palette[np.where(known, best, 0)], _rgb(_NO_RESULT))
+    shares = np.bincount(best[known], minlength=len(classes)) / max(1, known.sum())
+    panels = 1 if true_colour is None else 2
+    ratio = best.shape[0] / best.shape[1]
+    figure = Figure((5.2 * panels + 3.6, max(3.6, 5.2 * ratio) + 0.5), dpi=_DPI, layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    if true_colour is not None:
+        axes[0].imshow(stretched(true_colour), interpolation="antialiased")
+        axes[0].set_title("true colour (B04, B03, B02)", fontsize=9)
+    axes[-1].imshow(image, interpolation="nearest")
+    axes[-1].set_title("most probable class", fontsize=9)
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
+    handles = [Patch(facecolor=COLOURS[classes[i]], label=f"{shares[i]:4.0%}  {_wrapped(classes[i])}") for i in order]
+    if not known.all():
+        handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
+    figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def write_sheet(
+    path: Path,
+    title: str,
+    records: NDArray[np.uint16],
+    names: Sequence[str],
+    probabilities: NDArray[np.float32],
+    thresholds: Mapping[str, float],
+) -> None:
+    """Write a sheet of patches in true colour with their classes.
+
+    Args:
+        path: of the PNG.
+        title: of the picture.
+        records: (n, 80000), n at most `SHEET`.
+        names: of the patches.
+        probabilities: (n, 19), NaN without a result.
+        thresholds: by class, in the order of the probabilities.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(6, len(records))
+    rows = -(-len(records) // columns)
+    figure = Figure((2.3 * columns + 0.2, 3.1 * rows + 0.4), dpi=_DPI, layout="constrained")
+    figure.suptitle(title, fontsize=9)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, record, name, values in zip(axes, records, names, probabilities, strict=False):
+        rgb = np.stack([record[BAND_SLICES[band]].reshape(B10.size, B10.size) for band in ("B04", "B03", "B02")])
+        axis.imshow(stretched(rgb), interpolation="nearest")
+        axis.set_title(_shortened(name, 30), fontsize=5.5)
+        lines = _lines(values, thresholds)
+        axis.text(0, -0.03, "\n".join(lines), transform=axis.transAxes, va="top", fontsize=5.5)
+    _save(figure, path)
+
+
+def stretched(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return (3, rows, columns) digital numbers as a picture, (rows, columns, 3): the 1st to 99th percentile, √.
+
+    Missing pixels are grey.
+    """
+    valid = pixels.min(0) > 0
+    if not valid.any():
+        return np.full((*pixels.shape[1:], 3), 189, np.uint8)
+    low, high = np.percentile(pixels[:, valid], _SHARES)
+    scaled = np.sqrt(np.clip((pixels - low) / max(high - low, 1), 0, 1))
+    picture: NDArray[np.uint8] = np.where(valid, scaled * 255, 189).astype(np.uint8).transpose(1, 2, 0)
+    return picture
+
+
+def _lines(values: NDArray[np.float32], thresholds: Mapping[str, float]) -> list[str]:
+    if np.isnan(values[0]):
+        return ["no result"]
+    found = sorted(zip(values.tolist(), thresholds.items(), strict=True), key=lambda each: -each[0])
+    chosen = [(value, name) for value, (name, threshold) in found if value >= threshold][:5]
+    return [f"{value:.2f} {_shortened(name, 30)}" for value, name in chosen] or ["no class above its threshold"]
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n          ".join(textwrap.wrap(text, 38))
+
+
+def _rgb(colour: str) -> NDArray[np.uint8]:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    metadata: dict[str, Any] = {"Software": None}
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", metadata=metadata)

@@ -1,0 +1,150 @@
+"""The table of patches as GeoParquet 1.1 and as CSV.
+
+| column | type | what it holds |
+|---|---|---|
+| `name` | string | name of the patch, or of the scene with column and row of the window |
+| `epsg`, `ulx`, `uly` | int32, float64 | projected system and upper-left corner, m; null where they are not known |
+| `missing` | float32 | share of the area without data, saturated or hidden by clouds, 0 to 1 |
+| `status` | string | `ok`, `missing` (more than was allowed), or why the patch cannot be used |
+| `labels` | list of string | classes at or above their thresholds; null without a result |
+| `label_mask` | uint32 | the same: bit i for class i |
+| one per class, by its name | float32 | probability, 0 to 1; null without a result |
+| `bbox`, `geometry` | struct, binary | bounds, and the square of the patch |
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bigearth_pipeline.scenes.work.units import UnitResult
+from bigearth_pipeline.scenes.write.places import System, bounds, polygons
+from shards.storage.atomic import atomic_write
+
+Rows = Iterable[tuple[list[str], UnitResult]]
+"""Names of patches, and their results."""
+_SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
+_BOX: Final = pa.struct([pa.field(side, pa.float64(), nullable=False) for side in _SIDES])
+
+
+def label_masks(probabilities: NDArray[np.float32], thresholds: Mapping[str, float]) -> NDArray[np.uint32]:
+    """Return the classes at or above their thresholds, (n,): bit i for class i."""
+    chosen = probabilities >= np.array(list(thresholds.values()), np.float32)
+    bits = np.uint32(1) << np.arange(probabilities.shape[1], dtype=np.uint32)
+    masks: NDArray[np.uint32] = (chosen * bits).sum(1, dtype=np.uint32)
+    return masks
+
+
+def write_geoparquet(
+    path: Path, rows: Callable[[], Rows], thresholds: Mapping[str, float], about: Mapping[str, Any]
+) -> None:
+    """Write GeoParquet (OGC GeoParquet 1.1.0), whole or not at all.
+
+    Args:
+        path: of the file.
+        rows: gives the units, each time from the first one.
+        thresholds: by class, in the order of the probabilities.
+        about: what the predictions are of; kept as JSON under `bep` in the metadata of the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    system, extent = _extent(rows)
+    geometry: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "orientation": "counterclockwise"}
+    if system.projjson is not None:
+        geometry["crs"] = system.projjson
+    if extent is not None:
+        geometry["bbox"] = extent
+    geometry["covering"] = {"bbox": {side: ["bbox", side] for side in _SIDES}}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    metadata = {
+        b"geo": json.dumps(geo).encode(),
+        b"bep": json.dumps(about, ensure_ascii=False, allow_nan=False).encode(),
+    }
+    schema = pa.schema(
+        [*_fields(thresholds), pa.field("bbox", _BOX), pa.field("geometry", pa.binary())], metadata=metadata
+    )
+    with atomic_write(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for names, unit in rows():
+            corners = system.squares(unit)
+            known = ~np.isnan(corners[:, 0, 0])
+            sides = [pa.array(side) for side in bounds(corners).T]
+            boxes = pa.StructArray.from_arrays(sides, fields=list(_BOX), mask=pa.array(~known))
+            columns = [*_columns(names, unit, thresholds), boxes, pa.array(polygons(corners), pa.binary())]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def write_csv(path: Path, rows: Rows, thresholds: Mapping[str, float]) -> None:
+    """Write the table without geometries as CSV, with labels joined by semicolons.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fields = [pa.field("labels", pa.string()) if field.name == "labels" else field for field in _fields(thresholds)]
+    schema = pa.schema(fields)
+    with atomic_write(path) as file, pyarrow.csv.CSVWriter(file, schema) as writer:
+        for names, unit in rows:
+            columns = dict(zip(schema.names, _columns(names, unit, thresholds), strict=True))
+            joined = [None if labels is None else "; ".join(labels) for labels in columns["labels"].to_pylist()]
+            columns["labels"] = pa.array(joined, pa.string())
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def _fields(thresholds: Mapping[str, float]) -> list[pa.Field]:
+    return [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("epsg", pa.int32()),
+        pa.field("ulx", pa.float64()),
+        pa.field("uly", pa.float64()),
+        pa.field("missing", pa.float32(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("label_mask", pa.uint32()),
+        *(pa.field(name, pa.float32()) for name in thresholds),
+    ]
+
+
+def _columns(names: list[str], unit: UnitResult, thresholds: Mapping[str, float]) -> list[pa.Array]:
+    there, placed = unit.has_result, unit.epsg > 0
+    masks = label_masks(np.nan_to_num(unit.probabilities), thresholds)
+    labels = [
+        [name for bit, name in enumerate(thresholds) if mask >> bit & 1] if has else None
+        for mask, has in zip(masks.tolist(), there.tolist(), strict=True)
+    ]
+    status = [fault or ("ok" if has else "missing") for fault, has in zip(unit.faults.tolist(), there, strict=True)]
+    return [
+        pa.array(names),
+        pa.array(unit.epsg, mask=~placed),
+        pa.array(unit.ulx, mask=~placed),
+        pa.array(unit.uly, mask=~placed),
+        pa.array(unit.missing),
+        pa.array(status),
+        pa.array(labels, pa.list_(pa.string())),
+        pa.array(masks, mask=~there),
+        *(pa.array(np.ascontiguousarray(column), mask=~there) for column in unit.probabilities.T),
+    ]
+
+
+def _extent(rows: Callable[[], Rows]) -> tuple[System, list[float] | None]:
+    """Return the system that a table is in, and the bounds of all patches in it; None if no place is known."""
+    codes = {code for _, unit in rows() for code in np.unique(unit.epsg).tolist() if code > 0}
+    system = System(codes.pop() if len(codes) == 1 else None)
+    boxes = list(_known_bounds(system, rows()))
+    if not boxes:
+        return system, None
+    joined = np.concatenate(boxes)
+    return system, [*joined[:, :2].min(0).tolist(), *joined[:, 2:].max(0).tolist()]
+
+
+def _known_bounds(system: System, rows: Rows) -> Iterator[NDArray[np.float64]]:
+    for _, unit in rows:
+        found = bounds(system.squares(unit))
+        found = found[~np.isnan(found[:, 0])]
+        if len(found):
+            yield found

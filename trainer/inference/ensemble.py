@@ -1,0 +1,81 @@
+"""Several runs whose probabilities are averaged."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shards import BANDS
+from shards.errors import InvalidValue
+from trainer.definition.choices import DeviceName, Tta
+from trainer.inference.average import mean_logits
+from trainer.inference.predictor import BATCH, Predictor, load
+
+
+class Ensemble:
+    """One or more predictors whose probabilities are averaged; used as a single one is.
+
+    Attributes:
+        members: the predictors, at least one.
+        bands: names of the bands that one of them sees, in the order of a record.
+        classes: names of the 19 outputs, in order.
+        thresholds: by class name: the mean of the members' thresholds, each tuned for its own network.
+        device: of the first member.
+        batch_size: records that the members take at a time.
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        """Take predictors.
+
+        Raises:
+            InvalidValue: there is none.
+        """
+        if not members:
+            raise InvalidValue("no run is named, expected at least one")
+        self.members = tuple(members)
+        seen = {band for member in members for band in member.bands}
+        self.bands = tuple(band for band in BANDS if band in seen)
+        self.classes = members[0].classes
+        self.thresholds = mean_thresholds([member.thresholds for member in members])
+        self.device = members[0].device
+        self.batch_size = members[0].batch_size
+
+    @property
+    def about(self) -> list[dict[str, Any]]:
+        """What the predictions depend on, for each member."""
+        return [member.about for member in self.members]
+
+    def probabilities(self, records: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Return the mean probabilities of (n, 80000) records, (n, 19)."""
+        logits: list[torch.Tensor] = [member.record_logits(records) for member in self.members]
+        return mean_logits(logits).sigmoid().numpy()
+
+
+def mean_thresholds(thresholds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean threshold of each class."""
+    return {name: fmean(each[name] for each in thresholds) for name in thresholds[0]}
+
+
+def check_distinct(runs: Sequence[Path]) -> None:
+    """Raise `InvalidValue` if a run is named twice, which would count twice in the mean."""
+    places = [run.resolve() for run in runs]
+    for run, place in zip(runs, places, strict=True):
+        if places.count(place) > 1:
+            raise InvalidValue(f"run {run} is named twice; it would count twice in the mean")
+
+
+def load_ensemble(
+    runs: Sequence[Path], *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int = BATCH
+) -> Ensemble:
+    """Load the best networks of one or more runs; see `trainer.inference.predictor.load`.
+
+    Raises:
+        InvalidValue: no run is named, or one twice.
+        TrainError, OSError: as `load` raises them.
+    """
+    check_distinct(runs)
+    return Ensemble([load(run, device=device, tta=tta, batch_size=batch_size) for run in runs])
