@@ -41,7 +41,7 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
               help="Share of its side that a window has in common with the next one, in steps of 60 m.")  # fmt: skip
 @click.option("--max-missing", default=0.1, show_default=True, metavar="SHARE",
               type=click.FloatRange(0, 1, max_open=True),
-              help="Share of a patch without data, saturated or in clouds, beyond which it gets no result.")  # fmt: skip
+              help="Share of a patch without data, saturated or cloudy, beyond which it gets no result.")  # fmt: skip
 @click.option("--offset", default="auto", show_default=True, type=click.Choice(["auto", "none"]),
               help="Subtract the offset of processing baselines from 04.00 on, or use pixels as they are.")  # fmt: skip
 @click.option(

@@ -36,7 +36,8 @@ def turned(images: Tensor, turn: Turn) -> Tensor:
     if transposed:
         images = images.transpose(-2, -1)
     axes = [axis for axis, is_turned in ((-1, left_right), (-2, up_down)) if is_turned]
-    return images.flip(axes).contiguous(memory_format=torch.channels_last) if axes or transposed else images
+    found = images.flip(axes)
+    return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found.contiguous()
 
 
 class Turned(nn.Module):

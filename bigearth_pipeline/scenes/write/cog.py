@@ -75,7 +75,7 @@ def write_cog(
 
 
 def _profile(scene: Scene, count: int) -> dict[str, Any]:
-    from rasterio.transform import from_origin
+    from rasterio import Affine
 
     return {
         "driver": "GTiff",
@@ -85,7 +85,7 @@ def _profile(scene: Scene, count: int) -> dict[str, Any]:
         "width": scene.columns,
         "nodata": NODATA,
         "crs": f"EPSG:{scene.epsg}",
-        "transform": from_origin(scene.ulx, scene.uly, CELL_METRES, CELL_METRES),
+        "transform": Affine(CELL_METRES, 0, scene.ulx, 0, -CELL_METRES, scene.uly),
         "tiled": True,
         "blockxsize": BLOCK,
         "blockysize": BLOCK,

@@ -194,6 +194,7 @@ def _model(member: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "title": f"Weights of {member['model']}",
         "roles": ["mlm:model", "mlm:weights"],
         "mlm:artifact_type": "torch.save",
+        "bands": [{"name": band, "gsd": GROUP_OF[band].metres} for band in member["bands"]],
         **_file(path),
     }
 

@@ -1,0 +1,303 @@
+"""Inputs that cannot be used end in one line that says why, before anything is predicted."""
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import rasterio
+from affine import Affine
+from click.testing import CliRunner
+
+from bigearth_pipeline.cli import main
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.scenes.grid.scene import open_scene
+from bigearth_pipeline.scenes.grid.source import SceneSource
+from bigearth_pipeline.scenes.grid.windows import windows_of
+from bigearth_pipeline.scenes.inputs.description import Description, Known
+from bigearth_pipeline.scenes.inputs.find import find
+from bigearth_pipeline.source.tree import find_source
+from shards.layout.bands import BANDS
+from tests.bigearth_pipeline.scenes.making import (
+    Pixels,
+    random_pixels,
+    write_band,
+    write_files,
+    write_geotiff,
+    write_item,
+    write_safe,
+    zipped,
+)
+
+PIXELS = random_pixels(25, 22)
+
+
+def band(folder: Path, name: str) -> Path:
+    (path,) = folder.rglob(f"*_{name}*.*")
+    return path
+
+
+def rewrite(folder: Path, name: str, pixels: Pixels, **options: object) -> Path:
+    path = band(folder, name)
+    path.unlink()
+    write_band(path, pixels, name, **options)
+    return folder
+
+
+def cut_off(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def edited(path: Path, old: str, new: str) -> Path:
+    path.write_text(path.read_text().replace(old, new))
+    return path
+
+
+def without(folder: Path, name: str) -> Path:
+    band(folder, name).unlink()
+    return folder
+
+
+BASE: dict[str, Path] = {}
+"""Scenes that are written once and copied by each test, by kind."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def base(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Write the scenes that tests copy."""
+    folder = tmp_path_factory.mktemp("scenes")
+    BASE["files"] = write_files(folder / "scene", PIXELS)
+    BASE["safe"] = write_safe(folder, PIXELS)
+    BASE["item"] = write_item(folder / "item", PIXELS).parent
+
+
+def files(folder: Path) -> Path:
+    return shutil.copytree(BASE["files"], folder / "scene")
+
+
+def safe(folder: Path) -> Path:
+    return shutil.copytree(BASE["safe"], folder / BASE["safe"].name)
+
+
+def item(folder: Path) -> Path:
+    return shutil.copytree(BASE["item"], folder / "scene") / "item.json"
+
+
+def safe_cut_off(folder: Path, share: float) -> Path:
+    path = safe(folder)
+    cut_off(band(path, "B03"), share)
+    return path
+
+
+def described(folder: Path, names: tuple[str | None, ...]) -> Path:
+    path = folder / "scene.tif"
+    with rasterio.open(path, "w", **PIXELS.profile("B02", count=len(names))) as target:
+        for index, name in enumerate(names, 1):
+            target.write(PIXELS.bands["B02"], index)
+            if name:
+                target.set_band_description(index, name)
+    return path
+
+
+def resampled(folder: Path) -> Path:
+    path = write_geotiff(folder / "scene.tif", PIXELS)
+    with rasterio.open(path, "r+") as target:
+        pixels = target.read(5)
+        pixels[7, 7] += 1
+        target.write(pixels, 5)
+    return path
+
+
+def linked(folder: Path, href: str) -> Path:
+    return edited(item(folder), "./assets/T33UUP_B02.tif", href)
+
+
+def no_item(folder: Path, content: str) -> Path:
+    (folder / "scene.json").write_text(content)
+    return folder / "scene.json"
+
+
+CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "absent": (lambda f: f / "nothing", "does not exist"),
+    "empty folder": (lambda f: f, "no BigEarthNet tree"),
+    "unknown kind": (lambda f: no_item(f, "").rename(f / "scene.png"), "no known kind"),
+    "missing band": (lambda f: without(files(f), "B11"), "lacks the band B11"),
+    "band of Level-1C": (lambda f: band(files(f), "B11").rename(f / "scene" / "T33UUP_B10.tif").parent, "band B10"),
+    "no band's name": (lambda f: band(files(f), "B11").rename(f / "scene" / "ndvi.tif").parent, "ndvi.tif"),
+    "band twice": (lambda f: band(files(f), "B11").rename(f / "scene" / "other_B12.tif").parent, "B12 twice"),
+    "unknown baseline": (files, "`baseline=`"),
+    "wrong pixel size": (
+        lambda f: rewrite(files(f), "B02", PIXELS, transform=Affine(11, 0, PIXELS.ulx, 0, -11, PIXELS.uly)),
+        "pixels of 11 × 11 m, expected 10 × 10 m",
+    ),
+    "band too coarse": (
+        lambda f: rewrite(files(f), "B02", PIXELS, transform=Affine(20, 0, PIXELS.ulx, 0, -20, PIXELS.uly)),
+        "pixels of 20 × 20 m, expected 10 × 10 m",
+    ),
+    "other system": (lambda f: rewrite(files(f), "B05", replace(PIXELS, epsg=32632)), "EPSG:32632"),
+    "degrees": (lambda f: rewrite(files(f), "B02", replace(PIXELS, epsg=4326)), "projected EPSG system"),
+    "shifted": (lambda f: rewrite(files(f), "B05", replace(PIXELS, ulx=PIXELS.ulx + 10)), "B02 lies at"),
+    "other size": (
+        lambda f: rewrite(files(f), "B05", Pixels(PIXELS.bands | {"B05": PIXELS.bands["B05"][:-1]})),
+        "B02 lies at",
+    ),
+    "rotated": (
+        lambda f: rewrite(
+            files(f), "B02", PIXELS, driver="GTiff", transform=Affine(9.8, 1.7, PIXELS.ulx, 1.7, -9.8, PIXELS.uly)
+        ),
+        "rotated or sheared",
+    ),
+    "other type": (
+        lambda f: rewrite(files(f), "B02", Pixels(PIXELS.bands | {"B02": PIXELS.bands["B02"].astype("float32")})),
+        "pixels of float32, expected uint16",
+    ),
+    "other nodata": (lambda f: rewrite(files(f), "B02", PIXELS, nodata=65535), "missing pixels by 65535"),
+    "no place": (lambda f: rewrite(files(f), "B02", PIXELS, driver="GTiff", crs=None), "no georeference"),
+    "too small": (lambda f: write_files(f / "scene", random_pixels(19, 30)), "expected at least 1200 × 1200 m"),
+    "no TIFF": (lambda f: no_item(f, "text").rename(f / "scene.tif"), "cannot be read"),
+    "JPEG 2000 cut off": (lambda f: safe_cut_off(f, 0.6), "was cut off"),
+    "JPEG 2000 without its end": (lambda f: safe_cut_off(f, 0.999), "was cut off"),
+    "JPEG 2000 almost empty": (lambda f: safe_cut_off(f, 0.001), "was cut off"),
+    "SAFE without a file": (lambda f: without(safe(f), "B08"), "which its MTD_MSIL2A.xml lists"),
+    "SAFE without metadata": (
+        lambda f: (safe(f) / "MTD_MSIL2A.xml").rename(f / "moved.xml").parent.joinpath("x.SAFE"),
+        "does not exist",
+    ),
+    "Level-1C": (
+        lambda f: edited(safe(f) / "MTD_MSIL2A.xml", "Level-2A_User", "Level-1C_User").parent,
+        "expected Level-2A",
+    ),
+    "entities": (
+        lambda f: edited(safe(f) / "MTD_MSIL2A.xml", "<n1:Level", "<!DOCTYPE x><n1:Level").parent,
+        "defines entities",
+    ),
+    "no XML": (lambda f: edited(safe(f) / "MTD_MSIL2A.xml", "</n1:General_Info>", "").parent, "no XML"),
+    "other quantification": (
+        lambda f: edited(safe(f) / "MTD_MSIL2A.xml", ">10000<", ">1000<").parent,
+        "expected 1/10000",
+    ),
+    "contradicting baseline": (lambda f: safe(f), "leave `baseline=` out"),
+    "ZIP cut off": (lambda f: _cut_zip(f), "no whole ZIP archive"),
+    "GeoTIFF without names": (lambda f: described(f, ("B02", None)), "band 2 of 2 has no description"),
+    "GeoTIFF with another name": (lambda f: described(f, ("B02", "NDVI")), "described as 'NDVI'"),
+    "GeoTIFF with a name twice": (lambda f: described(f, ("B02", "B02")), "both described as B02"),
+    "GeoTIFF with resampled bands": (resampled, "several values within pixels of 20 m"),
+    "STAC item of elsewhere": (lambda f: linked(f, "https://example.com/B02.tif"), "download it"),
+    "STAC item of nothing": (lambda f: linked(f, "./gone.tif"), "does not exist"),
+    "STAC item of another mission": (
+        lambda f: edited(item(f), "sentinel-2a", "landsat-8"),
+        "expected an item of sentinel-2",
+    ),
+    "no STAC item": (lambda f: no_item(f, "{}"), "no STAC item"),
+    "no JSON": (lambda f: no_item(f, "{"), "no JSON"),
+}
+
+
+def _cut_zip(folder: Path) -> Path:
+    path = zipped(safe(folder))
+    cut_off(path, 0.7)
+    return path
+
+
+def read_first_row(path: Path, known: Known) -> None:
+    found = find(path, known)
+    if found == "tree":
+        find_source(path)
+    assert isinstance(found, Description)
+    scene = open_scene(found, BANDS)
+    with closing(SceneSource(scene, windows_of(scene, 0), batch_size=64, threads=2)) as source:
+        list(source.parts(0))
+
+
+@pytest.mark.usefixtures("gdal")
+@pytest.mark.parametrize("case", CASES)
+def test_one_line(case: str, tmp_path: Path) -> None:
+    """A wrong scene is guessed at, or ends in a traceback."""
+    make, words = CASES[case]
+    path = make(tmp_path)
+    own = path.suffix in (".json", ".SAFE", ".zip") and case != "contradicting baseline"
+    known = Known(baseline=None if own or case == "unknown baseline" else 212)
+    with pytest.raises(PipelineError) as caught:
+        read_first_row(path, known)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", ["missing band", "unknown baseline", "JPEG 2000 cut off"])
+def test_a_command_ends_before_it_begins(case: str, trained: Path, tmp_path: Path) -> None:
+    """A wrong scene is found after hours, or an option is not shown as a flag."""
+    make, words = CASES[case]
+    out = tmp_path / "out"
+    options = ["--baseline", "02.12"] if case == "missing band" else []
+    result = CliRunner().invoke(main, ["predict", str(trained), str(make(tmp_path)), "--out", str(out), *options])
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: "), result.output
+    assert words.replace("`baseline=`", "--baseline") in last, last
+    assert not out.exists()
+
+
+def test_an_error_in_the_middle_names_the_file(trained: Path, tmp_path: Path) -> None:
+    """A damaged block stops a prediction with a traceback, or is taken for missing pixels."""
+    path = files(tmp_path)
+    target = band(path, "B03")
+    content = bytearray(target.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    target.write_bytes(content)
+    command = ["predict", str(trained), str(path), "--baseline", "2.12", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert "B03.tif" in last, last
+    assert "cannot be read" in last, last
+    assert not (tmp_path / "out" / "prediction.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--overlap", "0.96"], "--overlap"),
+        (["--baseline", "new"], "--baseline"),
+        (["--with", "RUN"], "named twice"),
+        (["--split", "all"], "--split"),
+    ],
+)
+def test_options(options: list[str], words: str, trained: Path, tmp_path: Path) -> None:
+    """A wrong option is ignored."""
+    options = [str(trained) if option == "RUN" else option for option in options]
+    command = ["predict", str(trained), str(tmp_path), "--out", str(tmp_path / "out"), *options]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code in (1, 2), result.output
+    assert words in result.stderr, result.stderr
+
+
+def test_other_results_are_kept(trained: Path, small_store: Path, tmp_path: Path) -> None:
+    """A second prediction mixes with the first, or deletes what is of no prediction."""
+    out = tmp_path / "out"
+
+    def call(*options: str) -> tuple[int, str]:
+        command = ["predict", str(trained), str(small_store), "--out", str(out), *options]
+        result = CliRunner().invoke(main, command)
+        return result.exit_code, result.stderr
+
+    out.mkdir()
+    (out / "map.tif").write_text("mine")
+    code, text = call()
+    assert (code, "is of no prediction" in text) == (1, True), text
+    (out / "map.tif").unlink()
+    (out / "notes.txt").write_text("mine")
+    assert call()[0] == 0
+    before = (out / "patches.parquet").read_bytes()
+    code, text = call("--split", "train")
+    assert (code, "another folder" in text) == (1, True), text
+    assert (out / "patches.parquet").read_bytes() == before
+    code, text = call()
+    assert (code, "finished already" in text) == (0, True), text
+    assert call("--split", "train", "--overwrite")[0] == 0
+    assert (out / "patches.parquet").read_bytes() != before
+    assert (out / "notes.txt").read_text() == "mine"
+    assert json.loads((out / "prediction.json").read_text())["plan"]["input"]["split"] == "train"
