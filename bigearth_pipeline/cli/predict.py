@@ -53,7 +53,8 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
 @run_option("machine.device", help="Device to predict on.")
 @run_option("machine.threads", help="Batches predicted and files read at a time; results do not depend on it.",
             default="the cores")  # fmt: skip
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1), help="Patches of a batch at most.")
+@click.option("--batch-size", type=click.IntRange(1),
+              help="Patches of a batch at most.  [default: 16 on a CPU, 128 on a GPU]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Delete the results of another prediction in DIR.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def predict(

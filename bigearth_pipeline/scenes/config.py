@@ -12,7 +12,6 @@ from shards.errors import InvalidValue
 from trainer.definition.choices import DeviceName, Tta
 
 MAX_MISSING: Final = 0.1
-BATCH_SIZE: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class PredictConfig:
         csv: write the table as CSV, too.
         device: `cpu`, `cuda` or `auto`.
         threads: batches that are predicted at a time, and files that are read at a time; None for the cores.
-        batch_size: patches of a batch at most.
+        batch_size: patches of a batch at most; None for 16 on a CPU and 128 on a GPU.
         overwrite: delete the results of another prediction in the folder.
     """
 
@@ -51,7 +50,7 @@ class PredictConfig:
     csv: bool = False
     device: DeviceName = "auto"
     threads: int | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:

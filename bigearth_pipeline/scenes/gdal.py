@@ -9,7 +9,7 @@ from typing import Any, Final
 from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.source.tiff.gdal import OPTIONS, cause, check_gdal
 
-_CACHE_BYTES: Final = 64 << 20
+CACHE_BYTES: Final = 64 << 20
 """Blocks that GDAL keeps: strips are kept in `grid.strips`, so that it need not decode a block twice."""
 _DRIVERS: Final = {".jp2": "JP2OpenJPEG"}
 
@@ -24,7 +24,7 @@ def gdal_environment() -> Iterator[None]:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.Env(**OPTIONS, GDAL_CACHEMAX=_CACHE_BYTES) as environment, warnings.catch_warnings():
+    with rasterio.Env(**OPTIONS, GDAL_CACHEMAX=CACHE_BYTES) as environment, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         check_gdal(environment, "GTiff", "COG", "JP2OpenJPEG")
         yield

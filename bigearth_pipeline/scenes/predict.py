@@ -70,7 +70,7 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
         model = load_ensemble(config.runs, device=config.device, tta=config.tta, batch_size=config.batch_size)
-        opened = _sources(config, model.bands, threads, progress)
+        opened = _sources(config, model, threads, progress)
         sources = [stack.enter_context(closing(source)) for source in opened]
         folders = _folders(config.out, sources)
         config.out.mkdir(parents=True, exist_ok=True)
@@ -83,8 +83,9 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         ]
 
 
-def _sources(config: PredictConfig, bands: tuple[str, ...], threads: int, progress: Progress) -> Iterator[AnySource]:
+def _sources(config: PredictConfig, model: Ensemble, threads: int, progress: Progress) -> Iterator[AnySource]:
     """Open the inputs: each scene and each store by itself, all patch folders together."""
+    bands, batch_size = model.bands, model.batch_size
     patches: list[tuple[str, str]] = []
     trees: list[Path] = []
     for path in config.inputs:
@@ -96,15 +97,15 @@ def _sources(config: PredictConfig, bands: tuple[str, ...], threads: int, progre
             progress.say(f"{scene.name}: {found.offset_reason}")
             if scene.scl is None:
                 progress.say(f"{scene.name}: no scene classification (SCL), so clouds are not looked for")
-            yield SceneSource(scene, windows, batch_size=config.batch_size, threads=threads)
+            yield SceneSource(scene, windows, batch_size=batch_size, threads=threads)
         elif found == "store":
-            yield StoreSource(path, config.split, bands=bands, batch_size=config.batch_size, threads=config.threads)
+            yield StoreSource(path, config.split, bands=bands, batch_size=batch_size, threads=config.threads)
         else:
             patches += patch_folders(path, single=found == "patch")
             trees.append(path)
     if trees:
         name = trees[0].resolve().name if len(trees) == 1 else "patches"
-        source = TreeSource(name, patches, offset=config.offset, bands=bands, batch_size=config.batch_size)
+        source = TreeSource(name, patches, offset=config.offset, bands=bands, batch_size=batch_size)
         if source.num_with_offset:
             progress.say(
                 f"{name}: 1000 is subtracted from {source.num_with_offset:,} patches of baseline 04.00 or later"
@@ -160,7 +161,7 @@ def _plan(config: PredictConfig, source: AnySource, model: Ensemble) -> dict[str
         "model": model.about,
         "input": source.identity(),
         "max_missing": config.max_missing,
-        "batch_size": config.batch_size,
+        "batch_size": model.batch_size,
         "csv": config.csv,
     }
 

@@ -13,7 +13,7 @@ from shards import BANDS
 from shards.errors import InvalidValue
 from trainer.definition.choices import DeviceName, Tta
 from trainer.inference.average import mean_logits
-from trainer.inference.predictor import BATCH, Predictor, load
+from trainer.inference.predictor import Predictor, load
 
 
 class Ensemble:
@@ -69,7 +69,7 @@ def check_distinct(runs: Sequence[Path]) -> None:
 
 
 def load_ensemble(
-    runs: Sequence[Path], *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int = BATCH
+    runs: Sequence[Path], *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int | None = None
 ) -> Ensemble:
     """Load the best networks of one or more runs; see `trainer.inference.predictor.load`.
 

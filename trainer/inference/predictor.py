@@ -24,8 +24,10 @@ from trainer.runtime.ranks import open_ranks
 
 THRESHOLD: Final = 0.5
 """Probability from which on a class counts as predicted, where a run has tuned none."""
-BATCH: Final = 64
-"""Patches that a network sees at a time, where nothing else is said."""
+BATCHES: Final = {"cpu": 16, "cuda": 128}
+"""Patches that a network sees at a time where nothing else is said, by kind of device.
+
+On a CPU each thread has a batch; larger ones are no faster and take more memory."""
 
 
 class Predictor:
@@ -45,7 +47,9 @@ class Predictor:
         batch_size: records that it takes at a time; more are cut.
     """
 
-    def __init__(self, run: TrainedRun, device: torch.device, *, tta: Tta = "none", batch_size: int = BATCH) -> None:
+    def __init__(
+        self, run: TrainedRun, device: torch.device, *, tta: Tta = "none", batch_size: int | None = None
+    ) -> None:
         """Load the weights onto a device.
 
         Raises:
@@ -62,7 +66,7 @@ class Predictor:
         self.normalisation: Normalisation = best.normalisation
         self.device = device
         self.tta: Tta = tta
-        self.batch_size = batch_size
+        self.batch_size = batch_size or BATCHES[device.type]
         self._called = with_tta(self.network, tta)
         self._precision = run.precision_on(device)
         self._interpolation = run.trained.data.interpolation
@@ -70,7 +74,7 @@ class Predictor:
         if can_prepare("numba", device, self._interpolation):
             self._fused = Images(
                 normalisation=self.normalisation,
-                batch_size=batch_size,
+                batch_size=self.batch_size,
                 device=device,
                 num_threads=1,
                 layout=self.network.layout,
@@ -133,14 +137,14 @@ class Predictor:
         return self.record_logits(records).sigmoid().numpy()
 
 
-def load(run: Path, *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int = BATCH) -> Predictor:
+def load(run: Path, *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int | None = None) -> Predictor:
     """Load the best network of a run.
 
     Args:
         run: folder of the run.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         tta: `d4` averages probabilities over the eight flips and turns of each patch.
-        batch_size: records that it takes at a time.
+        batch_size: records that it takes at a time; None for 16 on a CPU and 128 on a GPU.
 
     Raises:
         TrainError: there is no run, no epoch of it has ended, its checkpoint is damaged, or there is no such device.

@@ -28,9 +28,16 @@ def _train() -> click.Command:
     return bench_train
 
 
+def _predict() -> click.Command:
+    from bigearth_pipeline.cli.bench.predict import bench_predict
+
+    return bench_predict
+
+
 _COMMANDS: Final = {
     "build": (_build, "Building shards, beside each of its stages."),
     "loader": (_loader, "Loading batches, beside each of their stages."),
+    "predict": (_predict, "Predicting a scene, beside the network alone."),
     "train": (_train, "Training from shards, beside training on one batch."),
 }
 """For each command the function that imports it, and its line in the help."""

@@ -16,13 +16,9 @@ from bigearth_pipeline.scenes.write.blend import NODATA, SCALE
 from shards.layout.bands import GROUP_OF
 from shards.storage.atomic import atomic_write
 
-EXTENSIONS: Final = tuple(
-    f"https://stac-extensions.github.io/{name}/schema.json"
-    for name in (
-        *("mlm/v1.4.0", "classification/v1.1.0", "processing/v1.2.0", "file/v2.1.0", "projection/v2.0.0"),
-        "raster/v2.0.0",
-    )
-)
+_EXTENSIONS: Final = ("mlm/v1.4.0", "classification/v1.1.0", "processing/v1.2.0", "file/v2.1.0")
+_OF_SCENES: Final = ("projection/v2.0.0", "raster/v2.0.0")
+"""Extensions of items that have a map."""
 _SHA256: Final = "1220"
 """Multihash of SHA-256: its code, and 32 bytes."""
 _SEMANTIC: Final = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
@@ -69,7 +65,10 @@ def write_item(path: Path, result: Result, files: Mapping[str, Path]) -> None:
     item = {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": list(EXTENSIONS),
+        "stac_extensions": [
+            f"https://stac-extensions.github.io/{name}/schema.json"
+            for name in (*_EXTENSIONS, *(() if result.scene is None else _OF_SCENES))
+        ],
         "id": result.name,
         "geometry": {"type": "Polygon", "coordinates": [[list(point) for point in result.footprint]]},
         "bbox": [west, south, east, north],
