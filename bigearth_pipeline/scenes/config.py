@@ -66,5 +66,5 @@ class PredictConfig:
 
     @property
     def known(self) -> Known:
-        """What is said of inputs whose metadata do not."""
+        """Facts of inputs whose metadata do not tell them."""
         return Known(offset=self.offset, baseline=self.baseline, date=self.date)

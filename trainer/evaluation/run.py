@@ -67,7 +67,7 @@ class EvaluationConfig:
 
     @property
     def averaged(self) -> dict[str, Any] | None:
-        """What probabilities are averaged over, as JSON values; None if they are those of one network as it is."""
+        """Runs and turns that probabilities are averaged over, as JSON values; None for one network as it is."""
         if not self.ensemble and self.tta == "none":
             return None
         return {"runs": [str(run) for run in (self.run, *self.ensemble)], "tta": self.tta}

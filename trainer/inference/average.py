@@ -57,7 +57,7 @@ class Turned(nn.Module):
 
     @property
     def layout(self) -> Layout:
-        """What batches must hold, as the network has it."""
+        """Layout of the batches that the network takes."""
         return self.network.layout
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -46,7 +46,7 @@ class Ensemble:
 
     @property
     def about(self) -> list[dict[str, Any]]:
-        """What the predictions depend on, for each member."""
+        """Facts that the predictions depend on, for each member."""
         return [member.about for member in self.members]
 
     def probabilities(self, records: NDArray[np.uint16]) -> NDArray[np.float32]:

@@ -84,7 +84,7 @@ class Predictor:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the predictions depend on, as JSON values: weights, network, bands, averages."""
+        """Facts that the predictions depend on, as JSON values: weights, network, bands, averages."""
         best = self.run.checkpoint
         return {
             "run": str(self.run.folder),

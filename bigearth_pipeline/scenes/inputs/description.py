@@ -66,7 +66,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the user says of inputs whose metadata do not.
+    """Facts that the user gives of inputs whose metadata do not tell them.
 
     Attributes:
         offset: `auto` subtracts the offset of newer baselines, `none` leaves digital numbers as they are.

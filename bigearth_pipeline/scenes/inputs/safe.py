@@ -34,7 +34,7 @@ _SAFE_PATH: Final = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What `MTD_MSIL2A.xml` says.
+    """Facts of a product by its `MTD_MSIL2A.xml`.
 
     Attributes:
         name: of the product, without `.SAFE`.

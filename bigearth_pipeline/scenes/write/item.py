@@ -26,7 +26,7 @@ _SEMANTIC: Final = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What an item is about.
+    """Subject of an item.
 
     Attributes:
         name: identifier.

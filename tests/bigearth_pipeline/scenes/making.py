@@ -59,7 +59,7 @@ class Pixels:
 
 
 def random_pixels(rows: int = 50, columns: int = 45, seed: int = 0, *, scl: bool = False) -> Pixels:
-    """Return a scene of so many cells of 60 m, whose level varies from place to place."""
+    """Return a scene of cells of 60 m, whose level varies from place to place."""
     rng = np.random.default_rng(seed)
     bands: dict[str, NDArray[Any]] = {}
     for i, band in enumerate(BANDS):
