@@ -131,6 +131,7 @@ def _predict_one(
 ) -> Outcome:
     plan = _plan(config, source, model)
     out.mkdir(parents=True, exist_ok=True)
+    results.remove_temporaries(out)
     if config.overwrite:
         results.remove(out)
         Units.discard(out)

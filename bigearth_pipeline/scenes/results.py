@@ -18,7 +18,7 @@ from bigearth_pipeline.scenes.write.cog import write_cog
 from bigearth_pipeline.scenes.write.item import sha256_of
 from bigearth_pipeline.scenes.write.picture import write_map_picture
 from bigearth_pipeline.scenes.write.table import write_csv, write_geoparquet
-from shards.storage.atomic import atomic_write
+from shards.storage.atomic import TEMPORARY_SUFFIX, atomic_write, temporary_of
 from shards.storage.safe_open import read_regular
 
 MARK: Final = "prediction.json"
@@ -55,11 +55,17 @@ def finished(out: Path, plan: dict[str, Any]) -> Counts | None:
     """Return the outcome if the folder holds this result, finished; None if it holds none.
 
     Raises:
-        PipelineError: it holds another one, or files of that name that are of no prediction.
+        PipelineError: it holds another one, one of whose files was changed, or files of that name of no prediction.
     """
     try:
         mark = json.loads(read_regular(out / MARK, _MAX_BYTES))
         if mark["plan"] == plan:
+            for name, facts in mark["files"].items():
+                path = out / name
+                if not path.exists() or path.stat().st_size != facts["size"]:
+                    raise PipelineError(
+                        f"{path} is missing or was changed since it was written; say `overwrite=True` to predict anew"
+                    )
             return Counts(**mark["counts"])
         found = differences(mark["plan"], plan)
     except FileNotFoundError:
@@ -72,6 +78,13 @@ def finished(out: Path, plan: dict[str, Any]) -> Counts | None:
     except (ValueError, KeyError, TypeError):
         raise PipelineError(f"{out / MARK} is damaged; name another folder, or say `overwrite=True`") from None
     raise PipelineError(f"{out} holds a prediction with other {found}; name another folder, or say `overwrite=True`")
+
+
+def remove_temporaries(out: Path) -> None:
+    """Remove what a killed prediction left of files of a result; call it where the folder is locked."""
+    for path in out.glob(f".*{TEMPORARY_SUFFIX}"):
+        if temporary_of(path.name) in FILES and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def remove(out: Path) -> None:

@@ -19,6 +19,8 @@ SHEET: Final = 24
 """Patches of a sheet at most."""
 _NO_RESULT: Final = "#bdbdbd"
 _DPI: Final = 110
+_LONGEST: Final = 1000
+"""Pixels of a picture of a scene that are drawn, along the longer side."""
 _SHARES: Final = (1, 99)
 """Percentiles of the pixels that become black and white."""
 
@@ -45,16 +47,19 @@ def write_map_picture(
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
+    step = -(-max(best.shape) // _LONGEST)
+    cells = np.bincount(best.ravel(), minlength=NODATA + 1)
+    shares = cells[: len(classes)] / max(1, cells[:NODATA].sum())
+    best = best[::step, ::step]
     known = best != NODATA
     palette = np.array([_rgb(COLOURS[name]) for name in classes])
     image = np.where(known[..., None], palette[np.where(known, best, 0)], _rgb(_NO_RESULT))
-    shares = np.bincount(best[known], minlength=len(classes)) / max(1, known.sum())
     panels = 1 if true_colour is None else 2
     ratio = best.shape[0] / best.shape[1]
     figure = Figure((5.2 * panels + 3.6, max(3.6, 5.2 * ratio) + 0.5), dpi=_DPI, layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     if true_colour is not None:
-        axes[0].imshow(stretched(true_colour), interpolation="antialiased")
+        axes[0].imshow(stretched(true_colour[:, ::step, ::step]), interpolation="antialiased")
         axes[0].set_title("true colour (B04, B03, B02)", fontsize=9)
     axes[-1].imshow(image, interpolation="nearest")
     axes[-1].set_title("most probable class", fontsize=9)
@@ -63,7 +68,7 @@ def write_map_picture(
         axis.set_yticks([])
     order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
     handles = [Patch(facecolor=COLOURS[classes[i]], label=f"{shares[i]:4.0%}  {_wrapped(classes[i])}") for i in order]
-    if not known.all():
+    if cells[NODATA]:
         handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=10)
@@ -103,7 +108,8 @@ def write_sheet(
     for axis, record, name, values in zip(axes, records, names, probabilities, strict=False):
         rgb = np.stack([record[BAND_SLICES[band]].reshape(B10.size, B10.size) for band in ("B04", "B03", "B02")])
         axis.imshow(stretched(rgb), interpolation="nearest")
-        axis.set_title(_shortened(name, 30), fontsize=5.5)
+        # Patches of a product differ in the end of their names.
+        axis.set_title(name if len(name) <= 34 else f"…{name[-33:]}", fontsize=5.5)
         lines = _lines(values, thresholds)
         axis.text(0, -0.03, "\n".join(lines), transform=axis.transAxes, va="top", fontsize=5.5)
     _save(figure, path)

@@ -154,6 +154,7 @@ def test_any_number_of_threads_gives_the_same_bytes(predicted: Path, scene: Path
     assert digests(out) == digests(predicted)
 
 
+@pytest.mark.long
 def test_a_killed_prediction_resumes_to_the_same_bytes(trained: Path, scene: Path, predicted: Path) -> None:
     """A kill leaves a half result, or the resumed one differs or begins anew."""
     out = predicted.with_name("killed")
@@ -173,6 +174,7 @@ def test_a_killed_prediction_resumes_to_the_same_bytes(trained: Path, scene: Pat
     # One of them is damaged meanwhile.
     damaged = units / "unit-00001.npz"
     damaged.write_bytes(damaged.read_bytes()[:-9])
+    (out / ".map.tif.host.1.0123abcd.part").write_text("left by a kill in the end")
     options = ["--csv", "--overlap", 0.85, "--batch-size", 4]
     assert "resuming" in call(trained, scene, "--out", out, *options, "--threads", 2)
     whole = predicted.with_name("whole")

@@ -297,6 +297,9 @@ def test_other_results_are_kept(trained: Path, small_store: Path, tmp_path: Path
     assert (out / "patches.parquet").read_bytes() == before
     code, text = call()
     assert (code, "finished already" in text) == (0, True), text
+    (out / "preview.png").write_text("changed")
+    code, text = call()
+    assert (code, "preview.png is missing or was changed" in text) == (1, True), text
     assert call("--split", "train", "--overwrite")[0] == 0
     assert (out / "patches.parquet").read_bytes() != before
     assert (out / "notes.txt").read_text() == "mine"

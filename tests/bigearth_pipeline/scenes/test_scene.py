@@ -94,6 +94,17 @@ def test_units_are_read_in_any_order_and_only_some_bands(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("gdal")
+def test_what_is_left_over_of_a_cell_is_not_used(tmp_path: Path) -> None:
+    """A scene of any number of pixels fails, or a window reaches beyond it."""
+    bands = {band: PIXELS.bands[band][:127, :251] for band in ("B02", "B03", "B04")}
+    source = source_of(write_files(tmp_path / "scene", Pixels(bands)), ("B02", "B03", "B04"), baseline=212)
+    assert (source.windows.tops, source.windows.lefts) == ((0, 1), (0, 20, 21))
+    whole, found = expected(PIXELS, source), records_of(source)
+    for band in bands:
+        np.testing.assert_array_equal(found[:, BAND_SLICES[band]], whole[:, BAND_SLICES[band]])
+
+
+@pytest.mark.usefixtures("gdal")
 @pytest.mark.parametrize(
     ("baseline", "offsets", "taken"),
     [
