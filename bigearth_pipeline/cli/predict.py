@@ -45,7 +45,7 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--offset", default="auto", show_default=True, type=click.Choice(["auto", "none"]),
               help="Subtract the offset of processing baselines from 04.00 on, or use pixels as they are.")  # fmt: skip
 @click.option(
-    "--baseline", metavar="05.09", callback=_baseline, help="Processing baseline of scenes that do not say theirs."
+    "--baseline", metavar="NN.NN", callback=_baseline, help="Processing baseline of scenes that do not say theirs."
 )
 @click.option("--date", metavar="TIME", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
               help="Sensing time (UTC) of scenes that do not say theirs, for the STAC item.")  # fmt: skip

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -190,6 +191,24 @@ def test_metadata_of_real_products(tmp_path: Path) -> None:
     for path in tmp_path.rglob("MTD_MSIL1C.xml"):
         with pytest.raises(BadScene, match="Level-1C"):
             read_metadata(path.read_bytes(), "x")
+
+
+@pytest.mark.usefixtures("gdal")
+@pytest.mark.parametrize("cell", ["199U_1099R", "0U_199R"])
+def test_a_real_scene_as_a_product(cell: str, tmp_path: Path) -> None:
+    """A place that is no whole number of metres, or real pixels, do not survive in a product with JPEG 2000 files."""
+    plain = source_of(real(f"scenes/{cell}"), baseline=9999)
+    scene = plain.scene
+    bands = {}
+    for band in scene.bands:
+        with rasterio.open(band.file.path) as opened:
+            bands[band.name] = opened.read(1)
+    pixels = Pixels(bands, scene.epsg, scene.ulx, scene.uly)
+    product = source_of(write_safe(tmp_path, pixels, baseline="02.14"))
+    assert (product.scene.rows, product.scene.columns, product.scene.epsg) == (178, 178, scene.epsg)
+    np.testing.assert_allclose([product.scene.ulx, product.scene.uly], [scene.ulx, scene.uly], atol=1e-4)
+    units = [0, 8]
+    np.testing.assert_array_equal(records_of(product, units), records_of(plain, units))
 
 
 @given(cells=st.integers(20, 200), overlap=st.floats(0, 0.95))
