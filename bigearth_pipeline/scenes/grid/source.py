@@ -14,7 +14,8 @@ from bigearth_pipeline.scenes.grid.windows import SIDE, Windows
 from bigearth_pipeline.scenes.inputs.names import SCL, SCL_METRES, native_metres
 from bigearth_pipeline.scenes.work.source import Part
 from bigearth_pipeline.source.offset import subtract
-from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, PATCH_METRES, RECORD_VALUES
+from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, RECORD_VALUES
+from shards.layout.record import PATCH_METRES
 
 RGB: Final = ("B04", "B03", "B02")
 

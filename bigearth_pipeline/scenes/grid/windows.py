@@ -6,7 +6,7 @@ from typing import Final
 from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.scenes.grid.scene import CELL_METRES, Scene
 from shards.errors import InvalidValue
-from shards.layout.bands import PATCH_METRES
+from shards.layout.record import PATCH_METRES
 
 SIDE: Final = PATCH_METRES // CELL_METRES
 """Side of a window in cells: 20."""

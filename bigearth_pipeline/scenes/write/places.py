@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.scenes.work.units import UnitResult
-from shards.layout.bands import PATCH_METRES
+from shards.layout.record import PATCH_METRES
 
 _CORNERS: Final = np.array([(0, 0), (0, -1), (1, -1), (1, 0), (0, 0)]) * PATCH_METRES
 """Corners of a square from its upper-left one, counter-clockwise."""
