@@ -19,7 +19,7 @@ from shards.errors import InvalidValue
 from trainer.definition.choices import DeviceName, Tta
 from trainer.inference import load_ensemble, one_thread_a_batch
 
-ROWS: Final = 8
+ROWS: Final = 24
 """Rows of windows of a lap if no number is given."""
 
 

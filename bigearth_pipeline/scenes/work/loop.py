@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.scenes.work.source import Part, Source
 from bigearth_pipeline.scenes.work.units import UnitResult, Units
 
+QUEUED: Final = 256
+"""Patches that wait in memory for a thread: a scene is decoded in rows of blocks, some hundred windows at a time, and
+threads are to work meanwhile."""
 Probabilities: TypeAlias = NDArray[np.float32]
 
 
@@ -63,8 +66,7 @@ def predict_parts(
                 future = pool.submit(model.probabilities, records)
                 unit.parts.append((_without_records(part), usable, future))
                 waiting.append(future)
-                # Parts in memory: those at work, and one that each thread can begin with.
-                while len(waiting) > 2 * threads:
+                while len(waiting) > threads + QUEUED // max(1, len(part)):
                     waiting.popleft().result()
             unit.picture = source.picture(number)
             while len(pending) > 1 and all(future.done() for _, _, future in pending[0].parts):
