@@ -222,7 +222,7 @@ TRAIN = {
 
 EVALUATE = {"run", "split", "shards", "where", "patches", "batch_size", "device", "threads", "verify"}
 EVALUATE |= {"allow_mixed_version", "as_json", "mapped", "weights", "model", "bands", "weights_bands"}
-EVALUATE |= {"weights_classes", "statistics", "interpolation", "out"}
+EVALUATE |= {"weights_classes", "statistics", "interpolation", "out", "ensemble", "tta"}
 BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "loader", "device", "patches", "repeats"}
 BENCH_LOADER |= {"least_seconds", "plot", "as_json"}
 BENCH_TRAIN = {"data", "model", "batch_size", "augment", "precision", "mode", "loader", "cache", "device", "threads"}
