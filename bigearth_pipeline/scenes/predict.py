@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.extra import DRAWING, require
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.scenes import results
 from bigearth_pipeline.scenes.config import PredictConfig
@@ -66,6 +67,7 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         InUse: another prediction works in the folder.
         OSError: a file cannot be read or written.
     """
+    require(DRAWING)
     threads = config.threads or len(os.sched_getaffinity(0))
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
