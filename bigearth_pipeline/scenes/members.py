@@ -1,9 +1,13 @@
 """Networks of an ensemble as the STAC extension mlm describes them."""
 
-from typing import Any
+from typing import Any, Final
 
+from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import images_of
+from trainer.definition.choices import Interpolation
 from trainer.inference import Ensemble, Predictor
+
+_RESIZED: Final[dict[Interpolation, str]] = {"nearest": "interpolation-nearest", "bilinear": "interpolation-linear"}
 
 
 def describe_members(model: Ensemble) -> list[dict[str, Any]]:
@@ -15,6 +19,7 @@ def describe_members(model: Ensemble) -> list[dict[str, Any]]:
 
 def _network(member: Predictor) -> dict[str, Any]:
     normalisation = member.normalisation
+    resized = _RESIZED[member.interpolation] if member.network.layout == "stacked" else None
     images = []
     for image in images_of(member.bands, member.network.layout):
         places = [normalisation.bands.index(band) for band in image.bands]
@@ -27,11 +32,16 @@ def _network(member: Predictor) -> dict[str, Any]:
                     "dim_order": ["batch", "channel", "height", "width"],
                     "data_type": "float32",
                 },
-                "resize_type": "interpolation-nearest" if member.network.layout == "stacked" else None,
-                "value_scaling": [
-                    {"type": "z-score", "mean": normalisation.centre[i], "stddev": normalisation.scale[i]}
-                    for i in places
-                ],
+                "resize_type": resized,
+                "value_scaling": [_scaling(normalisation, place) for place in places],
             }
         )
     return {"parameters": sum(each.numel() for each in member.network.parameters()), "images": images}
+
+
+def _scaling(normalisation: Normalisation, place: int) -> dict[str, Any]:
+    """Return how a band becomes numbers around 0 or 1; values outside of minimum and maximum are cut to them."""
+    centre, scale = normalisation.centre[place], normalisation.scale[place]
+    if normalisation.clamp:
+        return {"type": "min-max", "minimum": centre, "maximum": centre + scale}
+    return {"type": "z-score", "mean": centre, "stddev": scale}

@@ -15,7 +15,7 @@ from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import Images, can_prepare
 from trainer.data.prepare.reference import prepare
 from trainer.definition.augmentation import RECIPES
-from trainer.definition.choices import DeviceName, Tta
+from trainer.definition.choices import DeviceName, Interpolation, Tta
 from trainer.inference.average import with_tta
 from trainer.inference.trained import TrainedRun
 from trainer.models.create import Classifier
@@ -43,6 +43,7 @@ class Predictor:
         classes: names of its 19 outputs, in order.
         thresholds: by class name, the probability from which on it counts as predicted, tuned on validation.
         normalisation: of the bands.
+        interpolation: how bands of 20 and 60 m are brought to 10 m, where the network takes one image.
         device: where it computes.
         batch_size: records that it takes at a time; more are cut.
     """
@@ -69,16 +70,16 @@ class Predictor:
         self.batch_size = batch_size or BATCHES[device.type]
         self._called = with_tta(self.network, tta)
         self._precision = run.precision_on(device)
-        self._interpolation = run.trained.data.interpolation
+        self.interpolation: Interpolation = run.trained.data.interpolation
         self._fused = None
-        if can_prepare("numba", device, self._interpolation):
+        if can_prepare("numba", device, self.interpolation):
             self._fused = Images(
                 normalisation=self.normalisation,
                 batch_size=self.batch_size,
                 device=device,
                 num_threads=1,
                 layout=self.network.layout,
-                interpolation=self._interpolation,
+                interpolation=self.interpolation,
                 augmentation=RECIPES["none"],
             ).by("numba")
 
@@ -107,7 +108,7 @@ class Predictor:
         records = np.ascontiguousarray(records)
         if self._fused is None:
             there = torch.from_numpy(records).to(self.device)
-            return prepare(there, Draws(), self.normalisation, self.network.layout, self._interpolation)
+            return prepare(there, Draws(), self.normalisation, self.network.layout, self.interpolation)
         n = len(records)
         labels, rows, mask = np.zeros((n, len(CLASSES)), np.float32), np.arange(n), np.ones(n, np.bool_)
         host = HostBatch(buffer=records, labels=labels, rows=rows, mask=mask, draws=Draws())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_pipeline.pictures.class_colours import COLOURS
 from bigearth_pipeline.scenes.write.blend import NODATA
-from bigearth_pipeline.scenes.write.colours import COLOURS
 from shards.layout.bands import B10, BAND_SLICES
 from shards.storage.atomic import atomic_write
 

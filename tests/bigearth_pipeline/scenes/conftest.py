@@ -18,7 +18,8 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(folder, {"train": 16, "validation": 8, "test": 70})
 
 
-def _train(store: Path, out: Path, **options: object) -> Path:
+def train_two_steps(store: Path, out: Path, **options: object) -> Path:
+    """Train a network on the 16 patches of a store, and return the folder of the run."""
     train(TrainConfig.of(shards=store, out=out, epochs=1, batch_size=8, **options))
     return out
 
@@ -26,13 +27,13 @@ def _train(store: Path, out: Path, **options: object) -> Path:
 @pytest.fixture(scope="session")
 def trained(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two steps that sees all bands."""
-    return _train(small_store, tmp_path_factory.mktemp("predict") / "all")
+    return train_two_steps(small_store, tmp_path_factory.mktemp("predict") / "all")
 
 
 @pytest.fixture(scope="session")
 def trained_rgb(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two steps that sees red, green and blue."""
-    return _train(small_store, tmp_path_factory.mktemp("predict") / "rgb", bands=("B04", "B03", "B02"), seed=1)
+    return train_two_steps(small_store, tmp_path_factory.mktemp("predict") / "rgb", bands=("B04", "B03", "B02"), seed=1)
 
 
 @pytest.fixture
