@@ -15,8 +15,9 @@ from shards.layout.bands import BANDS, GROUPS, RECORD_BYTES, RECORD_VALUES
 from shards.layout.classes import CLASSES
 from shards.layout.patch import Patch
 from shards.layout.record import RecordGroup, RecordLayout
+from shards.metadata.entries import SPLITS
 from shards.metadata.index import Index
-from shards.metadata.manifest import SPLITS, Manifest
+from shards.metadata.manifest import Manifest
 from shards.read.checks import VERIFY, Verify
 from shards.read.store import Store
 

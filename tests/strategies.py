@@ -11,7 +11,7 @@ from shards.layout.bands import GROUPS, RECORD_VALUES
 from shards.layout.classes import CLASSES
 from shards.layout.facts import Facts
 from shards.layout.record import DTYPES, S2, RecordGroup
-from shards.metadata.manifest import SPLITS
+from shards.metadata.entries import SPLITS
 
 
 @st.composite

@@ -7,7 +7,7 @@ from typing import Any
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.source.fingerprint import fingerprint_now
-from shards.metadata.manifest import ShardInfo
+from shards.metadata.entries import ShardInfo
 from shards.write.options import StoreOptions
 from shards.write.shard_note import DAMAGED, DamagedNote, damage, read_note
 

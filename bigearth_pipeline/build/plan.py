@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from shards.layout.shuffle import shuffle_rank
-from shards.metadata.manifest import SPLITS
+from shards.metadata.entries import SPLITS
 from shards.write.contents import shard_name
 
 

@@ -23,7 +23,8 @@ from shards.container.tar import BLOCK
 from shards.layout.classes import CLASSES, multi_hot
 from shards.layout.facts import MAX_KEY, Facts, json_values
 from shards.layout.record import S2
-from shards.metadata.manifest import MANIFEST, ShardInfo
+from shards.metadata.entries import ShardInfo
+from shards.metadata.manifest import MANIFEST
 from shards.metadata.parts import Part
 from shards.storage.safe_open import open_inside, resolve_inside
 from shards.text.json_text import parse_json

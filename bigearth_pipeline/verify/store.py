@@ -34,7 +34,8 @@ from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
 from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
 from shards.metadata.consistency import differences
-from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, FileInfo, Manifest
+from shards.metadata.entries import FileInfo
+from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, Manifest
 from shards.storage.safe_open import open_inside
 
 MAX_PROBLEMS_A_SHARD: Final = 20

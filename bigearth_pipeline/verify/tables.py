@@ -14,8 +14,9 @@ from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
 from shards.layout.statistics import BINS, histogram_counts
+from shards.metadata.entries import SPLITS
 from shards.metadata.index import cast_table, read_table
-from shards.metadata.manifest import BUILD_NOTE, INDEX, MANIFEST, SPLITS
+from shards.metadata.manifest import BUILD_NOTE, INDEX, MANIFEST
 from shards.runtime.arrow import numeric_array, numpy_values
 from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from shards.metadata.manifest import FileInfo
+from shards.metadata.entries import FileInfo
 from shards.storage.atomic import atomic_write
 
 BLOCK: Final = 512

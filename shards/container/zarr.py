@@ -22,7 +22,7 @@ from shards.codec.blosc import Blosc
 from shards.codec.registry import get_codec
 from shards.layout.classes import CLASSES
 from shards.layout.record import S2, RecordGroup, RecordLayout
-from shards.metadata.manifest import FileInfo
+from shards.metadata.entries import FileInfo
 
 _METADATA: Final = "zarr.json"
 _ABSENT: Final = np.uint64(2**64 - 1)

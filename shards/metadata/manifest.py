@@ -1,7 +1,6 @@
 """`manifest.json`: what a store holds. It is written last, so its presence says that the store is whole."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from shards.errors import CorruptShard, ShardError, UnfinishedStore
 from shards.layout.bands import BANDS, LAYOUT
 from shards.layout.classes import CLASSES
 from shards.layout.record import RecordLayout
-from shards.layout.statistics import BandStatistics
+from shards.metadata.entries import MAX_PATCHES, SPLITS, FileInfo, ShardInfo, SplitInfo
 from shards.metadata.layout import layout_from_json, layout_to_json
 from shards.metadata.parts import Part, num_files, parts_of
 from shards.metadata.seal import digest_of, sealed
@@ -34,7 +33,6 @@ FORMAT_VERSION: Final = 1
 LAYOUT_VERSION: Final = 2
 """Version of a store with further groups, which its manifest describes."""
 OFFSETS: Final = ("auto", "none")
-SPLITS: Final = ("train", "validation", "test")
 
 StoreFormat = Literal["webdataset", "zarr"]
 FORMATS: Final = ("webdataset", "zarr")
@@ -42,94 +40,12 @@ VERSIONS: Final = ("v1", "v2")
 
 _MAX_BYTES: Final = 256 << 20
 """Of a manifest: 400,000 shards."""
-_MAX_PATCHES: Final = 2**31 - 1  # Positions are int32.
 _MAX_SIZE: Final = 2**63 - 1
-_SHA256: Final = re.compile("[0-9a-f]{64}")
-_NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
-_PATH: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}(/[A-Za-z0-9_.-]{1,200}){0,15}")
 _TAR_MEMBER: Final = 1024
 """Bytes of a member of a tar, at least: a header and one block."""
 _TAR_END: Final = 1024
 _ZARR_ENTRY: Final = 16
 """Bytes of a chunk in the index of a Zarr shard."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """A file of the store: path relative to it, size in bytes, SHA-256 in hexadecimal."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-    @classmethod
-    def from_json(cls, raw: Any, where: str = "file") -> "FileInfo":
-        """Return the file that `dataclasses.asdict` wrote.
-
-        Raises:
-            CorruptShard: it is no description of a file below the store.
-        """
-        fields = Fields(raw, where)
-        fields.only(("path", "size_bytes", "sha256"))
-        path = fields.text("path", _PATH, "a path within the store")
-        if any(part in (".", "..") for part in path.split("/")):
-            raise fields.unexpected("path", "a path within the store")
-        size = fields.integer("size_bytes", 0, _MAX_SIZE)
-        return cls(path, size, fields.text("sha256", _SHA256, "64 hexadecimal digits"))
-
-
-@dataclass(frozen=True, slots=True)
-class ShardInfo:
-    """A shard: patches of one split in one tar, or in one Zarr shard of each pixel array."""
-
-    name: str
-    split: str
-    count: int
-    files: tuple[FileInfo, ...]
-
-    @classmethod
-    def from_json(cls, raw: Any, where: str = "shard") -> "ShardInfo":
-        """Return the shard that `dataclasses.asdict` wrote.
-
-        Raises:
-            CorruptShard: it is no description of a shard.
-        """
-        fields = Fields(raw, where)
-        fields.only(("name", "split", "count", "files"))
-        split = fields.choice("split", SPLITS)
-        name = fields.text("name", _NAME, "letters, digits, _ and -")
-        if not re.fullmatch(rf"{split}-[0-9]{{1,18}}", name):
-            raise fields.unexpected("name", f"{split} and a number")
-        count = fields.integer("count", 1, _MAX_PATCHES)
-        files = enumerate(fields.items("files"))
-        return cls(name, split, count, tuple(FileInfo.from_json(file, f"{where}.files[{i}]") for i, file in files))
-
-
-@dataclass(frozen=True, slots=True)
-class SplitInfo:
-    """Patches, patches by class and statistics by band of one split."""
-
-    count: int
-    class_counts: dict[str, int]
-    statistics: dict[str, BandStatistics]
-
-    @classmethod
-    def from_json(cls, raw: Any, where: str = "split") -> "SplitInfo":
-        """Return the split that `dataclasses.asdict` wrote.
-
-        Raises:
-            CorruptShard: it is no description of a split, or holds numbers that no pixels have.
-        """
-        fields = Fields(raw, where)
-        fields.only(("count", "class_counts", "statistics"))
-        classes, bands = fields.fields("class_counts"), fields.fields("statistics")
-        classes.only(CLASSES)
-        bands.only(BANDS)
-        return cls(
-            count=fields.integer("count", 1, _MAX_PATCHES),
-            class_counts={name: classes.integer(name, 0, _MAX_PATCHES) for name in classes},
-            statistics={band: BandStatistics.from_json(bands.fields(band)) for band in bands},
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +169,12 @@ class Manifest:
             format=cast(StoreFormat, store_format),
             codec=codec,
             source_version=fields.choice("source_version", VERSIONS),
-            count=fields.integer("count", 1, _MAX_PATCHES),
+            count=fields.integer("count", 1, MAX_PATCHES),
             splits={name: SplitInfo.from_json(splits.value(name), splits.where(name)) for name in splits},
             shards=tuple(ShardInfo.from_json(shard, f"shards[{i}]") for i, shard in shards),
             files=tuple(FileInfo.from_json(file, f"files[{i}]") for i, file in files),
             seed=fields.integer("seed", -(10**63), 10**63),
-            patches_per_shard=fields.integer("patches_per_shard", 1, _MAX_PATCHES),
+            patches_per_shard=fields.integer("patches_per_shard", 1, MAX_PATCHES),
             source_bytes=fields.integer("source_bytes", 0, _MAX_SIZE),
             left_out={name: left_out.integer(name, 0, _MAX_SIZE) for name in left_out},
             offset=fields.choice("offset", OFFSETS) if "offset" in fields else "none",

@@ -13,7 +13,8 @@ from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
 from shards.layout.facts import Facts
 from shards.layout.record import RecordGroup
 from shards.layout.shuffle import shuffle_rank
-from shards.metadata.manifest import SPLITS, StoreFormat
+from shards.metadata.entries import SPLITS
+from shards.metadata.manifest import StoreFormat
 from shards.write.store import StoreWriter
 
 NUM_CLASSES: Final = 6

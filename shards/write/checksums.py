@@ -5,7 +5,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from shards.metadata.manifest import FileInfo
+from shards.metadata.entries import FileInfo
 from shards.storage.names import named
 from shards.storage.safe_open import open_regular_file
 

@@ -10,7 +10,8 @@ from typing import Final
 from shards.container.tar import shard_paths as tar_paths
 from shards.layout.bands import LAYOUT
 from shards.layout.record import RecordLayout
-from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, MANIFEST, SPLITS, StoreFormat
+from shards.metadata.entries import SPLITS
+from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, MANIFEST, StoreFormat
 from shards.metadata.parts import parts_of
 from shards.storage.atomic import temporary_of
 from shards.storage.lock import MARK_SUFFIX

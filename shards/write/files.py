@@ -6,7 +6,7 @@ from typing import IO, Protocol
 from shards.container.tar import TarShardWriter
 from shards.layout.classes import label_bytes
 from shards.layout.facts import Facts, json_member
-from shards.metadata.manifest import FileInfo
+from shards.metadata.entries import FileInfo
 from shards.write.contents import shard_paths
 from shards.write.options import StoreOptions
 

@@ -12,8 +12,9 @@ from shards.errors import InvalidValue
 from shards.layout.bands import BANDS
 from shards.layout.classes import CLASSES
 from shards.layout.statistics import BINS, band_statistics, histogram_counts, histogram_table
+from shards.metadata.entries import SPLITS, ShardInfo, SplitInfo
 from shards.metadata.index import Index, index_schema, read_table, write_table
-from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, SPLITS, Manifest, ShardInfo, SplitInfo
+from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, Manifest
 from shards.runtime.arrow import dictionary_array
 from shards.storage.atomic import atomic_write, sync_file, sync_names
 from shards.storage.names import named

@@ -15,8 +15,8 @@ from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.facts import MAX_KEY, Facts, is_key
 from shards.layout.statistics import Histograms, histogram_table
+from shards.metadata.entries import SPLITS, ShardInfo
 from shards.metadata.index import IndexRows, Place, write_table
-from shards.metadata.manifest import SPLITS, ShardInfo
 from shards.metadata.parts import PARTS
 from shards.storage.atomic import atomic_write, sync_names
 from shards.write.contents import note_paths, shard_name

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from shards.errors import BepError, CorruptShard
-from shards.metadata.manifest import ShardInfo
+from shards.metadata.entries import ShardInfo
 from shards.storage.atomic import atomic_write
 from shards.storage.safe_open import read_regular, resolve_inside
 from shards.write.checksums import sha256_of

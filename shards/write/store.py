@@ -10,7 +10,8 @@ from shards.codec.registry import DEFAULT_CODEC
 from shards.errors import InUse, InvalidValue
 from shards.layout.bands import LAYOUT
 from shards.layout.record import RecordGroup
-from shards.metadata.manifest import MANIFEST, SPLITS, Manifest, ShardInfo, StoreFormat
+from shards.metadata.entries import SPLITS, ShardInfo
+from shards.metadata.manifest import MANIFEST, Manifest, StoreFormat
 from shards.storage.atomic import make_folder
 from shards.write.contents import WORK, look
 from shards.write.finish import finish_store

@@ -156,7 +156,7 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
 
     def batches(self: Loader) -> Iterator[Batch]:
         epoch, self._epoch = self._epoch, self._epoch + 1
-        for prepared in self._preparation.run(self._host_batches(epoch, 0)):
+        for prepared in self._preparation.run(self.reader.batches(epoch, 0)):
             with waits.none():
                 yield prepared.batch
 

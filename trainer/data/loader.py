@@ -6,7 +6,7 @@ Triton on a GPU decodes `bitpack` too: then the host only reads, and encoded rec
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
-from trainer.data.augment.draw import draw
-from trainer.data.batch import Batch, HostBatch, Layout
+from trainer.data.batch import Batch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
 from trainer.data.device.records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
@@ -27,8 +26,8 @@ from trainer.data.order import Kind, SampleOrder
 from trainer.data.prepare.backend import Images, Preparation
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.channel import Finished
+from trainer.data.stream.host_reader import HostReader
 from trainer.data.stream.iteration import Iteration
-from trainer.data.stream.read_ahead import ReadAhead
 from trainer.data.stream.records import RecordPreparation
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.choices import Backend, Interpolation
@@ -84,6 +83,7 @@ class Loader:
         config: how it loads.
         order: which patches each batch holds.
         backend: `numba`, `dali`, `triton` or `torch`, which prepares the images; `auto` where there are none.
+        reader: reads the batches into the host's memory.
         wait_seconds: how long consumers have waited for batches so far.
     """
 
@@ -111,8 +111,6 @@ class Loader:
         self.backend: Backend = "auto"
         self.wait_seconds = 0.0
         self._store = store
-        self._num_bands = len(normalisation.bands)
-        self._labels = store.index.labels()
         shards = store.shard_of(rows) if config.order == "block" else None
         self.order = SampleOrder(
             rows=rows, batch_size=config.batch_size, kind=config.order, seed=config.seed, shards=shards
@@ -142,6 +140,18 @@ class Loader:
             self._buffers = Buffers((largest, RECORD_VALUES), np.uint16, pin=on_gpu)
         self._device_records: DeviceRecords | None = None
         self._preparation = self._create_preparation(images)
+        self.reader = HostReader(
+            store=store,
+            order=self.order,
+            buffers=self._buffers,
+            device_records=self._device_records,
+            is_encoded=self._reads_encoded,
+            num_bands=len(normalisation.bands),
+            augmentation=config.augmentation,
+            rank=config.rank,
+            num_ranks=config.num_ranks,
+            verify=config.verify,
+        )
         self._running: Iteration | None = None
         self._epoch = self._step = 0
         """Place of the next batch."""
@@ -214,7 +224,7 @@ class Loader:
         if self._under_way:
             self._epoch, self._step = self._epoch + 1, 0
         self._under_way = True
-        batches = self._host_batches(self._epoch, self._step)
+        batches = self.reader.batches(self._epoch, self._step)
         running = self._running = Iteration(self._preparation, batches, self._buffers)
         try:
             while True:
@@ -249,54 +259,6 @@ class Loader:
             "batch_size": order.batch_size,
             "num_patches": len(order.rows),
         }
-
-    def _host_batches(self, epoch: int, first_step: int) -> Generator[HostBatch, None, None]:
-        """Read the batches of an epoch."""
-        config = self.config
-        order = self.order.epoch(epoch)
-        ahead = ReadAhead(
-            self._store, order, config.order, rank=config.rank, num_ranks=config.num_ranks, unread=self._unread
-        )
-        for step in range(first_step, len(order)):
-            rows, mask = order.part(step, config.rank, config.num_ranks)
-            ahead.before(step)
-            buffer = self._buffers.take()
-            try:
-                held, lengths = self._read(rows, buffer)
-            except BaseException:
-                self._buffers.give(buffer)
-                raise
-            yield HostBatch(
-                buffer=buffer,
-                labels=self._labels[rows].astype(np.float32),
-                rows=rows,
-                mask=mask,
-                draws=draw(config.augmentation, rows, self._num_bands, config.seed, epoch),
-                held=held,
-                lengths=lengths,
-            )
-
-    def _read(
-        self, rows: NDArray[np.int64], buffer: NDArray[Any]
-    ) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
-        """Read records into a buffer: all, or those that the device lacks, in sequence and without gaps.
-
-        Returns:
-            `held` and `lengths` of the host batch.
-        """
-        held = None
-        if self._device_records is not None:
-            held = self._device_records.missing(rows)
-            rows = rows[held]
-        if self._reads_encoded:
-            return held, encoded.read(self._store, rows, buffer, self.config.verify)
-        if len(rows):
-            self._store.read_into(rows, buffer[: len(rows)], verify=self.config.verify)
-        return held, None
-
-    def _unread(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those of some rows that the device lacks."""
-        return rows if self._device_records is None else rows[self._device_records.missing(rows)]
 
     def _create_preparation(self, images: Images) -> Preparation:
         config, rows = self.config, self.order.rows

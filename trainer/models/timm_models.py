@@ -8,7 +8,7 @@ from typing import Any, Final
 import timm
 import torch
 from timm.models import clean_state_dict, get_pretrained_cfg
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
 from shards import CLASSES
@@ -19,6 +19,7 @@ from trainer.models import subtree
 from trainer.models.classifier import Classifier, Features
 from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, presets_of
 from trainer.models.spec import ModelSpec
+from trainer.models.timm_modules import first_convs, head_entries, loses_pixels, try_once
 from trainer.models.weights import RGB, InputFilters, Loaded, transfer
 from trainer.models.weights_file import WeightsFile
 
@@ -62,12 +63,12 @@ class TimmClassifier(Classifier):
 
     def filter_bands(self, bands: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the bands of each convolution that looks at the image, by name of weight."""
-        return {f"net.{name}.weight": tuple(bands) for name in _first_convs(self.net)}
+        return {f"net.{name}.weight": tuple(bands) for name in first_convs(self.net)}
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Names of the classifier's entries in the state dict."""
-        return tuple(f"net.{name}" for name in _heads(self.net))
+        return tuple(f"net.{name}" for name in head_entries(self.net))
 
     def load_pretrained(self) -> Loaded:
         """Load the weights that timm publishes under this name; the classifier stays random.
@@ -103,7 +104,7 @@ class TimmClassifier(Classifier):
             BadCheckpoint: it holds no network, its entries are not this network's, or the order of its channels or of
                 its classes is not known.
         """
-        path, heads = file.path, _heads(self.net)
+        path, heads = file.path, head_entries(self.net)
         wanted = [name for name in self.net.state_dict() if name not in heads and "num_batches" not in name]
         found = subtree.find(file.content, wanted, path)
         # A head for a pretext task, such as an MLP in place of the classifier, has other entries below the same name.
@@ -166,7 +167,7 @@ class TimmClassifier(Classifier):
 
     def _num_channels(self, state: Mapping[str, Tensor]) -> int | None:
         """Return how many channels the first convolution in a state dict looks at; None if it is not there."""
-        for name in _first_convs(self.net):
+        for name in first_convs(self.net):
             weight, own = state.get(f"{name}.weight"), self.net.get_submodule(name).weight
             if weight is not None and weight.ndim == own.ndim == 4:
                 # Some networks fold pixels into channels first, so that there are k times as many.
@@ -237,8 +238,8 @@ def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
     for size in _SIZES:
         try:
             net = _build(spec, size)
-            if not _loses_pixels(net, size):
-                _try(net, len(spec.bands), size)
+            if not loses_pixels(net, size):
+                try_once(net, len(spec.bands), size)
                 return net, size
             reason = f"it ignores pixels of {size}×{size}"
         except TypeError as err:
@@ -266,36 +267,6 @@ def _size_argument(name: str, size: int) -> dict[str, Any]:
 def _published(name: str) -> Any:
     """Return what timm says about the weights it publishes under a name, and about the network they are for."""
     return get_pretrained_cfg(name)
-
-
-def _loses_pixels(net: Any, size: int) -> bool:
-    """Tell whether the image is cut into patches that do not divide it, in each branch that looks at it."""
-    convs = [conv for name in _first_convs(net) if isinstance(conv := net.get_submodule(name), nn.Conv2d)]
-    lossy = [conv.kernel_size == conv.stride and size % conv.stride[0] > 0 for conv in convs]
-    return bool(lossy) and all(lossy)
-
-
-def _try(net: Any, channels: int, size: int) -> None:
-    """Run a network once, so that one that does not take these images fails here and not in a run."""
-    net.eval()  # Neither statistics nor random numbers change.
-    with torch.no_grad():
-        shape = tuple(net.forward_head(net.forward_features(torch.zeros(1, channels, size, size))).shape)
-    net.train()
-    if shape != (1, len(CLASSES)):
-        raise ValueError(f"it returns {shape} for one image, expected (1, {len(CLASSES)})")
-
-
-def _first_convs(net: Any) -> tuple[str, ...]:
-    names = net.pretrained_cfg["first_conv"]
-    return (names,) if isinstance(names, str) else tuple(names or ())
-
-
-def _heads(net: Any) -> list[str]:
-    """Return the names of the classifier's entries in a network's state dict."""
-    found = net.get_classifier()
-    modules = list(found) if isinstance(found, tuple | list | nn.ModuleList) else [found]
-    prefixes = [f"{name}." for name, module in net.named_modules() if any(module is m for m in modules)]
-    return [name for name in net.state_dict() if name.startswith(tuple(prefixes))]
 
 
 def _shorten(err: Exception) -> str:

@@ -131,7 +131,7 @@ def _host_batches(loader: Loader) -> Pass:
 
     def run(lap: Lap) -> int:
         count, held = 0, deque[NDArray[Any]]()
-        for host in loader._host_batches(lap.number, 0):
+        for host in loader.reader.batches(lap.number, 0):
             count += len(host.rows)
             held.append(host.buffer)
             if len(held) == BUFFERS:
@@ -148,7 +148,7 @@ def _preparation(loader: Loader) -> Pass:
 
     On a GPU their copy to the device is a part of it.
     """
-    hosts = list(islice(loader._host_batches(0, 0), BUFFERS))
+    hosts = list(islice(loader.reader.batches(0, 0), BUFFERS))
 
     def run(lap: Lap) -> int:
         batches = islice(cycle(hosts), len(loader))
@@ -162,7 +162,7 @@ def _preparation(loader: Loader) -> Pass:
 
 def _copies(loader: Loader) -> Pass:
     """Return a pass that copies records from the loader's host memory, page-locked, to its GPU."""
-    hosts = list(islice(loader._host_batches(0, 0), BUFFERS))
+    hosts = list(islice(loader.reader.batches(0, 0), BUFFERS))
     sources = [torch.from_numpy(host.records) for host in hosts]
     targets = [torch.empty_like(source, device=loader.config.device) for source in sources]
 

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from shards.metadata.manifest import SplitInfo
+from shards.metadata.entries import SplitInfo
 
 
 def statistics_table(name: str, split: SplitInfo) -> Table:

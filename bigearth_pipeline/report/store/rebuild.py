@@ -10,7 +10,8 @@ from bigearth_pipeline.build.select import BAD
 from bigearth_pipeline.report.page.blocks import Block, Cell, Code, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import count_cell, counted
 from bigearth_pipeline.report.store.contents import Contents
-from shards.metadata.manifest import BUILD_NOTE, MANIFEST, FileInfo
+from shards.metadata.entries import FileInfo
+from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.metadata.seal import digest_of
 
 _MOST: Final = 1000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigearth_pipeline.build.plan import PatchEntry, hash_split, plan_shards, without
-from shards.metadata.manifest import SPLITS
+from shards.metadata.entries import SPLITS
 from tests.strategies import keys
 
 

@@ -24,7 +24,7 @@ from shards import RECORD_VALUES, SPLITS
 from shards.errors import InvalidValue, UnfinishedStore
 from shards.layout.facts import Facts
 from shards.layout.statistics import band_statistics
-from shards.metadata.manifest import ShardInfo
+from shards.metadata.entries import ShardInfo
 from shards.testing.stores import make_store
 from shards.write import ShardWriter, StoreOptions, StoreWriter, finish_store
 from tests.building import contents
