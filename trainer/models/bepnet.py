@@ -53,7 +53,6 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from shards import CLASSES
 from trainer.data.bands import BandSelection
@@ -186,7 +185,7 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
         self.gate = Gate(width)
-        self.skip = StochasticDepth(chance, "row")
+        self.skip = _stochastic_depth(chance)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -207,6 +206,17 @@ class Gate(nn.Module):
         """Return the features, each channel times a factor from 0 to 2 that depends on the means of all channels."""
         factors = 2 * torch.sigmoid(self.excite(torch.relu(self.squeeze(features.mean((2, 3))))))
         return features * factors[:, :, None, None]
+
+
+def _stochastic_depth(chance: float) -> nn.Module:
+    """Return a module that leaves a block out for a sample in training, with a chance from 0 to 1."""
+    if not chance:
+        return nn.Identity()
+    # Its import brings torch's compiler along, which takes as long as torch itself.
+    from torchvision.ops import StochasticDepth
+
+    skip: nn.Module = StochasticDepth(chance, "row")
+    return skip
 
 
 def _shrink(finer: int, width: int, stride: int) -> nn.Conv2d:

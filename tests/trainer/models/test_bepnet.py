@@ -1,6 +1,8 @@
 """Our own networks."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,16 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
         create(spec, pretrained=True)
     with pytest.raises(ValueError, match="expected one of them"):
         create(spec, pretrained=True, weights=path)
+
+
+def test_a_network_is_made_without_the_compiler_of_torch() -> None:
+    """Every command that names a network waits seconds for what only `--compile` uses."""
+    code = (
+        "import sys, trainer.training.start, trainer.inference, trainer.evaluation.run\n"
+        "from trainer.models.create import create\n"
+        "from trainer.models.spec import ModelSpec\n"
+        "create(ModelSpec('bepnet-s', ('B02', 'B03')))\n"
+        "print([name for name in ('torch._dynamo', 'torchvision', 'timm', 'sympy') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
