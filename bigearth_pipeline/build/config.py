@@ -48,9 +48,11 @@ _WORDS: Final = {
     "offset": "`offset=`",
     "version": "BigEarthNet version",
     "sources": "source",
-    "tables": "metadata or split tables",
     "num_folders": "number of patch folders in the source",
-    "folders": "patch folders in the source (SHA-256 of their names)",
+}
+_DIGESTS: Final = {
+    "tables": "the metadata or split tables have another content",
+    "folders": "the patch folders in the source have other names",
 }
 
 
@@ -164,11 +166,12 @@ def _is_note(note: object) -> TypeGuard[dict[str, Any]]:
 
 def differences(earlier: dict[str, Any], note: dict[str, Any]) -> list[str]:
     """Return in which points another build differs from that of a note."""
-    return [
+    found = [
         printable(f"{words} was {_short(earlier.get(name))}, now {_short(note.get(name))}")
         for name, words in _WORDS.items()
         if earlier.get(name) != note.get(name)
     ]
+    return found + [words for name, words in _DIGESTS.items() if earlier.get(name) != note.get(name)]
 
 
 def _short(value: object) -> str:

@@ -128,6 +128,9 @@ class Run:
             if self._first_step == 0:
                 # From here on a kill at any moment can be resumed.
                 self._save()
+            elif not was_ended:
+                place = f"epoch {self._state.epoch + 1}, after {self._state.step} of {len(self.loader)} steps"
+                self._progress.say(f"resumed in {place}")
             try:
                 while not self._state.ended:
                     request = self.train_epoch()

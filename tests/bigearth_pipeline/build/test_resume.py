@@ -473,7 +473,7 @@ def test_a_finished_store_on_a_read_only_disk(
         before = contents(out)
         run = Build(tree, scheduler)
         assert run(out) == 0
-        with pytest.raises(PipelineError, match="holds another build"):
+        with pytest.raises(PipelineError, match="holds another build: `codec=` was blosc-lz4, now raw"):
             run(out, codec="raw")
         with pytest.raises(PipelineError, match="cannot be written: Read-only file system"):
             run(out, overwrite=True)
@@ -531,3 +531,15 @@ def test_the_folder_of_a_build_without_locks(tree: Path, tmp_path: Path) -> None
     assert "has no locks (Function not implemented)" in done.stderr
     assert verify_store(tmp_path / "s").problems == []
     assert not (tmp_path / "s" / ".build").exists()
+
+
+def test_another_source_is_named_without_digests(tree: Path, scheduler: str, store: Path, tmp_path: Path) -> None:
+    """The message tells two SHA-256 and leaves it to people to know what they are of."""
+    out = faults.copy(store, tmp_path / "s")
+    note = json.loads((out / "build.json").read_bytes())
+    note["folders"], note["tables"] = "0" * 64, dict.fromkeys(note["tables"], "0" * 64)
+    (out / "build.json").write_text(json.dumps(note))
+    with pytest.raises(PipelineError, match="holds another build: the metadata or split tables") as caught:
+        Build(tree, scheduler)(out)
+    assert "the patch folders in the source have other names" in str(caught.value)
+    assert "0000" not in str(caught.value)

@@ -191,9 +191,12 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
     # 24 patches in batches of 7 are 4 steps an epoch.
     assert stopped.stopped_by is Request.TIME_UP
     before = Checkpoint.read(tmp_path / "stopped/checkpoints/last.pt").progress
-    assert resume(tmp_path / "stopped", threads=2).stopped_by is None
-    after = Checkpoint.read(tmp_path / "stopped/checkpoints/last.pt").progress
     assert before is not None
+    notes = Notes()
+    assert resume(tmp_path / "stopped", notes, threads=2).stopped_by is None
+    place = before["state"]
+    assert f"resumed in epoch {place['epoch'] + 1}, after {place['step']} of 4 steps" in notes.lines
+    after = Checkpoint.read(tmp_path / "stopped/checkpoints/last.pt").progress
     assert after is not None
     assert 0 < before["state"]["seconds"] < after["state"]["seconds"]
     assert_same_weights(whole.run.out, tmp_path / "stopped")
@@ -201,18 +204,24 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
     assert found == expected
 
 
+class Notes(Silent):
+    """Progress that keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Keep a line."""
+        self.lines.append(text)
+
+
 def test_a_finished_run_is_left_as_it_is(run: Run, tmp_path: Path) -> None:
     """Resuming a finished run trains on, spoils it, or does not say that it is finished."""
-
-    class Notes(Silent):
-        def say(self, text: str) -> None:
-            notes.append(text)
-
-    notes: list[str] = []
+    notes = Notes()
     copy = shutil.copytree(run.config.run.out, tmp_path / "run")
-    result = resume(copy, Notes())
+    result = resume(copy, notes)
     epochs = run.config.optimisation.epochs
-    assert f"the run is finished already: {epochs} of {epochs} epochs" in notes
+    assert f"the run is finished already: {epochs} of {epochs} epochs" in notes.lines
     assert result.stopped_by is None
     assert result.validation == run.result.validation
     assert_same_weights(copy, run.config.run.out)
