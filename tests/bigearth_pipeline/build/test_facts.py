@@ -25,7 +25,8 @@ from bigearth_pipeline.source.offset import count_missing, has_offset, subtract_
 from bigearth_pipeline.source.tables import read_exclusions, read_split_lists
 from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.source.v1_flags import v1_flags
-from bigearth_pipeline.verify.store import _check_missing, verify_store
+from bigearth_pipeline.verify.records import _check_missing
+from bigearth_pipeline.verify.store import verify_store
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.facts import ADDED
 from shards.layout.patch import Patch

@@ -30,6 +30,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "runs",
+    "predict",
     "inspect",
     "stats",
     "verify",

@@ -118,16 +118,6 @@ def test_several_records_in_a_call() -> None:
     assert decode_rows(addresses[:0], lengths[:0], out[:0]) == 0
 
 
-def test_real_patches_take_less_than_with_blosc(tar_store: Path, packed_store: Path) -> None:
-    """The prediction is worse than it was: more than 57 % of the pixels' bytes are left."""
-    with shards.open(tar_store) as plain, shards.open(packed_store) as packed:
-        rows = np.arange(len(packed))
-        assert packed.encoded_bytes(rows) <= 0.57 * len(rows) * shards.RECORD_BYTES < plain.encoded_bytes(rows)
-        np.testing.assert_array_equal(
-            *(store.read_into(rows, np.empty((len(rows), RECORD_VALUES), np.uint16)) for store in (plain, packed))
-        )
-
-
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_damaged_header_names_the_patch(packed_store: Path, tmp_path: Path, kept: bool) -> None:
     """A record whose widths were changed gives pixels of something else, or an error that does not say of which."""

@@ -237,7 +237,13 @@ def test_every_effect_of_reading_a_group_fails_once(grouped: Path, kind: Kind) -
         every = wanted(store, group)
         expected = [wanted(store, group, [2]), every, b"", every]
     for nth in each_fault(kind):
-        with shards.Store(grouped, num_threads=2, storage=FaultyStorage(LocalStorage(grouped), nth)) as store:
+        try:
+            opened = shards.Store(grouped, num_threads=2, storage=FaultyStorage(LocalStorage(grouped), nth))
+        except (shards.CorruptShard, MemoryError) as err:
+            assert nth.fired == "read"
+            assert isinstance(err, MemoryError) or str(grouped) in str(err)  # noqa: PT017
+            continue
+        with opened as store:
             store._readers.of("s1")._cache = FaultyCache(store._cache, nth)
             for step, right in zip(steps, expected, strict=True):
                 is_fresh = nth.fired is None
