@@ -5,24 +5,24 @@ from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
 
-EXTRA: Final = "report"
-"""Extra of the package that has these libraries."""
 DRAWING: Final = {"matplotlib": "matplotlib"}
 PAGES: Final = DRAWING | {"jinja2": "Jinja2", "PIL": "Pillow"}
+ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 """Names of packages by the names of their modules."""
 
 
-def require(libraries: dict[str, str]) -> None:
+def require(libraries: dict[str, str], extra: str = "report") -> None:
     """Check that libraries are installed, without importing them.
 
     Args:
         libraries: names of packages by the names of their modules.
+        extra: of the package, which has these libraries.
 
     Raises:
         PipelineError: one is absent.
     """
     if absent := [package for module, package in libraries.items() if find_spec(module) is None]:
         raise PipelineError(
-            f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{EXTRA}`: "
-            f"pip install 'bigearth-pipeline[{EXTRA}]'"
+            f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{extra}`: "
+            f"pip install 'bigearth-pipeline[{extra}]'"
         )

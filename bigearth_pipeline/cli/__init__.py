@@ -46,6 +46,12 @@ def _predict() -> click.Command:
     return predict
 
 
+def _export() -> click.Command:
+    from bigearth_pipeline.cli.export import export
+
+    return export
+
+
 def _inspect() -> click.Command:
     from bigearth_pipeline.cli.inspect import inspect
 
@@ -89,6 +95,7 @@ _COMMANDS: Final = {
     "evaluate": (_evaluate, "Evaluate a trained CNN on a split."),
     "runs": (_runs, "List runs with their options, scores and speed."),
     "predict": (_predict, "Map scenes and patches with trained CNNs."),
+    "export": (_export, "Write a trained CNN as ONNX and for the Hugging Face hub."),
     "inspect": (_inspect, "Show what a store holds."),
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),

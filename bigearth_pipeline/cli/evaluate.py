@@ -24,7 +24,6 @@ _OF_WEIGHTS: Final = (
     "weights_classes",
     "statistics",
     "interpolation",
-    "out",
 )
 """Options that say what the weights of others are; of a run all that is known."""
 
@@ -44,7 +43,9 @@ _OF_WEIGHTS: Final = (
 @click.option("--statistics", metavar="FILE", type=_path,
               help="JSON with mean and std by band.  [default: those of the shards' train split]")  # fmt: skip
 @run_option("data.interpolation")
-@click.option("--out", metavar="FILE", type=_path, help="New file for the results of the weights.  [default: none]")
+@click.option(
+    "--out", metavar="FILE", type=_path, help="New file for the results of weights or of an export.  [default: none]"
+)
 @click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
               help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
 @click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import shards
 from shards import Verify
+from shards.errors import InvalidValue
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
@@ -36,9 +37,9 @@ class EvaluationConfig:
     """Options of the evaluation of a run.
 
     Attributes:
-        run: folder of the run.
+        run: folder of the run, or of an export of it (see `TrainedRun.read`).
         split: name of the split.
-        shards: folder of the shards; None for those of the run.
+        shards: folder of the shards; None for those of the run, which an export does not know.
         where: SQL expression over the columns of the index; None for all patches.
         patches: file with the names of the patches to use; None for all.
         batch_size: patches at a time; None for that of the run.
@@ -49,6 +50,7 @@ class EvaluationConfig:
         allow_mixed_version: evaluate on the other version of BigEarthNet.
         ensemble: folders of further runs, whose probabilities are averaged with those of `run`.
         tta: `d4` averages probabilities over the eight flips and turns of each patch.
+        out: new file for the results of an export; None for none. Those of a run are in its folder.
     """
 
     run: Path
@@ -64,6 +66,7 @@ class EvaluationConfig:
     allow_mixed_version: bool = False
     ensemble: tuple[Path, ...] = ()
     tta: Tta = "none"
+    out: Path | None = None
 
     @property
     def averaged(self) -> dict[str, Any] | None:
@@ -73,13 +76,15 @@ class EvaluationConfig:
         return {"runs": [str(run) for run in (self.run, *self.ensemble)], "tta": self.tta}
 
 
-def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> tuple[Evaluation, Path]:
+def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> tuple[Evaluation, Path | None]:
     """Evaluate the best checkpoint of a run, write the results into its folder and return them with the file's path.
+
+    The folder of an export is left as it is: its results are written to `out`, or to no file.
 
     Probabilities that are averaged, over turns or runs, are thresholded at the mean of the runs' thresholds.
 
     Raises:
-        InvalidValue: a run is named twice.
+        InvalidValue: a run is named twice; the shards of an export are missing; `out` is given for a run.
         ShardError: the shards are damaged, or are none.
         TrainError: there is no run, or no checkpoint; its shards are not where it says; its checkpoint does not fit
             the shards; nothing is selected.
@@ -89,15 +94,18 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     check_distinct([config.run, *config.ensemble])
     runs = [TrainedRun.read(folder) for folder in (config.run, *config.ensemble)]
     first, best = runs[0], runs[0].checkpoint
-    if config.shards is None:
-        run_folder.check_shards(first.written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
+    data = _shards(first, config)
+    if config.out is not None:
+        if first.written is not None:
+            raise InvalidValue(
+                f"`out=` is for `weights=` and for exports; results of a run are in its folder, {config.run}"
+            )
+        results.check_new(config.out)
     batch_size = config.batch_size or first.trained.optimisation.batch_size
     with (
         out_of_memory_reported(batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(
-            config.shards or first.written.data.shards, num_threads=config.threads, mapped=config.mapped
-        ) as store,
+        shards.open(data, num_threads=config.threads, mapped=config.mapped) as store,
     ):
         for run in runs:
             run.checkpoint.check_version(run.path, store.manifest, allow_mixed=config.allow_mixed_version)
@@ -130,11 +138,29 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
             metrics, selection, epoch=best.epoch, trained_on=best.source_version, averaged=config.averaged
         )
         own = config.averaged is None and _is_own(selection, first.trained, best, config.run)
-        file = config.run
-        if ranks.is_first:
+        file: Path | None = config.run if first.written is not None else config.out
+        if ranks.is_first and file is not None:
             predictions = Predictions.of(selection.keys(), logits, labels, thresholds)
-            file = results.write(config.run, found, predictions, own=own)
+            if config.out is None:
+                file = results.write(config.run, found, predictions, own=own)
+            else:
+                results.write_new(config.out, found, predictions)
     return found, file
+
+
+def _shards(run: TrainedRun, config: EvaluationConfig) -> Path:
+    """Return the folder of the shards to evaluate on.
+
+    Raises:
+        InvalidValue: an export does not say where they are.
+        TrainError: they are not where the run says.
+    """
+    if config.shards is not None:
+        return config.shards
+    if run.written is None:
+        raise InvalidValue(f"{config.run} does not say where shards are, expected their folder, `shards=DIR`")
+    run_folder.check_shards(run.written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
+    return run.written.data.shards
 
 
 def _thresholds(runs: list[TrainedRun]) -> dict[str, float] | None:

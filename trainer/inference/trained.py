@@ -1,4 +1,4 @@
-"""A finished run on disk: its best checkpoint, and the options that it was trained with."""
+"""A finished run on disk, or an exported one: its best checkpoint, and the options that it was trained with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,37 +11,49 @@ from trainer.config.options import TrainConfig
 from trainer.data.prepare.backend import can_prepare
 from trainer.definition.choices import Backend, Precision
 from trainer.errors import BadCheckpoint, TrainError
+from trainer.inference import hub
+from trainer.inference.model_folder import WEIGHTS, is_model_folder, read_model_folder
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """The best checkpoint of a run.
+    """The best checkpoint of a run, or what `bep export` has made of it.
 
     Attributes:
-        folder: of the run.
-        path: file of the checkpoint.
+        folder: of the run, or of the export; of one on the hub, where it is cached.
+        path: file of the checkpoint, or of the weights.
         checkpoint: its content, on the CPU.
-        written: options as the folder has them now; they say where the shards are.
+        written: options as the folder has them now; they say where the shards are. None of an export, which does not
+            know that and is left as it is.
         trained: options that the weights were trained with.
     """
 
     folder: Path
     path: Path
     checkpoint: Checkpoint
-    written: TrainConfig
+    written: TrainConfig | None
     trained: TrainConfig
 
     @classmethod
     def read(cls, folder: Path) -> "TrainedRun":
-        """Read a run.
+        """Read a run, an export of one, or an export on the Hugging Face hub.
+
+        Args:
+            folder: of the run or export, or `hf://owner/name[@revision]`.
 
         Raises:
-            TrainError: there is no run, or no epoch of it has ended.
+            InvalidValue: an address of the hub has another form.
+            TrainError: there is no run, or no epoch of it has ended; the hub or its cache does not have the files.
             BadCheckpoint: the checkpoint is damaged, or does not say what it was trained with.
             OSError: a file cannot be read.
         """
+        folder, is_remote = hub.locate(folder), hub.is_address(folder)
+        if is_remote or is_model_folder(folder):
+            exported = read_model_folder(folder)
+            options = TrainConfig.from_json(exported.config)
+            return cls(folder=folder, path=folder / WEIGHTS, checkpoint=exported, written=None, trained=options)
         written = stored.read(folder)
         path = folder / run_folder.BEST
         if not path.exists():

@@ -1,0 +1,89 @@
+"""The folder of an export: written beside its place and renamed, so that it is whole or absent."""
+
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from shards.errors import InvalidValue
+from shards.storage.atomic import make_folder, sync_file, sync_folder
+from trainer.errors import TrainError
+from trainer.inference.model_folder import WEIGHTS, is_model_folder
+from trainer.models.weights_file import CONFIG
+
+CARD: Final = "README.md"
+ONNX: Final = "model.onnx"
+ONNX_DATA: Final = "model.onnx.data"
+PROGRAM: Final = "model.pt2"
+FILES: Final = (CARD, CONFIG, WEIGHTS, ONNX, ONNX_DATA, PROGRAM)
+"""Names of all files that an export may have."""
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Check that an export may be written to a folder: it is absent, empty, or an export that may be replaced.
+
+    Raises:
+        InvalidValue: it is a file or a link, holds something else, or an export and `overwrite` is not said.
+        OSError: it cannot be read.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_symlink() or not out.is_dir():
+        raise InvalidValue(f"{out} is no folder; name a new one")
+    names = sorted(path.name for path in out.iterdir())
+    if not names:
+        return
+    foreign = [name for name in names if name not in FILES or (out / name).is_symlink() or not (out / name).is_file()]
+    if foreign or not is_model_folder(out):
+        raise InvalidValue(f"{out} holds {(foreign or names)[0]}, which is of no export; name a new folder")
+    if not overwrite:
+        raise InvalidValue(f"{out} holds an export; name a new folder, or replace it with `overwrite=True`")
+
+
+@contextmanager
+def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a folder to write to, which takes its place under `out` only if the block ends without an error.
+
+    Raises:
+        InvalidValue: as `check_out` raises it, before the block and after.
+        OSError: it cannot be written.
+    """
+    check_out(out, overwrite=overwrite)
+    make_folder(out.absolute().parent)
+    temporary = _beside(out)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            sync_file(path)
+        sync_folder(temporary)
+        # Another process may have written there meanwhile.
+        check_out(out, overwrite=overwrite)
+        _rename(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(new: Path, out: Path) -> None:
+    """Give a folder its name; what is there is an empty folder, or an export that is replaced."""
+    old = _beside(out)
+    if out.exists():
+        os.rename(out, old)
+    try:
+        os.rename(new, out)
+    except OSError as err:
+        if old.exists():
+            os.rename(old, out)
+        raise TrainError(f"{out} cannot be written: {err.strerror or err}") from err
+    sync_folder(out.absolute().parent)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(old)
+
+
+def _beside(out: Path) -> Path:
+    host = socket.gethostname().replace("/", "-")[:64]
+    return out.absolute().with_name(f".{out.absolute().name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.part")

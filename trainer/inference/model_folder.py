@@ -1,0 +1,227 @@
+"""A network as a folder of the Hugging Face hub: `config.json`, `model.safetensors`, and a model card.
+
+`config.json` says all that is needed to use the weights:
+
+| key | what it holds |
+|---|---|
+| `library_name`, `format_version` | `bigearth-pipeline`, 1 |
+| `model` | `name`, `drop_rate` and `drop_path_rate` of `trainer.models.spec.ModelSpec` |
+| `bands` | names of the bands, in channel order |
+| `class_names` | names of the classes, in output order |
+| `normalisation` | `clamp`, and by band in `bands` the `mean`, `centre` and `scale` of `Normalisation` |
+| `thresholds` | by class name, the probability from which on it counts as predicted; null for none |
+| `trained_on` | `source_version` and `manifest_sha256` of the shards, and the `epoch` |
+| `options` | options of the run; of files and folders only the last part of the name |
+| `validation` | metrics on the validation split; null for none |
+| `weights_sha256` | SHA-256 of `model.safetensors` |
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from shards import CLASSES
+from shards.errors import InvalidValue
+from shards.metadata.manifest import VERSIONS
+from shards.storage.safe_open import open_regular_file, read_regular
+from shards.text.json_fields import Fields
+from trainer.config.options import TrainConfig
+from trainer.data.normalisation import Normalisation
+from trainer.errors import BadCheckpoint
+from trainer.models.spec import ModelSpec
+from trainer.models.weights_file import CONFIG, read
+from trainer.runs import folder as run_folder
+from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.folder import parse
+
+LIBRARY: Final = "bigearth-pipeline"
+FORMAT_VERSION: Final = 1
+WEIGHTS: Final = "model.safetensors"
+
+_MOST_BYTES: Final = 1 << 20
+_KEYS: Final = (
+    "library_name",
+    "format_version",
+    "model",
+    "bands",
+    "class_names",
+    "normalisation",
+    "thresholds",
+    "trained_on",
+    "options",
+    "validation",
+    "weights_sha256",
+)
+_NUMBER: Final = 1e9
+"""Bound of the numbers of a normalisation; pixels are below 65,536."""
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = re.compile(r"[\w.-]{1,200}")
+
+
+def is_model_folder(folder: Path) -> bool:
+    """True if a folder holds weights as the hub has them, or is to hold them, and no run."""
+    if (folder / run_folder.CONFIG).exists() or (folder / run_folder.BEST.parent).exists():
+        return False
+    if (folder / WEIGHTS).exists():
+        return True
+    try:
+        return parse(read_regular(folder / CONFIG, _MOST_BYTES)).get("library_name") == LIBRARY
+    except (OSError, ValueError):
+        return False
+
+
+def describe(checkpoint: Checkpoint, weights_sha256: str) -> dict[str, Any]:
+    """Return what `config.json` holds of a network.
+
+    Args:
+        checkpoint: the network.
+        weights_sha256: SHA-256 of its `model.safetensors`.
+    """
+    spec, normalisation = checkpoint.model, checkpoint.normalisation
+    numbers = zip(normalisation.bands, normalisation.mean, normalisation.centre, normalisation.scale, strict=True)
+    return {
+        "library_name": LIBRARY,
+        "format_version": FORMAT_VERSION,
+        "model": {"name": spec.name, "drop_rate": spec.drop_rate, "drop_path_rate": spec.drop_path_rate},
+        "bands": list(spec.bands),
+        "class_names": list(checkpoint.classes),
+        "normalisation": {
+            "clamp": normalisation.clamp,
+            "bands": {name: {"mean": mean, "centre": centre, "scale": scale} for name, mean, centre, scale in numbers},
+        },
+        "thresholds": checkpoint.thresholds,
+        "trained_on": {
+            "source_version": checkpoint.source_version,
+            "manifest_sha256": checkpoint.manifest_sha256,
+            "epoch": checkpoint.epoch,
+        },
+        "options": _without_folders(checkpoint.config),
+        "validation": checkpoint.metrics,
+        "weights_sha256": weights_sha256,
+    }
+
+
+def read_model_folder(folder: Path) -> Checkpoint:
+    """Read a folder that `bep export` has written. Nothing in it is executed.
+
+    Raises:
+        BadCheckpoint: a file is absent, damaged, or not as such folders have it; the weights are not those that
+            `config.json` is of.
+        OSError: a file cannot be read.
+    """
+    path, weights = folder / CONFIG, folder / WEIGHTS
+    try:
+        values = parse(read_regular(path, _MOST_BYTES))
+    except FileNotFoundError:
+        raise BadCheckpoint(
+            f"{folder} has no {CONFIG}, which says what the weights are; export the run again"
+        ) from None
+    except ValueError as err:
+        raise BadCheckpoint(f"{path} is no JSON object: {err}") from err
+    if values.get("library_name") != LIBRARY:
+        raise BadCheckpoint(
+            f"{folder} holds weights that this program has not exported: its {CONFIG} has no library_name {LIBRARY}; "
+            "evaluate or train with them as weights of others (`weights=FOLDER`)"
+        )
+    version = values.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise BadCheckpoint(f"{path} is of version {version!r:.80}; this program reads version {FORMAT_VERSION}")
+    try:
+        facts = _facts(Fields(values, ""))
+    except (InvalidValue, ValueError, TypeError) as err:
+        raise BadCheckpoint(f"{path} does not describe a network: {err}") from err
+    with open_regular_file(weights) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != values["weights_sha256"]:
+        raise BadCheckpoint(
+            f"{weights} is damaged, or is not of this {CONFIG}: it has SHA-256 {found}, expected "
+            f"{values['weights_sha256']}"
+        )
+    state = read(weights)
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise BadCheckpoint(f"{weights} holds more than tensors")
+    return Checkpoint(state=state, ema=None, step=0, **facts)
+
+
+def _facts(values: Fields) -> dict[str, Any]:
+    """Return the fields of a checkpoint that `config.json` holds.
+
+    Raises:
+        InvalidValue: one is absent, of a wrong type or out of range.
+    """
+    values.only(_KEYS)
+    bands = tuple(_names(values, "bands"))
+    model, trained_on = values.fields("model"), values.fields("trained_on")
+    model.only(("name", "drop_rate", "drop_path_rate"))
+    spec = ModelSpec(
+        name=model.text("name", _NAME, "the name of a network"),
+        bands=bands,
+        drop_rate=model.number("drop_rate", 0, 1),
+        drop_path_rate=model.number("drop_path_rate", 0, 1),
+    )
+    if (classes := tuple(_names(values, "class_names"))) != CLASSES:
+        wrong = next((f"{a!r:.80} in place of {b!r}" for a, b in zip(classes, CLASSES, strict=False) if a != b), "")
+        raise InvalidValue(
+            f"class_names are {wrong or f'{len(classes)} names'}, expected the {len(CLASSES)} classes in their order"
+        )
+    values.text("weights_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits")
+    options = values.value("options")
+    TrainConfig.from_json(options)
+    return {
+        "model": spec,
+        "normalisation": _normalisation(values.fields("normalisation"), bands),
+        "epoch": trained_on.integer("epoch", 0, 1 << 31),
+        "source_version": trained_on.choice("source_version", VERSIONS),
+        "manifest_sha256": trained_on.text("manifest_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits"),
+        "config": options,
+        "metrics": None if values.value("validation") is None else dict(_object(values, "validation")),
+        "thresholds": _thresholds(values),
+    }
+
+
+def _normalisation(values: Fields, bands: tuple[str, ...]) -> Normalisation:
+    values.only(("clamp", "bands"))
+    by_band = values.fields("bands")
+    if set(by_band) != set(bands):
+        raise InvalidValue(f"normalisation is of {', '.join(by_band)[:200]}; the bands are {', '.join(bands)}")
+    clamp = values.value("clamp")
+    if type(clamp) is not bool:
+        raise values.unexpected("clamp", "true or false")
+    by_name = [by_band.fields(band) for band in bands]
+    mean, centre = ([each.number(name, -_NUMBER, _NUMBER) for each in by_name] for name in ("mean", "centre"))
+    scale = [each.number("scale", 0, _NUMBER) for each in by_name]
+    return Normalisation(bands, tuple(mean), tuple(centre), tuple(scale), clamp)
+
+
+def _thresholds(values: Fields) -> dict[str, float] | None:
+    if values.value("thresholds") is None:
+        return None
+    thresholds = values.fields("thresholds")
+    thresholds.only(CLASSES)
+    return {name: thresholds.number(name, 0, 1) for name in CLASSES}
+
+
+def _names(values: Fields, name: str) -> list[str]:
+    names = values.items(name)
+    if not all(type(each) is str for each in names):
+        raise values.unexpected(name, "an array of names")
+    return names
+
+
+def _object(values: Fields, name: str) -> dict[str, Any]:
+    found = values.value(name)
+    if type(found) is not dict:
+        raise values.unexpected(name, "an object, or null")
+    return found
+
+
+def _without_folders(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options of a run whose paths are names alone: where files lay is nobody else's affair."""
+    values = TrainConfig.from_json(options).values()
+    named = {key: Path(value.name or "unknown") if isinstance(value, Path) else value for key, value in values.items()}
+    # By way of JSON, so that the folder holds what is read back.
+    return json.loads(json.dumps(TrainConfig.from_values(named).to_json()))
