@@ -33,9 +33,9 @@ def export(run: Path, formats: tuple[str, ...], as_json: bool, **options: Any) -
     """Write the best checkpoint of RUN as files for other programs.
 
     DIR gets model.safetensors, config.json and README.md (a model card) as the Hugging Face hub has them, and
-    model.onnx and model.pt2 (torch.export), which take uint16 pixels and return probabilities. `bep evaluate` and `bep predict`
-    take DIR in place of a run, or hf://owner/name once it is on the hub. ONNX and pt2 are compared with torch before
-    DIR gets its name.
+    model.onnx and model.pt2 (torch.export), which take uint16 pixels and return probabilities. These two are compared
+    with torch before DIR gets its name. `bep evaluate` and `bep predict` take DIR in place of a run, or hf://owner/name
+    once it is on the hub.
     """
     with reported():
         from bigearth_pipeline.cli.display.console import Console

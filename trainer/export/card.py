@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from shards import CLASSES
 from shards.layout.bands import GROUP_OF
+from shards.reporting import printable
 from trainer.export.scores import Measured
 from trainer.inference.model_folder import LIBRARY
 from trainer.inference.trained import TrainedRun
@@ -110,9 +111,8 @@ def _summary(run: TrainedRun, network: Classifier) -> str:
     parameters = sum(each.numel() for each in network.parameters())
     return (
         f"`{network.spec.name}` with {parameters:,} parameters, trained by `bep train` ({LIBRARY}) on Sentinel-2 "
-        f"patches "
-        f"of BigEarthNet {version}: {len(network.spec.bands)} bands of a square of 1,200 m in, probabilities of "
-        f"{len(CLASSES)} classes of land cover out, any number of which may be present.\n"
+        f"patches of BigEarthNet {version}: {len(network.spec.bands)} bands of a square of 1,200 m in, probabilities "
+        f"of {len(CLASSES)} classes of land cover out, any number of which may be present.\n"
     )
 
 
@@ -122,8 +122,7 @@ def _use(name: str) -> str:
         f"    bep predict {name} SCENE.SAFE --out map       # this folder, or hf://owner/name\n"
         f"    bep evaluate {name} --shards STORE\n\n"
         "Intended for research on land cover from Sentinel-2 Level-2A, as a baseline, and as weights to train "
-        "on. Not for "
-        "decisions about people, property or safety, and not as the only source of a map.\n"
+        "on. Not for decisions about people, property or safety, and not as the only source of a map.\n"
     )
 
 
@@ -142,9 +141,8 @@ def _inputs(run: TrainedRun, network: Classifier) -> str:
     return (
         "## Input\n\n"
         "Digital numbers of Level-2A as uint16, without the offset of processing baselines from 04.00 on "
-        "(subtract 1000 "
-        f"there); {what}. The network sees (value − centre) / scale{clamp}; files of ONNX and `.pt2` do that "
-        f"themselves.\n\n"
+        f"(subtract 1000 there); {what}. The network sees (value − centre) / scale{clamp}; files of ONNX and "
+        "`.pt2` do that themselves.\n\n"
         "| band | resolution | centre | scale |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
@@ -244,4 +242,4 @@ def _shown(value: float | None, interval: Interval | None) -> str:
 
 def name_of(out: Path) -> str:
     """Return the name of a model that is exported to a folder."""
-    return out.resolve().name or "model"
+    return printable(out.resolve().name) or "model"

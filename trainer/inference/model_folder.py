@@ -22,18 +22,18 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from torch import Tensor
+import safetensors.torch
 
 from shards import CLASSES
 from shards.errors import InvalidValue
 from shards.metadata.manifest import VERSIONS
-from shards.storage.safe_open import open_regular_file, read_regular
+from shards.storage.safe_open import read_regular
 from shards.text.json_fields import Fields
 from trainer.config.options import TrainConfig
 from trainer.data.normalisation import Normalisation
 from trainer.errors import BadCheckpoint
 from trainer.models.spec import ModelSpec
-from trainer.models.weights_file import CONFIG, read
+from trainer.models.weights_file import CONFIG
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.folder import parse
@@ -43,6 +43,7 @@ FORMAT_VERSION: Final = 1
 WEIGHTS: Final = "model.safetensors"
 
 _MOST_BYTES: Final = 1 << 20
+_MOST_WEIGHTS: Final = 1 << 34
 _KEYS: Final = (
     "library_name",
     "format_version",
@@ -134,16 +135,18 @@ def read_model_folder(folder: Path) -> Checkpoint:
         facts = _facts(Fields(values, ""))
     except (InvalidValue, ValueError, TypeError) as err:
         raise BadCheckpoint(f"{path} does not describe a network: {err}") from err
-    with open_regular_file(weights) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != values["weights_sha256"]:
+    # Read once, not mapped: what was compared is what is used, whoever writes to the file meanwhile.
+    content = read_regular(weights, _MOST_WEIGHTS)
+    if (found := hashlib.sha256(content).hexdigest()) != values["weights_sha256"]:
         raise BadCheckpoint(
             f"{weights} is damaged, or is not of this {CONFIG}: it has SHA-256 {found}, expected "
             f"{values['weights_sha256']}"
         )
-    state = read(weights)
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadCheckpoint(f"{weights} holds more than tensors")
+    try:
+        state = safetensors.torch.load(content)
+    except Exception as err:  # Damaged files make the reader fail in any way.
+        reason = str(err).partition("\n")[0] or type(err).__name__
+        raise BadCheckpoint(f"weights {weights} are not a file of tensors: {reason}") from err
     return Checkpoint(state=state, ema=None, step=0, **facts)
 
 
