@@ -25,7 +25,7 @@ from typing import Any, Final
 import safetensors.torch
 
 from shards import CLASSES
-from shards.errors import InvalidValue
+from shards.errors import BepError, InvalidValue
 from shards.metadata.manifest import VERSIONS
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import Fields
@@ -133,7 +133,7 @@ def read_model_folder(folder: Path) -> Checkpoint:
         raise BadCheckpoint(f"{path} is of version {version!r:.80}; this program reads version {FORMAT_VERSION}")
     try:
         facts = _facts(Fields(values, ""))
-    except (InvalidValue, ValueError, TypeError) as err:
+    except (BepError, ValueError, TypeError) as err:
         raise BadCheckpoint(f"{path} does not describe a network: {err}") from err
     # Read once, not mapped: what was compared is what is used, whoever writes to the file meanwhile.
     content = read_regular(weights, _MOST_WEIGHTS)
