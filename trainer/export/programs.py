@@ -25,7 +25,7 @@ BATCH_AXIS: Final = "n"
 _EXAMPLES: Final = 2
 """Records of the example that a graph is traced with: of one, torch would take the batch size as fixed."""
 _BATCH: Final = 8
-"""Records that a file is called with at a time when it is checked; a last, smaller batch is another size."""
+"""Records of a call of a file that is checked; a last, smaller batch is another size."""
 _REASON: Final = 300
 
 

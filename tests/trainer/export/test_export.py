@@ -123,7 +123,7 @@ def test_an_export_that_fails_leaves_nothing(run: Run, exported: Exported, tmp_p
 
 
 def test_an_export_is_exported_again(exported: Exported, tmp_path: Path) -> None:
-    """What a folder of the hub says is not all that an export needs."""
+    """A folder of the hub does not hold all that an export needs."""
     export(ExportConfig(run=exported.out, out=tmp_path / exported.out.name, formats=()))
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / exported.out.name / name).read_bytes() == (exported.out / name).read_bytes()
