@@ -31,6 +31,7 @@ COMMANDS = [
     "evaluate",
     "runs",
     "predict",
+    "export",
     "inspect",
     "stats",
     "verify",
