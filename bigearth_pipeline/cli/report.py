@@ -1,12 +1,13 @@
 """`bep report`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 
 @click.command()
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="DIR|RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="HTML file to write."
 )
@@ -15,33 +16,80 @@ import click
     type=click.IntRange(0, 3),
     default=2,
     show_default=True,
-    help="Patches to show of each class, up to 2 MB of the file each; 0 leaves pictures out and reads no shard.",
+    help="Patches of each class of a store to show; times three, of the best, worst and most doubtful of a run each. "
+    "Up to 2 MB of the file each; 0 leaves pictures out and reads no shard.",
 )
-def report(folders: tuple[Path, ...], out: Path, samples: int) -> None:
-    """Write what the store in DIR holds as one HTML file, which needs no network and no other file.
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Split of the runs to report.  [default: test; validation without predictions of test]",
+)
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="Store of the run.  [default: that of its configuration]"
+)
+def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None, store: Path | None) -> None:
+    r"""Write one HTML file about a store, a run or several runs, which needs no network and no other file.
 
-    The page has a map, counts of labels, countries and months, histograms of the bands, pictures of patches, what was
-    left out, and checksums. The same store gives the same bytes.
+    \b
+    Of a store: a map, counts of labels, countries and months, histograms of the bands, pictures of patches, what was
+      left out, and checksums.
+    Of a run, ended or not: options, curves of the training, scores by class with intervals, precision and recall,
+      reliability, mistakes, scores by country and month, the best, worst and most doubtful patches.
+    Of several runs: a table, curves, score against time and parameters, and differences by class with intervals.
+
+    Scores come from the predictions in RUN/predictions-SPLIT.parquet, which bep train --test and bep evaluate write.
+    The same store and runs give the same bytes.
     """
     from bigearth_pipeline.cli.errors import reported
 
     with reported():
-        from bigearth_pipeline.errors import PipelineError
         from bigearth_pipeline.extra import PAGES, require
         from bigearth_pipeline.report.kind import kind_of
 
         require(PAGES)
         kinds = {folder: kind_of(folder) for folder in folders}
-        if "run" in kinds.values():
-            run = next(folder for folder, kind in kinds.items() if kind == "run")
-            raise PipelineError(f"{run} is the folder of a run; reports of runs do not exist yet, expected a store")
-        if len(folders) > 1:
-            raise PipelineError(f"{len(folders)} stores, expected one; write a report of each with its own `out=`")
         from bigearth_pipeline.cli.display.console import echo, human_bytes
         from bigearth_pipeline.report.page.file import check_out, write_page
-        from bigearth_pipeline.report.store.report import store_report
 
-        check_out(out, folders)
-        content = store_report(folders[0], samples)
+        _check(kinds, folders, split, store)
+        check_out(out, folders if store is None else (*folders, store))
+        content = _content(folders, kinds[folders[0]], samples, split, store)
         write_page(out, content)
         echo(f"{out}: {human_bytes(len(content))}")
+
+
+def _check(kinds: Mapping[Path, str], folders: tuple[Path, ...], split: str | None, store: Path | None) -> None:
+    """Check that there is a report of these folders, and that no option is without effect.
+
+    Raises:
+        InvalidValue: there is none, or an option has none.
+    """
+    from shards.errors import InvalidValue
+
+    found = [folder for folder, kind in kinds.items() if kind == "store"]
+    if not found:
+        if store is not None and len(folders) > 1:
+            raise InvalidValue(f"`store={store}` is for the report of a single run; that of several needs no store")
+        return
+    if len(found) < len(kinds):
+        run = next(folder for folder in kinds if folder not in found)
+        raise InvalidValue(f"{found[0]} is the folder of a store and {run} that of a run; write a report of each")
+    if len(folders) > 1:
+        raise InvalidValue(f"{len(folders)} stores, expected one; write a report of each with its own `out=`")
+    for name, value in (("split", split), ("store", store)):
+        if value is not None:
+            raise InvalidValue(f"`{name}={value}` is for reports of runs, and {found[0]} is the folder of a store")
+
+
+def _content(folders: tuple[Path, ...], kind: str, samples: int, split: str | None, store: Path | None) -> bytes:
+    if kind == "store":
+        from bigearth_pipeline.report.store.report import store_report
+
+        return store_report(folders[0], samples)
+    if len(folders) == 1:
+        from bigearth_pipeline.report.run.report import run_report
+
+        return run_report(folders[0], split=split, store=store, samples=samples)
+    from bigearth_pipeline.report.runs.report import runs_report
+
+    return runs_report(folders, split=split)

@@ -1,4 +1,4 @@
-"""Squares of a matrix in colours: sequential from white, or diverging about a middle, for names against names."""
+"""Squares of a matrix in colours: sequential, or diverging about a middle, for names against names."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,7 +16,14 @@ MOST_DOUBLINGS: Final = 6
 
 
 def heat_map(
-    name: str, title: str, labels: Sequence[str], values: NDArray[np.float64], axis: str, *, ratio: bool = False
+    name: str,
+    title: str,
+    labels: Sequence[str],
+    values: NDArray[np.float64],
+    axis: str,
+    *,
+    ratio: bool = False,
+    linear: bool = False,
 ) -> str:
     """Return a square matrix as SVG: counts in cividis on a logarithmic scale, or ratios in PuOr about 1.
 
@@ -29,6 +36,7 @@ def heat_map(
         values: (n, n) float64 from above 0; NaN and 0 for squares that stay empty.
         axis: words at the scale of colours, with the unit.
         ratio: whether values are ratios, of which 2 and 1/2 are as far from 1.
+        linear: whether the scale of values that are no ratios begins at 0 and is linear.
     """
     shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan))
     norm: Normalize
@@ -39,7 +47,7 @@ def heat_map(
         norm = TwoSlopeNorm(0, -most, most)
     else:
         high = float(shown.max()) if shown.count() else 1.0
-        norm = LogNorm(1, max(high, 2.0))
+        norm = Normalize(0, high) if linear else LogNorm(1, max(high, 2.0))
     with look():
         figure, axes = new_axes(WIDTH * 0.98)
         mesh = axes.pcolormesh(shown, cmap="PuOr_r" if ratio else "cividis", norm=norm, edgecolor="none", linewidth=0)

@@ -13,7 +13,7 @@ from bigearth_pipeline.report.page.numbers import count_cell, counted, patches, 
 from bigearth_pipeline.report.store.contents import UNKNOWN, Contents
 from shards.reporting import printable
 
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SEASONS: Final = ("winter", "spring", "summer", "autumn")
 _MOST: Final = 30
 """Countries that the chart shows; the table has all."""
@@ -54,7 +54,7 @@ def count_months(contents: Contents) -> Counts:
 def count_calendar(contents: Contents) -> Counts:
     """Return the patches of the twelve months, of all years together."""
     month = contents.dates.astype("datetime64[M]").astype(np.int64) % 12
-    return Counts(_MONTHS, contents.by_split(month, 12))
+    return Counts(MONTHS, contents.by_split(month, 12))
 
 
 def count_seasons(calendar: Counts) -> Counts:

@@ -39,8 +39,8 @@ def test_wrong_folders_are_one_line(small: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     for folders, message in (
-        ([run], "reports of runs do not exist yet"),
-        ([small, run], "reports of runs do not exist yet"),
+        ([run], "config.toml is not the configuration of a run"),
+        ([small, run], "write a report of each"),
         ([small, small], "2 stores, expected one"),
         ([unfinished], "its build has not finished"),
         ([empty], "is no folder of a store (manifest.json) or of a run"),

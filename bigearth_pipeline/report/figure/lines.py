@@ -1,0 +1,142 @@
+"""Lines over a common axis, one for each series: curves of training, precision over recall, reliability."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from bigearth_pipeline.report.figure.look import SERIES, SOFT, WIDTH, look, new_axes
+from bigearth_pipeline.report.figure.svg import svg
+
+STYLES: Final = ("-", "--", ":")
+MOST_LINES: Final = len(SERIES) * len(STYLES)
+"""Lines that can be told apart: six colours, each solid, dashed and dotted."""
+SMALL: Final = 3.4
+"""Width in inches of a chart of which two or three are in a row."""
+_CHARACTERS: Final = 16
+"""Letters of a legend that fit into an inch."""
+_HANDLE: Final = 5
+"""Letters that the mark of a series in the legend takes the place of."""
+_LONG_NAME: Final = 26
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """A series.
+
+    Attributes:
+        label: its name; empty for a line that the legend leaves out.
+        x: (n,) numbers.
+        y: (n,) numbers; NaN for a gap.
+        colour: number of its colour and style, below `MOST_LINES`.
+    """
+
+    label: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    colour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """An axis.
+
+    Attributes:
+        words: with the unit.
+        limits: lowest and highest value; None for those of the lines.
+        whole: whether only whole numbers are marked.
+        log: whether it is logarithmic.
+    """
+
+    words: str
+    limits: tuple[float, float] | None = None
+    whole: bool = False
+    log: bool = False
+
+
+def draw_lines(
+    name: str,
+    title: str,
+    lines: Sequence[Line],
+    across: Axis,
+    up: Axis,
+    *,
+    heading: str = "",
+    diagonal: bool = False,
+    level: float | None = None,
+    marks: bool = False,
+    width: float = WIDTH,
+    height: float = 2.3,
+) -> str:
+    """Return lines as SVG.
+
+    Args:
+        name: see `svg`.
+        title: see `svg`.
+        lines: drawn on top of each other, at most `MOST_LINES`.
+        across: horizontal axis.
+        up: vertical axis.
+        heading: words above.
+        diagonal: whether a thin line leads from lowest to highest values, where both are equal.
+        level: value of a thin horizontal line; None for none.
+        marks: whether each point has a mark; a line of one point always has one.
+        width: inches.
+        height: inches.
+    """
+    with look():
+        figure, axes = new_axes(height, width)
+        for line in lines:
+            style: dict[str, Any] = {"color": SERIES[line.colour % len(SERIES)]}
+            style["linestyle"] = STYLES[line.colour // len(SERIES)]
+            if marks or np.isfinite(line.y).sum() < 2:
+                style |= {"marker": "o", "markersize": 3}
+            axes.plot(line.x, line.y, label=line.label, zorder=3, **style)
+        if diagonal:
+            axes.axline((0, 0), slope=1, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))
+        if level is not None:
+            axes.axhline(level, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))
+        set_axis(axes, "x", across)
+        set_axis(axes, "y", up)
+        if heading:
+            axes.set_title(heading)
+        legend(figure, [line.label for line in lines])
+        return svg(figure, name, title)
+
+
+def set_axis(axes: Axes, which: str, axis: Axis) -> None:
+    """Give an axis, `x` or `y`, its words, limits and marks."""
+    if axis.log:
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    (axes.set_xlabel if which == "x" else axes.set_ylabel)(axis.words)
+    if axis.limits is not None:
+        (axes.set_xlim if which == "x" else axes.set_ylim)(*axis.limits)
+    place = axes.xaxis if which == "x" else axes.yaxis
+    if not axis.log:
+        place.set_major_locator(MaxNLocator(5, integer=axis.whole))
+    place.set_major_formatter(FuncFormatter(_number))
+
+
+def legend(figure: Figure, labels: Sequence[str]) -> None:
+    """Draw the legend of the series above, if there are several."""
+    shown = [label for label in labels if label]
+    if len(shown) > 1:
+        columns = max(1, int(_CHARACTERS * figure.get_figwidth() / (max(map(len, shown)) + _HANDLE)))
+        figure.legend(
+            loc="outside upper left", ncols=min(len(shown), columns), handlelength=1.6, columnspacing=1.2,
+        )  # fmt: skip
+
+
+def shortened(text: str, most: int = _LONG_NAME) -> str:
+    """Return a name for a chart: of a long one its end, which tells runs apart."""
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
+def _number(value: float, _: int) -> str:
+    if value and abs(value) < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-").replace("-", "−")
+    return f"{value:,.0f}".replace("-", "−") if float(value).is_integer() else f"{value:,.3g}".replace("-", "−")

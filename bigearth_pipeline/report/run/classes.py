@@ -1,0 +1,90 @@
+"""Scores of each class: average precision and F1 with support and intervals."""
+
+import numpy as np
+
+from bigearth_pipeline.report.figure.intervals import draw_intervals
+from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table
+from bigearth_pipeline.report.page.numbers import NONE, count_cell, listed, number_cell, patches
+from bigearth_pipeline.report.run.contents import RunContents
+from bigearth_pipeline.report.run.words import INTERVAL, in_percent, in_words, interval_cell, percent_cell
+from bigearth_pipeline.report.scores.f1 import f1_scores
+from bigearth_pipeline.report.scores.table import decide
+from bigearth_pipeline.report.store.contents import SHORT_CLASSES
+from shards import CLASSES
+
+
+def classes(contents: RunContents) -> Section:
+    """Return the section."""
+    blocks: list[Block] = [_figure(contents), _table(contents)]
+    return Section("scores", f"Scores of the {contents.split} split by class", blocks)
+
+
+def _figure(contents: RunContents) -> Figure:
+    scores, labels = contents.scores, contents.found.labels
+    known = [i for i, each in enumerate(scores.ap[: len(CLASSES)]) if each.value is not None]
+    order = sorted(known, key=lambda i: -(scores.ap[i].value or 0.0))
+    drawing = draw_intervals(
+        "scores-chart", "Average precision and F1 by class", [SHORT_CLASSES[i] for i in order],
+        {
+            "average precision": [in_percent(scores.ap[i]) for i in order],
+            "F1": [in_percent(scores.f1[i]) for i in order],
+        },
+        "score, %",
+    )  # fmt: skip
+    macro, micro = len(CLASSES), len(CLASSES) + 1
+    text = (
+        f"{patches(len(labels))}. Average precision macro {in_words(scores.ap[macro])}, micro "
+        f"{in_words(scores.ap[micro])}; "
+        f"F1 macro {in_words(scores.f1[macro])}, micro {in_words(scores.f1[micro])}, {contents.threshold_words}. "
+        "Macro is "
+        "the mean over the classes that occur, micro is of all decisions at once."
+    )
+    if order:
+        text += f" Average precision is highest for {CLASSES[order[0]]} and lowest for {CLASSES[order[-1]]}."
+    absent = [CLASSES[i] for i in range(len(CLASSES)) if i not in known]
+    text += f" No patch has: {listed(absent, 19)}." if absent else ""
+    return Figure("scores-figure-classes", f"{text} {contents.interval_words}", (Drawing(drawing),))
+
+
+def _table(contents: RunContents) -> Table:
+    found, scores, tiles = contents.found, contents.scores, contents.tiles
+    fixed = f1_scores(
+        decide(found.probabilities, None), found.labels, np.zeros(len(found.keys), np.int64), np.ones((1, 1))
+    ).classes[:, 0]
+    rows = []
+    for i, name in enumerate(CLASSES):
+        has = found.labels[:, i] > 0
+        rows.append(
+            [
+                Cell(name),
+                count_cell(int(has.sum())),
+                count_cell(None if tiles is None else tiles.of(has)),
+                percent_cell(scores.ap[i].value),
+                interval_cell(scores.ap[i]),
+                percent_cell(scores.f1[i].value),
+                interval_cell(scores.f1[i]),
+                percent_cell(None if np.isnan(fixed[i]) else float(fixed[i])),
+                number_cell(None if contents.thresholds is None else contents.thresholds[name], 3),
+            ]
+        )
+    macro, none = len(CLASSES), Cell(NONE, -np.inf)
+    total = [
+        Cell("macro"),
+        count_cell(len(found.keys)),
+        count_cell(None if tiles is None else tiles.count),
+        percent_cell(scores.ap[macro].value),
+        interval_cell(scores.ap[macro]),
+        percent_cell(scores.f1[macro].value),
+        interval_cell(scores.f1[macro]),
+        none,
+        none,
+    ]
+    columns = ["class", "patches", "tiles", "AP, %", f"AP, {INTERVAL}", "F1, %", f"F1, {INTERVAL}", "F1 at 0.5, %",
+               "threshold"]  # fmt: skip
+    caption = (
+        f"Average precision (AP) and F1 {contents.threshold_words}, with the patches that have the class and the tiles "
+        "they lie in. Probabilities are kept with 11 binary digits, so F1 may differ in the last digit from that "
+        "of the "
+        "evaluation."
+    )
+    return Table("scores-table", caption, columns, rows, total)

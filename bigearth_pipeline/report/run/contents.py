@@ -1,0 +1,221 @@
+"""A run as the sections see it: its files, its predictions of a split, and their store, if it is there."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+import shards
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.report.page.numbers import patches
+from bigearth_pipeline.report.scores.bootstrap import LEVEL, RESAMPLES, SEED
+from bigearth_pipeline.report.scores.table import Scores, decide, score
+from bigearth_pipeline.report.scores.tiles import FEW_TILES, FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
+from shards import CLASSES, SPLITS, Store
+from shards.metadata.manifest import MANIFEST
+from trainer.history.record import RunRecord
+from trainer.runs.folder import split_predictions
+from trainer.runs.predictions import BadPredictions, Predictions
+
+PREFERRED: Final = ("test", "validation")
+"""Splits whose predictions are reported, the first that there are."""
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """A run, and what belongs to it.
+
+    Attributes:
+        record: what its files say.
+        split: whose predictions are reported.
+        predictions: of that split, in the order of the file; None if there are none.
+        validation: predictions of the validation split by the same weights, to fit a temperature on; None if there are
+            none, or that is the split that is reported.
+        store: the open store of the predictions; None if it is absent.
+        rows: row of each patch in the index of the store, (N,) int64; None without a store.
+        no_store: why there is no store, in a sentence; empty if there is one, or it is not needed.
+    """
+
+    record: RunRecord
+    split: str
+    predictions: Predictions | None
+    validation: Predictions | None = None
+    store: Store | None = None
+    rows: NDArray[np.int64] | None = None
+    no_store: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self.record.folder.resolve().name
+
+    @property
+    def command(self) -> str:
+        """Command that writes the predictions."""
+        return f"bep evaluate {shlex.quote(self.name)} --split {self.split}"
+
+    @property
+    def found(self) -> Predictions:
+        """The predictions, where it is known that there are some."""
+        assert self.predictions is not None
+        return self.predictions
+
+    @property
+    def thresholds(self) -> Mapping[str, float] | None:
+        """Thresholds by class name, tuned on the validation split; None if there are none."""
+        return thresholds_of(self.found)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.bool_]:
+        """Predicted classes at the thresholds, (N, 19) bool."""
+        return decide(self.found.probabilities, self.thresholds)
+
+    @cached_property
+    def tiles(self) -> Tiles | None:
+        """Tiles of the patches; None if neither names nor a store tell them."""
+        found = tiles_of_names(self.found.keys)
+        if found is None and self.store is not None and self.rows is not None:
+            index = self.store.index
+            return tiles_of_places(*(index.column(name)[self.rows] for name in ("epsg", "ulx", "uly")))
+        return found
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Scores by class, macro and micro, with intervals."""
+        return score(self.found.probabilities, self.found.labels, self.thresholds, self.tiles)
+
+    @property
+    def threshold_words(self) -> str:
+        """Words about the thresholds, for captions."""
+        if self.thresholds is None:
+            return "at a threshold of 0.5"
+        if self.split == "validation":
+            return "at thresholds tuned on these very patches, so F1 is too high for others"
+        return "at thresholds tuned on the validation split"
+
+    @property
+    def interval_words(self) -> str:
+        """A sentence about the intervals, for captions."""
+        return interval_words(self.tiles)
+
+
+def interval_words(tiles: Tiles | None) -> str:
+    """Return a sentence about intervals of scores, for captions."""
+    if tiles is None:
+        return "There are no intervals: neither the names of the patches nor a store tell in which tiles they lie."
+    if not tiles.are_enough:
+        return (
+            f"There are no intervals: the patches lie in {tiles.count} {tiles.words}, and fewer than "
+            f"{FEWEST_TILES} are "
+            "too few to resample."
+        )
+    words = (
+        f"Intervals hold {LEVEL:.0%} of {RESAMPLES:,} bootstrap resamples (percentiles, seed {SEED}) in which the "
+        f"{tiles.count} {tiles.words} of the patches are drawn with replacement, for neighbouring patches are not "
+        f"independent; a class in fewer than {FEWEST_TILES} of them has none."
+    ).replace("%", " %")
+    if tiles.count < FEW_TILES:
+        words += f" Of fewer than {FEW_TILES}, intervals are rather too narrow."
+    return words
+
+
+def thresholds_of(predictions: Predictions) -> Mapping[str, float] | None:
+    """Return the thresholds that the file of predictions says, by class name; None if there were none."""
+    found: Mapping[str, float] | None = predictions.about.get("thresholds")
+    return found
+
+
+def read_predictions(path: Path) -> Predictions | None:
+    """Return the predictions in a file; None if it is absent.
+
+    Raises:
+        BadPredictions: it is damaged, holds no patch or a patch twice, or its thresholds are none.
+    """
+    if not path.exists() and not path.is_symlink():
+        return None
+    found = Predictions.read(path)
+    if not found.keys:
+        raise BadPredictions(f"{path} holds no patch; evaluate the run again to write it")
+    if len(set(found.keys)) < len(found.keys):
+        raise BadPredictions(f"{path} holds a patch twice; evaluate the run again to write it")
+    thresholds: Any = found.about.get("thresholds")
+    if thresholds is not None and not (
+        isinstance(thresholds, dict)
+        and set(thresholds) == set(CLASSES)
+        and all(type(value) in (int, float) and 0 <= value <= 1 for value in thresholds.values())
+    ):
+        raise BadPredictions(f"{path} has thresholds that are no probabilities of the {len(CLASSES)} classes")
+    return found
+
+
+@contextmanager
+def open_run(folder: Path, split: str | None = None, store: Path | None = None) -> Iterator[RunContents]:
+    """Read a run, and open its store while the block runs.
+
+    Args:
+        folder: of the run.
+        split: whose predictions are reported; default: the first of `PREFERRED` that has some.
+        store: folder of the store; default: that which the run's configuration names.
+
+    Raises:
+        TrainError: a file of the run is damaged.
+        CorruptShard: a file of the store is damaged.
+        PipelineError: the store that was named is absent, or not that of the predictions.
+        OSError: a file cannot be read.
+    """
+    contents = read_run(folder, split)
+    if contents.predictions is None:
+        yield contents
+        return
+    place = store or contents.record.config.data.shards
+    remedy = f"bep report {shlex.quote(contents.name)} --store DIR"
+    if not (place / MANIFEST).exists():
+        words = f"The store {place} is absent, and so is what needs it. If it was moved: {remedy}."
+        if store is not None:
+            raise PipelineError(f"{store} is no folder of a store: it has no {MANIFEST}; expected that of {folder}")
+        yield replace(contents, no_store=words)
+        return
+    with shards.open(place) as opened:
+        rows, lost = _rows(opened, contents.predictions)
+        if lost and store is not None:
+            raise PipelineError(f"{store} is not the store of {folder}: {lost}")
+        if lost:
+            yield replace(
+                contents, no_store=f"The store {place} is not that of the predictions: {lost}. To name it: {remedy}."
+            )
+        else:
+            yield replace(contents, store=opened, rows=rows)
+
+
+def read_run(folder: Path, split: str | None = None) -> RunContents:
+    """Return a run without its store; see `open_run`."""
+    record = RunRecord.read(folder)
+    wanted = PREFERRED if split is None else (split,)
+    assert set(wanted) <= set(SPLITS)
+    for each in wanted:
+        predictions = read_predictions(folder / split_predictions(each))
+        if predictions is not None:
+            validation = None if each == "validation" else read_predictions(folder / split_predictions("validation"))
+            if validation is not None and validation.about.get("epoch") != predictions.about.get("epoch"):
+                validation = None
+            return RunContents(record, each, predictions, validation)
+    return RunContents(record, wanted[0], None)
+
+
+def _rows(store: Store, predictions: Predictions) -> tuple[NDArray[np.int64], str]:
+    """Return the rows of the patches in the index of a store, and why it is not their store; empty if it is."""
+    found = pc.index_in(pa.array(predictions.keys, pa.string()), store.index.table["key"].combine_chunks())
+    rows = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    if absent := int((rows < 0).sum()):
+        return rows, f"it lacks {patches(absent)} of {len(rows):,}"
+    if other := int((store.index.labels()[rows] != predictions.labels).any(axis=1).sum()):
+        return rows, f"{patches(other)} of {len(rows):,} have other labels there"
+    return rows, ""

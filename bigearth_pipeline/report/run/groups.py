@@ -1,0 +1,157 @@
+"""Scores by country and by month."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.report.figure.intervals import draw_intervals
+from bigearth_pipeline.report.figure.lines import shortened
+from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
+from bigearth_pipeline.report.page.numbers import count_cell, counted
+from bigearth_pipeline.report.run.contents import RunContents
+from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_cell, percent_cell
+from bigearth_pipeline.report.scores.average_precision import average_precisions
+from bigearth_pipeline.report.scores.bootstrap import Estimate, draw, estimate, mean_of_known
+from bigearth_pipeline.report.scores.f1 import f1_scores
+from bigearth_pipeline.report.scores.tiles import FEWEST_TILES
+from bigearth_pipeline.report.store.contents import UNKNOWN
+from bigearth_pipeline.report.store.origin import MONTHS
+from shards.reporting import printable
+
+_MOST: Final = 30
+"""Groups that a chart shows; the table has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScores:
+    """Scores of the patches of a country or month.
+
+    Attributes:
+        name: of the group.
+        count: patches.
+        tiles: tiles that they lie in; None if these are not known.
+        classes: classes that occur.
+        ap_macro: mean average precision of these classes; None if there is none.
+        ap_micro: average precision of all decisions at once; None likewise.
+        f1_micro: F1 of all decisions at once, with its interval.
+    """
+
+    name: str
+    count: int
+    tiles: int | None
+    classes: int
+    ap_macro: float | None
+    ap_micro: float | None
+    f1_micro: Estimate
+
+
+def score_group(contents: RunContents, name: str, chosen: NDArray[np.bool_]) -> GroupScores:
+    """Return the scores of some patches, (N,) bool, at least one of them."""
+    found, predicted = contents.found, contents.predicted[chosen]
+    probabilities, labels = found.probabilities[chosen], found.labels[chosen]
+    one, none = np.ones((1, 1)), np.zeros(len(labels), np.int64)
+    ap = average_precisions(probabilities, labels, none, one)
+    f1, count = f1_scores(predicted, labels, none, one).micro[0], None
+    resampled, usable = np.empty(0), False
+    if contents.tiles is not None:
+        used, number = np.unique(contents.tiles.number[chosen], return_inverse=True)
+        count, usable = len(used), len(used) >= FEWEST_TILES
+        if usable:
+            resampled = f1_scores(predicted, labels, number.ravel(), draw(count)).micro
+    macro, micro = mean_of_known(ap.classes)[0], ap.micro[0]
+    return GroupScores(
+        name=name,
+        count=len(labels),
+        tiles=count,
+        classes=int(labels.any(axis=0).sum()),
+        ap_macro=None if np.isnan(macro) else float(macro),
+        ap_micro=None if np.isnan(micro) else float(micro),
+        f1_micro=estimate(f1, resampled, usable=usable),
+    )
+
+
+def by_country(contents: RunContents) -> list[GroupScores]:
+    """Return the scores of each country, from the one with most patches; those without a country come last."""
+    assert contents.store is not None
+    codes, names = contents.store.index.codes("country")
+    own = codes[contents.rows]
+    groups = [score_group(contents, printable(names[code]), own == code) for code in np.unique(own[own >= 0]).tolist()]
+    groups.sort(key=lambda group: (-group.count, group.name))
+    return [*groups, *([score_group(contents, UNKNOWN, own < 0)] if (own < 0).any() else [])]
+
+
+def by_month(contents: RunContents) -> list[GroupScores]:
+    """Return the scores of the months that have patches, of all years together, in the order of the year."""
+    assert contents.store is not None
+    dates = contents.store.index.column("date")[contents.rows]
+    month = dates.astype("datetime64[M]").astype(np.int64) % len(MONTHS)
+    return [score_group(contents, MONTHS[i], month == i) for i in np.unique(month).tolist()]
+
+
+def groups(contents: RunContents) -> Section:
+    """Return the section; without a store it says what is missing."""
+    title = "Scores by country and month"
+    if contents.store is None:
+        return Section("groups", title, (Text(contents.no_store),))
+    blocks: list[Block] = []
+    for name, found in (("country", by_country(contents)), ("month", by_month(contents))):
+        blocks += [_figure(contents, name, found)]
+        blocks += [_table(name, found)]
+    # Charts side by side, tables below.
+    return Section("groups", title, [*blocks[::2], *blocks[1::2]])
+
+
+def _figure(contents: RunContents, name: str, found: list[GroupScores]) -> Figure:
+    shown = found[:_MOST]
+    drawing = draw_intervals(
+        f"groups-{name}", f"Scores by {name}", [shortened(group.name) for group in shown],
+        {
+            "AP micro": [(None if group.ap_micro is None else 100 * group.ap_micro, None, None) for group in shown],
+            "F1 micro": [in_percent(group.f1_micro) for group in shown],
+        },
+        "score, %",
+    )  # fmt: skip
+    known = [group for group in found if group.f1_micro.value is not None]
+    many = {"country": "countries", "month": "months"}[name]
+    text = f"AP micro, and F1 micro {contents.threshold_words}, of {counted(len(found), name, many)}."
+    if known:
+        high, low = (find(known, key=lambda group: group.f1_micro.value or 0.0) for find in (max, min))
+        text += (
+            f" F1 micro is highest for {high.name}, {100 * (high.f1_micro.value or 0):.1f} % of {high.count:,} "
+            "patches, and "
+            f"lowest for {low.name}, {100 * (low.f1_micro.value or 0):.1f} % of {low.count:,}. Which classes "
+            "occur differs, "
+            "and so does how difficult they are."
+        )
+    text += f" Shown are the {_MOST} with most patches." if len(shown) < len(found) else ""
+    text += f" Intervals of F1 resample the tiles of the group, if there are {FEWEST_TILES} or more."
+    return Figure(f"groups-{name}-figure", text, (Drawing(drawing),))
+
+
+def _table(name: str, found: list[GroupScores]) -> Table:
+    rows = [
+        [
+            Cell(group.name),
+            count_cell(group.count),
+            count_cell(group.tiles),
+            count_cell(group.classes),
+            percent_cell(group.ap_macro),
+            percent_cell(group.ap_micro),
+            percent_cell(group.f1_micro.value),
+            interval_cell(group.f1_micro),
+        ]
+        for group in found
+    ]
+    columns = [
+        name,
+        "patches",
+        "tiles",
+        "classes",
+        "AP macro, %",
+        "AP micro, %",
+        "F1 micro, %",
+        f"F1 micro, {INTERVAL}",
+    ]
+    return Table(f"groups-{name}-table", f"Scores by {name} as a table", columns, rows, folded=True)

@@ -1,0 +1,78 @@
+"""The report of a run: its sections, in order."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bigearth_pipeline.report.page.blocks import Code, Page, Section, Text
+from bigearth_pipeline.report.page.render import render
+from bigearth_pipeline.report.run.calibration import calibration
+from bigearth_pipeline.report.run.classes import classes
+from bigearth_pipeline.report.run.contents import RunContents, open_run
+from bigearth_pipeline.report.run.curves import curves
+from bigearth_pipeline.report.run.examples import examples
+from bigearth_pipeline.report.run.groups import groups
+from bigearth_pipeline.report.run.mistakes import mistakes
+from bigearth_pipeline.report.run.precision_recall import precision_recall
+from bigearth_pipeline.report.run.training import training
+
+SAMPLES: Final = 2
+"""See `run_report`."""
+
+
+def run_report(folder: Path, *, split: str | None = None, store: Path | None = None, samples: int = SAMPLES) -> bytes:
+    """Return the report of a run as HTML in UTF-8, ended or not. The same run gives the same bytes.
+
+    Args:
+        folder: of the run.
+        split: whose predictions are reported; default: test, or validation if there are none of test.
+        store: folder of the store; default: that which the run's configuration names.
+        samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown.
+
+    Raises:
+        TrainError: a file of the run is damaged.
+        CorruptShard: a file of the store that is read is damaged.
+        PipelineError: the store that was named is absent, or not that of the predictions.
+        OSError: a file cannot be read.
+    """
+    with open_run(folder, split, store) as contents:
+        return render(run_page(contents, samples))
+
+
+def run_page(contents: RunContents, samples: int) -> Page:
+    """Return the page; see `run_report`."""
+    sections: list[Callable[[RunContents], Section]] = [training, curves]
+    if contents.predictions is None:
+        sections.append(_without_predictions)
+    else:
+        # Sections that need predictions; those that need the store say so where it is absent.
+        sections += [
+            classes,
+            precision_recall,
+            calibration,
+            mistakes,
+            groups,
+            partial(examples, samples=samples),
+        ]
+    source = "no predictions"
+    if contents.predictions is not None:
+        source = f"predictions of the {contents.split} split, rows SHA-256 {contents.found.about.get('rows_sha256')}"
+    record = contents.record
+    return Page(
+        title=f"Run {contents.name}",
+        summary=f"{record.config.model.model}, {record.state}, {len(record.epochs)} epochs.",
+        sections=[section(contents) for section in sections],
+        source=f"Made by bep report of the run {contents.name}: {source}.",
+    )
+
+
+def _without_predictions(contents: RunContents) -> Section:
+    split = contents.split
+    words = (
+        f"The run has no predictions of the {split} split, so this report leaves out scores by class with intervals, "
+        "precision and recall, reliability, mistakes, scores by country and month, and pictures."
+    )
+    return Section(
+        "scores", f"Scores of the {split} split", (Text(words), Code("This command writes them:", contents.command))
+    )

@@ -1,0 +1,144 @@
+"""Several runs as the sections see them, and which of them were evaluated on the same patches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from bigearth_pipeline.report.figure.lines import MOST_LINES
+from bigearth_pipeline.report.page.numbers import patches
+from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
+from bigearth_pipeline.report.scores.bootstrap import Estimate
+from bigearth_pipeline.report.scores.table import Resampled, estimates, resample
+from bigearth_pipeline.report.scores.tiles import Tiles
+from trainer.runs.folder import split_predictions
+from trainer.runs.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class RunsContents:
+    """Several runs.
+
+    Attributes:
+        runs: in the order in which they were named.
+        names: that distinguish them.
+        split: whose predictions are compared.
+        first: place of the run that the others are compared with, the first that has predictions; None if none has.
+        tiles: of its patches; None if nothing tells them.
+        apart: why a run cannot be compared with it, by place; runs that can be are not in here.
+    """
+
+    runs: Sequence[RunContents]
+    names: Sequence[str]
+    split: str
+    first: int | None
+    tiles: Tiles | None
+    apart: dict[int, str]
+
+    @property
+    def shown(self) -> range:
+        """Places of the runs that charts show, the first ones."""
+        return range(min(len(self.runs), MOST_LINES))
+
+    @property
+    def comparable(self) -> list[int]:
+        """Places of the runs that were evaluated on the same patches, the one that is compared with among them."""
+        return [i for i in range(len(self.runs)) if i not in self.apart]
+
+    @cached_property
+    def resampled(self) -> dict[int, Resampled]:
+        """Scores in the same resamples, by place of each of `comparable`."""
+        found = {}
+        for i in self.comparable:
+            each = self.runs[i].found
+            found[i] = resample(each.probabilities, each.labels, thresholds_of(each), self.tiles)
+        return found
+
+    def differences(self, place: int, other: int, score: str = "ap") -> list[Estimate]:
+        """Return by how much the scores of one run are above those of another, by class, macro and micro.
+
+        Both are of the same resamples, so what makes a resample easy or difficult for both does not count.
+        """
+        one, two = (getattr(self.resampled[i], score) for i in (place, other))
+        return estimates(one - two, self.runs[place].found.labels, self.tiles)
+
+    def own(self, place: int, score: str = "ap") -> list[Estimate]:
+        """Return the scores of one of `comparable`, with intervals."""
+        return estimates(getattr(self.resampled[place], score), self.runs[place].found.labels, self.tiles)
+
+
+@contextmanager
+def open_runs(folders: Sequence[Path], split: str | None = None) -> Iterator[RunsContents]:
+    """Read runs, and pair the predictions of those that were evaluated on the same patches.
+
+    Args:
+        folders: of the runs.
+        split: whose predictions are compared; default: test, or validation if no run has predictions of test.
+
+    Raises:
+        TrainError: a file of a run is damaged.
+        CorruptShard: a file of the store is damaged.
+        OSError: a file cannot be read.
+    """
+    if split is None:
+        found = [each for each in PREFERRED if any((folder / split_predictions(each)).exists() for folder in folders)]
+        split = found[0] if found else PREFERRED[0]
+    runs = [read_run(folder, split) for folder in folders]
+    names = _names(folders)
+    first = next((i for i, run in enumerate(runs) if run.predictions is not None), None)
+    if first is None:
+        yield RunsContents(runs, names, split, None, None, {i: _absent(run) for i, run in enumerate(runs)})
+        return
+    with open_run(folders[first], split) as opened:
+        apart: dict[int, str] = {}
+        for i, run in enumerate(runs):
+            if run.predictions is None:
+                apart[i] = _absent(run)
+            elif i != first:
+                paired = _paired(run.predictions, opened.found)
+                if isinstance(paired, str):
+                    apart[i] = paired
+                else:
+                    runs[i] = replace(run, predictions=paired)
+        yield RunsContents(runs, names, split, first, opened.tiles, apart)
+
+
+def _absent(run: RunContents) -> str:
+    return f"no predictions of the {run.split} split; {run.command} writes them"
+
+
+def _paired(predictions: Predictions, first: Predictions) -> Predictions | str:
+    """Return predictions in the order of others of the same patches, or why they are not of the same ones."""
+    if predictions.keys == first.keys:
+        order = np.arange(len(first.keys))
+    else:
+        place = {key: i for i, key in enumerate(predictions.keys)}
+        common = [place[key] for key in first.keys if key in place]
+        if len(common) < len(first.keys) or len(place) > len(first.keys):
+            return (
+                f"evaluated on other patches: {patches(len(place))}, of which {len(common):,} are among the "
+                f"{len(first.keys):,} of the first run"
+            )
+        order = np.array(common)
+    labels = predictions.labels[order]
+    if different := int((labels != first.labels).any(axis=1).sum()):
+        return f"evaluated on other labels: those of {patches(different)} differ"
+    return replace(predictions, keys=first.keys, labels=labels, probabilities=predictions.probabilities[order])
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return names that distinguish the runs: of their folders, with enough parents."""
+    parts = [folder.resolve().parts for folder in folders]
+    names: list[str] = []
+    for i, own in enumerate(parts):
+        others = [other for j, other in enumerate(parts) if j != i and other != own]
+        depth = 1
+        while depth < len(own) and any(other[-depth:] == own[-depth:] for other in others):
+            depth += 1
+        name = "/".join(own[-depth:])
+        again = sum(other == own for other in parts[:i])
+        names.append(f"{name} ({again + 1})" if again else name)
+    return names

@@ -1,0 +1,104 @@
+"""All runs in one table, and their scores against time and parameters."""
+
+from typing import Any
+
+from bigearth_pipeline.report.figure.lines import Axis, shortened
+from bigearth_pipeline.report.figure.scatter import Point, draw_points
+from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
+from bigearth_pipeline.report.page.numbers import NONE, count_cell, counted, number_cell
+from bigearth_pipeline.report.run.words import INTERVAL, interval_cell, percent_cell
+from bigearth_pipeline.report.runs.contents import RunsContents
+
+_LOG_FROM = 20.0
+"""Ratio of the largest to the smallest value from which on an axis is logarithmic."""
+
+
+def overview(contents: RunsContents) -> Section:
+    """Return the section."""
+    blocks: list[Block] = [_table(contents), _trade_offs(contents)]
+    return Section("overview", "All runs", blocks)
+
+
+def _table(contents: RunsContents) -> Table:
+    rows = []
+    for i, run in enumerate(contents.runs):
+        facts, config = run.record.to_json(), run.record.config
+        ap = f1 = None
+        if i not in contents.apart:
+            ap, f1 = contents.own(i)[-2], contents.own(i, "f1")[-2]
+        rows.append(
+            [
+                Cell(contents.names[i]),
+                Cell(config.model.model),
+                Cell(run.record.state),
+                Cell(f"{facts['epoch']} of {config.optimisation.epochs}", facts["epoch"]),
+                percent_cell(facts["validation"]["ap_macro"]),
+                percent_cell(facts["test"]["ap_macro"]),
+                percent_cell(facts["test"]["f1_macro"]),
+                percent_cell(None if ap is None else ap.value),
+                Cell(NONE, float("-inf")) if ap is None else interval_cell(ap),
+                percent_cell(None if f1 is None else f1.value),
+                Cell(NONE, float("-inf")) if f1 is None else interval_cell(f1),
+                _count(facts["parameters"]),
+                _minutes(facts["seconds"]),
+                _count(facts["patches_per_second"]),
+                percent_cell(facts["wait_share"]),
+                count_cell(len(config.data.bands)),
+                Cell(f"{config.optimisation.lr:g}", config.optimisation.lr),
+                count_cell(config.optimisation.batch_size),
+                count_cell(config.run.seed),
+            ]
+        )
+    columns = ["run", "network", "state", "epochs", "validation AP macro, %", "test AP macro, %",
+               "test F1 macro, %", "AP macro, same patches, %", f"AP macro, {INTERVAL}", "F1 macro, same patches, %",
+               f"F1 macro, {INTERVAL}", "parameters", "minutes", "patches/s", "loader wait, %", "bands",
+               "learning rate", "batch size", "seed"]  # fmt: skip
+    caption = (
+        f"{counted(len(rows), 'run')}. Validation scores are of the best epoch; test scores are those that the run's "
+        f"results say, of the patches it was tested on. Scores of the same {contents.split} patches, with intervals, are "
+        f"of {counted(len(contents.comparable), 'run')}; the reasons for others are below. F1 is at tuned thresholds."
+    )
+    return Table("runs-table", caption, columns, rows)
+
+
+def _trade_offs(contents: RunsContents) -> Figure | Text:
+    panels = []
+    facts = [(i, contents.runs[i].record.to_json()) for i in contents.shown]
+    for name, words, key, unit in (
+        ("time", "minutes of training and validation", "seconds", 60.0),
+        ("parameters", "million parameters", "parameters", 1e6),
+    ):
+        known = [(i, fact[key] / unit, _score(fact)) for i, fact in facts if fact[key] and _score(fact) is not None]
+        if not known:
+            continue
+        points = [Point(shortened(contents.names[i]), x, 100 * float(y or 0), i) for i, x, y in known]
+        values = [point.x for point in points]
+        across = Axis(words=words, log=max(values) / min(values) > _LOG_FROM)
+        drawing = draw_points(
+            f"runs-{name}", f"Validation score against {words}", points, across, Axis(words="validation AP macro, %")
+        )
+        panels.append(Drawing(drawing))
+    if not panels:
+        return Text("No run says a score of the validation split yet.")
+    text = (
+        f"Best validation AP macro of {counted(len(contents.shown), 'run')} against the time of training and "
+        "validation so "
+        "far, over all starts of a run, and against the number of parameters. Times are comparable only of the "
+        "same machine."
+    )
+    if len(contents.shown) < len(contents.runs):
+        text += f" Charts show the first {len(contents.shown)} of {len(contents.runs)} runs."
+    return Figure("trade-offs-figure", text, panels, "medium")
+
+
+def _score(fact: dict[str, Any]) -> float | None:
+    found: float | None = fact["validation"]["ap_macro"]
+    return found
+
+
+def _count(value: float | None) -> Cell:
+    return number_cell(value, 0)
+
+
+def _minutes(seconds: float | None) -> Cell:
+    return number_cell(None if seconds is None else seconds / 60, 1)
