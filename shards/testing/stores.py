@@ -36,6 +36,7 @@ def make_store(
     source_version: str = "v2",
     countries: Sequence[str | None] = ("Ireland",),
     dates: Sequence[datetime] = (datetime(2017, 6, 13),),
+    corners: Sequence[tuple[float, float]] = (_UPPER_LEFT,),
     extras: Sequence[RecordGroup] = (),
 ) -> Path:
     """Write a store of synthetic patches and return its folder. Equal arguments give equal bytes.
@@ -52,6 +53,7 @@ def make_store(
         source_version: version of BigEarthNet that the manifest names.
         countries: row i of the index is from country i, again and again from the first one.
         dates: likewise when a patch was taken.
+        corners: likewise easting and northing of its upper-left corner, m.
         extras: further groups of each patch; `group_values` tells their pixels.
     """
     rng = np.random.default_rng(seed)
@@ -79,8 +81,9 @@ def make_store(
                         record = shard.next_record()
                         _fill(record, levels, rng)
                         country, date = countries[row % len(countries)], dates[row % len(dates)]
+                        corner = corners[row % len(corners)]
                         further = {group.name: group_values(group, key, seed) for group in extras}
-                        shard.add(_facts(key, split, classes, country, date, record), record, further)
+                        shard.add(_facts(key, split, classes, country, date, corner, record), record, further)
                         row += 1
     return folder
 
@@ -109,7 +112,13 @@ def _fill(record: NDArray[np.uint16], levels: NDArray[np.float64], rng: np.rando
 
 
 def _facts(
-    key: str, split: str, classes: NDArray[np.bool_], country: str | None, date: datetime, record: NDArray[np.uint16]
+    key: str,
+    split: str,
+    classes: NDArray[np.bool_],
+    country: str | None,
+    date: datetime,
+    corner: tuple[float, float],
+    record: NDArray[np.uint16],
 ) -> Facts:
     return Facts(
         key=key,
@@ -118,8 +127,8 @@ def _facts(
         country=country,
         date=date,
         epsg=_EPSG,
-        ulx=_UPPER_LEFT[0],
-        uly=_UPPER_LEFT[1],
+        ulx=corner[0],
+        uly=corner[1],
         seasonal_snow=False,
         cloud_or_shadow=False,
         nodata_pixels=len(record) - int(np.count_nonzero(record)),

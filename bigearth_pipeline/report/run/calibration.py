@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.report.figure.lines import Axis, Line, draw_lines
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table
 from bigearth_pipeline.report.page.numbers import count_cell, number_cell
-from bigearth_pipeline.report.run.contents import RunContents
+from bigearth_pipeline.report.run.contents import RunContents, evaluate_command
 from bigearth_pipeline.report.run.words import percent_cell
 from bigearth_pipeline.report.scores.calibration import (
     Reliability,
@@ -45,23 +45,22 @@ def scale(contents: RunContents) -> Scaling:
             f"The temperature, {temperature:.3f}, was fitted on the {len(other.keys):,} patches of the validation split"
         )
         return Scaling(scaled(found.probabilities, temperature), words)
+    command = evaluate_command(contents.name, "validation")
     if tiles is None or tiles.count < 2:
         return Scaling(
             None,
-            "No temperature was fitted: there are no predictions of the validation split by these weights, and "
-            "the patches "
-            "are not known to lie in several tiles",
+            f"No temperature was fitted: there are no predictions of the validation split by these weights ({command} "
+            "writes them), and the patches are not known to lie in several tiles",
         )
     values, temperatures = cross_fitted(found.probabilities, found.labels, tiles.number, tiles.count)
     why = (
         "this is the validation split itself"
         if contents.split == "validation"
-        else "there are no predictions of the validation split by these weights"
+        else f"there are no predictions of the validation split by these weights ({command} writes them)"
     )
     words = (
-        f"The temperature was cross-fitted over {tiles.words}, for {why}: of {len(temperatures)} folds each is "
-        "scaled by the "
-        f"temperature of the others ({min(temperatures):.3f} to {max(temperatures):.3f})"
+        f"The temperature was cross-fitted over {tiles.words}, for {why}: of {len(temperatures)} folds each is scaled "
+        f"by the temperature of the others ({min(temperatures):.3f} to {max(temperatures):.3f})"
     )
     return Scaling(values, words)
 
@@ -84,17 +83,14 @@ def _figure(contents: RunContents, scaling: Scaling, before: Reliability, after:
         Axis(words="share that has the class, %", limits=_LIMITS), diagonal=True, marks=True, height=3.2,
     )  # fmt: skip
     text = (
-        f"All {contents.found.labels.size:,} decisions of the {contents.split} split in {len(before.counts)} bins "
-        "of equal "
-        "width: on the thin line, of the patches with a probability of 70 % for a class 70 % have it. Expected "
-        "calibration "
-        f"error {100 * before.error:.2f} %"
+        f"All {contents.found.labels.size:,} decisions of the {contents.split} split in {len(before.counts)} bins of "
+        "equal width: on the thin line, of the patches with a probability of 70 % for a class 70 % have it. Expected "
+        f"calibration error {100 * before.error:.2f} %"
     )
     text += "." if after is None else f" as predicted and {100 * after.error:.2f} % after temperature scaling."
     text += (
-        f" {scaling.words}. Source of both: Guo et al., “On calibration of modern neural networks” (2017), here "
-        "for each "
-        "decision about a class, with one temperature for all."
+        f" {scaling.words}. Source of both: Guo et al., “On calibration of modern neural networks” (2017), here for "
+        "each decision about a class, with one temperature for all."
     )
     return Figure("reliability-figure", text, (Drawing(drawing),))
 

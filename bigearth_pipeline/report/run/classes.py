@@ -34,10 +34,8 @@ def _figure(contents: RunContents) -> Figure:
     macro, micro = len(CLASSES), len(CLASSES) + 1
     text = (
         f"{patches(len(labels))}. Average precision macro {in_words(scores.ap[macro])}, micro "
-        f"{in_words(scores.ap[micro])}; "
-        f"F1 macro {in_words(scores.f1[macro])}, micro {in_words(scores.f1[micro])}, {contents.threshold_words}. "
-        "Macro is "
-        "the mean over the classes that occur, micro is of all decisions at once."
+        f"{in_words(scores.ap[micro])}; F1 macro {in_words(scores.f1[macro])}, micro {in_words(scores.f1[micro])}, "
+        f"{contents.threshold_words}. Macro is the mean over the classes that occur, micro is of all decisions at once."
     )
     if order:
         text += f" Average precision is highest for {CLASSES[order[0]]} and lowest for {CLASSES[order[-1]]}."
@@ -83,8 +81,7 @@ def _table(contents: RunContents) -> Table:
                "threshold"]  # fmt: skip
     caption = (
         f"Average precision (AP) and F1 {contents.threshold_words}, with the patches that have the class and the tiles "
-        "they lie in. Probabilities are kept with 11 binary digits, so F1 may differ in the last digit from that "
-        "of the "
-        "evaluation."
+        "they lie in. Probabilities are kept with 11 binary digits, so F1 may differ in the last digit from that of "
+        "the evaluation."
     )
     return Table("scores-table", caption, columns, rows, total)

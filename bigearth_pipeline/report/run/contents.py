@@ -60,7 +60,7 @@ class RunContents:
     @property
     def command(self) -> str:
         """Command that writes the predictions."""
-        return f"bep evaluate {shlex.quote(self.name)} --split {self.split}"
+        return evaluate_command(self.name, self.split)
 
     @property
     def found(self) -> Predictions:
@@ -107,15 +107,19 @@ class RunContents:
         return interval_words(self.tiles)
 
 
+def evaluate_command(name: str, split: str) -> str:
+    """Return the command that writes the predictions of a run on a split."""
+    return f"bep evaluate {shlex.quote(name)} --split {split}"
+
+
 def interval_words(tiles: Tiles | None) -> str:
     """Return a sentence about intervals of scores, for captions."""
     if tiles is None:
         return "There are no intervals: neither the names of the patches nor a store tell in which tiles they lie."
     if not tiles.are_enough:
         return (
-            f"There are no intervals: the patches lie in {tiles.count} {tiles.words}, and fewer than "
-            f"{FEWEST_TILES} are "
-            "too few to resample."
+            f"There are no intervals: the patches lie in {tiles.count} {tiles.words}, and fewer than {FEWEST_TILES} "
+            "are too few to resample."
         )
     words = (
         f"Intervals hold {LEVEL:.0%} of {RESAMPLES:,} bootstrap resamples (percentiles, seed {SEED}) in which the "

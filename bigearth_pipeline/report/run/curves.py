@@ -57,11 +57,11 @@ def _learning(record: RunRecord) -> tuple[Block, Block]:
     )  # fmt: skip
     best = record.best
     lowest = np.nanargmin(validation) + 1 if np.isfinite(validation).any() else None
-    of_loss = (
-        "Mean loss of training, with augmentation and in training mode, and of validation. Training ends at "
-        f"{train[-1]:.4f}"
-        f"{'' if lowest is None else f'; validation is lowest in epoch {lowest}, with {np.nanmin(validation):.4f}'}."
-    )
+    of_loss = "Mean loss of training, with augmentation and in training mode, and of validation."
+    if np.isfinite(train).any():
+        of_loss += f" Training ends at {train[np.isfinite(train)][-1]:.4f}."
+    if lowest is not None:
+        of_loss += f" Validation is lowest in epoch {lowest}, with {np.nanmin(validation):.4f}."
     ap = None if best is None else number_at(best, "validation", "ap_macro")
     of_scores = (
         "Scores of the validation split after each epoch."
@@ -97,9 +97,8 @@ def _speed(record: RunRecord) -> Block:
     if not panels:
         return Text("The run says neither learning rates nor speed.")
     text = (
-        "Learning rate of the last step, patches trained a second, and the share of the time in which training "
-        "waited for "
-        f"the loader, of each epoch. {'; '.join(words)}."
+        "Learning rate of the last step, patches trained a second, and the share of the time in which training waited "
+        f"for the loader, of each epoch. {'; '.join(words)}."
     )
     return Figure("speed-figure", text, panels, "medium")
 

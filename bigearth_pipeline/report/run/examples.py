@@ -56,11 +56,9 @@ def _sheet(contents: RunContents, number: int) -> Sheet:
         shown += len(rows)
     caption = (
         f"{patches(shown)}, each kind with {number} at most, of different sets of labels. Loss is the mean cross "
-        "entropy "
-        "over the 19 classes, entropy the mean of their probabilities. From left to right: "
-        f"{'; '.join(composition.words for composition in COMPOSITIONS)}; stretched as in the report of the "
-        "store, between "
-        f"percentiles {_LOW} and {_HIGH} of {split}. Classes are predicted {contents.threshold_words}."
+        "entropy over the 19 classes, entropy the mean of their probabilities. From left to right: "
+        f"{'; '.join(composition.words for composition in COMPOSITIONS)}; stretched as in the report of the store, "
+        f"between percentiles {_LOW} and {_HIGH} of {split}. Classes are predicted {contents.threshold_words}."
     )
     caption += f" {patches(missing)} of these have missing pixels, shown in {MISSING_WORD}." if missing else ""
     return Sheet("examples-sheet", caption, groups)

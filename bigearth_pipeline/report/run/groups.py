@@ -85,7 +85,7 @@ def by_country(contents: RunContents) -> list[GroupScores]:
 def by_month(contents: RunContents) -> list[GroupScores]:
     """Return the scores of the months that have patches, of all years together, in the order of the year."""
     assert contents.store is not None
-    dates = contents.store.index.column("date")[contents.rows]
+    dates = contents.store.index.column("date").astype("datetime64[s]")[contents.rows]
     month = dates.astype("datetime64[M]").astype(np.int64) % len(MONTHS)
     return [score_group(contents, MONTHS[i], month == i) for i in np.unique(month).tolist()]
 
@@ -120,10 +120,8 @@ def _figure(contents: RunContents, name: str, found: list[GroupScores]) -> Figur
         high, low = (find(known, key=lambda group: group.f1_micro.value or 0.0) for find in (max, min))
         text += (
             f" F1 micro is highest for {high.name}, {100 * (high.f1_micro.value or 0):.1f} % of {high.count:,} "
-            "patches, and "
-            f"lowest for {low.name}, {100 * (low.f1_micro.value or 0):.1f} % of {low.count:,}. Which classes "
-            "occur differs, "
-            "and so does how difficult they are."
+            f"patches, and lowest for {low.name}, {100 * (low.f1_micro.value or 0):.1f} % of {low.count:,}. Which "
+            "classes occur differs, and so does how difficult they are."
         )
     text += f" Shown are the {_MOST} with most patches." if len(shown) < len(found) else ""
     text += f" Intervals of F1 resample the tiles of the group, if there are {FEWEST_TILES} or more."

@@ -38,12 +38,10 @@ def _figure(contents: RunContents, found: Mistakes, pairs: list[tuple[int, int]]
     i, j = max(pairs, key=lambda pair: (found.instead[pair], pair))
     text = (
         f"Rows are classes that a patch has and that were missed, {contents.threshold_words}; columns, by number, are "
-        "classes predicted for the same patch without being there. A patch may count in several squares of a "
-        "row, or in "
-        f"none, so rows do not sum to 100 %. Most often {CLASSES[j]} is predicted where {CLASSES[i]} is missed: in "
+        "classes predicted for the same patch without being there. A patch may count in several squares of a row, or "
+        f"in none, so rows do not sum to 100 %. Most often {CLASSES[j]} is predicted where {CLASSES[i]} is missed: in "
         f"{found.instead[i, j]:,} of {found.missed[i]:,} missed patches "
-        f"({share(found.instead[i, j], found.missed[i])}). "
-        "Empty squares are 0."
+        f"({share(found.instead[i, j], found.missed[i])}). Empty squares are 0."
     )
     return Figure("mistakes-figure", text, (Drawing(drawing),))
 
@@ -69,9 +67,8 @@ def _table(contents: RunContents, found: Mistakes) -> Table:
         )
     columns = ["class", "patches", "missed", "share missed", "predicted without being there", "predicted in its place"]
     caption = (
-        f"Missed patches of each class, and the {_MOST} classes that are most often predicted for these without "
-        "being there, "
-        "with the share of the missed patches."
+        f"Missed patches of each class, and the {_MOST} classes that are most often predicted for these without being "
+        "there, with the share of the missed patches."
     )
     return Table("mistakes-table", caption, columns, rows)
 

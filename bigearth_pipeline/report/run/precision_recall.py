@@ -3,7 +3,7 @@
 import numpy as np
 
 from bigearth_pipeline.report.figure.lines import SMALL, Axis, Line, draw_lines
-from bigearth_pipeline.report.page.blocks import Drawing, Figure, Section
+from bigearth_pipeline.report.page.blocks import Drawing, Figure, Section, Text
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.curves import precision_recall as curve_of
 from bigearth_pipeline.report.scores.curves import thinned
@@ -17,14 +17,14 @@ def precision_recall(contents: RunContents) -> Section:
     """Return the section."""
     found = contents.found
     present = np.flatnonzero(found.labels.any(axis=0))
+    if not len(present):
+        return Section("precision-recall", "Precision and recall", (Text("No patch has a class."),))
     order = sorted(present.tolist(), key=lambda i: -int(found.labels[:, i].sum()))
     text = (
         f"Precision over recall of the {contents.split} split at all thresholds, for the {len(order)} of "
-        f"{len(CLASSES)} "
-        f"classes that occur, the most frequent first. The dot is the decision {contents.threshold_words}, the "
-        "thin line "
-        "the share of patches that have the class: the precision of guessing. The area below the curve is about the "
-        "average precision, which stands above it."
+        f"{len(CLASSES)} classes that occur, the most frequent first. The dot is the decision "
+        f"{contents.threshold_words}, the thin line the share of patches that have the class: the precision of "
+        "guessing. The area below the curve is about the average precision, which stands above it."
     )
     panels = [Drawing(_panel(contents, i)) for i in order]
     return Section("precision-recall", "Precision and recall", (Figure("pr-figure", text, panels, "medium"),))

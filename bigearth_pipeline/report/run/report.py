@@ -16,6 +16,7 @@ from bigearth_pipeline.report.run.groups import groups
 from bigearth_pipeline.report.run.mistakes import mistakes
 from bigearth_pipeline.report.run.precision_recall import precision_recall
 from bigearth_pipeline.report.run.training import training
+from bigearth_pipeline.report.run.words import value_words
 
 SAMPLES: Final = 2
 """See `run_report`."""
@@ -57,7 +58,8 @@ def run_page(contents: RunContents, samples: int) -> Page:
         ]
     source = "no predictions"
     if contents.predictions is not None:
-        source = f"predictions of the {contents.split} split, rows SHA-256 {contents.found.about.get('rows_sha256')}"
+        digest = value_words(contents.found.about.get("rows_sha256"))
+        source = f"predictions of the {contents.split} split, rows SHA-256 {digest}"
     record = contents.record
     return Page(
         title=f"Run {contents.name}",

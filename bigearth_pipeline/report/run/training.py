@@ -41,10 +41,8 @@ def _words(contents: RunContents, facts: dict[str, Any]) -> str:
     words = (
         f"Network {config.model.model} on {counted(len(bands), 'band')} ({listed(list(bands))}) of BigEarthNet "
         f"{version}{', patches: ' + listed(known) if known else ''}. Optimiser {config.optimisation.optimizer}, "
-        "learning "
-        f"rate {config.optimisation.lr:g}, batches of {config.optimisation.batch_size}, seed {config.run.seed}; "
-        "trained on "
-        f"{facts['device'] or 'an unknown device'}."
+        f"learning rate {config.optimisation.lr:g}, batches of {config.optimisation.batch_size}, seed "
+        f"{config.run.seed}; trained on {value_words(facts['device'] or 'an unknown device')}."
     )
     if record.state != "finished":
         state = "A process trains it at the moment" if record.state == "running" else "It stopped before its end"

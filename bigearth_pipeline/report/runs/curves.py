@@ -48,7 +48,7 @@ def _chart(
     value, best = max(ends) if unit != 1 else min(ends)
     text = (
         f"{title} of {counted(len(lines), 'run')} by {'time' if over_time else 'epoch'}. "
-        f"{'Highest' if unit != 1 else 'Lowest'}: {best} with {value:{'.1f' if unit != 1 else '.4f'}}"
-        f"{' %' if unit != 1 else ''}."
+        f"{'Highest' if unit != 1 else 'Lowest'}: {best} with "
+        f"{value:{'.1f' if unit != 1 else '.4f'}}{' %' if unit != 1 else ''}."
     )
     return Figure(f"runs-{name}-figure", text, (Drawing(drawing),))

@@ -60,12 +60,10 @@ def differences(contents: RunsContents) -> Section:
 def _words(contents: RunsContents, first: int) -> str:
     count = patches(len(contents.runs[first].found.keys))
     return (
-        f"Differences are to {contents.names[first]}, the first run that has predictions, on the same {count}; "
-        "both runs "
-        "have the same resamples (paired bootstrap). A difference is larger than the noise if its interval excludes 0. "
-        f"Of 20 such intervals about one excludes 0 by chance at {100 * LEVEL:.0f} %. They tell how a difference "
-        "depends on "
-        "the places of the patches, not how it varies between trainings with other seeds. "
+        f"Differences are to {contents.names[first]}, the first run that has predictions, on the same {count}; both "
+        "runs have the same resamples (paired bootstrap). A difference is larger than the noise if its interval "
+        f"excludes 0. Of 20 such intervals about one excludes 0 by chance at {100 * LEVEL:.0f} %. They tell how a "
+        "difference depends on the places of the patches, not how it varies between trainings with other seeds. "
         f"{interval_words(contents.tiles)}"
     )
 
@@ -92,8 +90,7 @@ def _summary(contents: RunsContents, first: int, found: dict[int, list[Estimate]
                "classes above", "classes below"]  # fmt: skip
     caption = (
         f"Difference of each run to {contents.names[first]} in percentage points, and the classes whose average "
-        "precision is "
-        "above or below by more than the noise"
+        "precision is above or below by more than the noise"
     )
     return Table("differences-table", caption, columns, rows)
 

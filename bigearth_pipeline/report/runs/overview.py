@@ -55,8 +55,9 @@ def _table(contents: RunsContents) -> Table:
                "learning rate", "batch size", "seed"]  # fmt: skip
     caption = (
         f"{counted(len(rows), 'run')}. Validation scores are of the best epoch; test scores are those that the run's "
-        f"results say, of the patches it was tested on. Scores of the same {contents.split} patches, with intervals, are "
-        f"of {counted(len(contents.comparable), 'run')}; the reasons for others are below. F1 is at tuned thresholds."
+        f"results say, of the patches it was tested on. Scores of the same {contents.split} patches, with intervals, "
+        f"are of {counted(len(contents.comparable), 'run')}; the reasons for others are below. F1 is at tuned "
+        "thresholds."
     )
     return Table("runs-table", caption, columns, rows)
 
@@ -82,9 +83,8 @@ def _trade_offs(contents: RunsContents) -> Figure | Text:
         return Text("No run says a score of the validation split yet.")
     text = (
         f"Best validation AP macro of {counted(len(contents.shown), 'run')} against the time of training and "
-        "validation so "
-        "far, over all starts of a run, and against the number of parameters. Times are comparable only of the "
-        "same machine."
+        "validation so far, over all starts of a run, and against the number of parameters. Times are comparable only "
+        "of the same machine."
     )
     if len(contents.shown) < len(contents.runs):
         text += f" Charts show the first {len(contents.shown)} of {len(contents.runs)} runs."

@@ -49,7 +49,7 @@ def clipped(probabilities: NDArray[np.float16]) -> NDArray[np.float64]:
 def scaled(probabilities: NDArray[np.float16], temperature: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return probabilities, (N, C), whose logits are divided by a temperature, or by one for each patch, (N, 1)."""
     values = clipped(probabilities)
-    return np.asarray(1 / (1 + ((1 - values) / values) ** (1 / np.asarray(temperature))), np.float64)
+    return _sigmoid(np.log(values / (1 - values)) / np.asarray(temperature))
 
 
 def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.uint8]) -> Reliability:
@@ -78,7 +78,7 @@ def fit_temperature(probabilities: NDArray[np.float16], labels: NDArray[np.uint8
     low, high = 1 / _MOST, _MOST
     for _ in range(_STEPS):
         middle = (low * high) ** 0.5
-        expected = total / (1 + np.exp(-np.clip(middle * logits, -700, 700)))
+        expected = total * _sigmoid(middle * logits)
         if ((expected - positives) * logits).sum() > 0:
             high = middle
         else:
@@ -110,3 +110,8 @@ def cross_fitted(
     folds = fold_of[tiles]
     temperatures = [fit_temperature(probabilities[folds != i], labels[folds != i]) for i in range(len(sizes))]
     return scaled(probabilities, np.array(temperatures)[folds][:, None]), temperatures
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Beyond these the exponential overflows.
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))), np.float64)

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.cli.test_cli import assert_one_error, call, invoke
+from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,36 @@ def test_wrong_folders_are_one_line(small: Path, tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert_one_error(result.stderr, message)
         assert not out.exists()
+
+
+def test_reports_of_runs_are_written(tmp_path: Path) -> None:
+    """A run, or several runs, have no report by the command; or it writes among the files of one."""
+    with tarfile.open(ROOT / "tests/golden/0.1/runs.tar.xz") as archive:
+        archive.extractall(tmp_path / "runs", filter="data")
+    runs = [tmp_path / "runs/finished", tmp_path / "runs/stopped"]
+    for folders, title in ((runs[:1], "<title>Run finished</title>"), (runs, "<title>2 runs compared</title>")):
+        out = tmp_path / "page.html"
+        result = invoke("report", *folders, "--out", out)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert title in out.read_text()
+    result = invoke("report", *runs, "--out", runs[1] / "page.html")
+    assert result.exit_code == 1
+    assert_one_error(result.stderr, "--out", "lies in")
+
+
+def test_options_without_effect_are_one_line(small: Path, tmp_path: Path) -> None:
+    """An option of the report of a run is ignored for stores, or for several runs."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text("")
+    for arguments, message in (
+        ([small, "--split", "test"], "--split test is for reports of runs"),
+        ([small, "--store", small], f"--store {small} is for reports of runs"),
+        ([run, run, "--store", small], "is for the report of a single run"),
+    ):
+        result = invoke("report", *arguments, "--out", tmp_path / "page.html")
+        assert result.exit_code == 1
+        assert_one_error(result.stderr, message)
 
 
 def test_a_file_of_another_kind_is_kept(small: Path, tmp_path: Path) -> None:

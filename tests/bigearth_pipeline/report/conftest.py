@@ -1,5 +1,6 @@
 """Small stores, and their pages."""
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bigearth_pipeline.build.select import NO_FOLDER, Quarantined, Selection
 from bigearth_pipeline.report.store.report import store_report
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.report.pages import Html
+from tests.bigearth_pipeline.report.predicted import change_predictions, shuffled
 
 COUNTS = {"train": 20, "validation": 8, "test": 6}
 COUNTRIES = ("Ireland", "Serbia", None, "Ireland")
@@ -58,3 +60,51 @@ def content(tar: Path) -> bytes:
 def page(content: bytes) -> Html:
     """The report of the WebDataset store, parsed."""
     return Html.of(content)
+
+
+CORNERS = tuple((300_000.0 + 100_000 * (i % 4), 5_400_000.0 + 100_000 * (i // 4)) for i in range(8))
+"""Upper-left corners of patches in eight squares of 100 km, m."""
+
+
+@pytest.fixture(scope="package")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs on a store beside it, `store`, with predictions of the validation and test splits."""
+    import torch
+
+    from trainer.config.options import TrainConfig
+    from trainer.evaluation.run import EvaluationConfig, evaluate_run
+    from trainer.training.start import train
+
+    # The network is tiny: threads that wait for each other would take most of the time.
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("run")
+    counts = {"train": 48, "validation": 32, "test": 40}
+    store = make_store(folder / "store", counts, countries=COUNTRIES, dates=DATES, corners=CORNERS)
+    train(TrainConfig.of(shards=store, out=folder / "run", epochs=2, batch_size=8, lr=0.003, test=True))
+    evaluate_run(EvaluationConfig(run=folder / "run", split="validation"))
+    return folder / "run"
+
+
+@pytest.fixture(scope="package")
+def run_content(trained: Path) -> bytes:
+    """The report of the run."""
+    from bigearth_pipeline.report.run.report import run_report
+
+    return run_report(trained, samples=1)
+
+
+@pytest.fixture(scope="package")
+def other(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run whose predictions of the test split are other ones, in another order."""
+    folder = tmp_path_factory.mktemp("other") / "other"
+    shutil.copytree(trained, folder)
+    change_predictions(folder, lambda found: shuffled(found, noise=3.0))
+    return folder
+
+
+@pytest.fixture(scope="package")
+def runs_content(trained: Path, other: Path) -> bytes:
+    """The report of both runs."""
+    from bigearth_pipeline.report.runs.report import runs_report
+
+    return runs_report([trained, other])

@@ -28,14 +28,22 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def file(content: bytes, tmp_path: Path) -> Path:
-    """The report as a file."""
+    """The report of a store as a file."""
     path = tmp_path / "report.html"
     path.write_bytes(content)
     return path
 
 
+@pytest.fixture(params=["content", "run_content", "runs_content"])
+def any_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A report of each kind as a file: of a store, a run, and several runs."""
+    path = tmp_path / "report.html"
+    path.write_bytes(request.getfixturevalue(request.param))
+    return path
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_the_page_fits_and_asks_for_nothing(browser: Any, file: Path, width: int, scheme: str) -> None:
+def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width: int, scheme: str) -> None:
     """The page makes a request, reports an error, or is wider than the screen."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
@@ -44,10 +52,10 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, file: Path, width: int
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(file.as_uri())
+    page.goto(any_file.as_uri())
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.wait_for_timeout(100)
-    assert [url for url in requests if not url.startswith("data:")] == [file.as_uri()]
+    assert [url for url in requests if not url.startswith("data:")] == [any_file.as_uri()]
     assert errors == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     beyond = """[...document.querySelectorAll('body *')].filter(

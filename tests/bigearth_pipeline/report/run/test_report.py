@@ -1,0 +1,298 @@
+"""The report of a run, beside what its files say and what scikit-learn makes of them."""
+
+import json
+import re
+import shutil
+import tarfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import average_precision_score, f1_score
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.report.run.report import run_report
+from shards import CLASSES
+from shards.errors import BepError
+from shards.storage.lock import exclusive
+from shards.testing.stores import make_store
+from tests.bigearth_pipeline.report.pages import Html, number, words
+from tests.bigearth_pipeline.report.predicted import FILE, change_predictions, read_columns
+from tests.faults import flip_bit
+from tests.paths import ROOT
+from trainer.runs.predictions import Predictions
+
+SECTIONS = ["training", "curves", "scores", "precision-recall", "calibration", "mistakes", "groups", "examples"]
+
+
+@pytest.fixture(scope="module")
+def page(run_content: bytes) -> Html:
+    """The report of the run, parsed."""
+    return Html.of(run_content)
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def thresholds(run: Path) -> np.ndarray:  # type: ignore[type-arg]
+    about = json.loads(pq.read_schema(run / FILE).metadata[b"bep"])
+    return np.array([about["thresholds"][name] for name in CLASSES])
+
+
+def test_all_sections_are_there_and_nothing_is_asked_for(page: Html) -> None:
+    """A part of the report is lost, has no caption, shares an identifier with another one, or makes a request."""
+    assert [section.attrib["id"] for section in page.all("section")] == SECTIONS
+    captions = page.captions()
+    assert all(re.search(r"\d", caption) and caption.endswith(".") for caption in captions.values()), captions
+    counts = Counter(element.attrib["id"] for element in page.root.iter() if "id" in element.attrib)
+    assert [name for name, times in counts.items() if times > 1] == []
+    for tag, target in page.links():
+        assert target.startswith("data:") or (target.startswith("#") and target[1:] in counts), (tag, target)
+
+
+def test_scores_are_those_of_the_predictions(page: Html, trained: Path) -> None:
+    """A score, its support or its tiles are not those of the file of predictions."""
+    found, table = read_columns(trained / FILE), page.table("scores-table")
+    index = pq.read_table(trained.parent / "store/index.parquet").to_pylist()
+    square = {row["key"]: (row["ulx"] // 100_000, row["uly"] // 100_000) for row in index}
+    predicted = found.probabilities >= thresholds(trained)
+    aps, f1s = [], []
+    for i, name in enumerate(CLASSES):
+        has = found.labels[:, i] > 0
+        patches, tiles, ap, interval, f1, _, fixed, threshold = table[name]
+        assert number(patches) == has.sum()
+        assert number(tiles) == len({square[key] for key, own in zip(found.keys, has, strict=True) if own})
+        assert number(threshold) == pytest.approx(thresholds(trained)[i], abs=6e-4)
+        if not has.any():
+            assert ap == interval == f1 == "–"
+            continue
+        aps.append(average_precision_score(has, found.probabilities[:, i]))
+        f1s.append(f1_score(has, predicted[:, i], zero_division=0))
+        assert number(ap) == pytest.approx(100 * aps[-1], abs=0.051)
+        assert number(f1) == pytest.approx(100 * f1s[-1], abs=0.051)
+        assert number(fixed) == pytest.approx(
+            100 * f1_score(has, found.probabilities[:, i] >= 0.5, zero_division=0), abs=0.051
+        )
+        low, high = map(number, interval.split(" to "))
+        assert low <= number(ap) <= high
+    assert number(table["macro"][2]) == pytest.approx(100 * np.mean(aps), abs=0.051)
+    assert number(table["macro"][4]) == pytest.approx(100 * np.mean(f1s), abs=0.051)
+    result = json.loads((trained / "metrics-test.json").read_text())
+    assert number(table["macro"][2]) == pytest.approx(100 * result["ap_macro"], abs=0.2)
+    assert "8 squares of 100 km" in page.captions()["scores-figure-classes"]
+
+
+def test_curves_are_those_of_the_metrics(page: Html, trained: Path) -> None:
+    """The table of epochs tells other numbers than the run wrote."""
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    table = page.table("epochs-table")
+    for line in lines:
+        row = table[str(line["epoch"])]
+        assert number(row[0]) == pytest.approx(line["train_loss"], abs=6e-5)
+        assert number(row[2]) == pytest.approx(100 * line["validation"]["ap_macro"], abs=0.051)
+        assert number(row[5]) == pytest.approx(line["lr"], abs=6e-7)
+        assert number(row[6]) == pytest.approx(line["patches_per_second"], abs=0.51)
+    assert {"loss-figure", "scores-figure", "speed-figure"} <= set(page.captions())
+    assert page.table("options-table")["optimisation.lr"] == ["0.003"]
+
+
+def test_countries_and_months_are_those_of_the_store(page: Html, trained: Path) -> None:
+    """Patches count for another country or month, or scores are of other patches."""
+    found = read_columns(trained / FILE)
+    index = {row["key"]: row for row in pq.read_table(trained.parent / "store/index.parquet").to_pylist()}
+    predicted = found.probabilities >= thresholds(trained)
+    for table, name_of in (
+        ("groups-country-table", lambda row: row["country"] or "unknown"),
+        ("groups-month-table", lambda row: f"{row['date']:%b}"),
+    ):
+        names = np.array([name_of(index[key]) for key in found.keys])
+        rows = page.table(table)
+        assert set(rows) == set(names)
+        for name, row in rows.items():
+            own = names == name
+            assert number(row[0]) == own.sum()
+            ap = average_precision_score(found.labels[own].ravel(), found.probabilities[own].ravel())
+            assert number(row[4]) == pytest.approx(100 * ap, abs=0.051)
+            f1 = f1_score(found.labels[own].ravel(), predicted[own].ravel())
+            assert number(row[5]) == pytest.approx(100 * f1, abs=0.051)
+
+
+def test_examples_are_the_extremes(page: Html, trained: Path) -> None:
+    """A patch that is neither best nor worst is shown as such, or with the probabilities of another one."""
+    found = read_columns(trained / FILE)
+    values = np.clip(found.probabilities, 2.0**-25, 1 - 2.0**-12)
+    loss = -np.log(np.where(found.labels > 0, values, 1 - values)).mean(axis=1)
+    notes = [words(note) for note in page.all("p") if note.get("class") == "note"]
+    assert len(notes) == 9
+    for note, row in ((notes[0], loss.argmin()), (notes[3], loss.argmax())):
+        assert note.startswith(f"{found.keys[row]}. ")
+        assert f"Loss {loss[row]:.3f}" in note
+        for share in re.findall(r"(\d+) %", note):
+            assert int(share) in np.round(100 * found.probabilities[row]).astype(int)
+    assert len(page.all("img")) == 27
+    assert all(image.attrib["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+
+
+def test_the_temperature_is_of_the_validation_split(page: Html, run: Path) -> None:
+    """The temperature is fitted on the patches that it is applied to, or the page does not say on which."""
+    assert "was fitted on the 32 patches of the validation split" in page.captions()["reliability-figure"]
+    (run / "predictions-validation.parquet").unlink()
+    caption = Html.of(run_report(run, samples=0)).captions()["reliability-figure"]
+    assert "was cross-fitted over squares of 100 km" in caption
+    assert "bep evaluate run --split validation writes them" in caption
+    change_predictions(run, lambda found: replace(found, about=found.about | {"epoch": 1}))
+    assert "The predictions are of epoch 1, the best checkpoint is of epoch" in words(
+        Html.of(run_report(run, samples=0)).by_id("training")
+    )
+
+
+def test_the_same_run_gives_the_same_bytes(trained: Path, run: Path, run_content: bytes) -> None:
+    """A report differs from one time to the next, or by the folder's place."""
+    assert run_report(run, samples=1) == run_content
+
+
+def test_a_split_can_be_chosen(trained: Path) -> None:
+    """The validation split passes for the test split, or F1 at thresholds tuned on it for an honest score."""
+    page = Html.of(run_report(trained, split="validation", samples=0))
+    assert "Scores of the validation split by class" in words(page.by_id("scores"))
+    assert "tuned on these very patches" in page.captions()["scores-figure-classes"]
+    assert "this is the validation split itself" in page.captions()["reliability-figure"]
+    found = read_columns(trained / "predictions-validation.parquet")
+    ap = average_precision_score(found.labels[:, 0], found.probabilities[:, 0])
+    assert number(page.table("scores-table")[CLASSES[0]][2]) == pytest.approx(100 * ap, abs=0.051)
+
+
+def test_without_predictions_the_command_is_named(run: Path) -> None:
+    """A run without predictions, or one that goes on, has no report."""
+    for path in run.glob("predictions-*"):
+        path.unlink()
+    with exclusive(run / ".lock", "in use"):
+        page = Html.of(run_report(run))
+    assert [section.attrib["id"] for section in page.all("section")] == ["training", "curves", "scores"]
+    assert words(page.by_id("scores")).endswith("bep evaluate run --split test")
+    assert "A process trains it at the moment" in words(page.by_id("training"))
+    (run / "metrics.jsonl").unlink()
+    assert "No epoch has ended yet." in words(Html.of(run_report(run)).by_id("curves"))
+
+
+def test_without_its_store_the_rest_is_there(trained: Path, run: Path, tmp_path: Path) -> None:
+    """A store that was moved takes the report away, another one passes for it, or naming it does not help."""
+    store = trained.parent / "store"
+    moved = Path(shutil.copytree(store, tmp_path / "moved"))
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace(str(store), str(tmp_path / "gone")))
+    page = Html.of(run_report(run))
+    assert [section.attrib["id"] for section in page.all("section")] == SECTIONS
+    for name in ("groups", "examples"):
+        assert f"{tmp_path / 'gone'} is absent" in words(page.by_id(name))
+        assert "bep report run --store DIR" in words(page.by_id(name))
+    assert "There are no intervals" in page.captions()["scores-figure-classes"]
+    assert len(Html.of(run_report(run, store=moved, samples=1)).all("img")) == 27
+    with pytest.raises(PipelineError, match=r"gone is no folder of a store"):
+        run_report(run, store=tmp_path / "gone")
+    other = make_store(tmp_path / "gone", {"test": 40}, seed=1)
+    with pytest.raises(PipelineError, match="have other labels there"):
+        run_report(run, store=other)
+    assert "is not that of the predictions" in words(Html.of(run_report(run)).by_id("groups"))
+    few = make_store(tmp_path / "few", {"test": 30})
+    with pytest.raises(PipelineError, match="it lacks 10 patches of 40"):
+        run_report(run, store=few)
+
+
+def _damage(run: Path) -> dict[str, bytes]:
+    """Return contents that files of a run may have after an accident, by file."""
+    predictions = (run / FILE).read_bytes()
+    return {
+        "config.toml": b"[model\n",
+        "description.json": b"{",
+        "metrics.jsonl": b'{"epoch": 7}\n',
+        "metrics-test.json": b"[]",
+        FILE: predictions[: len(predictions) // 2],
+        "predictions-validation.parquet": b"PAR1",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.toml", "description.json", "metrics.jsonl", "metrics-test.json", FILE, "predictions-validation.parquet"],
+)
+def test_damaged_files_are_one_line(name: str, run: Path) -> None:
+    """A damaged file ends in a traceback, or passes for a sound one."""
+    (run / name).write_bytes(_damage(run)[name])
+    with pytest.raises(BepError, match=re.escape(name)):
+        run_report(run, samples=0)
+
+
+def test_predictions_that_cannot_be_are_one_line(run: Path) -> None:
+    """Predictions of no patch, of a patch twice, or with thresholds that are none, end in a traceback."""
+    sound = Predictions.read(run / FILE)
+    nothing = replace(sound, keys=[], labels=sound.labels[:0], probabilities=sound.probabilities[:0])
+    for wrong, message in (
+        (nothing, "holds no patch"),
+        (replace(sound, keys=["a"] * len(sound.keys)), "holds a patch twice"),
+        (replace(sound, about={"thresholds": {"Arable land": 0.5}}), "thresholds that are no probabilities"),
+        (replace(sound, about={"thresholds": dict.fromkeys(CLASSES, "x")}), "thresholds that are no probabilities"),
+    ):
+        wrong.write(run / FILE, {})
+        with pytest.raises(BepError, match=message):
+            run_report(run, samples=0)
+
+
+def test_a_damaged_record_is_one_line(trained: Path, run: Path, tmp_path: Path) -> None:
+    """Pictures of damaged records pass for those of the store."""
+    store = Path(shutil.copytree(trained.parent / "store", tmp_path / "damaged"))
+    for row in pq.read_table(store / "index.parquet").to_pylist():
+        flip_bit(store / f"{row['shard']}.tar", row["s2_offset"] + row["s2_length"] // 2)
+    with pytest.raises(BepError, match="CRC-32C"):
+        run_report(run, store=store)
+    assert Html.of(run_report(run, store=store, samples=0)).by_id("groups") is not None
+
+
+def test_no_label_at_all(run: Path) -> None:
+    """Patches without any class, of which one is left, end in a traceback."""
+    change_predictions(
+        run,
+        lambda found: replace(
+            found, keys=["x"], labels=0 * found.labels[:1], probabilities=found.probabilities[:1], about={}
+        ),
+    )
+    (run / "predictions-validation.parquet").unlink()
+    page = Html.of(run_report(run))
+    assert page.table("scores-table")["macro"][2] == "–"
+    assert "No temperature was fitted" in page.captions()["reliability-figure"]
+    assert "No patch has a class." in words(page.by_id("precision-recall"))
+
+
+HOSTILE = "<script>alert('x')</script>&\"'"
+
+
+def test_texts_of_files_are_text(trained: Path, tmp_path: Path) -> None:
+    """Whoever wrote a run runs a script in the browser of whoever looks at its report."""
+    run = Path(shutil.copytree(trained, tmp_path / "<b>run&"))
+    about = json.loads((run / "description.json").read_text())
+    about |= {"source_version": HOSTILE, "device": HOSTILE, "versions": {HOSTILE: [HOSTILE]}, "patches": HOSTILE}
+    (run / "description.json").write_text(json.dumps(about | {"parameters": "many"}))
+    change_predictions(
+        run, lambda found: replace(found, about=found.about | {"epoch": HOSTILE, "rows_sha256": [HOSTILE]})
+    )
+    page = Html.of(run_report(run, samples=0))
+    assert len(page.all("script")) == 1
+    assert "<script>alert" not in page.text
+    assert HOSTILE in words(page.by_id("training"))
+    assert words(page.all("h1")[0]) == "Run <b>run&"
+
+
+def test_runs_of_the_first_version_have_reports(tmp_path: Path) -> None:
+    """A run that was written before there were predictions, learning rates and seconds has no report."""
+    with tarfile.open(ROOT / "tests/golden/0.1/runs.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    for name in ("finished", "stopped"):
+        page = Html.of(run_report(tmp_path / name))
+        assert f"bep evaluate {name} --split test" in words(page.by_id("scores"))
+        assert "Learning rate is not known" in page.captions()["speed-figure"]
