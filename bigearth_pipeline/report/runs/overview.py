@@ -56,9 +56,10 @@ def _table(contents: RunsContents) -> Table:
     caption = (
         f"{counted(len(rows), 'run')}. Validation scores are of the best epoch; test scores are those that the run's "
         f"results say, of the patches it was tested on. Scores of the same {contents.split} patches, with intervals, "
-        f"are of {counted(len(contents.comparable), 'run')}; the reasons for others are below. F1 is at tuned "
-        "thresholds."
+        f"are of {counted(len(contents.comparable), 'run')}. F1 is at tuned thresholds."
     )
+    if contents.apart:
+        caption += " The reasons for the other runs are below."
     return Table("runs-table", caption, columns, rows)
 
 

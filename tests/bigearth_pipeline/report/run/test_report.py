@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.run.report import run_report
+from bigearth_pipeline.report.scores.calibration import fit_temperature
 from shards import CLASSES
 from shards.errors import BepError
 from shards.storage.lock import exclusive
@@ -141,15 +142,18 @@ def test_examples_are_the_extremes(page: Html, trained: Path) -> None:
 
 def test_the_temperature_is_of_the_validation_split(page: Html, run: Path) -> None:
     """The temperature is fitted on the patches that it is applied to, or the page does not say on which."""
-    assert "was fitted on the 32 patches of the validation split" in page.captions()["reliability-figure"]
-    (run / "predictions-validation.parquet").unlink()
-    caption = Html.of(run_report(run, samples=0)).captions()["reliability-figure"]
+    caption, temperatures = page.captions()["reliability-figure"], []
+    for name in ("predictions-validation.parquet", FILE):
+        found = Predictions.read(run / name)
+        temperatures.append(f"{fit_temperature(found.probabilities, found.labels):.3f}")
+    assert temperatures[0] != temperatures[1]
+    assert f"The temperature, {temperatures[0]}, was fitted on the 32 patches of the validation split" in caption
+    change_predictions(run, lambda found: replace(found, about=found.about | {"epoch": 7}))
+    page = Html.of(run_report(run, samples=0))
+    assert "The predictions are of epoch 7, the best checkpoint is of epoch" in words(page.by_id("training"))
+    caption = page.captions()["reliability-figure"]
     assert "was cross-fitted over squares of 100 km" in caption
     assert "bep evaluate run --split validation writes them" in caption
-    change_predictions(run, lambda found: replace(found, about=found.about | {"epoch": 1}))
-    assert "The predictions are of epoch 1, the best checkpoint is of epoch" in words(
-        Html.of(run_report(run, samples=0)).by_id("training")
-    )
 
 
 def test_the_same_run_gives_the_same_bytes(trained: Path, run: Path, run_content: bytes) -> None:
@@ -169,7 +173,7 @@ def test_a_split_can_be_chosen(trained: Path) -> None:
 
 
 def test_without_predictions_the_command_is_named(run: Path) -> None:
-    """A run without predictions, or one that goes on, has no report."""
+    """A run without predictions, or one that is trained at the moment, has no report."""
     for path in run.glob("predictions-*"):
         path.unlink()
     with exclusive(run / ".lock", "in use"):
