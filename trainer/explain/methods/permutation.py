@@ -1,0 +1,103 @@
+"""Permutation importance of bands: loss of average precision where a band is taken from other patches.
+
+Source: Breiman, "Random forests" (Machine Learning 45, 2001), section 10, as Fisher, Rudin, Dominici, "All models are
+wrong, but many are useful" (JMLR 20, 2019) make it a property of any model. Whole bands are permuted among patches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from captum.attr import FeaturePermutation
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional.classification import multilabel_average_precision
+
+from shards import CLASSES
+from shards.errors import InvalidValue
+from shards.layout.bands import BAND_SLICES
+
+REPEATS: Final = 5
+"""Permutations of each band."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Importance:
+    """Importance of bands for the classes, over a set of patches.
+
+    Attributes:
+        bands: names of the B bands.
+        precision: (19,) float64, average precision of the classes on unchanged patches; NaN for absent classes.
+        loss: (19, B) float64, what it loses where a band is permuted: the mean over the permutations.
+        spread: (19, B) float64, standard deviation over the permutations.
+        patches: number of patches.
+    """
+
+    bands: tuple[str, ...]
+    precision: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    patches: int
+
+
+def permutation(
+    logits: Callable[[NDArray[np.uint16]], Tensor],
+    records: NDArray[np.uint16],
+    labels: NDArray[np.uint8],
+    bands: tuple[str, ...],
+    *,
+    seed: int = 0,
+    repeats: int = REPEATS,
+    done: Callable[[int], None] = lambda _: None,
+) -> Importance:
+    """Return the importance of bands; the same for the same seed.
+
+    Args:
+        logits: of (n, 80000) records, (n, 19), such as `Predictor.record_logits`.
+        records: (N, 80000) uint16, at least two.
+        labels: (N, 19) uint8 of 0 and 1.
+        bands: names of the bands to permute.
+        seed: of the permutations.
+        repeats: permutations of each band, at least one.
+        done: is called with the number of patches after each prediction of all of them.
+
+    Raises:
+        InvalidValue: there are fewer than two patches.
+    """
+    if len(records) < 2:
+        raise InvalidValue(f"{len(records)} patches to permute bands among, expected at least 2")
+    truth = torch.from_numpy(labels.astype(np.int64))
+    changed = np.empty_like(records)
+
+    def precision(sources: Tensor) -> Tensor:
+        """Return the average precision where band b of patch i is that of patch `sources[i, b]`."""
+        changed[:] = records
+        for band, rows in zip(bands, sources.numpy().T, strict=True):
+            if (rows != np.arange(len(rows))).any():
+                changed[:, BAND_SLICES[band]] = records[rows, BAND_SLICES[band]]
+        found = multilabel_average_precision(logits(changed), truth, len(CLASSES), average="none")
+        done(len(records))
+        return found.double()
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def permuted(sources: Tensor, mask: Tensor) -> Tensor:
+        order = torch.randperm(len(sources), generator=generator)
+        return torch.where(mask, sources[order], sources)
+
+    rows = torch.arange(len(records))[:, None].expand(-1, len(bands)).contiguous()
+    method = FeaturePermutation(precision, perm_func=permuted)
+    columns = torch.arange(len(bands))[None]
+    losses = np.stack([method.attribute(rows, feature_mask=columns).numpy() for _ in range(repeats)])
+    before = precision(rows).numpy()
+    absent = labels.sum(0) == 0
+    before[absent], losses[:, absent] = np.nan, np.nan
+    return Importance(
+        bands=bands,
+        precision=before,
+        loss=losses.astype(np.float64).mean(0),
+        spread=losses.astype(np.float64).std(0),
+        patches=len(records),
+    )

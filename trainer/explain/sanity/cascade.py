@@ -1,0 +1,77 @@
+"""Randomisation test of methods on a network: see `trainer.explain.sanity.randomise`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor
+
+from trainer.explain.maps import Maps
+from trainer.explain.methods.registry import Method
+from trainer.explain.sanity.likeness import Likeness, likeness
+from trainer.explain.sanity.randomise import layers, randomised
+from trainer.explain.subject import CannotExplain, Inputs, Subject
+
+FAILS_ABOVE: Final = 0.5
+"""Rank correlation, either sign, with the explanations of an untrained network, above which a method fails.
+
+Adebayo et al. set no bound. Two maps with half of this in common share a quarter of the variance of their ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Result of the test for a method.
+
+    Attributes:
+        layers: names of the layers in the order in which they are randomised, from the scores downwards.
+        likeness: to the explanations of the trained network, after each of them.
+        pairs: number of pairs of a patch and a class.
+    """
+
+    layers: tuple[str, ...]
+    likeness: tuple[Likeness, ...]
+    pairs: int
+
+    @property
+    def fails(self) -> bool:
+        """True if explanations of the untrained network are like those of the trained one."""
+        return abs(self.likeness[-1].rank) > FAILS_ABOVE
+
+
+def randomisation_test(
+    subject: Subject,
+    inputs: Inputs,
+    targets: Tensor,
+    methods: Mapping[str, Method],
+    first: Mapping[str, Maps],
+    *,
+    seed: int = 0,
+    done: Callable[[int], None] = lambda _: None,
+) -> dict[str, Cascade]:
+    """Test methods by cascading randomisation of a network.
+
+    Args:
+        subject: the trained network.
+        inputs: n images of each kind.
+        targets: (n,) int64, numbers of classes.
+        methods: by name.
+        first: explanations of the same by the trained network, by name of method.
+        seed: of the random weights.
+        done: is called with n after each layer.
+    """
+    found: dict[str, list[Likeness]] = {name: [] for name in methods}
+    for _, network in randomised(subject.network, seed):
+        changed = subject.with_network(network)
+        for name, method in methods.items():
+            found[name].append(_compared(first[name], method, changed, inputs, targets))
+        done(len(targets))
+    names = tuple(reversed(layers(subject.network)))
+    return {name: Cascade(names, tuple(each), len(targets)) for name, each in found.items()}
+
+
+def _compared(first: Maps, method: Method, changed: Subject, inputs: Inputs, targets: Tensor) -> Likeness:
+    try:
+        return likeness(first, method(changed, inputs, targets))
+    except CannotExplain:
+        # An untrained classifier can be all zeros, so that nothing has a gradient.
+        return Likeness(0.0, None)

@@ -1,0 +1,156 @@
+"""Deletion and insertion: probability of a class while parts of a patch go, or come, in the order of an explanation.
+
+Source: Petsiuk, Das, Saenko, "RISE: Randomized input sampling for explanation of black-box models" (BMVC 2018,
+arXiv:1806.07421), section 4.3. A faithful explanation has a small area under the curve of deletion and a large one
+under that of insertion. Both are compared with random orders on the same patches.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.explain.maps import Maps
+from trainer.explain.score.units import Kind, mixed, values_of
+from trainer.explain.subject import ROWS, Inputs, Subject
+
+STEPS: Final = 16
+"""Steps of a curve over the 400 cells; each band is a step of its own."""
+RANDOM: Final = 8
+"""Random orders of each patch."""
+_RESAMPLED: Final = 2000
+_INTERVAL: Final = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A mean over pairs of a patch and a class, with its interval of 95 % by bootstrap over patches.
+
+    Attributes:
+        mean: the mean.
+        low: lower end; NaN for fewer than two patches.
+        high: upper end; NaN likewise.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faithfulness:
+    """Areas under the curves of a method, 0 to 1, as means over pairs of a patch and a class.
+
+    Attributes:
+        kind: of the parts: `pixels` (cells of 60 m) or `bands`.
+        deletion: area while parts go in the order of the explanation.
+        deletion_gain: area in random orders less this one: above 0 if the explanation names parts that matter.
+        insertion: area while parts come in this order.
+        insertion_gain: this area less that in random orders: above 0 likewise.
+        patches: number of patches.
+    """
+
+    kind: Kind
+    deletion: float
+    deletion_gain: Gain
+    insertion: float
+    insertion_gain: Gain
+    patches: int
+
+
+def faithfulness(
+    subject: Subject,
+    inputs: Inputs,
+    targets: Tensor,
+    patches: NDArray[np.int64],
+    maps: Mapping[str, Maps],
+    *,
+    seed: int = 0,
+    done: Callable[[int], None] = lambda _: None,
+) -> dict[str, list[Faithfulness]]:
+    """Measure explanations by deletion and insertion.
+
+    Args:
+        subject: the network.
+        inputs: n images of each kind.
+        targets: (n,) int64, numbers of classes.
+        patches: (n,) numbers of the patches, by which the bootstrap draws.
+        maps: explanations of the same by name of method.
+        seed: of the random orders and of the bootstrap.
+        done: is called with n after each order.
+    """
+    found: dict[str, list[Faithfulness]] = {name: [] for name in maps}
+    kinds: tuple[Kind, ...] = ("pixels", "bands")
+    for kind in kinds:
+        values = {name: part for name, each in maps.items() if (part := values_of(each, kind)) is not None}
+        if not values or next(iter(values.values())).shape[1] < 2:
+            continue
+        rng = np.random.default_rng([seed, kinds.index(kind)])
+        shape = next(iter(values.values())).shape
+        random = np.zeros((2, len(targets)))
+        for _ in range(RANDOM):
+            random += np.array(_areas(subject, inputs, targets, rng.random(shape).argsort(1), kind)) / RANDOM
+            done(len(targets))
+        for name, part in values.items():
+            deletion, insertion = _areas(subject, inputs, targets, (-part).argsort(1, kind="stable"), kind)
+            done(len(targets))
+            found[name].append(
+                Faithfulness(
+                    kind=kind,
+                    deletion=float(deletion.mean()),
+                    deletion_gain=bootstrap(random[0] - deletion, patches, seed),
+                    insertion=float(insertion.mean()),
+                    insertion_gain=bootstrap(insertion - random[1], patches, seed),
+                    patches=len(np.unique(patches)),
+                )
+            )
+    return found
+
+
+def bootstrap(values: NDArray[np.float64], patches: NDArray[np.int64], seed: int = 0) -> Gain:
+    """Return the mean of values with its interval; patches are drawn with all their values.
+
+    Args:
+        values: (n,) float64, at least one.
+        patches: (n,) number of the patch of each.
+        seed: of the draws.
+    """
+    _, places = np.unique(patches, return_inverse=True)
+    counts, sums = np.bincount(places), np.bincount(places, values)
+    mean = float(values.mean())
+    if len(counts) < 2:
+        return Gain(mean, np.nan, np.nan)
+    drawn = np.random.default_rng(seed).integers(0, len(counts), (_RESAMPLED, len(counts)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.percentile(means, _INTERVAL).tolist()
+    return Gain(mean, low, high)
+
+
+def _areas(
+    subject: Subject, inputs: Inputs, targets: Tensor, order: NDArray[np.int64], kind: Kind
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the areas under the curves of deletion and of insertion, (n,) each."""
+    parts = order.shape[1]
+    ranks = torch.from_numpy(order.argsort(1)).to(subject.device)
+    ends = np.unique(np.linspace(0, parts, min(STEPS, parts) + 1).round()).astype(int)
+    curves: list[list[NDArray[np.float32]]] = [[], []]
+    for end in ends.tolist():
+        for curve, kept in zip(curves, (ranks >= end, ranks < end), strict=True):
+            curve.append(_probabilities(subject, inputs, targets, kept, kind))
+    deletion, insertion = (np.trapezoid(np.stack(curve), ends / parts, axis=0) for curve in curves)
+    return deletion, insertion
+
+
+def _probabilities(
+    subject: Subject, inputs: Inputs, targets: Tensor, kept: Tensor, kind: Kind
+) -> NDArray[np.float32]:
+    parts = zip(subject.parts(inputs, targets), kept.split(ROWS), strict=True)
+    found = [
+        subject.probabilities(mixed(subject, part, mask, kind), classes).cpu().numpy()
+        for (part, classes), mask in parts
+    ]
+    return np.concatenate(found)
