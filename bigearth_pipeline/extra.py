@@ -9,6 +9,7 @@ DRAWING: Final = {"matplotlib": "matplotlib"}
 PAGES: Final = DRAWING | {"jinja2": "Jinja2", "PIL": "Pillow"}
 ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 """Names of packages by the names of their modules."""
+EXPLANATIONS: Final = {"captum": "Captum"}
 
 
 def require(libraries: dict[str, str], extra: str = "report") -> None:

@@ -52,6 +52,12 @@ def _export() -> click.Command:
     return export
 
 
+def _explain() -> click.Command:
+    from bigearth_pipeline.cli.explain import explain
+
+    return explain
+
+
 def _inspect() -> click.Command:
     from bigearth_pipeline.cli.inspect import inspect
 
@@ -96,6 +102,7 @@ _COMMANDS: Final = {
     "runs": (_runs, "List runs with their options, scores and speed."),
     "predict": (_predict, "Map scenes and patches with trained CNNs."),
     "export": (_export, "Write a trained CNN as ONNX and for the Hugging Face hub."),
+    "explain": (_explain, "Show what the scores of a trained CNN depend on."),
     "inspect": (_inspect, "Show what a store holds."),
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),

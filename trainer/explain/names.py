@@ -12,3 +12,6 @@ OF_PATCHES: Final = (GRAD_CAM, INTEGRATED_GRADIENTS, OCCLUSION, BAND_OCCLUSION)
 """Methods that explain the score of a class on one patch."""
 ALL: Final = (*OF_PATCHES, PERMUTATION)
 """These, and the one that explains scores over a split."""
+
+SQUARES: Final = (60, 120, 240, 300, 600)
+"""Sides of the squares of occlusion, in metres: they cut a patch into whole squares, and pixels of no band."""

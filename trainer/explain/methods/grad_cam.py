@@ -57,9 +57,8 @@ def _of_part(subject: Subject, method: LayerGradCam, inputs: Inputs, targets: Te
 
 
 def _no_gradient(name: str) -> str:
-    return (
-        f"grad-cam has no gradient at the last grid of {name}, whose scores use its class token alone; use another method"
-    )
+    fact = f"grad-cam has no gradient at the last grid of {name}, whose scores use its class token alone"
+    return f"{fact}; use another method"
 
 
 def _reaches_grid(subject: Subject, inputs: Inputs) -> bool:

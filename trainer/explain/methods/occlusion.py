@@ -15,12 +15,11 @@ from shards.errors import InvalidValue
 from shards.layout.record import PATCH_METRES
 from trainer.data.batch import IMAGE_SIZE
 from trainer.explain.maps import Maps
+from trainer.explain.names import SQUARES
 from trainer.explain.subject import Inputs, Subject
 
 SQUARE: Final = 120
 """Side of a square in metres."""
-SQUARES: Final = (60, 120, 240, 300, 600)
-"""Sides that cut a patch into whole squares, and pixels of no band."""
 _AT_A_TIME: Final = 4
 
 
@@ -98,5 +97,3 @@ def _ablated(subject: Subject, inputs: Inputs, targets: Tensor, numbers: Callabl
                 feature_mask=masks,
                 perturbations_per_eval=_AT_A_TIME,
             )
-
-

@@ -13,7 +13,7 @@ import torch
 from captum.attr import FeaturePermutation
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.classification import multilabel_average_precision
+from torchmetrics.functional.classification import binary_average_precision
 
 from shards import CLASSES
 from shards.errors import InvalidValue
@@ -69,6 +69,7 @@ def permutation(
     if len(records) < 2:
         raise InvalidValue(f"{len(records)} patches to permute bands among, expected at least 2")
     truth = torch.from_numpy(labels.astype(np.int64))
+    present = np.flatnonzero(labels.any(0)).tolist()
     changed = np.empty_like(records)
 
     def precision(sources: Tensor) -> Tensor:
@@ -77,9 +78,12 @@ def permutation(
         for band, rows in zip(bands, sources.numpy().T, strict=True):
             if (rows != np.arange(len(rows))).any():
                 changed[:, BAND_SLICES[band]] = records[rows, BAND_SLICES[band]]
-        found = multilabel_average_precision(logits(changed), truth, len(CLASSES), average="none")
+        found = torch.full((len(CLASSES),), torch.nan, dtype=torch.float64)
+        scores = logits(changed)
+        for number in present:
+            found[number] = binary_average_precision(scores[:, number].sigmoid(), truth[:, number])
         done(len(records))
-        return found.double()
+        return found
 
     generator = torch.Generator().manual_seed(seed)
 
@@ -91,12 +95,9 @@ def permutation(
     method = FeaturePermutation(precision, perm_func=permuted)
     columns = torch.arange(len(bands))[None]
     losses = np.stack([method.attribute(rows, feature_mask=columns).numpy() for _ in range(repeats)])
-    before = precision(rows).numpy()
-    absent = labels.sum(0) == 0
-    before[absent], losses[:, absent] = np.nan, np.nan
     return Importance(
         bands=bands,
-        precision=before,
+        precision=precision(rows).numpy(),
         loss=losses.astype(np.float64).mean(0),
         spread=losses.astype(np.float64).std(0),
         patches=len(records),

@@ -65,5 +65,4 @@ def _ssim(first: NDArray[np.float32], then: NDArray[np.float32]) -> float:
 
 def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     most = np.abs(values).max((1, 2), keepdims=True)
-    scaled: NDArray[np.float32] = values / np.where(most > 0, most, 1)
-    return scaled
+    return (values / np.where(most > 0, most, 1)).astype(np.float32)

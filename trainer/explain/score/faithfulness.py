@@ -145,9 +145,7 @@ def _areas(
     return deletion, insertion
 
 
-def _probabilities(
-    subject: Subject, inputs: Inputs, targets: Tensor, kept: Tensor, kind: Kind
-) -> NDArray[np.float32]:
+def _probabilities(subject: Subject, inputs: Inputs, targets: Tensor, kept: Tensor, kind: Kind) -> NDArray[np.float32]:
     parts = zip(subject.parts(inputs, targets), kept.split(ROWS), strict=True)
     found = [
         subject.probabilities(mixed(subject, part, mask, kind), classes).cpu().numpy()

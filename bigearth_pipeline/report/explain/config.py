@@ -1,0 +1,89 @@
+"""Options of explanations."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shards import CLASSES
+from shards.errors import InvalidValue
+from trainer.definition.choices import DeviceName
+from trainer.explain.names import ALL, SQUARES
+
+FEW: Final = 8
+"""Patches that are taken where only a class is named."""
+MOST: Final = 200
+"""Patches that are explained at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainConfig:
+    """Options of explanations.
+
+    Attributes:
+        run: folder of the run.
+        out: folder of the results.
+        inputs: patch folders and trees, stores, and keys of patches in the run's store.
+        random: number of patches of the split drawn at random; None for none.
+        worst: number of patches of the split with the largest loss; None for none.
+        classes: names of the classes to explain, which restrict `random` and `worst` to patches that have one of them;
+            empty for those that are predicted or labelled.
+        methods: names of the methods, of `trainer.explain.names.ALL`.
+        split: of the run's store.
+        shards: folder of the store; None for that of the run.
+        square: side of the squares of occlusion, in metres.
+        per_patch: classes explained of each patch at most, where none is named.
+        patches: patches of the split that bands are permuted among, at most.
+        sanity: test the methods by randomising the network.
+        score: measure the explanations.
+        seed: of all that is random.
+        device: `cpu`, `cuda` or `auto`.
+        overwrite: replace the explanations in `out`.
+    """
+
+    run: Path
+    out: Path
+    inputs: tuple[str, ...] = ()
+    random: int | None = None
+    worst: int | None = None
+    classes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ALL
+    split: str = "test"
+    shards: Path | None = None
+    square: int = 120
+    per_patch: int = 3
+    patches: int = 500
+    sanity: bool = True
+    score: bool = False
+    seed: int = 0
+    device: DeviceName = "auto"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if name not in CLASSES:
+                raise InvalidValue(_unknown("class", name, CLASSES))
+        for name in self.methods:
+            if name not in ALL:
+                raise InvalidValue(_unknown("method", name, ALL))
+        if self.square not in SQUARES:
+            raise InvalidValue(f"`square={self.square}` m, expected one of {', '.join(map(str, SQUARES))}")
+        chosen = [bool(self.inputs), self.random is not None, self.worst is not None]
+        if sum(chosen) > 1:
+            raise InvalidValue("patches are chosen in two ways, expected inputs, `random=` or `worst=`")
+        if not any(chosen) and not self.classes:
+            raise InvalidValue("no patch is chosen, expected inputs, `random=N`, a class or `worst=N`")
+        for name in ("random", "worst"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= MOST:
+                raise InvalidValue(f"`{name}={value}`, expected 1 to {MOST} patches")
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, 0.4)
+    return (
+        f"no {what} {name!r:.60}, perhaps {close[0]!r}"
+        if close
+        else f"no {what} {name!r:.60}; there are {', '.join(known)}"
+    )

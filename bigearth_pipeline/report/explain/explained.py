@@ -1,0 +1,121 @@
+"""Patches with their explanations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bigearth_pipeline.report.explain.patches import Chosen
+from shards import CLASSES
+from trainer.explain.maps import Maps
+from trainer.explain.methods.registry import Method
+from trainer.explain.subject import CannotExplain, Inputs, Subject
+from trainer.inference import Predictor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explained:
+    """Explanations of pairs of a patch and a class.
+
+    Attributes:
+        patches: the patches.
+        probabilities: (patches, 19) float32.
+        pairs: (number of the patch, number of the class) of each of N pairs, patch by patch.
+        maps: N attributions, by name of method.
+        impossible: reasons, by name of method that cannot explain this network.
+        bands: names of the bands, in the order of `Maps.bands`.
+        subject: the network.
+        inputs: N images of each kind.
+        targets: (N,) int64.
+    """
+
+    patches: Sequence[Chosen]
+    probabilities: NDArray[np.float32]
+    pairs: Sequence[tuple[int, int]]
+    maps: dict[str, Maps]
+    bands: tuple[str, ...]
+    subject: Subject
+    inputs: Inputs
+    targets: torch.Tensor
+    impossible: dict[str, str] = field(default_factory=dict)
+
+    def of_patch(self, patch: int) -> list[int]:
+        """Return the numbers of the pairs of a patch."""
+        return [i for i, (number, _) in enumerate(self.pairs) if number == patch]
+
+    def first(self, count: int) -> tuple[Inputs, torch.Tensor, dict[str, Maps]]:
+        """Return images, classes and attributions of the first pairs."""
+        maps = {
+            name: Maps(**{
+                part: None if (values := getattr(each, part)) is None else values[:count] for part in Maps.__slots__
+            })
+            for name, each in self.maps.items()
+        }  # fmt: skip
+        return tuple(image[:count] for image in self.inputs), self.targets[:count], maps
+
+
+def explain_patches(
+    predictor: Predictor,
+    patches: Sequence[Chosen],
+    methods: dict[str, Method],
+    *,
+    classes: Sequence[str] = (),
+    per_patch: int = 3,
+    done: Callable[[int], None] = lambda _: None,
+) -> Explained:
+    """Explain patches by methods.
+
+    Args:
+        predictor: the run.
+        patches: at least one.
+        methods: by name.
+        classes: names of the classes to explain; empty for those that are predicted or labelled, the most likely ones
+            first, and the most likely one where there is none.
+        per_patch: classes of a patch at most, where none is named.
+        done: is called with the number of patches after each method.
+    """
+    records = np.stack([patch.record for patch in patches])
+    probabilities = predictor.probabilities(records)
+    subject = Subject(predictor.network, predictor.normalisation)
+    limits = np.array([predictor.thresholds[name] for name in CLASSES])
+    pairs = []
+    for number, patch in enumerate(patches):
+        chosen = [CLASSES.index(name) for name in classes]
+        pairs += [(number, each) for each in chosen or _chosen(probabilities[number], limits, patch.labels, per_patch)]
+    images = [
+        subject.inputs(predictor.prepare(records[start : start + predictor.batch_size]))
+        for start in range(0, len(records), predictor.batch_size)
+    ]
+    rows = torch.tensor([number for number, _ in pairs], device=subject.device)
+    inputs = tuple(torch.cat([batch[i] for batch in images])[rows] for i in range(len(subject.images)))
+    targets = torch.tensor([each for _, each in pairs], device=subject.device)
+    maps, impossible = {}, {}
+    for name, method in methods.items():
+        try:
+            maps[name] = method(subject, inputs, targets)
+        except CannotExplain as err:
+            impossible[name] = str(err)
+        done(len(patches))
+    return Explained(
+        patches=patches,
+        probabilities=probabilities,
+        pairs=pairs,
+        maps=maps,
+        bands=subject.bands,
+        subject=subject,
+        inputs=inputs,
+        targets=targets,
+        impossible=impossible,
+    )
+
+
+def _chosen(
+    probabilities: NDArray[np.float32], limits: NDArray[np.float64], labels: NDArray[np.uint8] | None, most: int
+) -> list[int]:
+    wanted = probabilities >= limits
+    if labels is not None:
+        wanted |= labels.astype(np.bool_)
+    order = np.argsort(-probabilities, kind="stable")
+    return [int(each) for each in order if wanted[each]][:most] or [int(order[0])]

@@ -1,0 +1,145 @@
+"""The folder of explanations: a page, pictures and arrays, whole or absent."""
+
+import json
+import math
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.pictures.png import png
+from bigearth_pipeline.report.explain.explained import Explained
+from bigearth_pipeline.report.explain.page import Results, page_of
+from bigearth_pipeline.report.explain.panel import map_picture, true_colour
+from bigearth_pipeline.report.page.render import render
+from shards import CLASSES
+
+FACTS: Final = "explanations.json"
+PAGE: Final = "index.html"
+_TIMES: Final = 4
+"""Pixels of a picture for each pixel of 10 m, along a side."""
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Check that results may be written to a folder, before the work is done.
+
+    Raises:
+        PipelineError: it holds something, and that is no explanations or not to be replaced.
+    """
+    if not out.exists():
+        if not out.parent.is_dir():
+            raise PipelineError(f"{out.parent} is no folder, expected one in which `out={out}` can be made")
+        return
+    if not out.is_dir():
+        raise PipelineError(f"{out} is a file, expected a folder for `out=`")
+    if not any(out.iterdir()):
+        return
+    if not (out / FACTS).exists():
+        raise PipelineError(f"{out} holds files that are no explanations; name another folder by `out=`")
+    if not overwrite:
+        raise PipelineError(f"{out} holds explanations; use `overwrite=True` to replace them, or another `out=`")
+
+
+def write(out: Path, results: Results, about: dict[str, Any]) -> None:
+    """Write all results; the folder appears, or is replaced, when they are complete."""
+    with _folder(out) as folder:
+        (folder / PAGE).write_bytes(render(page_of(results)))
+        for number in range(len(results.explained.patches)):
+            _write_patch(folder, results.explained, number)
+        content = json.dumps(_without_nan(about | _facts(results)), ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / FACTS).write_text(content + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[Path]:
+    place = out.resolve()
+    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
+    try:
+        new = temporary / "new"
+        new.mkdir()
+        yield new
+        if place.exists():
+            place.rename(temporary / "old")
+        new.rename(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_patch(folder: Path, explained: Explained, number: int) -> None:
+    patch = explained.patches[number]
+    own = folder / patch.key
+    own.mkdir()
+    (own / "true-colour.png").write_bytes(_enlarged(true_colour(patch.record)))
+    pairs = explained.of_patch(number)
+    arrays: dict[str, Any] = {
+        "classes": np.array([CLASSES[explained.pairs[pair][1]] for pair in pairs]),
+        "bands": np.array(explained.bands),
+        "probabilities": explained.probabilities[number, [explained.pairs[pair][1] for pair in pairs]],
+    }
+    for method, maps in explained.maps.items():
+        name = method.replace("-", "_")
+        for part in ("pixels", "bands", "band_pixels", "gap", "difference"):
+            values = getattr(maps, part)
+            if values is not None:
+                arrays[f"{name}_{part}"] = values[pairs]
+        for pair in pairs:
+            picture = map_picture(explained, pair, method)
+            if picture is not None:
+                label = re.sub(r"[^a-z]+", "-", CLASSES[explained.pairs[pair][1]].lower())
+                (own / f"{label}.{method}.png").write_bytes(_enlarged(picture))
+    np.savez_compressed(own / "attributions.npz", **arrays)
+
+
+def _enlarged(picture: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:
+    return png(picture.repeat(_TIMES, 0).repeat(_TIMES, 1))
+
+
+def _facts(results: Results) -> dict[str, Any]:
+    explained = results.explained
+    importance = results.importance
+    return {
+        "model": results.model,
+        "bands": list(explained.bands),
+        "pairs": [
+            {
+                "patch": explained.patches[number].key,
+                "class": CLASSES[label],
+                "probability": float(explained.probabilities[number, label]),
+            }
+            for number, label in explained.pairs
+        ],
+        "methods": list(explained.maps),
+        "impossible": explained.impossible,
+        "notes": list(results.notes),
+        "sanity": {name: asdict(each) | {"fails": each.fails} for name, each in results.sanity.items()},
+        "scores": {name: [asdict(each) for each in found] for name, found in results.scores.items()},
+        "agreement": {
+            name: [{"pair": pair} | asdict(each) for pair, each in found] for name, found in results.agreement.items()
+        },
+        "permutation": None
+        if importance is None
+        else {
+            "patches": importance.patches,
+            "average_precision": dict(zip(CLASSES, importance.precision.tolist(), strict=True)),
+            "loss": {
+                name: dict(zip(importance.bands, row, strict=True))
+                for name, row in zip(CLASSES, importance.loss.tolist(), strict=True)
+            },
+        },
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    """Return JSON values with null in place of numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

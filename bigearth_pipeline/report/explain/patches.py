@@ -1,0 +1,161 @@
+"""Choice of the patches to explain: inputs as `bep predict` takes them, keys, and rows of a split."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.report.explain.config import FEW, MOST, ExplainConfig
+from bigearth_pipeline.report.explain.reference import beside, classes_of
+from bigearth_pipeline.scenes.inputs.description import Known
+from bigearth_pipeline.scenes.inputs.find import find
+from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
+from shards import CLASSES, Store
+from shards.errors import InvalidValue
+from shards.layout.bands import RECORD_VALUES
+from trainer.runs.predictions import BadPredictions, Predictions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chosen:
+    """A patch to explain.
+
+    Attributes:
+        key: its name.
+        record: (80000,) uint16.
+        labels: (19,) uint8; None if nothing tells them.
+        reference: class of each pixel of 10 m, (120, 120) uint8, see `reference`; None if there is no map.
+    """
+
+    key: str
+    record: NDArray[np.uint16]
+    labels: NDArray[np.uint8] | None = None
+    reference: NDArray[np.uint8] | None = None
+
+
+Probabilities = Callable[[NDArray[np.uint16]], NDArray[np.float32]]
+
+
+def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]) -> list[Chosen]:
+    """Return the patches of the inputs, in their order.
+
+    Raises:
+        PipelineError: an input is neither patches nor a key, a patch cannot be used, or there are too many.
+    """
+    found: list[Chosen] = []
+    for text in config.inputs:
+        path = Path(text)
+        found += _of_path(path, bands) if path.exists() else [_of_key(text, store)]
+        if len(found) > MOST:
+            raise PipelineError(f"the inputs have more than {MOST} patches; name fewer, or draw some by `random=N`")
+    return found
+
+
+def of_split(config: ExplainConfig, store: Store, probabilities: Probabilities) -> list[Chosen]:
+    """Return patches of the split: with the largest loss, or drawn at random.
+
+    Raises:
+        InvalidValue: the store has no such split, or none of its patches has one of the classes.
+    """
+    rows = store.index.rows(config.split)
+    if not len(rows):
+        raise InvalidValue(f"`split={config.split}` has no patch, expected one of {', '.join(store.manifest.splits)}")
+    if config.classes:
+        wanted = [CLASSES.index(name) for name in config.classes]
+        rows = rows[store.index.labels()[rows][:, wanted].any(1)]
+        if not len(rows):
+            raise InvalidValue(f"no patch of {config.split} has the class {' or '.join(config.classes)}")
+    if config.worst is not None:
+        rows = _worst(config, store, rows, probabilities)[: config.worst]
+    else:
+        count = min(len(rows), config.random or FEW)
+        rows = np.random.default_rng(config.seed).choice(rows, count, replace=False)
+    return [_of_row(store, int(row)) for row in rows]
+
+
+def records_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """Return the records of rows, (n, 80000) uint16."""
+    records = np.empty((len(rows), RECORD_VALUES), np.uint16)
+    store.read_into(rows, records)
+    return records
+
+
+def _of_path(path: Path, bands: tuple[str, ...]) -> Iterator[Chosen]:
+    found = find(path, Known())
+    if found == "store":
+        raise PipelineError(f"input {path} is a store; name keys of its patches, or use `shards={path}` `random=N`")
+    if not isinstance(found, str):
+        raise PipelineError(f"input {path} is a scene, expected patches; cut it, or predict it by bep predict")
+    folders = patch_folders(path, single=found == "patch")
+    if len(folders) > MOST:
+        raise PipelineError(f"input {path} has {len(folders):,} patches, expected at most {MOST}; name some of them")
+    place = dict(folders)
+    source = TreeSource(path.name, folders, offset="auto", bands=bands, batch_size=16)
+    with closing(source):
+        for unit in range(source.num_units):
+            names = iter(source.names(unit))
+            for part in source.parts(unit):
+                for i, record in enumerate(part.records):
+                    key = next(names)
+                    if i in part.faults:
+                        raise PipelineError(part.faults[i])
+                    yield Chosen(key=key, record=record, reference=beside(Path(place[key])))
+
+
+def _of_key(key: str, store: Store | None) -> Chosen:
+    if store is None:
+        raise PipelineError(f"{key} is no file or folder, and there is no store to look for this key; use `shards=DIR`")
+    row = pc.index(store.index.table["key"], pa.scalar(key, pa.string())).as_py()
+    if row < 0:
+        raise PipelineError(f"{key} is no file or folder, and no key of the store, such as {store.index.key(0)}")
+    return _of_row(store, row)
+
+
+def _of_row(store: Store, row: int) -> Chosen:
+    maps = [group.name for group in store.manifest.layout.extras if group.role == "codes" and len(group.bands) == 1]
+    patch = store.read(row, groups=maps)
+    references = (classes_of(patch.groups[name][0]) for name in maps)
+    reference = next((found for found in references if found is not None), None)
+    return Chosen(key=patch.key, record=patch.s2, labels=store.index.labels()[row], reference=reference)
+
+
+def _worst(
+    config: ExplainConfig, store: Store, rows: NDArray[np.int64], probabilities: Probabilities
+) -> NDArray[np.int64]:
+    """Return rows by loss, the largest first: by the predictions beside the run, else computed."""
+    labels = store.index.labels()[rows].astype(np.float64)
+    kept = _predicted(config, store, rows)
+    if kept is None:
+        kept = np.concatenate([probabilities(records_of(store, part)) for part in _parts(rows)]).astype(np.float64)
+    kept = kept.clip(1e-4, 1 - 1e-4)
+    loss = -(labels * np.log(kept) + (1 - labels) * np.log1p(-kept))
+    if config.classes:
+        loss = loss[:, [CLASSES.index(name) for name in config.classes]]
+    return rows[np.argsort(-loss.mean(1), kind="stable")]
+
+
+def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(rows), 256):
+        yield rows[start : start + 256]
+
+
+def _predicted(config: ExplainConfig, store: Store, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the probabilities that lie beside the run, (rows, 19); None if they are not of all of these patches."""
+    if config.shards is not None:
+        return None
+    try:
+        found = Predictions.read(config.run / f"predictions-{config.split}.parquet")
+    except BadPredictions:
+        return None
+    number = {key: i for i, key in enumerate(found.keys)}
+    keys = [store.index.key(int(row)) for row in rows]
+    if not all(key in number for key in keys):
+        return None
+    places = np.array([number[key] for key in keys])
+    return found.probabilities[places].astype(np.float64)

@@ -1,0 +1,129 @@
+"""Explanations from beginning to end: patches are chosen, explained, tested, scored and written."""
+
+from contextlib import ExitStack
+from typing import Final
+
+import numpy as np
+
+import shards
+from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
+from bigearth_pipeline.progress import Progress
+from bigearth_pipeline.report.explain import files
+from bigearth_pipeline.report.explain.config import ExplainConfig
+from bigearth_pipeline.report.explain.explained import Explained, explain_patches
+from bigearth_pipeline.report.explain.page import Results, verdicts
+from bigearth_pipeline.report.explain.patches import Chosen, of_inputs, of_split, records_of
+from bigearth_pipeline.scenes.gdal import gdal_environment
+from shards import Store
+from shards.metadata.manifest import MANIFEST
+from trainer.errors import TrainError
+from trainer.explain.methods.permutation import Importance, permutation
+from trainer.explain.methods.registry import methods
+from trainer.explain.names import PERMUTATION
+from trainer.explain.sanity.cascade import randomisation_test
+from trainer.explain.score.agreement import Agreement, agreement
+from trainer.explain.score.faithfulness import faithfulness
+from trainer.inference import Predictor, load
+from trainer.runs.folder import check_shards
+
+TESTED: Final = 4
+"""Pairs of a patch and a class that the randomisation test takes at most."""
+
+
+def explain(config: ExplainConfig, progress: Progress) -> Results:
+    """Explain patches and write the results.
+
+    Raises:
+        PipelineError: an input cannot be used, the folder holds something else, or a library is absent.
+        TrainError: the run cannot be used, or no method can explain it.
+        ShardError: a store is damaged.
+        OSError: a file cannot be read or written.
+    """
+    require(PAGES)
+    require(EXPLANATIONS, "explain")
+    files.check_out(config.out, overwrite=config.overwrite)
+    with ExitStack() as stack:
+        stack.enter_context(gdal_environment())
+        predictor = load(config.run, device=config.device)
+        store = _store(config, predictor)
+        if store is not None:
+            stack.enter_context(store)
+        if config.inputs:
+            patches = of_inputs(config, store, predictor.bands)
+        else:
+            assert store is not None
+            patches = of_split(config, store, predictor.probabilities)
+        results = _explain(config, predictor, store, patches, progress)
+        files.write(config.out, results, {"run": predictor.about, "seed": config.seed})
+    return results
+
+
+def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
+    """Open the store of the run, or that which the user names; None if there is none and inputs do without."""
+    folder = config.shards or predictor.run.written.data.shards
+    if config.shards is None and not (folder / MANIFEST).exists():
+        if config.inputs:
+            return None
+        check_shards(folder, config.run, "`shards=DIR`")
+    return shards.open(folder)
+
+
+def _explain(
+    config: ExplainConfig, predictor: Predictor, store: Store | None, patches: list[Chosen], progress: Progress
+) -> Results:
+    chosen = {name: method for name, method in methods(config.square).items() if name in config.methods}
+    explained = explain_patches(
+        predictor, patches, chosen, classes=config.classes, per_patch=config.per_patch, done=progress.advance
+    )
+    notes = [f"{name}: {reason}" for name, reason in explained.impossible.items()]
+    importance = None
+    if PERMUTATION in config.methods and store is None:
+        notes.append(f"{PERMUTATION}: there is no store to permute bands in")
+    elif PERMUTATION in config.methods and store is not None:
+        importance = _permutation(config, predictor, store)
+    if not explained.maps and importance is None:
+        raise TrainError("; ".join(notes) or "no method is left")
+    able = {name: method for name, method in chosen.items() if name in explained.maps}
+    sanity = {}
+    if config.sanity and able:
+        inputs, targets, first = explained.first(TESTED)
+        sanity = randomisation_test(explained.subject, inputs, targets, able, first, seed=config.seed)
+        for line in verdicts(sanity):
+            progress.say(line)
+    for note in notes:
+        progress.say(note)
+    scores = {}
+    if config.score and able:
+        numbers = np.array([number for number, _ in explained.pairs])
+        scores = faithfulness(
+            explained.subject, explained.inputs, explained.targets, numbers, explained.maps, seed=config.seed
+        )
+    return Results(
+        run=config.run.resolve().name,
+        model=predictor.network.spec.name,
+        explained=explained,
+        importance=importance,
+        sanity=sanity,
+        scores=scores,
+        agreement=_agreements(explained) if config.score else {},
+        notes=tuple(notes),
+    )
+
+
+def _permutation(config: ExplainConfig, predictor: Predictor, store: Store) -> Importance:
+    rows = store.index.rows(config.split)
+    if len(rows) > config.patches:
+        rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.patches, replace=False))
+    labels = store.index.labels()[rows]
+    return permutation(predictor.record_logits, records_of(store, rows), labels, predictor.bands, seed=config.seed)
+
+
+def _agreements(explained: Explained) -> dict[str, list[tuple[int, Agreement]]]:
+    found: dict[str, list[tuple[int, Agreement]]] = {}
+    for name, maps in explained.maps.items():
+        for pair, (number, label) in enumerate(explained.pairs):
+            reference = explained.patches[number].reference
+            if maps.pixels is None or reference is None or not (reference == label).any():
+                continue
+            found.setdefault(name, []).append((pair, agreement(maps.pixels[pair], reference == label)))
+    return found

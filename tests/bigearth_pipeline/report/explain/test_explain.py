@@ -1,0 +1,132 @@
+"""`bep explain` on a run of two steps: what it writes, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner, Result
+
+from bigearth_pipeline.cli import main
+from bigearth_pipeline.report.explain.reference import NONE, beside, classes_of
+from shards import BANDS, CLASSES
+from shards.layout.record import RecordGroup
+from shards.testing.stores import make_store
+from tests.bigearth_pipeline.report.pages import Html
+from trainer.config.options import TrainConfig
+from trainer.runs.predictions import Predictions
+from trainer.training.start import train
+
+FAST = ("--square", 600, "--no-sanity", "--per-patch", 1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps with its predictions, beside its store."""
+    folder = tmp_path_factory.mktemp("explain")
+    codes = RecordGroup("clc", 10, ("CLC",), "uint16", role="codes")
+    store = make_store(folder / "store", {"train": 16, "validation": 8, "test": 6}, extras=[codes])
+    train(TrainConfig.of(shards=store, out=folder / "run", epochs=1, batch_size=8, test=True))
+    return folder / "run"
+
+
+def bep(*arguments: object) -> Result:
+    """Call `bep explain`."""
+    return CliRunner().invoke(main, ["explain", *map(str, arguments)])
+
+
+def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None:
+    """Pictures, arrays or tables are absent, or differ from each other."""
+    out = tmp_path / "out"
+    told = bep(trained, "--worst", 2, "--patches", 6, *FAST, "--score", "--out", out)
+    assert told.exit_code == 0, told.output
+    facts = json.loads((out / "explanations.json").read_text())
+    predictions = Predictions.read(trained / "predictions-test.parquet")
+    p, y = predictions.probabilities.astype(np.float64).clip(1e-4, 1 - 1e-4), predictions.labels
+    loss = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1)
+    worst = [predictions.keys[i] for i in np.argsort(-loss)[:2]]
+    assert [pair["patch"] for pair in facts["pairs"]] == worst
+    page = Html.of((out / "index.html").read_bytes())
+    weights = page.table("patches-integrated-gradients")
+    for key in worst:
+        arrays = np.load(out / key / "attributions.npz")
+        assert arrays["bands"].tolist() == list(BANDS)
+        assert arrays["integrated_gradients_band_pixels"].shape == (1, 12, 120, 120)
+        assert arrays["grad_cam_pixels"].shape == arrays["occlusion_pixels"].shape == (1, 120, 120)
+        shown = [float(text.replace("−", "-")) for text in weights[key][1:13]]
+        np.testing.assert_allclose(shown, arrays["integrated_gradients_bands"][0], atol=0.006)
+        assert len(list((out / key).glob("*.png"))) == 4
+    assert set(facts["permutation"]["loss"][CLASSES[0]]) == set(BANDS)
+    assert [each["kind"] for each in facts["scores"]["integrated-gradients"]] == ["pixels", "bands"]
+    assert {url.partition(":")[0] for tag, url in page.links() if tag == "img"} == {"data"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    again = bep(trained, "--random", 1, *FAST, "--method", "band-occlusion", "--out", out)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.output
+    key = "test_3"
+    again = bep(trained, key, *FAST, "--method", "band-occlusion", "--out", out, "--overwrite")
+    assert again.exit_code == 0, again.output
+    assert {path.name for path in out.iterdir()} == {"index.html", "explanations.json", key}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--class", "Pasture"], "no class 'Pasture', perhaps 'Pastures'"),
+        (["nobody"], "nobody is no file or folder, and no key of the store, such as "),
+        (["--class", "Pastures"], "no patch of test has the class Pastures"),
+        (["--random", 1, "--worst", 1], "patches are chosen in two ways"),
+        ([], "no patch is chosen"),
+        (["--random", 0], "--random 0, expected 1 to 200"),
+        (["--random", 1, "--square", 70], "--square 70 m, expected one of 60"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments: list[object], line: str, trained: Path, tmp_path: Path) -> None:
+    """A mistake ends in a traceback, leaves files, or does not say what is wrong."""
+    told = bep(trained, *arguments, "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert line in told.output
+    assert len(told.output.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_others_is_left_alone(trained: Path, tmp_path: Path) -> None:
+    """A folder with other files is replaced."""
+    (tmp_path / "mine.txt").write_text("mine")
+    told = bep(trained, "--random", 1, "--out", tmp_path, "--overwrite")
+    assert told.exit_code == 1
+    assert "no explanations" in told.output
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_help_and_training_do_not_import_captum() -> None:
+    """The start of every command, or of a training, waits for a library that it does not use."""
+    code = "import sys, bigearth_pipeline.cli.explain, trainer.training.start; print('captum' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_codes_become_classes(tmp_path: Path) -> None:
+    """A code is taken for another class, other numbers for codes, or the map is looked for elsewhere."""
+    codes = np.full((120, 120), 999, np.uint16)
+    codes[:2, :3] = [[111, 211, 523], [312, 332, 231]]
+    found = classes_of(codes)
+    assert found is not None
+    names = [None if value == NONE else CLASSES[value] for value in found[:2, :3].ravel()]
+    assert names == ["Urban fabric", "Arable land", "Marine waters", "Coniferous forest", None, "Pastures"]
+    assert (found[2:] == NONE).all()
+    codes[0, 0] = 7
+    assert classes_of(codes) is None
+    patch = tmp_path / "BigEarthNet-S2" / "P" / "P_1_2"
+    patch.mkdir(parents=True)
+    assert beside(patch) is None
+    maps = tmp_path / "Reference_Maps" / "P" / "P_1_2"
+    maps.mkdir(parents=True)
+    codes[0, 0] = 111
+    profile = {"driver": "GTiff", "width": 120, "height": 120, "count": 1, "dtype": "uint16"}
+    with rasterio.open(maps / "P_1_2_reference_map.tif", "w", **profile) as target:
+        target.write(codes, 1)
+    np.testing.assert_array_equal(beside(patch), found)
