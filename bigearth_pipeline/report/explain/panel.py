@@ -19,7 +19,6 @@ from trainer.explain.methods.registry import methods as all_methods
 from trainer.explain.names import GRAD_CAM
 from trainer.inference import Predictor
 
-_IN_A_ROW: Final = 3
 _REFERENCE: Final = (255, 230, 0)
 """Colour of the outline of a class in its reference map."""
 
@@ -90,12 +89,8 @@ def _sheet(explained: Explained, name: str) -> Sheet:
     groups = []
     for number, patch in enumerate(explained.patches):
         plain = Picture(png(true_colour(patch.record)), f"{patch.key} in true colour", "true colour")
-        rows = []
-        for pair in explained.of_patch(number):
-            pictures = [plain, *_pictures(explained, pair)]
-            for start in range(0, len(pictures), _IN_A_ROW):
-                note = words(explained, pair) if start == 0 else ""
-                rows.append((pictures[start : start + _IN_A_ROW], note))
+        rows: list[tuple[Sequence[Picture], str]] = [([plain], "")]
+        rows += [(_pictures(explained, pair), words(explained, pair)) for pair in explained.of_patch(number)]
         groups.append(Group(patch.key, rows))
     outline = " Yellow: outline of the class in the reference map." if _has_references(explained) else ""
     caption = (

@@ -158,4 +158,5 @@ def _predicted(config: ExplainConfig, store: Store, rows: NDArray[np.int64]) -> 
     if not all(key in number for key in keys):
         return None
     places = np.array([number[key] for key in keys])
-    return found.probabilities[places].astype(np.float64)
+    kept: NDArray[np.float64] = found.probabilities[places].astype(np.float64)
+    return kept

@@ -83,7 +83,10 @@ def test_gradients_are_complete(explained: tuple[Taught, dict[str, Maps]]) -> No
 def test_random_weights_change_the_maps(explained: tuple[Taught, dict[str, Maps]]) -> None:
     """Layers keep their weights, so that explanations of an untrained network are those of the trained one."""
     pupil, maps = explained
-    names = ("grad-cam", "integrated-gradients", "band-occlusion")
+    # The integral takes most steps for untrained networks, so one network is enough.
+    names = ["grad-cam", "band-occlusion"]
+    if pupil.subject.network.layout == "native":
+        names.append("integrated-gradients")
     inputs, targets = tuple(image[:2] for image in pupil.inputs), pupil.targets[:2]
     chosen = {name: METHODS[name] for name in names}
     first = {name: Maps(**{part: _rows(getattr(maps[name], part)) for part in Maps.__slots__}) for name in names}
@@ -95,7 +98,7 @@ def test_random_weights_change_the_maps(explained: tuple[Taught, dict[str, Maps]
         assert cascade.pairs == 2
         assert cascade.likeness[-1].rank < 0.9, name
         assert cascade.fails == (abs(cascade.likeness[-1].rank) > 0.5)
-    assert not found["integrated-gradients"].fails
+    assert "integrated-gradients" not in found or not found["integrated-gradients"].fails
 
 
 def _rows(values: np.ndarray | None) -> np.ndarray | None:
@@ -105,8 +108,10 @@ def _rows(values: np.ndarray | None) -> np.ndarray | None:
 def test_named_parts_matter_more_than_random_ones(explained: tuple[Taught, dict[str, Maps]]) -> None:
     """Parts are deleted in another order than the explanation's, or inserted in that of deletion."""
     pupil, maps = explained
-    chosen = {"integrated-gradients": maps["integrated-gradients"], "band-occlusion": maps["band-occlusion"]}
-    found = faithfulness(pupil.subject, pupil.inputs, pupil.targets, np.arange(4), chosen)
+    names = ("integrated-gradients", "band-occlusion")
+    chosen = {name: Maps(**{part: _rows(getattr(maps[name], part)) for part in Maps.__slots__}) for name in names}
+    inputs = tuple(image[:2] for image in pupil.inputs)
+    found = faithfulness(pupil.subject, inputs, pupil.targets[:2], np.arange(2), chosen, orders=2)
     assert [each.kind for each in found["integrated-gradients"]] == ["pixels", "bands"]
     assert [each.kind for each in found["band-occlusion"]] == ["bands"]
     for each in (part for parts in found.values() for part in parts):

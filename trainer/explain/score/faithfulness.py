@@ -70,6 +70,7 @@ def faithfulness(
     maps: Mapping[str, Maps],
     *,
     seed: int = 0,
+    orders: int = RANDOM,
     done: Callable[[int], None] = lambda _: None,
 ) -> dict[str, list[Faithfulness]]:
     """Measure explanations by deletion and insertion.
@@ -81,6 +82,7 @@ def faithfulness(
         patches: (n,) numbers of the patches, by which the bootstrap draws.
         maps: explanations of the same by name of method.
         seed: of the random orders and of the bootstrap.
+        orders: random orders of each patch.
         done: is called with n after each order.
     """
     found: dict[str, list[Faithfulness]] = {name: [] for name in maps}
@@ -92,8 +94,8 @@ def faithfulness(
         rng = np.random.default_rng([seed, kinds.index(kind)])
         shape = next(iter(values.values())).shape
         random = np.zeros((2, len(targets)))
-        for _ in range(RANDOM):
-            random += np.array(_areas(subject, inputs, targets, rng.random(shape).argsort(1), kind)) / RANDOM
+        for _ in range(orders):
+            random += np.array(_areas(subject, inputs, targets, rng.random(shape).argsort(1), kind)) / orders
             done(len(targets))
         for name, part in values.items():
             deletion, insertion = _areas(subject, inputs, targets, (-part).argsort(1, kind="stable"), kind)
