@@ -60,7 +60,12 @@ def explain(config: ExplainConfig, progress: Progress) -> Results:
 
 def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
     """Open the store of the run, or that which the user names; None if there is none and inputs do without."""
-    folder = config.shards or predictor.run.written.data.shards
+    written = predictor.run.written
+    if config.shards is None and written is None:
+        if config.inputs:
+            return None
+        raise TrainError(f"{config.run} is an export, which knows no store to choose patches from; use `shards=DIR`")
+    folder = config.shards or (written.data.shards if written else config.run)
     if config.shards is None and not (folder / MANIFEST).exists():
         if config.inputs:
             return None

@@ -10,7 +10,9 @@ SIGNED: Final = "PuOr_r"
 """Palette that keeps its order for people with any kind of colour blindness: orange for, purple against."""
 _MOST: Final = 99.5
 """Percentile of the absolute values that gets the full colour, so that single pixels do not decide."""
-_OPAQUE: Final = 0.8
+_OPAQUE: Final = 0.9
+_SHADE: Final = 0.35
+"""Distance of the two colours from the middle of the palette: bright ones, for land is dark."""
 
 
 def limit_of(values: NDArray[np.floating]) -> float:
@@ -28,7 +30,7 @@ def overlay(picture: NDArray[np.uint8], values: NDArray[np.floating]) -> NDArray
     """
     limit = limit_of(values)
     scaled = np.clip(values / limit, -1, 1) if limit else np.zeros_like(values)
-    colours = matplotlib.colormaps[SIGNED](0.5 + 0.5 * np.sign(scaled) * np.sqrt(np.abs(scaled)))[..., :3] * 255
-    alpha = _OPAQUE * np.sqrt(np.abs(scaled))[..., None]
+    colours = matplotlib.colormaps[SIGNED](0.5 + _SHADE * np.sign(scaled))[..., :3] * 255
+    alpha = _OPAQUE * np.abs(scaled)[..., None]
     found: NDArray[np.uint8] = np.rint(picture * (1 - alpha) + colours * alpha).astype(np.uint8)
     return found
