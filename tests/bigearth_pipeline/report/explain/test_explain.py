@@ -38,6 +38,7 @@ def bep(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["explain", *map(str, arguments)])
 
 
+@pytest.mark.long
 def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None:
     """Pictures, arrays or tables are absent, or differ from each other."""
     out = tmp_path / "out"
@@ -102,6 +103,7 @@ def test_a_folder_of_others_is_left_alone(trained: Path, tmp_path: Path) -> None
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_help_and_training_do_not_import_captum() -> None:
     """The start of every command, or of a training, waits for a library that it does not use."""
     code = "import sys, bigearth_pipeline.cli.explain, trainer.training.start; print('captum' in sys.modules)"
