@@ -121,8 +121,8 @@ def _use(name: str) -> str:
         "## Use\n\n"
         f"    bep predict {name} SCENE.SAFE --out map       # this folder, or hf://owner/name\n"
         f"    bep evaluate {name} --shards STORE\n\n"
-        "Intended for research on land cover from Sentinel-2 Level-2A, as a baseline, and as weights to train "
-        "on. Not for decisions about people, property or safety, and not as the only source of a map.\n"
+        "Intended for research on land cover from Sentinel-2 Level-2A and as a baseline. Not for decisions about "
+        "people, property or safety, and not as the only source of a map.\n"
     )
 
 

@@ -32,6 +32,7 @@ COMMANDS = [
     "runs",
     "predict",
     "export",
+    "explain",
     "inspect",
     "stats",
     "verify",

@@ -27,8 +27,14 @@ _STORED = (
     "# All options of this run. To repeat it: bep train --config THIS_FILE --out OTHER_RUN",
 )
 """Texts that stand in manifests and in the configuration of a run."""
-_PAGES = ("bigearth_pipeline/report/store/rebuild.py", "bigearth_pipeline/report/figure/look.py")
-"""A command that a page shows, and names of variables of its style."""
+_PAGES = (
+    "bigearth_pipeline/report/figure/lines.py",
+    "bigearth_pipeline/report/figure/look.py",
+    "bigearth_pipeline/report/run/contents.py",
+    "bigearth_pipeline/report/store/rebuild.py",
+    "trainer/export/card.py",
+)
+"""Commands that pages show to people, and names of their style: its variables, and dashes."""
 
 
 def failing(message: str) -> Result:
