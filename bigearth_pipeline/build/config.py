@@ -127,7 +127,7 @@ class DamagedNote(PipelineError):
 
 
 def read_build_note(out: Path) -> dict[str, Any] | None:
-    """Return the note in a store; None if there is none.
+    """Return the note in a store; None if it is absent.
 
     Raises:
         DamagedNote: it is no JSON.

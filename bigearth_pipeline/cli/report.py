@@ -62,7 +62,7 @@ def _check(kinds: Mapping[Path, str], folders: tuple[Path, ...], split: str | No
     """Check that there is a report of these folders, and that no option is without effect.
 
     Raises:
-        InvalidValue: there is none, or an option has none.
+        InvalidValue: no reporter fits the folders, or an option has no effect.
     """
     from shards.errors import InvalidValue
 

@@ -77,11 +77,11 @@ class Codec(Protocol):
 
     @property
     def decode_in_memory(self) -> DecodeInMemory | None:
-        """Decoder of many encodings in memory; None if there is none."""
+        """Decoder of many encodings in memory; None if the codec has no such decoder."""
 
     @property
     def decode_from_files(self) -> DecodeFromFiles | None:
-        """Decoder of many encodings in open files; None if there is none."""
+        """Decoder of many encodings in open files; None if the codec has no such decoder."""
 
     def lengths(self, size_bytes: int) -> tuple[int, int]:
         """Return the fewest and the most bytes that an array of this size can be stored in."""

@@ -34,7 +34,7 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
 
 
 def innermost(path: Path, mounts: bytes) -> str | None:
-    """Return the type of the file system with the innermost mount point above a path; None where there is none.
+    """Return the type of the file system with the innermost mount point above a path; None if no mount point is known.
 
     Args:
         path: absolute, without symbolic links.

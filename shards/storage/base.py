@@ -142,7 +142,7 @@ class Files(Protocol):
         """
 
     def descriptors(self, files: NDArray[np.int32]) -> NDArray[np.int64] | None:
-        """Return descriptors of files, (n,) int64, for compiled code that reads by itself; None if there are none.
+        """Return descriptors of files, (n,) int64, for compiled code that reads by itself; None from a storage without.
 
         Raises:
             CorruptShard: see `Files`.

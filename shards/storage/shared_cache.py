@@ -24,7 +24,7 @@ class SharedCache:
     A forked process uses the same memory.
 
     Attributes:
-        records: the memory; None if there is none yet.
+        records: the memory; None before the first record is kept.
     """
 
     def __init__(self, folder: Path, identity: bytes, lengths: NDArray[np.int32]) -> None:

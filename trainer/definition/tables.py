@@ -33,7 +33,7 @@ class Entry:
         name: of the option; no two tables have one of the same name.
         hint: type of its values.
         option: all else about it.
-        default: of a run; MISSING where there is none.
+        default: of a run; MISSING for an option that must be given.
     """
 
     table: str

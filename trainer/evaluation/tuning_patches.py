@@ -26,7 +26,7 @@ def own_selection(store: Store, split: str, trained: TrainConfig, run: Path | No
         store: the shards of the run.
         split: name of the split.
         trained: configuration of the run.
-        run: folder of the run, which records what its list of patches selected; None if there is none.
+        run: folder of the run, which records what its list of patches selected; None for weights without a run.
     """
     subset = Subset(where=trained.data.where, fraction=trained.data.fraction, patches=trained.data.patches)
     try:
@@ -47,7 +47,7 @@ def tuned_here(selection: Selection, checkpoint: Checkpoint, run: Path | None = 
     Args:
         selection: the patches that are evaluated.
         checkpoint: where the thresholds are.
-        run: folder of its run; None if there is none.
+        run: folder of its run; None for weights without a run.
 
     Returns:
         None if that cannot be told.

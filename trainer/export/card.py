@@ -6,10 +6,11 @@ from typing import Any, Final
 from shards import CLASSES
 from shards.layout.bands import GROUP_OF
 from shards.reporting import printable
-from trainer.export.scores import Measured
+from trainer.export.scores import Interval, Measured
 from trainer.inference.model_folder import LIBRARY
 from trainer.inference.trained import TrainedRun
-from trainer.metrics.bootstrap import LEVEL, Interval
+from trainer.metrics.intervals.bootstrap import LEVEL
+from trainer.metrics.intervals.tiles import FEWEST_TILES
 from trainer.models.classifier import Classifier
 
 DATA_LICENCE: Final = "CDLA-Permissive-1.0"
@@ -95,14 +96,14 @@ def _front_matter(scores: list[Measured], name: str, licence: str | None) -> str
 
 
 def _interval_json(scores: Measured, score: str) -> dict[str, Any] | None:
-    found: Interval | None = None if scores.intervals is None else getattr(scores.intervals, score)
+    found = _span(scores, score)
     if found is None or scores.intervals is None:
         return None
     return {
         "interval": [round(end, 4) for end in found],
         "level": LEVEL,
-        "method": f"bootstrap over Sentinel-2 {scores.intervals.unit}",
-        scores.intervals.unit: scores.intervals.num_units,
+        "method": f"bootstrap over {scores.intervals.tiles.words}",
+        scores.intervals.tiles.words.split()[-1]: scores.intervals.tiles.count,
     }
 
 
@@ -174,10 +175,11 @@ def _scores(scores: Measured) -> str:
         lines.append(f"| micro F1 at the thresholds{here} | {_shown(scores.metrics.tuned.micro.f1, None)} |")
     which = f" where `{scores.where}`" if scores.where else ""
     how = (
-        "No intervals: no predictions of patches of two known Sentinel-2 tiles or more lie beside these scores."
+        f"No intervals: predictions of patches of at least {FEWEST_TILES} known Sentinel-2 tiles do not lie beside "
+        "these scores."
         if scores.intervals is None
-        else f"In brackets: {LEVEL:.0%} intervals by the bootstrap over {scores.intervals.num_units} "
-        f"Sentinel-2 {scores.intervals.unit}, each drawn with all of its patches."
+        else f"In brackets: {LEVEL:.0%} intervals by the bootstrap over {scores.intervals.tiles.count} "
+        f"{scores.intervals.tiles.words}, each drawn with all of its patches."
     )
     return (
         f"## Scores on the {scores.split} split\n\n{scores.metrics.count:,} patches of BigEarthNet "
@@ -231,7 +233,8 @@ def _licences(run: TrainedRun, licence: str | None) -> str:
 
 
 def _span(scores: Measured, score: str) -> Interval | None:
-    return None if scores.intervals is None else getattr(scores.intervals, score)
+    span: Interval | None = None if scores.intervals is None else getattr(scores.intervals, score)
+    return span
 
 
 def _shown(value: float | None, interval: Interval | None) -> str:

@@ -65,7 +65,7 @@ class Exported:
         out: the folder.
         sizes: bytes of each file, by name.
         differences: greatest difference of a probability from torch's, by name of file.
-        compared_on: what these were measured on; None if there is none.
+        compared_on: what these were measured on; None if nothing was compared.
     """
 
     out: Path

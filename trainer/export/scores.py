@@ -1,16 +1,62 @@
 """Scores of a run as its folder holds them, with intervals where the predictions behind them are there, too."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from shards import CLASSES
 from shards.errors import BepError
 from trainer.inference.trained import TrainedRun
-from trainer.metrics.bootstrap import Intervals, intervals
+from trainer.metrics.intervals.bootstrap import Estimate
+from trainer.metrics.intervals.table import score
+from trainer.metrics.intervals.tiles import Tiles, acquisitions_of_names, tiles_of_names
 from trainer.metrics.metrics import Metrics
 from trainer.runs import folder as run_folder
 from trainer.runs.predictions import Predictions
 
 SPLITS: Final = ("test", "validation")
+Interval: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """Intervals of scores; None where there are too few tiles for one.
+
+    Attributes:
+        tiles: units that were drawn.
+        ap_macro: of the average precision, macro over the classes that occur.
+        ap_micro: likewise, micro.
+        f1_macro: of F1 at 0.5, macro over the classes that occur.
+        f1_micro: likewise, micro.
+        classes: of the average precision by class name.
+    """
+
+    tiles: Tiles
+    ap_macro: Interval | None
+    ap_micro: Interval | None
+    f1_macro: Interval | None
+    f1_micro: Interval | None
+    classes: dict[str, Interval | None]
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> "Intervals | None":
+        """Return the intervals of predictions; None if names of patches do not tell enough tiles or acquisitions."""
+        tiles = tiles_of_names(predictions.keys) or acquisitions_of_names(predictions.keys)
+        if tiles is None or not tiles.are_enough:
+            return None
+        found = score(predictions.probabilities, predictions.labels, None, tiles)
+        ap, f1 = list(map(_interval, found.ap)), list(map(_interval, found.f1))
+        return cls(
+            tiles=tiles,
+            ap_macro=ap[-2],
+            ap_micro=ap[-1],
+            f1_macro=f1[-2],
+            f1_micro=f1[-1],
+            classes=dict(zip(CLASSES, ap[:-2], strict=True)),
+        )
+
+
+def _interval(found: Estimate) -> Interval | None:
+    return None if found.low is None or found.high is None else (found.low, found.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +68,7 @@ class Measured:
         source_version: version of BigEarthNet that the patches are of.
         where: condition that they fulfil; None for none.
         metrics: the scores.
-        intervals: of the scores; None without predictions, or with those of one tile alone.
+        intervals: of the scores; None without predictions, or with those of too few tiles.
     """
 
     split: str
@@ -89,4 +135,4 @@ def _intervals(run: TrainedRun, split: str, values: dict[str, Any]) -> Intervals
     except BepError:
         return None
     same = all(predictions.about.get(name) == values.get(name) for name in ("rows_sha256", "epoch"))
-    return intervals(predictions.keys, predictions.labels, predictions.probabilities) if same else None
+    return Intervals.of(predictions) if same else None

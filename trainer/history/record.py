@@ -138,7 +138,7 @@ def _scores(metrics: Any) -> dict[str, float | None]:
 
 
 def _number(values: Any, *path: str) -> float | None:
-    """Return the number at a path of nested objects; None if there is none."""
+    """Return the number at a path of nested objects; None if the path leads to no number."""
     for name in path:
         values = values.get(name) if isinstance(values, dict) else None
     return values if type(values) in (int, float) and abs(values) < _MAX_NUMBER else None

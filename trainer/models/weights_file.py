@@ -129,7 +129,7 @@ def _reason(err: Exception) -> str:
 
 
 def _config(path: Path) -> Mapping[str, Any]:
-    """Return the configuration beside a file; empty if there is none.
+    """Return the configuration beside a file; empty if it is absent.
 
     A `config.json` of something else, a run of ours among them, says nothing about channels, so that it may lie here.
     """

@@ -25,7 +25,7 @@ class Checkpoint:
     Attributes:
         model: how the network is made; its bands are in channel order.
         state: its parameters and buffers by name.
-        ema: the moving average of them, which is what was evaluated; None where there is none.
+        ema: the moving average of them, which is what was evaluated; None for a run without one.
         normalisation: statistics of the train split it was trained on.
         epoch: epochs done, or with `step` the one under way, from 0.
         step: steps done in the epoch under way; 0 at the end of an epoch.

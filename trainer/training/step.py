@@ -27,7 +27,7 @@ class Stepper:
 
     Attributes:
         model: the network, without what torch wraps around it.
-        ema: moving average of its weights; None where there is none.
+        ema: moving average of its weights; None for a run without one.
     """
 
     def __init__(

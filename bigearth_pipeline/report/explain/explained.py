@@ -72,7 +72,7 @@ def explain_patches(
         patches: at least one.
         methods: by name.
         classes: names of the classes to explain; empty for those that are predicted or labelled, the most likely ones
-            first, and the most likely one where there is none.
+            first, and the most likely class of a patch without any.
         per_patch: classes of a patch at most, where none is named.
         done: is called with the number of patches after each method.
     """

@@ -1,7 +1,7 @@
 """Reference maps of BigEarthNet v2: the class of each pixel, from a file beside the patches or a group of a store.
 
-A map holds codes of CORINE Land Cover, 999 where there is none, as 120 × 120 pixels of 10 m (`Reference_Maps` in the
-dataset's description, Clasen et al., arXiv:2407.03653).
+A map holds codes of CORINE Land Cover, 999 for unclassified pixels, as 120 × 120 pixels of 10 m (`Reference_Maps` in
+the dataset's description, Clasen et al., arXiv:2407.03653).
 """
 
 from pathlib import Path
@@ -46,7 +46,7 @@ def classes_of(codes: NDArray[Any]) -> NDArray[np.uint8] | None:
 
 
 def beside(folder: Path) -> NDArray[np.uint8] | None:
-    """Return the reference map that lies beside a patch folder; None if there is none.
+    """Return the reference map that lies beside a patch folder; None if it is absent.
 
     Raises:
         PipelineError: there is one that cannot be read, or holds something else.

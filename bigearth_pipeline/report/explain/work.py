@@ -59,7 +59,7 @@ def explain(config: ExplainConfig, progress: Progress) -> Results:
 
 
 def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
-    """Open the store of the run, or that which the user names; None if there is none and inputs do without."""
+    """Open the store of the run, or the one that the user names; None if it is absent and no input needs it."""
     written = predictor.run.written
     if config.shards is None and written is None:
         if config.inputs:

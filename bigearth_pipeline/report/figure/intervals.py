@@ -10,7 +10,7 @@ from bigearth_pipeline.report.figure.look import SERIES, SOFT, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
 Value = tuple[float | None, float | None, float | None]
-"""Value, lower and upper end of its interval; None where there is none."""
+"""Value, lower and upper end of its interval; None for a value without an interval."""
 
 
 def draw_intervals(

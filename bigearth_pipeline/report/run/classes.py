@@ -7,10 +7,10 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, S
 from bigearth_pipeline.report.page.numbers import NONE, count_cell, listed, number_cell, patches
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, in_words, interval_cell, percent_cell
-from bigearth_pipeline.report.scores.f1 import f1_scores
-from bigearth_pipeline.report.scores.table import decide
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards import CLASSES
+from trainer.metrics.intervals.f1 import f1_scores
+from trainer.metrics.intervals.table import decide
 
 
 def classes(contents: RunContents) -> Section:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 import shards
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.page.numbers import patches
-from bigearth_pipeline.report.scores.bootstrap import LEVEL, RESAMPLES, SEED
-from bigearth_pipeline.report.scores.table import Scores, decide, score
-from bigearth_pipeline.report.scores.tiles import FEW_TILES, FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
 from shards import CLASSES, SPLITS, Store
 from shards.metadata.manifest import MANIFEST
 from trainer.history.record import RunRecord
+from trainer.metrics.intervals.bootstrap import LEVEL, RESAMPLES, SEED
+from trainer.metrics.intervals.table import Scores, decide, score
+from trainer.metrics.intervals.tiles import FEW_TILES, FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
 from trainer.runs.folder import split_predictions
 from trainer.runs.predictions import BadPredictions, Predictions
 
@@ -36,7 +36,7 @@ class RunContents:
     Attributes:
         record: what its files say.
         split: whose predictions are reported.
-        predictions: of that split, in the order of the file; None if there are none.
+        predictions: of that split, in the order of the file; None without such a file.
         validation: predictions of the validation split by the same weights, to fit a temperature on; None if there are
             none, or that is the split that is reported.
         store: the open store of the predictions; None if it is absent.
@@ -70,7 +70,7 @@ class RunContents:
 
     @property
     def thresholds(self) -> Mapping[str, float] | None:
-        """Thresholds by class name, tuned on the validation split; None if there are none."""
+        """Thresholds by class name, tuned on the validation split; None if none were tuned."""
         return thresholds_of(self.found)
 
     @cached_property

@@ -12,13 +12,13 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, S
 from bigearth_pipeline.report.page.numbers import count_cell, counted
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_cell, percent_cell
-from bigearth_pipeline.report.scores.average_precision import average_precisions
-from bigearth_pipeline.report.scores.bootstrap import Estimate, draw, estimate, mean_of_known
-from bigearth_pipeline.report.scores.f1 import f1_scores
-from bigearth_pipeline.report.scores.tiles import FEWEST_TILES
 from bigearth_pipeline.report.store.contents import UNKNOWN
 from bigearth_pipeline.report.store.origin import MONTHS
 from shards.reporting import printable
+from trainer.metrics.intervals.average_precision import average_precisions
+from trainer.metrics.intervals.bootstrap import Estimate, draw, estimate, mean_of_known
+from trainer.metrics.intervals.f1 import f1_scores
+from trainer.metrics.intervals.tiles import FEWEST_TILES
 
 _MOST: Final = 30
 """Groups that a chart shows; the table has all."""
@@ -33,7 +33,7 @@ class GroupScores:
         count: patches.
         tiles: tiles that they lie in; None if these are not known.
         classes: classes that occur.
-        ap_macro: mean average precision of these classes; None if there is none.
+        ap_macro: mean average precision of these classes; None if no class occurs.
         ap_micro: average precision of all decisions at once; None likewise.
         f1_micro: F1 of all decisions at once, with its interval.
     """

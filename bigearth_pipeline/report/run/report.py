@@ -27,7 +27,7 @@ def run_report(folder: Path, *, split: str | None = None, store: Path | None = N
 
     Args:
         folder: of the run.
-        split: whose predictions are reported; default: test, or validation if there are none of test.
+        split: whose predictions are reported; default: test, or validation if the test split has no predictions.
         store: folder of the store; default: that which the run's configuration names.
         samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown.
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bigearth_pipeline.report.page.blocks import Cell
 from bigearth_pipeline.report.page.numbers import NONE, number_cell
-from bigearth_pipeline.report.scores.bootstrap import LEVEL, Estimate
+from trainer.metrics.intervals.bootstrap import LEVEL, Estimate
 
 INTERVAL: Final = f"{100 * LEVEL:.0f} % interval"
 """Heading of columns of intervals."""
@@ -49,7 +49,7 @@ def signed_cell(value: float | None) -> Cell:
 
 
 def number_at(values: Any, *path: str) -> float | None:
-    """Return the finite number at a path of nested objects of a file; None if there is none."""
+    """Return the finite number at a path of nested objects of a file; None if the path leads to no number."""
     for name in path:
         values = values.get(name) if isinstance(values, dict) else None
     return float(values) if type(values) in (int, float) and abs(values) < 2**53 else None

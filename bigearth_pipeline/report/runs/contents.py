@@ -11,9 +11,9 @@ import numpy as np
 from bigearth_pipeline.report.figure.lines import MOST_LINES
 from bigearth_pipeline.report.page.numbers import patches
 from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
-from bigearth_pipeline.report.scores.bootstrap import Estimate
-from bigearth_pipeline.report.scores.table import Resampled, estimates, resample
-from bigearth_pipeline.report.scores.tiles import Tiles
+from trainer.metrics.intervals.bootstrap import Estimate
+from trainer.metrics.intervals.table import Resampled, estimates, resample
+from trainer.metrics.intervals.tiles import Tiles
 from trainer.runs.folder import split_predictions
 from trainer.runs.predictions import Predictions
 

@@ -11,9 +11,9 @@ from bigearth_pipeline.report.page.numbers import count_cell, counted, patches
 from bigearth_pipeline.report.run.contents import interval_words
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_cell, percent_cell, signed_cell
 from bigearth_pipeline.report.runs.contents import RunsContents
-from bigearth_pipeline.report.scores.bootstrap import LEVEL, Estimate
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards import CLASSES
+from trainer.metrics.intervals.bootstrap import LEVEL, Estimate
 
 _MACRO: Final = len(CLASSES)
 

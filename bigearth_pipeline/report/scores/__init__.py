@@ -1,4 +1,4 @@
-"""Scores of predictions and their intervals: NumPy arrays in, numbers out.
+"""Facts that pages show of predictions: curves, calibration, mistakes, examples. NumPy arrays in, numbers out.
 
-Nothing here knows of runs, stores or pages; drawing is in `bigearth_pipeline.report.figure`.
+Nothing here knows of runs, stores or pages; scores with intervals are in `trainer.metrics.intervals`.
 """

@@ -84,7 +84,7 @@ def curve_of(counts: dict[str, NDArray[np.int64]]) -> Curve:
 
 
 def stored_histograms(contents: Contents) -> dict[str, NDArray[np.int64]] | None:
-    """Return the (12, 65536) counts by split of the store's histogram file; None if there is none.
+    """Return the (12, 65536) counts by split of the store's histogram file; None if that file is absent.
 
     Raises:
         CorruptShard: the file is damaged, or of other splits than the store.

@@ -19,7 +19,7 @@ class Labels:
 
     Attributes:
         counts: patches by class and split, (19, splits) int64.
-        published: the published counts, (19, splits) int64; None where there are none.
+        published: the published counts, (19, splits) int64; None for a version without published counts.
         by_number: patches by number of labels and split, (most labels + 1, splits) int64.
     """
 

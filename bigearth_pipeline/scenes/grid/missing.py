@@ -24,7 +24,7 @@ def missing_shares(
     Args:
         records: (n, 80000), digital numbers as they are in the file.
         bands: those that are looked at.
-        scl: (n, 60, 60) scene classification; None if there is none.
+        scl: (n, 60, 60) scene classification; None for a scene without one.
 
     Returns:
         (n,) from 0 to 1.

@@ -46,7 +46,7 @@ class Scene:
     Attributes:
         description: its metadata.
         bands: those that are needed, in the order of a record.
-        scl: the scene classification; None if there is none.
+        scl: the scene classification; None for a scene without one.
         epsg: code of the coordinate reference system.
         ulx: easting of the upper-left corner, m.
         uly: northing of the upper-left corner, m.

@@ -49,16 +49,3 @@ def shuffled(found: Predictions, noise: float) -> Predictions:
         labels=found.labels[order],
         probabilities=(1 / (1 + np.exp(-logits))).astype(np.float16),
     )
-
-
-def random_predictions(
-    num_patches: int, num_tiles: int, seed: int = 0, spread: float = 1.0
-) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int64]]:
-    """Return probabilities (N, 19) with ties, labels (N, 19) and tiles (N,); tiles differ in how well they do."""
-    rng = np.random.default_rng(seed)
-    tiles = rng.integers(0, num_tiles, num_patches)
-    tiles[:num_tiles] = np.arange(num_tiles)
-    labels = (rng.random((num_patches, len(CLASSES))) < rng.uniform(0.05, 0.5, len(CLASSES))).astype(np.uint8)
-    skill = 1.5 + spread * rng.normal(size=(num_tiles, len(CLASSES)))
-    logits = (labels - 0.5) * skill[tiles] + rng.normal(size=labels.shape)
-    return np.round(1 / (1 + np.exp(-logits)), 2).astype(np.float16), labels, tiles

@@ -13,12 +13,11 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from shards import CLASSES
 from tests.trainer.conftest import Run
-from tests.trainer.metrics.test_bootstrap import predictions
+from tests.trainer.metrics.predictions import named_predictions
 from trainer.export.card import card
 from trainer.export.export import Exported
-from trainer.export.scores import measured
+from trainer.export.scores import Intervals, measured
 from trainer.inference.trained import TrainedRun
-from trainer.metrics.bootstrap import intervals
 from trainer.runs.folder import read_json
 from trainer.runs.predictions import Predictions
 
@@ -57,7 +56,7 @@ def with_tiles(run: Run, tmp_path: Path) -> Path:
     """The run with predictions of patches that have names of BigEarthNet."""
     folder = tmp_path / "run"
     shutil.copytree(run.config.run.out, folder)
-    keys, labels, scores = predictions()
+    keys, labels, scores = named_predictions()
     logits = torch.from_numpy(scores.astype(np.float32)).logit(1e-6)
     about = read_json(folder / "metrics-test.json")
     found = Predictions.of(keys, logits, torch.from_numpy(labels))
@@ -70,7 +69,7 @@ def test_intervals_are_in_the_card(with_tiles: Path) -> None:
     trained = TrainedRun.read(with_tiles)
     scores = measured(trained)
     kept = Predictions.read(with_tiles / "predictions-test.parquet")
-    expected = intervals(kept.keys, kept.labels, kept.probabilities)
+    expected = Intervals.of(kept)
     assert expected is not None
     text = card(trained, trained.checkpoint.create_model(), scores, name="a", files={}, license="apache-2.0")
     values = front_matter(text)

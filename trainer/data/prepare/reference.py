@@ -194,7 +194,7 @@ def _sample(records: Tensor, run: tuple[str, ...], axes: _Axes, outside: Tensor 
         records: (n, 80000) uint16.
         run: names of the bands.
         axes: as `_axes` returns them.
-        outside: (bands,) float32, value of the pixels outside of the patch; None if there are none.
+        outside: (bands,) float32, value of the pixels outside of the patch; None without such pixels.
         out: (n, bands, size, size) float32.
     """
     group, first = GROUP_OF[run[0]], BAND_SLICES[run[0]].start

@@ -16,7 +16,7 @@ class Agreement:
 
     Attributes:
         hit: True if the largest value of the map lies on a pixel of the class.
-        share: of the attribution above 0 that lies on pixels of the class; NaN if there is none above 0.
+        share: of the attribution above 0 that lies on pixels of the class; NaN if no attribution is above 0.
         area: share of the patch that the class covers: what a map without knowledge reaches on average.
         iou: intersection over union of the class and as many pixels with the largest values.
     """

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 
 from bigearth_pipeline.report.scores.calibration import cross_fitted, fit_temperature, reliability, scaled
 from bigearth_pipeline.report.scores.mistakes import count_mistakes
-from tests.bigearth_pipeline.report.predicted import random_predictions
+from tests.trainer.metrics.predictions import random_predictions
 
 
 def test_reliability_is_that_of_scikit_learn() -> None:

@@ -22,6 +22,8 @@ inference with clustered errors", 2008, which looks at 5 to 30)."""
 
 _TILE: Final = re.compile(r"_T(\d{2}[A-Z]{3})_\d+_\d+$", re.ASCII)
 
+_ACQUISITION: Final = re.compile(r"(S2[A-D]_MSIL2A_\d{8}T\d+)_\d+_\d+", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
@@ -54,6 +56,18 @@ def tiles_of_names(keys: Sequence[str]) -> Tiles | None:
     if len(names) < len(keys) or not names:
         return None
     return _numbered(np.array(names), "Sentinel-2 tiles")
+
+
+def acquisitions_of_names(keys: Sequence[str]) -> Tiles | None:
+    """Return the acquisitions that names of v1 patches hold, which lack the tile; None if a name holds none.
+
+    An acquisition is of neighbouring tiles at one time, so that the same ground at two times counts as two units.
+    """
+    found = [_ACQUISITION.fullmatch(key) for key in keys]
+    names = [match[1] for match in found if match is not None]
+    if len(names) < len(keys) or not names:
+        return None
+    return _numbered(np.array(names), "Sentinel-2 acquisitions")
 
 
 def tiles_of_places(epsg: NDArray[np.int32], ulx: NDArray[np.float64], uly: NDArray[np.float64]) -> Tiles:

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
+from sklearn.metrics import average_precision_score, f1_score
 
-from bigearth_pipeline.report.scores.average_precision import average_precisions
-from bigearth_pipeline.report.scores.bootstrap import draw
-from bigearth_pipeline.report.scores.curves import precision_recall, thinned
-from bigearth_pipeline.report.scores.f1 import f1_scores
-from tests.bigearth_pipeline.report.predicted import random_predictions
+from tests.trainer.metrics.predictions import random_predictions
+from trainer.metrics.intervals.average_precision import average_precisions
+from trainer.metrics.intervals.bootstrap import draw
+from trainer.metrics.intervals.f1 import f1_scores
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -48,17 +47,3 @@ def test_a_split_without_classes_has_no_scores() -> None:
     found = average_precisions(probabilities, 0 * labels, tiles, np.ones((2, 1)))
     assert np.isnan(found.classes).all()
     assert np.isnan(found.micro).all()
-
-
-def test_curves_are_those_of_scikit_learn() -> None:
-    """Precision or recall is wrong at a threshold, or thinning moves a point or loses an end."""
-    probabilities, labels, _ = random_predictions(3000, 2)
-    curve = precision_recall(probabilities[:, 2], labels[:, 2])
-    precision, recall, _ = precision_recall_curve(labels[:, 2], probabilities[:, 2].astype(float))
-    np.testing.assert_allclose(curve.recall, recall[-2::-1])
-    np.testing.assert_allclose(curve.precision, precision[-2::-1])
-    few = thinned(curve, 20)
-    assert 10 < len(few.recall) <= 20
-    assert (few.recall[0], few.recall[-1]) == (curve.recall[0], 1)
-    points = set(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
-    assert set(zip(few.recall.tolist(), few.precision.tolist(), strict=True)) <= points

@@ -24,8 +24,8 @@ class Estimate:
 
     Attributes:
         value: of all patches; None where it is not defined.
-        low: lower end of the interval; None where there is none.
-        high: upper end of the interval; None where there is none.
+        low: lower end of the interval; None if it cannot be estimated.
+        high: upper end of the interval; None if it cannot be estimated.
     """
 
     value: float | None

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
-from bigearth_pipeline.report.scores.average_precision import average_precisions
-from bigearth_pipeline.report.scores.bootstrap import RESAMPLES, draw, estimate
-from bigearth_pipeline.report.scores.table import estimates, resample, score
-from bigearth_pipeline.report.scores.tiles import FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
-from tests.bigearth_pipeline.report.predicted import random_predictions
+from shards import CLASSES
+from tests.trainer.metrics.predictions import named_predictions, random_predictions
+from trainer.metrics.intervals.average_precision import average_precisions
+from trainer.metrics.intervals.bootstrap import RESAMPLES, draw, estimate
+from trainer.metrics.intervals.table import estimates, resample, score
+from trainer.metrics.intervals.tiles import FEWEST_TILES, Tiles, acquisitions_of_names, tiles_of_names, tiles_of_places
 
 
 def tiles_of(numbers: NDArray[np.int64]) -> Tiles:
@@ -37,6 +38,30 @@ def test_intervals_are_percentiles_of_resampled_tiles() -> None:
             values.append(average_precision_score(labels[rows, 5], probabilities[rows, 5].astype(float)))
     assert found.value == pytest.approx(average_precision_score(labels[:, 5], probabilities[:, 5].astype(float)))
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))), abs=1e-12)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_all_scores_are_those_of_a_plain_bootstrap(tuned: bool) -> None:
+    """Patches are drawn in place of tiles, ties are counted apart, or absent classes count as 0."""
+    keys, labels, scores = named_predictions()
+    thresholds = {name: 0.3 + 0.02 * i for i, name in enumerate(CLASSES)} if tuned else None
+    least = np.array(list(thresholds.values())) if thresholds else 0.5
+    tiles = tiles_of_names(keys)
+    assert tiles is not None
+    found = resample(scores, labels, thresholds, tiles)
+    for column, counts in enumerate(draw(tiles.count).T[:40].astype(int), 1):
+        rows = np.concatenate([np.flatnonzero(tiles.number == tile) for tile in np.repeat(np.arange(5), counts)])
+        y, s = labels[rows], scores[rows].astype(np.float64)
+        occurs = y.any(0)
+        ap = [average_precision_score(y[:, i], s[:, i]) for i in np.flatnonzero(occurs)]
+        f1 = f1_score(y, s >= least, average=None, zero_division=0)[occurs]
+        np.testing.assert_array_equal(np.isfinite(found.ap[:-2, column]), occurs)
+        assert found.ap[:-2, column][occurs] == pytest.approx(ap)
+        assert found.f1[:-2, column][occurs] == pytest.approx(f1)
+        assert found.ap[-2, column] == pytest.approx(np.mean(ap))
+        assert found.f1[-2, column] == pytest.approx(np.mean(f1))
+        assert found.ap[-1, column] == pytest.approx(average_precision_score(y.ravel(), s.ravel()))
+        assert found.f1[-1, column] == pytest.approx(f1_score(y, s >= least, average="micro"))
 
 
 def region(
@@ -117,6 +142,11 @@ def test_tiles_are_those_of_names_or_places() -> None:
     assert found is not None
     assert (found.number.tolist(), found.count, found.words) == ([0, 1, 0], 2, "Sentinel-2 tiles")
     assert tiles_of_names([*names, "S2A_MSIL2A_20170613T101031_45_65"]) is None
+    v1 = ["S2A_MSIL2A_20170613T101031_69_24", "S2A_MSIL2A_20170613T101031_1_24", "S2B_MSIL2A_20170613T93020_69_24"]
+    acquisitions = acquisitions_of_names(v1)
+    assert acquisitions is not None
+    assert (acquisitions.number.tolist(), acquisitions.words) == ([0, 0, 1], "Sentinel-2 acquisitions")
+    assert acquisitions_of_names([*v1, "test_7"]) is None
     squares = tiles_of_places(
         np.array([32633, 32633, 32633, 32634], np.int32),
         np.array([300_000.0, 399_999.0, 400_000.0, 300_000.0]),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.report.scores.average_precision import average_precisions
-from bigearth_pipeline.report.scores.bootstrap import Estimate, draw, estimate, mean_of_known
-from bigearth_pipeline.report.scores.f1 import f1_scores
-from bigearth_pipeline.report.scores.tiles import FEWEST_TILES, Tiles
 from shards import CLASSES
+from trainer.metrics.intervals.average_precision import average_precisions
+from trainer.metrics.intervals.bootstrap import Estimate, draw, estimate, mean_of_known
+from trainer.metrics.intervals.f1 import f1_scores
+from trainer.metrics.intervals.tiles import FEWEST_TILES, Tiles
 from trainer.metrics.thresholds import THRESHOLD
 
 
