@@ -3,8 +3,10 @@
 Elements of `MTD_MSIL2A.xml`: Sentinel-2 Products Specification Document, S2-PDGS-TAS-DI-PSD, issue 14.9, section 5.
 """
 
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +120,14 @@ def describe_folder(folder: Path, known: Known) -> Description:
     )
 
 
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return a file of an archive, any failure of whose unpackers means that the archive is damaged."""
+    try:
+        return archive.read(name)
+    except (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as err:
+        raise zipfile.BadZipFile(f"{name} cannot be unpacked: {err}") from err
+
+
 def describe_zip(path: Path, known: Known) -> Description:
     """Describe a ZIP archive of one `.SAFE` folder.
 
@@ -133,7 +143,7 @@ def describe_zip(path: Path, known: Known) -> Description:
                 raise BadScene(f"{path} holds {len(found)} files {METADATA}, expected that of one Level-2A product")
             if archive.getinfo(found[0]).file_size > _MAX_BYTES:
                 raise BadScene(f"{path}: {found[0]} is longer than {_MAX_BYTES:,} bytes")
-            content = archive.read(found[0])
+            content = _unpacked(archive, found[0])
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
         raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
     top = found[0].removesuffix(METADATA)

@@ -1,6 +1,7 @@
 """Inputs that cannot be used end in one line that says why, before anything is predicted."""
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +13,7 @@ from affine import Affine
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
-from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.errors import BadScene, PipelineError
 from bigearth_pipeline.scenes.grid.scene import open_scene
 from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.grid.windows import windows_of
@@ -265,3 +266,35 @@ def test_an_error_in_the_middle_names_the_file(trained: Path, tmp_path: Path) ->
     assert "B03.tif" in last, last
     assert "cannot be read" in last, last
     assert not (tmp_path / "out" / "prediction.json").exists()
+
+
+def _facts(found: object) -> list[str]:
+    """Return a description but for its functions."""
+    return [part for part in str(found).split(", ") if " at 0x" not in part]
+
+
+@pytest.mark.usefixtures("gdal")
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damaged_metadata_in_an_archive_are_one_line(method: int, tmp_path: Path) -> None:
+    """Packed bytes that are no longer those that were packed end in an error of the unpacker."""
+    folder = safe(tmp_path)
+    path = tmp_path / "scene.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder.parent))
+        (info,) = [info for info in archive.infolist() if info.filename.endswith("MTD_MSIL2A.xml")]
+    content, sound = path.read_bytes(), find(path, Known())
+    start = info.header_offset + 30 + len(info.filename)
+    refused = 0
+    for place in range(start, start + info.compress_size, max(1, info.compress_size // 60)):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x55
+        path.write_bytes(damaged)
+        try:
+            # Not every byte of a packer's own header counts.
+            assert _facts(find(path, Known())) == _facts(sound)
+        except BadScene as err:
+            assert str(path) in str(err)  # noqa: PT017
+            assert "\n" not in str(err)  # noqa: PT017
+            refused += 1
+    assert refused > 30
