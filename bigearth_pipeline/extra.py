@@ -12,6 +12,11 @@ ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxr
 EXPLANATIONS: Final = {"captum": "Captum"}
 
 
+def is_installed(libraries: dict[str, str]) -> bool:
+    """Return whether libraries, as `require` takes them, are installed, without importing them."""
+    return not _absent(libraries)
+
+
 def require(libraries: dict[str, str], extra: str = "report") -> None:
     """Check that libraries are installed, without importing them.
 
@@ -22,8 +27,12 @@ def require(libraries: dict[str, str], extra: str = "report") -> None:
     Raises:
         PipelineError: one is absent.
     """
-    if absent := [package for module, package in libraries.items() if find_spec(module) is None]:
+    if absent := _absent(libraries):
         raise PipelineError(
             f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{extra}`: "
             f"pip install 'bigearth-pipeline[{extra}]'"
         )
+
+
+def _absent(libraries: dict[str, str]) -> list[str]:
+    return [package for module, package in libraries.items() if find_spec(module) is None]

@@ -12,7 +12,7 @@ from bigearth_pipeline.report.explain.explained import Explained, explain_patche
 from bigearth_pipeline.report.explain.patches import Chosen
 from bigearth_pipeline.report.figure.overlay import limit_of, overlay
 from bigearth_pipeline.report.page.blocks import Block, Cell, Group, Picture, Sheet, Table, Text
-from bigearth_pipeline.report.page.numbers import number_cell
+from bigearth_pipeline.report.page.numbers import counted, number_cell
 from shards import CLASSES
 from trainer.explain.methods.integrated_gradients import is_complete
 from trainer.explain.methods.registry import methods as all_methods
@@ -94,7 +94,8 @@ def _sheet(explained: Explained, name: str) -> Sheet:
         groups.append(Group(patch.key, rows))
     outline = " Yellow: outline of the class in the reference map." if _has_references(explained) else ""
     caption = (
-        "Patches in true colour, and maps over them. Orange: the place raises the score of the class, purple: it "
+        f"{counted(len(explained.patches), 'patch', 'patches')} in true colour, and maps over them. Orange: the place "
+        "raises the score of the class, purple: it "
         "lowers it; the colour is strongest at the value below each map, in logits. Maps of Grad-CAM (no purple, no "
         f"unit) are coarse: they are stretched from the last grid of the network.{outline}"
     )

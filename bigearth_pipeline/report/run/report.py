@@ -12,6 +12,7 @@ from bigearth_pipeline.report.run.classes import classes
 from bigearth_pipeline.report.run.contents import RunContents, open_run
 from bigearth_pipeline.report.run.curves import curves
 from bigearth_pipeline.report.run.examples import examples
+from bigearth_pipeline.report.run.explanations import explanations
 from bigearth_pipeline.report.run.groups import groups
 from bigearth_pipeline.report.run.mistakes import mistakes
 from bigearth_pipeline.report.run.precision_recall import precision_recall
@@ -29,7 +30,8 @@ def run_report(folder: Path, *, split: str | None = None, store: Path | None = N
         folder: of the run.
         split: whose predictions are reported; default: test, or validation if the test split has no predictions.
         store: folder of the store; default: that which the run's configuration names.
-        samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown.
+        samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown, and as many
+            explained.
 
     Raises:
         TrainError: a file of the run is damaged.
@@ -55,6 +57,7 @@ def run_page(contents: RunContents, samples: int) -> Page:
             mistakes,
             groups,
             partial(examples, samples=samples),
+            partial(explanations, samples=samples),
         ]
     source = "no predictions"
     if contents.predictions is not None:
@@ -73,7 +76,7 @@ def _without_predictions(contents: RunContents) -> Section:
     split = contents.split
     words = (
         f"The run has no predictions of the {split} split, so this report leaves out scores by class with intervals, "
-        "precision and recall, reliability, mistakes, scores by country and month, and pictures."
+        "precision and recall, reliability, mistakes, scores by country and month, pictures and explanations."
     )
     return Section(
         "scores", f"Scores of the {split} split", (Text(words), Code("This command writes them:", contents.command))

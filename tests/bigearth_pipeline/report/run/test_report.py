@@ -27,6 +27,7 @@ from tests.paths import ROOT
 from trainer.runs.predictions import Predictions
 
 SECTIONS = ["training", "curves", "scores", "precision-recall", "calibration", "mistakes", "groups", "examples"]
+SECTIONS += ["explanations"]
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +130,55 @@ def test_examples_are_the_extremes(page: Html, trained: Path) -> None:
     found = read_columns(trained / FILE)
     values = np.clip(found.probabilities, 2.0**-25, 1 - 2.0**-12)
     loss = -np.log(np.where(found.labels > 0, values, 1 - values)).mean(axis=1)
-    notes = [words(note) for note in page.all("p") if note.get("class") == "note"]
+    notes = [words(note) for note in page.by_id("examples").iter("p") if note.get("class") == "note"]
     assert len(notes) == 9
     for note, row in ((notes[0], loss.argmin()), (notes[3], loss.argmax())):
         assert note.startswith(f"{found.keys[row]}. ")
         assert f"Loss {loss[row]:.3f}" in note
         for share in re.findall(r"(\d+) %", note):
             assert int(share) in np.round(100 * found.probabilities[row]).astype(int)
-    assert len(page.all("img")) == 27
+    assert len(list(page.by_id("examples").iter("img"))) == 27
     assert all(image.attrib["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+
+
+def test_the_worst_patch_is_explained(page: Html, trained: Path) -> None:
+    """Another patch is explained, or its bands do not add up to what they explain."""
+    found = read_columns(trained / FILE)
+    values = np.clip(found.probabilities, 2.0**-25, 1 - 2.0**-12)
+    worst = int((-np.log(np.where(found.labels > 0, values, 1 - values)).mean(axis=1)).argmax())
+    section = page.by_id("explanations")
+    notes = [words(note) for note in section.iter("p") if note.get("class") == "note"]
+    rows = [[words(cell) for cell in row.iter("td")] for row in section.iter("tr")]
+    rows = [row for row in rows if row]
+    assert 1 <= len(rows) == len([note for note in notes if note]) <= 3
+    for row in rows:
+        assert row[0] == found.keys[worst]
+        column = CLASSES.index(row[1])
+        (note,) = [note for note in notes if note.startswith(f"{row[1]}: ")]
+        probability = re.search(r"probability (\d\.\d+)", note)
+        assert probability is not None
+        assert float(probability[1]) == pytest.approx(found.probabilities[worst, column], abs=0.0051)
+        bands, total = [number(cell) for cell in row[2:-2]], number(row[-2])
+        assert len(bands) == 12
+        assert sum(bands) == pytest.approx(total, abs=0.07)
+    # The patch itself, and two maps for each class.
+    assert len(list(section.iter("img"))) == 1 + 2 * len(rows)
+
+
+def test_why_nothing_is_explained_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report ends where Captum or the weights are absent, or explains the predictions of other weights."""
+
+    def section(samples: int = 1) -> str:
+        return words(Html.of(run_report(run, samples=samples)).by_id("explanations"))
+
+    assert "left out on request" in section(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("bigearth_pipeline.extra.find_spec", lambda module: None)
+        assert "pip install 'bigearth-pipeline[explain]'" in section()
+    change_predictions(run, lambda found: replace(found, about=found.about | {"epoch": 7}))
+    assert "not those of the best checkpoint" in section()
+    (run / "checkpoints/best.pt").write_bytes(b"")
+    assert "cannot be read" in section()
 
 
 def test_the_temperature_is_of_the_validation_split(page: Html, run: Path) -> None:
@@ -193,11 +234,11 @@ def test_without_its_store_the_rest_is_there(trained: Path, run: Path, tmp_path:
     config.write_text(config.read_text().replace(str(store), str(tmp_path / "gone")))
     page = Html.of(run_report(run))
     assert [section.attrib["id"] for section in page.all("section")] == SECTIONS
-    for name in ("groups", "examples"):
+    for name in ("groups", "examples", "explanations"):
         assert f"{tmp_path / 'gone'} is absent" in words(page.by_id(name))
         assert "bep report run --store DIR" in words(page.by_id(name))
     assert "There are no intervals" in page.captions()["scores-figure-classes"]
-    assert len(Html.of(run_report(run, store=moved, samples=1)).all("img")) == 27
+    assert len(list(Html.of(run_report(run, store=moved, samples=1)).by_id("examples").iter("img"))) == 27
     with pytest.raises(PipelineError, match=r"gone is no folder of a store"):
         run_report(run, store=tmp_path / "gone")
     other = make_store(tmp_path / "gone", {"test": 40}, seed=1)
