@@ -86,12 +86,13 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
 
     rank = os.environ.get("RANK")
     prefix = "" if rank is None else f"[rank {rank}] "
+    came: list[int] = []
     try:
-        with _signals_raised():
+        with _signals_raised() as came:
             yield
-    except KeyboardInterrupt as err:
+    except KeyboardInterrupt:
         # Ctrl-C that came in the middle of an import has no number.
-        number = err.args[0] if err.args and isinstance(err.args[0], int) else signal.SIGINT
+        number = came[0] if came else signal.SIGINT
         click.echo(f"\n{if_interrupted}", err=True)
         raise click.exceptions.Exit(128 + number) from None
     except (click.exceptions.Exit, click.ClickException):
@@ -143,13 +144,13 @@ def _written(parameter: click.Parameter, value: str) -> str:
 
 
 @contextmanager
-def _signals_raised() -> Iterator[None]:
-    """Let the first signal that is to end the program raise KeyboardInterrupt with its number, and ignore others.
+def _signals_raised() -> Iterator[list[int]]:
+    """Let the first signal that is to end the program raise KeyboardInterrupt, give its number, and ignore others.
 
     What follows the first is bounded in time and leaves nothing behind, as long as it is not cut off; SIGKILL ends it.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield []
         return
 
     came: list[int] = []
@@ -157,14 +158,14 @@ def _signals_raised() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         if not came:
             came.append(number)
-            raise KeyboardInterrupt(number)
+            raise KeyboardInterrupt
 
     # One that is ignored, as by nohup, stays so.
     before = {each: old for each in _SIGNALS if (old := signal.getsignal(each)) != signal.SIG_IGN}
     try:
         for each in before:
             signal.signal(each, end)
-        yield
+        yield came
     finally:
         for each, old in before.items():
             # What is left to do after a signal is to exit with its number.

@@ -28,7 +28,7 @@ import click
     "--store", type=click.Path(path_type=Path), help="Store of the run.  [default: that of its configuration]"
 )
 def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None, store: Path | None) -> None:
-    r"""Write one HTML file about a store, a run or several runs, which needs no network and no other file.
+    """Write one HTML file about a store, a run or several runs, which needs no network and no other file.
 
     \b
     Of a store: a map, counts of labels, countries and months, histograms of the bands, pictures of patches, what was
@@ -40,7 +40,7 @@ def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None
 
     Scores come from the predictions in RUN/predictions-SPLIT.parquet, which bep train --test and bep evaluate write.
     The same store and runs give the same bytes.
-    """
+    """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
 
     with reported():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
               help="Sort by an expression; with a leading - from the highest to the lowest.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON, with all options.")
 def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
-    r"""List the runs in FOLDER and below: options, progress, scores, speed.
+    """List the runs in FOLDER and below: options, progress, scores, speed.
 
     \b
     Expressions may use the columns
@@ -31,7 +31,7 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
     and every option by its table, as in RUN/config.toml: optimisation.lr, model.model, data.bands.
 
     Scores are those of the best epoch, as percentages; F1 is at the thresholds tuned on the validation split.
-    """
+    """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
 
     with reported():

@@ -1,13 +1,13 @@
 """Selecting and sorting runs by SQL expressions over what they say of themselves (`RunRecord.to_json`)."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
 from shards.errors import InvalidValue
-from trainer.data.subset.where import locked_database
+from trainer.data.subset.where import bounded_database, named
 from trainer.history.record import RunRecord
 
 BEST_FIRST: Final = "-validation.ap_macro"
@@ -33,29 +33,37 @@ def query(records: Sequence[RunRecord], where: str | None = None, sort: str = BE
         return []
     key, direction = (sort[1:], "DESC") if sort.startswith("-") else (sort, "ASC")
     table = pa.Table.from_pylist([{"_row": row} | record.to_json() for row, record in enumerate(records)])
-    with locked_database() as connection:
-        connection.register("runs", table)
-        for what, expression in (("condition", where), ("sort key", key)):
-            if expression is not None:
-                _check(connection, what, expression)
-        chosen = f"(\n{where}\n) IS TRUE" if where is not None else "TRUE"
-        try:
-            rows = connection.sql(
-                f"SELECT _row FROM runs WHERE {chosen} ORDER BY (\n{key}\n) {direction} NULLS LAST, _row"
-            ).fetchall()
-        except duckdb.Error as err:
-            raise InvalidValue(f"the runs cannot be selected: {str(err).splitlines()[0]}") from err
-    return [records[row] for (row,) in rows]
+    chosen = set(range(len(records)))
+    if where is not None:
+        chosen = {row for row, found in _values(table, "condition", where, "({}) IS TRUE") if found}
+    place = {row: number for number, (row, _) in enumerate(_values(table, "sort key", key, "1", direction))}
+    rows = sorted(chosen, key=place.__getitem__)
+    return [records[row] for row in rows]
 
 
-def _check(connection: duckdb.DuckDBPyConnection, what: str, expression: str) -> None:
-    """Check that a text is a single expression over the columns of `runs`."""
+def _values(
+    table: pa.Table, what: str, expression: str, shown: str, direction: str | None = None
+) -> list[tuple[int, Any]]:
+    """Return (row, value) of a single expression over the columns of a table, sorted by it where a direction is given.
+
+    Raises:
+        InvalidValue: it is no such expression, or takes too much time or memory.
+    """
     if not expression.strip():
         raise InvalidValue(f"{what} is empty, expected an SQL expression; {_COLUMNS}")
-    try:
-        statements = connection.extract_statements(f"SELECT (\n{expression}\n) FROM runs")
-        if len(statements) != 1:
-            raise InvalidValue(f"{what} {expression!r:.160} is not a single SQL expression")
-        connection.execute(statements[0]).fetchall()
-    except duckdb.Error as err:
-        raise InvalidValue(f"{what} {expression!r:.160}: {str(err).splitlines()[0]}; {_COLUMNS}") from err
+    value = f"(\n{expression}\n)"
+    order = "" if direction is None else f"ORDER BY {value} {direction} NULLS LAST, _row"
+    with bounded_database(expression, what) as connection:
+        connection.register("runs", table)
+        try:
+            statements = connection.extract_statements(f"SELECT {value} FROM runs")
+            if len(statements) != 1:
+                raise InvalidValue(f"{named(expression, what)} is not a single SQL expression")
+            found: list[tuple[int, Any]] = connection.sql(
+                f"SELECT _row, {shown.format(value)} FROM runs {order}"
+            ).fetchall()
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException):
+            raise
+        except duckdb.Error as err:
+            raise InvalidValue(f"{named(expression, what)}: {str(err).splitlines()[0]}; {_COLUMNS}") from err
+    return found

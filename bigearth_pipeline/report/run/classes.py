@@ -81,7 +81,7 @@ def _table(contents: RunContents) -> Table:
                "threshold"]  # fmt: skip
     caption = (
         f"Average precision (AP) and F1 {contents.threshold_words}, with the patches that have the class and the tiles "
-        "they lie in. Probabilities are kept with 11 binary digits, so F1 may differ in the last digit from that of "
-        "the evaluation."
+        "they lie in. Probabilities are kept with 11 binary digits: where a network gives many patches nearly the same "
+        "probability, scores differ from those of the evaluation."
     )
     return Table("scores-table", caption, columns, rows, total)

@@ -31,9 +31,14 @@ def precision_recall(scores: NDArray[np.floating], labels: NDArray[np.uint8]) ->
 
 
 def thinned(curve: Curve, points: int = _POINTS) -> Curve:
-    """Return a curve with at most `points` points, equally spaced in recall, the first and the last among them."""
+    """Return a curve with at most `points` points, about equally spaced in recall, the first and the last among them.
+
+    Where false positives alone follow each other, precision falls at one recall: both ends of such a fall are kept.
+    """
     if len(curve.recall) <= points:
         return curve
-    places = np.searchsorted(curve.recall, np.linspace(curve.recall[0], 1, points))
-    chosen = np.unique(np.minimum(places, len(curve.recall) - 1))
+    wanted = np.linspace(curve.recall[0], 1, points // 2)
+    first = np.minimum(np.searchsorted(curve.recall, wanted), len(curve.recall) - 1)
+    last = np.searchsorted(curve.recall, curve.recall[first], side="right") - 1
+    chosen = np.unique(np.concatenate([first, last]))
     return Curve(curve.recall[chosen], curve.precision[chosen])

@@ -31,6 +31,7 @@ _PAGES = (
     "bigearth_pipeline/report/figure/lines.py",
     "bigearth_pipeline/report/figure/look.py",
     "bigearth_pipeline/report/run/contents.py",
+    "bigearth_pipeline/report/run/explanations.py",
     "bigearth_pipeline/report/store/rebuild.py",
     "trainer/export/card.py",
 )

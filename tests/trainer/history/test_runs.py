@@ -3,6 +3,9 @@
 import json
 import math
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -107,6 +110,27 @@ def test_wrong_expressions_are_one_line(runs: Path, expression: str) -> None:
         assert line.startswith("Error: "), line
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_an_expression_that_takes_long(runs: Path, number: int) -> None:
+    """Ctrl-C in the middle of a query ends in a traceback, and in a request to report it."""
+    endless = "(with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c) > 0"
+    command = [sys.executable, "-m", "bigearth_pipeline", "runs", str(runs), "--where", endless]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        # Runs are read before the expression is evaluated.
+        assert process.stderr.readline().startswith("left out")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 128 + number
+    assert err.strip() == "interrupted"
+
+
 def test_folders_without_runs(tmp_path: Path) -> None:
     assert listed(tmp_path).stdout == f"no run in {tmp_path}\n"
     assert json.loads(listed(tmp_path, "--json").stdout) == []
@@ -140,7 +164,7 @@ def test_a_line_that_is_being_written_is_left_out(run: Run, tmp_path: Path) -> N
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab", max_size=5),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=3), values, max_size=3),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text("ab", max_size=3), values, max_size=3),
     max_leaves=4,
 )
 

@@ -62,6 +62,9 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "memory_limit": f"{MEMORY}B",
 }
 
+_INTERRUPTED: Final = "Query interrupted"
+"""Text of DuckDB's RuntimeError after a signal."""
+
 # A subset must be the same on every rank and at every start, so what depends on chance or time is no condition.
 _UNSTABLE: Final = """
     SELECT function_name FROM duckdb_functions()
@@ -76,34 +79,49 @@ _SCALARS: Final = """
 """
 
 
-def locked_database() -> duckdb.DuckDBPyConnection:
-    """Return an empty database in memory from which no statement reaches anything outside."""
-    connection = duckdb.connect(":memory:", config=_SETTINGS)
-    # Deep enough, since any number of terms with AND, or with OR, between them is one level.
-    connection.execute("SET max_expression_depth = 100")
-    connection.execute("SET lock_configuration = true")
-    return connection
+@contextmanager
+def locked_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty database in memory from which no statement reaches anything outside."""
+    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
+        # Deep enough, since any number of terms with AND, or with OR, between them is one level.
+        connection.execute("SET max_expression_depth = 100")
+        connection.execute("SET lock_configuration = true")
+        try:
+            yield connection
+        except RuntimeError as err:
+            if str(err) == _INTERRUPTED:
+                # DuckDB replaces the KeyboardInterrupt that a signal has raised.
+                raise KeyboardInterrupt from err
+            raise
 
 
 @contextmanager
-def _bounded_database(where: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database for a condition, whose work ends with an error where it exceeds a limit."""
-    if fact := excess(where):
-        raise InvalidValue(f"{named(where)} {fact}")
+def bounded_database(expression: str, what: str = "condition") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a locked database for an expression, whose work ends with an error where it exceeds a limit.
+
+    Args:
+        expression: text of a user.
+        what: it is, for messages.
+
+    Raises:
+        InvalidValue: the text is too long, or its evaluation takes too much time or memory.
+    """
+    if fact := excess(expression):
+        raise InvalidValue(f"{named(expression, what)} {fact}")
     with locked_database() as connection, watched(connection.interrupt) as watch:
         try:
             yield connection
         except duckdb.InterruptException as err:
             raise InvalidValue(
-                f"{named(where)} takes more than {watch.excess}, expected comparisons of columns"
+                f"{named(expression, what)} takes more than {watch.excess}, expected comparisons of columns"
             ) from err
         except (duckdb.OutOfMemoryException, MemoryError) as err:
-            raise InvalidValue(f"{named(where)} takes more than {MEMORY / 1e9:g} GB of memory") from err
+            raise InvalidValue(f"{named(expression, what)} takes more than {MEMORY / 1e9:g} GB of memory") from err
 
 
-def named(where: str) -> str:
-    """Return what messages call a condition."""
-    return f"condition {textwrap.shorten(where, 160, placeholder=' …')!r}"
+def named(expression: str, what: str = "condition") -> str:
+    """Return what messages call an expression."""
+    return f"{what} {textwrap.shorten(expression, 160, placeholder=' …')!r}"
 
 
 def check_condition(where: str) -> frozenset[str]:
@@ -114,7 +132,7 @@ def check_condition(where: str) -> frozenset[str]:
             or chance, or is not boolean.
     """
     schema = index_schema("webdataset")
-    with _bounded_database(where) as connection:
+    with bounded_database(where) as connection:
         return _prepare(connection, where, table_of({name: [] for name in schema.names}, schema))
 
 
@@ -124,7 +142,7 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
     Raises:
         ValueError: as `check_condition`, or a value cannot be converted as the condition says.
     """
-    with _bounded_database(where) as connection:
+    with bounded_database(where) as connection:
         _prepare(connection, where, index.table)
         try:
             # DuckDB keeps the order of rows, unless told otherwise.

@@ -19,3 +19,6 @@ def test_curves_are_those_of_scikit_learn() -> None:
     assert (few.recall[0], few.recall[-1]) == (curve.recall[0], 1)
     points = set(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
     assert set(zip(few.recall.tolist(), few.precision.tolist(), strict=True)) <= points
+    for at in np.unique(few.recall):
+        fall, shown = curve.precision[curve.recall == at], few.precision[few.recall == at]
+        assert (shown.max(), shown.min()) == (fall.max(), fall.min())

@@ -3,6 +3,7 @@
 import threading
 import weakref
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_a_damaged_record_gives_its_buffer_back(folder: Path, tmp_path: Path) ->
         rows = store.index.rows("train")
         buffers = Counted(16, RECORD_VALUES)
         with make_loader(store, rows) as loader:
-            loader._buffers = buffers
+            loader._buffers, loader.reader = buffers, replace(loader.reader, buffers=buffers)
             for _ in range(2):
                 with pytest.raises(CorruptShard):
                     list(loader)
