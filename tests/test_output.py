@@ -185,13 +185,16 @@ def test_output_of_a_caller_stays_where_it_is(hostile: Path, capsys: pytest.Capt
     [
         ("shards.metadata.manifest.Manifest.read = lambda folder: {}['no such field']", "KeyError: 'no such field'"),
         # Outside of what the command does, and of a class that errors for people derive from.
-        ("bigearth_pipeline.cli.inspect.inspect.callback = lambda **options: int('x')", "ValueError: invalid literal"),
+        (
+            "bigearth_pipeline.cli.stores.inspect.inspect.callback = lambda **options: int('x')",
+            "ValueError: invalid literal",
+        ),
     ],
 )
 def test_a_bug_shows_its_traceback_and_how_to_report_it(tmp_path: Path, bug: str, shown: str) -> None:
     """A line without the place in the code helps nobody."""
     script = (
-        "import bigearth_pipeline.cli.inspect, shards.metadata.manifest\n"
+        "import bigearth_pipeline.cli.stores.inspect, shards.metadata.manifest\n"
         f"{bug}\n"
         "from bigearth_pipeline.cli import main\n"
         f"main(['inspect', {str(tmp_path)!r}])\n"

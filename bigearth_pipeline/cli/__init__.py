@@ -17,61 +17,61 @@ def _quickstart() -> click.Command:
 
 
 def _build_shards() -> click.Command:
-    from bigearth_pipeline.cli.build_shards import build_shards
+    from bigearth_pipeline.cli.stores.build_shards import build_shards
 
     return build_shards
 
 
 def _train() -> click.Command:
-    from bigearth_pipeline.cli.train import train
+    from bigearth_pipeline.cli.models.train import train
 
     return train
 
 
 def _evaluate() -> click.Command:
-    from bigearth_pipeline.cli.evaluate import evaluate
+    from bigearth_pipeline.cli.models.evaluate import evaluate
 
     return evaluate
 
 
 def _runs() -> click.Command:
-    from bigearth_pipeline.cli.runs import runs
+    from bigearth_pipeline.cli.models.runs import runs
 
     return runs
 
 
 def _predict() -> click.Command:
-    from bigearth_pipeline.cli.predict import predict
+    from bigearth_pipeline.cli.models.predict import predict
 
     return predict
 
 
 def _export() -> click.Command:
-    from bigearth_pipeline.cli.export import export
+    from bigearth_pipeline.cli.models.export import export
 
     return export
 
 
 def _explain() -> click.Command:
-    from bigearth_pipeline.cli.explain import explain
+    from bigearth_pipeline.cli.models.explain import explain
 
     return explain
 
 
 def _inspect() -> click.Command:
-    from bigearth_pipeline.cli.inspect import inspect
+    from bigearth_pipeline.cli.stores.inspect import inspect
 
     return inspect
 
 
 def _stats() -> click.Command:
-    from bigearth_pipeline.cli.stats import stats
+    from bigearth_pipeline.cli.stores.stats import stats
 
     return stats
 
 
 def _verify() -> click.Command:
-    from bigearth_pipeline.cli.verify import verify
+    from bigearth_pipeline.cli.stores.verify import verify
 
     return verify
 
@@ -83,7 +83,7 @@ def _report() -> click.Command:
 
 
 def _synth() -> click.Command:
-    from bigearth_pipeline.cli.synth import synth
+    from bigearth_pipeline.cli.stores.synth import synth
 
     return synth
 

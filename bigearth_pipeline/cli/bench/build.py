@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.build_shards import CODECS
+from bigearth_pipeline.cli.stores.build_shards import CODECS
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.build.measure import BuildBench

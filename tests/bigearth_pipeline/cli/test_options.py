@@ -19,9 +19,9 @@ from torch._dynamo import OptimizedModule
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.bench.loader import bench_loader
 from bigearth_pipeline.cli.bench.train import bench_train
-from bigearth_pipeline.cli.evaluate import evaluate
+from bigearth_pipeline.cli.models.evaluate import evaluate
+from bigearth_pipeline.cli.models.train import settings_of, train
 from bigearth_pipeline.cli.run_options import flag, has_flag
-from bigearth_pipeline.cli.train import settings_of, train
 from shards.errors import BepError
 from tests.paths import ROOT
 from trainer.config import effect
@@ -59,7 +59,7 @@ class Option:
     shown_by: str = ""
 
 
-LOOP, CLI = "trainer/training/test_loop.py", "bigearth_pipeline/cli/test_train.py"
+LOOP, CLI = "trainer/training/test_loop.py", "bigearth_pipeline/cli/models/test_train.py"
 NATIVE: dict[str, str] = {"model.model": "bepnet-s"}
 TRAIN = {
     "data.shards": Option(shown_by=f"{LOOP}::test_a_run_goes_on_with_the_same_shards_only"),

@@ -134,7 +134,8 @@ def test_a_plot_without_matplotlib_is_one_line(small: Path, tmp_path: Path) -> N
 def test_building_needs_no_library_of_reports() -> None:
     """A build imports what only reports need, which costs each of its processes time."""
     code = (
-        "import sys, bigearth_pipeline.cli.build_shards, bigearth_pipeline.build.run, bigearth_pipeline.build.task\n"
+        "import sys, bigearth_pipeline.cli.stores.build_shards\n"
+        "import bigearth_pipeline.build.run, bigearth_pipeline.build.task\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('matplotlib', 'PIL')\n"
         "       or name.startswith(('bigearth_pipeline.report', 'bigearth_pipeline.pictures'))])"
     )

@@ -20,7 +20,7 @@ import rasterio
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from bigearth_pipeline.cli.synth import synth
+from bigearth_pipeline.cli.stores.synth import synth
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.synth.pixels import draw_patch
@@ -385,7 +385,7 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path: Path) -> N
 
 def test_an_interrupt_leaves_no_process_and_no_table(tmp_path: Path) -> None:
     """After Ctrl-C workers go on writing, or the directory looks complete."""
-    code = "from bigearth_pipeline.cli.synth import synth\nif __name__ == '__main__':\n    synth()\n"
+    code = "from bigearth_pipeline.cli.stores.synth import synth\nif __name__ == '__main__':\n    synth()\n"
     (tmp_path / "run.py").write_text(code)
     out = tmp_path / "out"
     command = [sys.executable, str(tmp_path / "run.py"), "--out", str(out), "--patches", "20000", "--workers", "2"]
@@ -411,6 +411,6 @@ def test_an_interrupt_leaves_no_process_and_no_table(tmp_path: Path) -> None:
 
 def test_the_command_imports_nothing_heavy() -> None:
     """`bep --help` takes long because a command module imports numpy or rasterio."""
-    code = "import sys, bigearth_pipeline.cli.synth; print(*sys.modules)"
+    code = "import sys, bigearth_pipeline.cli.stores.synth; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numpy", "rasterio", "rich", "pyarrow", "multiprocessing"} & set(result.stdout.split())

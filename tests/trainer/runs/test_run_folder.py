@@ -25,7 +25,7 @@ import torch
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
-from bigearth_pipeline.cli.train import train as bep_train
+from bigearth_pipeline.cli.models.train import train as bep_train
 from shards.errors import BepError, InUse
 from shards.testing.stores import make_store
 from tests.paths import ROOT

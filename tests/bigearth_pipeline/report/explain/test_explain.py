@@ -106,7 +106,7 @@ def test_a_folder_of_others_is_left_alone(trained: Path, tmp_path: Path) -> None
 @pytest.mark.long
 def test_help_and_training_do_not_import_captum() -> None:
     """The start of every command, or of a training, waits for a library that it does not use."""
-    code = "import sys, bigearth_pipeline.cli.explain, trainer.training.start; print('captum' in sys.modules)"
+    code = "import sys, bigearth_pipeline.cli.models.explain, trainer.training.start; print('captum' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

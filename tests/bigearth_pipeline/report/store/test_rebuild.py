@@ -8,7 +8,7 @@ import pytest
 
 from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.select import Rules
-from bigearth_pipeline.cli.build_shards import build_shards
+from bigearth_pipeline.cli.stores.build_shards import build_shards
 from bigearth_pipeline.report.store.rebuild import rebuild_command
 from bigearth_pipeline.source.tree import Source
 

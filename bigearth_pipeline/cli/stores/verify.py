@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bigearth_pipeline.cli.options import stall_minutes
+from bigearth_pipeline.cli.stores.options import stall_minutes
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.options import stall_minutes
+from bigearth_pipeline.cli.stores.options import stall_minutes
 
 if TYPE_CHECKING:
     from bigearth_pipeline.build.run import BuildSummary

@@ -240,7 +240,7 @@ def test_the_other_version_needs_a_word(run: Run, tmp_path: Path) -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`bep --help` takes seconds, since it loads torch."""
     heavy = "{'torch', 'nvidia', 'shards', 'rich', 'timm', 'duckdb', 'tensorboard'}"
-    commands = "bigearth_pipeline.cli.train, bigearth_pipeline.cli.evaluate"
+    commands = "bigearth_pipeline.cli.models.train, bigearth_pipeline.cli.models.evaluate"
     code = f"import sys, {commands}; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert out == "[]\n"
