@@ -65,13 +65,11 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
 _INTERRUPTED: Final = "Query interrupted"
 """Text of DuckDB's RuntimeError after a signal."""
 
-# A subset must be the same on every rank and at every start, so what depends on chance or time is no condition.
+# A subset must be the same on every rank and at every start, so what depends on chance or time is no condition. Of some
+# functions only the overloads for times with a time zone do: those are told by the types of their arguments.
 _UNSTABLE: Final = """
-    SELECT function_name FROM duckdb_functions()
-    WHERE stability <> 'CONSISTENT' OR regexp_matches(macro_definition, 'current_|random|sleep')
+    SELECT function_name FROM duckdb_functions() GROUP BY function_name HAVING bool_and(stability <> 'CONSISTENT')
 """
-
-
 # Aggregates, of which some are macros as well, are no values of a row; binding refuses them.
 _SCALARS: Final = """
     SELECT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'macro')
@@ -161,11 +159,15 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         raise InvalidValue(f"{named(where)} holds a query, expected an expression of columns")
     references = {name.lower() for node in nodes for name in node.get("column_names", [])}
     called = {node["function_name"] for node in nodes if "function_name" in node}
-    # SQL calls some functions without brackets, so that they look like columns: `current_date`.
-    called |= references - COLUMNS.keys()
     scalars = frozenset(name for (name,) in connection.execute(_SCALARS).fetchall())
-    if unstable := called & {name for (name,) in connection.execute(_UNSTABLE).fetchall()}:
+    unstable = called & {name for (name,) in connection.execute(_UNSTABLE).fetchall()}
+    unstable |= {name for name in references - COLUMNS.keys() if _is_called_without_brackets(connection, name)}
+    if unstable:
         raise InvalidValue(f"{named(where)} depends on time or chance by {min(unstable)}, expected columns alone")
+    if _has_time_zone(nodes):
+        raise InvalidValue(
+            f"{named(where)} depends on the time zone of the machine, expected dates and times without a time zone"
+        )
     if fact := excess_of_tree(nodes, scalars):
         raise InvalidValue(f"{named(where)} {fact}")
     if fact := unknown_name(nodes):
@@ -186,6 +188,42 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     if kinds != ["BOOLEAN"]:
         raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
     return frozenset(references & COLUMNS.keys())
+
+
+def _is_called_without_brackets(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Return whether a name that looks like a column is a function: SQL calls `current_date`, a clock, like that."""
+    quoted = name.replace('"', '""')
+    try:
+        connection.sql(f'SELECT "{quoted}"')
+    except duckdb.BinderException:
+        return False
+    return True
+
+
+def _has_time_zone(nodes: list[dict[str, Any]]) -> bool:
+    """Return whether a condition makes a value with a time zone.
+
+    No column has one, and of the functions that a condition may call only `strptime` makes one of values without.
+    """
+    for node in nodes:
+        if any("tz" in name or "zone" in name for name in _names_of_types(node)):
+            return True
+        if node.get("function_name") == "strptime":
+            written = list(objects(node["arguments"][1:]))
+            formats = [text for inner in written if (text := inner.get("text")) is not None]
+            is_made = any(inner.get("function_name", "list_value") != "list_value" for inner in written)
+            if not formats or is_made or any("%z" in text.lower() for text in formats):
+                return True
+    return False
+
+
+def _names_of_types(node: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of types that an expression of a syntax tree converts to, in lower case."""
+    for key in ("type_expr", "cast_type"):
+        for inner in objects(node.get(key, {})):
+            for name in ("type_name", "id"):
+                if isinstance(inner.get(name), str):
+                    yield inner[name].lower()
 
 
 def _in_batches(table: pa.Table, rows: int | None) -> pa.Table | pa.RecordBatchReader:

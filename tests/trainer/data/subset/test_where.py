@@ -76,6 +76,17 @@ SEASONS = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: 
         ("(month = 1) -- January", lambda row: row["date"].month == 1),
         ("month = 1 or\n month = 2", lambda row: row["date"].month in (1, 2)),
         ("nullif(month, 1) > 1 is null", lambda row: row["date"].month == 1),
+        ("num_labels + 1 > 2", lambda row: len(row["labels"]) > 1),
+        ("year - 2000 = 17", lambda row: row["date"].year == 2017),
+        ("-month < -11", lambda row: row["date"].month == 12),
+        ("date + interval 90 days > '2018-10-01'", lambda row: row["date"] > datetime(2018, 7, 4)),
+        ("date - '2018-01-01'::date > 30", lambda row: row["date"] > datetime(2018, 2, 1)),
+        ("extract(month from date) = 3", lambda row: row["date"].month == 3),
+        ("strftime(date, '%Y-%m') = '2018-07'", lambda row: (row["date"].year, row["date"].month) == (2018, 7)),
+        ("date_trunc('month', date) = '2017-03-01'", lambda row: row["date"].month == 3),
+        ("quarter(date) = 2", lambda row: row["date"].month in (4, 5, 6)),
+        ("hour(date) = 0", lambda row: True),
+        ("date < strptime('01.07.2017', '%d.%m.%Y')", lambda row: row["date"] < datetime(2017, 7, 1)),
     ],
 )
 def test_conditions_hold_where_python_says_so(varied: Store, where: str, expected: Callable[[Row], bool]) -> None:
@@ -211,11 +222,37 @@ def test_duckdb_itself_is_locked(tmp_path: Path, statement: str) -> None:
         ("date < now()", "now"),
         ("key < uuid()::varchar", "uuid"),
         ("current_setting('threads') = '1'", "current_setting"),
+        ("current_timestamp > '2018-01-01'", "current_timestamp"),
+        ('"Current_Timestamp" > date', "current_timestamp"),
+        ("len([x for x in [1, 2] if current_timestamp > '2018-01-01']) > 1", "current_timestamp"),
+        ("date < localtimestamp", "localtimestamp"),
+        ("localtime > '10:00'", "localtime"),
+        ("current_time > '10:00'", "current_time"),
+        ("current_user = 'duckdb'", "current_user"),
     ],
 )
 def test_conditions_depend_on_columns_alone(varied: Store, where: str, function: str) -> None:
     """A subset differs between two ranks, or before and after a resume."""
     with pytest.raises(ValueError, match=f"depends on time or chance by {function}"):
+        rows_where(where, varied.index)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "date::timestamptz > '2018-01-01'",
+        "date > ('2018-01-01'::timestamptz)::date",
+        "date > cast('2018-01-01' as timestamp with time zone)",
+        "try_cast(key as timestamptz) is null",
+        "len(list_filter(labels, lambda x: x::timestamptz is null)) = 0",
+        "date < (strptime('2018-01-01 +02', '%Y-%m-%d %z'))::date",
+        "date < (strptime('2018-01-01 +02', ['%Y', '%Y-%m-%d %z']))::date",
+        "date < (strptime('2018-01-01 +02', '%Y-%m-%d ' || reverse('z%')))::date",
+    ],
+)
+def test_conditions_do_not_depend_on_the_time_zone(varied: Store, where: str) -> None:
+    """A subset differs between two machines."""
+    with pytest.raises(ValueError, match="depends on the time zone of the machine"):
         rows_where(where, varied.index)
 
 
