@@ -155,7 +155,12 @@ def test_a_signal_is_one_line_and_a_status(sent: signal.Signals, status: int) ->
         with reported():
             signal.raise_signal(sent)
 
-    before = signal.signal(sent, signal.SIG_DFL)  # Not ignored, as by nohup.
-    result = CliRunner().invoke(waits)
+    # Not ignored, as by nohup.
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        result = CliRunner().invoke(waits)
+    finally:
+        # What this process starts would inherit that they are ignored.
+        left = {each: signal.signal(each, handler) for each, handler in before.items()}
     assert (result.exit_code, result.stdout, result.stderr) == (status, "", "\ninterrupted\n")
-    assert signal.signal(sent, before) == signal.SIG_IGN
+    assert set(left.values()) == {signal.SIG_IGN}
