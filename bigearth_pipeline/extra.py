@@ -6,7 +6,8 @@ from typing import Final
 from bigearth_pipeline.errors import PipelineError
 
 DRAWING: Final = {"matplotlib": "matplotlib"}
-PAGES: Final = DRAWING | {"jinja2": "Jinja2", "PIL": "Pillow"}
+PICTURES: Final = {"PIL": "Pillow"}
+PAGES: Final = DRAWING | PICTURES | {"jinja2": "Jinja2"}
 ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 """Names of packages by the names of their modules."""
 EXPLANATIONS: Final = {"captum": "Captum"}

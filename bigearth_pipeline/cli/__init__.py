@@ -64,6 +64,12 @@ def _inspect() -> click.Command:
     return inspect
 
 
+def _show() -> click.Command:
+    from bigearth_pipeline.cli.stores.show import show
+
+    return show
+
+
 def _stats() -> click.Command:
     from bigearth_pipeline.cli.stores.stats import stats
 
@@ -104,6 +110,7 @@ _COMMANDS: Final = {
     "export": (_export, "Write a trained CNN as ONNX and for the Hugging Face hub."),
     "explain": (_explain, "Show what the scores of a trained CNN depend on."),
     "inspect": (_inspect, "Show what a store holds."),
+    "show": (_show, "Show patches of a store as pictures."),
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),
     "report": (_report, "Write what a store holds as an HTML page."),

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.errors import InvalidValue
 from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF
 from shards.layout.statistics import NODATA, BandStatistics
 
@@ -45,6 +46,19 @@ FALSE_COLOUR: Final = Composition("false colour", ("B08", "B04", "B03"))
 SHORT_WAVE: Final = Composition("SWIR", ("B12", "B8A", "B04"))
 """Short-wave infrared as red: vegetation is green, bare and burnt soil red to brown, water black."""
 COMPOSITIONS: Final = (TRUE_COLOUR, FALSE_COLOUR, SHORT_WAVE)
+
+
+def composition_of(text: str) -> Composition:
+    """Return the composition of three bands, written as `B12,B8A,B04`.
+
+    Raises:
+        InvalidValue: it is not three bands.
+    """
+    names = tuple(part.strip().upper() for part in text.split(","))
+    if len(names) != 3 or not set(names) <= set(BANDS):
+        raise InvalidValue(f"`bands={text:.60}`, expected three of {', '.join(BANDS)}, separated by commas")
+    same = [composition for composition in COMPOSITIONS if composition.bands == names]
+    return same[0] if same else Composition("bands", names)
 
 
 @dataclass(frozen=True, slots=True)

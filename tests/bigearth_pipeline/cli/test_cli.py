@@ -34,6 +34,7 @@ COMMANDS = [
     "export",
     "explain",
     "inspect",
+    "show",
     "stats",
     "verify",
     "report",
