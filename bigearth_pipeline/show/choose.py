@@ -21,7 +21,7 @@ MOST: Final = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What is to be looked at; keys and rows name patches, all else bounds what is drawn at random.
+    """Patches to look at: keys and rows name patches, all else bounds what is drawn at random.
 
     Attributes:
         keys: names of patches.

@@ -50,7 +50,7 @@ def show(*arguments: object) -> Result:
 
 
 def test_keys_and_rows_come_in_their_order(store: Store) -> None:
-    """The picture of another patch stands beside a key."""
+    """The picture of another patch is next to a key."""
     keys = [store.index.key(7), store.index.key(2)]
     assert chosen_rows(store.index, Choice(keys=keys, rows=[5, 5])).tolist() == [7, 2, 5, 5]
 

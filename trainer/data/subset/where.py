@@ -66,7 +66,7 @@ _INTERRUPTED: Final = "Query interrupted"
 """Text of DuckDB's RuntimeError after a signal."""
 
 # A subset must be the same on every rank and at every start, so what depends on chance or time is no condition. Of some
-# functions only the overloads for times with a time zone do: those are told by the types of their arguments.
+# functions only the overloads for times with a time zone do: the types of their arguments show which.
 _UNSTABLE: Final = """
     SELECT function_name FROM duckdb_functions() GROUP BY function_name HAVING bool_and(stability <> 'CONSISTENT')
 """
