@@ -99,7 +99,7 @@ def _print(folder: Path, found: "LoaderBench") -> None:
             rate = found.rates[name]
             size = found.store["bytes_per_patch" if name.endswith(READ) else "decoded_bytes_per_patch"]
             table.add_row(title.text, title.cache, *numbers(rate), f"{rate.median * size / 1e9:.2f}")
-    print_table(table, least_width=WIDTH)
+    print_table(table, without_terminal=WIDTH)
     if found.warm_share is None:
         echo("whether all of the records' pages stayed in the page cache is not known here: warm may not be all warm")
     elif found.warm_share < 0.99:

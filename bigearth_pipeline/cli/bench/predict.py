@@ -66,7 +66,7 @@ def _print(scene: Path, found: "PredictBench") -> None:
     table = rate_table("windows/s", "median", "lowest", "highest", "start, s")
     for name, rate in found.rates.items():
         table.add_row(titles[name], *numbers(rate))
-    print_table(table, least_width=WIDTH)
+    print_table(table, without_terminal=WIDTH)
     echo(
         f"predicting reaches {found.share:.0%} of the rate of the network alone; reading and cutting is "
         f"{found.times_loop:.1f} times as fast as the loop"

@@ -35,7 +35,7 @@ def print_epochs(epochs: list[Epoch], passes: dict[str, str], file_system: str, 
             *cells,
             epoch.why_not or sources,
         )
-    print_table(table, least_width=WIDTH)
+    print_table(table, without_terminal=WIDTH)
 
 
 def rate_table(first: str, *headings: str) -> Table:

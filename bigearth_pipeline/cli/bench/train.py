@@ -103,7 +103,7 @@ def _print(folder: Path, found: "TrainBench") -> None:
         table.add_row(titles[name], *numbers(rate))
     for name, why_not in found.missing.items():
         table.add_row(titles[name], "", "", "", "", why_not)
-    print_table(table, least_width=WIDTH)
+    print_table(table, without_terminal=WIDTH)
     idle = "" if found.idle_share is None else f"the GPU had no step to work on {found.idle_share:.1%} of the time, "
     echo(
         f"saturation {found.saturation:.1%}; {idle}the training thread waited for the loader {found.wait_share:.1%} of "

@@ -48,16 +48,11 @@ def echo(text: str) -> None:
     click.echo(printable(text))
 
 
-def print_table(table: RenderableType, *, least_width: int = 160) -> None:
-    """Print a table to stdout.
-
-    Args:
-        table: a table of rich, or several.
-        least_width: columns at least that it may take where there is no terminal.
-    """
+def print_table(table: RenderableType, *, without_terminal: int = 160) -> None:
+    """Print a table, or several, of rich to stdout, as wide as `output_width` says."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, least_width))
+        console = Console(width=output_width(without_terminal))
     console.print(table)
 
 

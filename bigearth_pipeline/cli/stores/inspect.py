@@ -27,7 +27,7 @@ def inspect(folder: Path, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(manifest.to_json()))
             return
-        from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
+        from bigearth_pipeline.cli.display.console import echo, human_bytes, output_width, print_table
         from bigearth_pipeline.cli.display.statistics import statistics_table
 
         echo(
@@ -48,7 +48,7 @@ def inspect(folder: Path, as_json: bool) -> None:
             echo(f"left out: {count:,} × {reason}")
         print_table(_class_table(manifest))
         for name, split in manifest.splits.items():
-            print_table(statistics_table(name, split))
+            print_table(statistics_table(name, split, output_width()))
 
 
 def _class_table(manifest: "Manifest") -> "Table":

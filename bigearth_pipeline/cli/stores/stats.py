@@ -33,8 +33,8 @@ def stats(folder: Path, split: str | None, as_json: bool) -> None:
             }
             click.echo(json.dumps(statistics))
             return
-        from bigearth_pipeline.cli.display.console import print_table
+        from bigearth_pipeline.cli.display.console import output_width, print_table
         from bigearth_pipeline.cli.display.statistics import statistics_table
 
         for name, info in chosen.items():
-            print_table(statistics_table(name, info))
+            print_table(statistics_table(name, info, output_width()))

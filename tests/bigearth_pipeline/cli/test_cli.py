@@ -403,7 +403,9 @@ def test_inspect_and_stats(kind: str, request: pytest.FixtureRequest) -> None:
             table = text.partition(f"{name}: native pixels")[2]
             for band, values in bands.items():
                 cells = [f"{values['mean']:.2f}", f"{values['std']:.2f}", str(values["min"])]
-                assert re.search(rf"│ {band} +│ +{' │ +'.join(cells)} │.* {values['max']} │", table)
+                assert re.search(
+                    rf"^ {band} +{' +'.join(cells)} .* {values['max']} +{values['nodata']:,} *$", table, re.MULTILINE
+                )
     only = invoke("stats", folder, "--split", "validation").stdout
     assert "validation: native" in only
     assert "train: native" not in only
