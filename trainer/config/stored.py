@@ -8,6 +8,8 @@ from trainer.config import toml
 from trainer.config.assemble import of_tables
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
+from trainer.definition.augmentation import Augmentation
+from trainer.definition.tables import AUGMENT, RECIPE
 from trainer.errors import TrainError
 from trainer.runs.folder import CONFIG, OLD_CONFIG, config_path, read_json
 
@@ -16,6 +18,14 @@ def write(folder: Path, config: TrainConfig, given: Given) -> None:
     """Write the configuration of a new run, whole or not at all."""
     with atomic_write(folder / CONFIG) as file:
         file.write(toml.write_text(config, given.recipe, given.augment).encode())
+
+
+def read_given(folder: Path) -> Given:
+    """Return the recipes that the configuration of a run names, to write it again."""
+    path = config_path(folder)
+    tables = {} if path.name == OLD_CONFIG else toml.read(path)
+    name = AUGMENT.partition(".")[2]
+    return Given({}, recipe=tables.get(RECIPE), augment=tables.get(Augmentation.TABLE, {}).get(name))
 
 
 def read(folder: Path) -> TrainConfig:

@@ -89,6 +89,8 @@ RESUMABLE: Final = frozenset(entry.key for entry in OPTIONS.values() if entry.op
 `machine.loader` is among them for machines that lack the program that has prepared the batches so far: unless it is
 given anew, a run keeps it. They agree to the last bit of a float or two, but not further.
 """
+LENGTH: Final = frozenset({"optimisation.epochs", "run.max_steps"})
+"""Options that may change when a run is resumed and say how long it is; the learning rate follows the new length."""
 
 
 def nearest(key: str) -> str:

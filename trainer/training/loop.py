@@ -13,6 +13,7 @@ import torch
 
 from shards.errors import InvalidValue
 from trainer.config import effect
+from trainer.config.options import TrainConfig
 from trainer.data import random as draws
 from trainer.errors import BadCheckpoint
 from trainer.evaluation.measure import measure, predict
@@ -28,6 +29,7 @@ from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, 
 from trainer.runtime.stop import Request
 from trainer.training import non_finite, outcome
 from trainer.training.early_stopping import is_out_of_patience, update_best
+from trainer.training.extension import Length, extend
 from trainer.training.running_loss import RunningLoss
 from trainer.training.saving import Saving
 from trainer.training.session import Session
@@ -110,7 +112,7 @@ class Run:
         self._session.model.load_state_dict(last.state)
         try:
             self._state = State.from_json(progress["state"])
-            self._state.check(self._config.optimisation.epochs, len(self.loader))
+            self._state.check(TrainConfig.from_json(last.config).optimisation.epochs, len(self.loader))
             self.stepper.load_state_dict(progress["stepper"], last.ema)
         except (InvalidValue, BadCheckpoint) as err:
             raise BadCheckpoint(f"{path} does not hold the state of this run: {err}") from err
@@ -118,6 +120,17 @@ class Run:
         self._loss.load_state_dict(self._state.loss, share=float(self._ranks.is_first))
         if self._writes:
             run_folder.keep_epochs(self._folder / run_folder.METRICS, self._state.epoch)
+
+    def extend(self, before: Length) -> None:
+        """Give the run the length of its configuration in place of the one before, after `load`, and save that.
+
+        Raises:
+            InvalidValue: the run is beyond the new length.
+        """
+        length = Length.of(self._config)
+        extend(self._state, length, len(self.loader))
+        self._save()
+        self._progress.say(f"{length.words} in place of {before.words}: the learning rate follows the new length")
 
     def go(self) -> Result:
         """Train to the end, or until something stops the run; the state is saved then."""
@@ -232,11 +245,7 @@ class Run:
         metrics, thresholds = measure(*predictions)
         self.next_epoch()
         is_best = update_best(state, metrics.ap_macro)
-        ended = (
-            state.epoch == config.optimisation.epochs
-            or steps >= self._num_steps
-            or is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
-        )
+        ended = steps >= self._num_steps or is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
         # Decided by all, as metrics that differ in the last digit must not part the ranks.
         state.ended = bool(self._ranks.agree(int(ended)))
         report = EpochReport(
@@ -259,7 +268,7 @@ class Run:
         self._progress.epoch(report)
 
     def next_epoch(self) -> None:
-        """Move to the beginning of the next epoch."""
+        """Move to the next epoch."""
         self._state.epoch, self._state.step = self._state.epoch + 1, 0
         self._loss = RunningLoss(self._ranks.device)
 

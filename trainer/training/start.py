@@ -1,7 +1,7 @@
 """The entries to training: `train` begins a run, `resume` continues one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from trainer.config.chosen import Chosen
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.definition.check import shown
-from trainer.definition.tables import AUGMENT, KEYS, RESUMABLE
+from trainer.definition.tables import AUGMENT, KEYS, LENGTH, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
@@ -21,6 +21,7 @@ from trainer.runs.state import Result
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.progress import Progress, Silent
 from trainer.runtime.ranks import Ranks, open_ranks
+from trainer.training.extension import Length
 from trainer.training.loop import Run
 from trainer.training.session import Session, open_session
 
@@ -87,23 +88,25 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
 def resume(folder: Path, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
     """Resume a run where its last state was saved; it ends as it would have without the interruption.
 
+    With `epochs` or `max_steps` it gets another length: the learning rate goes on by the schedule of a run that long.
+
     Args:
         folder: of the run.
         progress: receives the reports.
         given: how the changes were given, for messages; None for in Python.
-        changes: options of `RESUMABLE` that are to be others from now on, by their names alone.
+        changes: options of `RESUMABLE` and `LENGTH` that are to be others from now on, by their names alone.
 
     Raises:
-        InvalidValue: an option would change what the run does.
+        InvalidValue: an option would change what the run does, or the run is beyond the length.
         TrainError: there is no run, its files are damaged or were changed, or the shards are not those that it was
             trained on.
         InUse: another training is at work in the folder.
         OSError: a file cannot be read or written.
     """
     keys = [AUGMENT if name == "augment" else KEYS.get(name, name) for name in changes]
-    if wrong := [key for key in keys if key not in RESUMABLE]:
+    if wrong := [key for key in keys if key not in RESUMABLE | LENGTH]:
         written_as = (given or Given(other="code")).name
-        refused, right = (", ".join(sorted(map(written_as, names))) for names in (wrong, RESUMABLE))
+        refused, right = (", ".join(sorted(map(written_as, names))) for names in (wrong, RESUMABLE | LENGTH))
         raise InvalidValue(f"{refused} cannot change when a run is resumed; these can: {right}")
     path = folder / run_folder.LAST
     progress = progress or Silent()
@@ -118,8 +121,8 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
         if ranks.is_first:
             run_folder.remove_temporaries(folder)
         last = Checkpoint.read(path)
-        _check_unchanged(written, last, folder)
         config = written.replace(out=folder, **changes)
+        trained = _check_unchanged(written, last, folder, LENGTH & set(keys))
         if "shards" not in changes:
             run_folder.check_shards(config.data.shards, folder, f"`shards=DIR` `resume={folder}`")
         with (
@@ -130,6 +133,12 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
             _check_files(session, folder)
             with Run(session) as run:
                 run.load(last)
+                length = Length.of(config)
+                if length != Length.of(trained):
+                    run.extend(Length.of(trained))
+                if length != Length.of(written) and ranks.is_first:
+                    longer = written.replace(epochs=length.epochs, max_steps=length.max_steps)
+                    stored.write(folder, longer, stored.read_given(folder))
                 return run.go()
 
 
@@ -168,8 +177,17 @@ def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
     return replace(kept, backends={}) if is_loader_given else kept
 
 
-def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path) -> None:
+def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given: Collection[str]) -> TrainConfig:
     """Check that nobody has edited the configuration since the state was saved, but for what may change.
+
+    Args:
+        written: in the file of the run.
+        last: state of the run.
+        folder: of the run.
+        given: further options by key that may differ, since they are given anew.
+
+    Returns:
+        The configuration of the state.
 
     Raises:
         TrainError: somebody has.
@@ -180,13 +198,14 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path) -> No
     except InvalidValue as err:
         raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
     now, then = written.values(), trained.values()
-    edited = [key for key in now if key not in RESUMABLE | {"run.out"} and now[key] != then[key]]
+    edited = [key for key in now if key not in RESUMABLE | {"run.out"} | set(given) and now[key] != then[key]]
     if edited:
         said = ", ".join(f"{key} {shown(then[key])}" for key in edited)
         raise TrainError(
             f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {said:.300}, which "
             "cannot change when a run is resumed; put that back, or begin a new run"
         )
+    return trained
 
 
 def _check_same(last: Checkpoint, path: Path, session: Session) -> None:
