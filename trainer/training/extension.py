@@ -34,7 +34,7 @@ class Length:
 
 
 def extend(state: State, length: Length, steps_per_epoch: int) -> None:
-    """Give a run another length, so that it goes on where it has ended.
+    """Give a run another length; one that has ended may continue.
 
     The last epoch of a run that ended by `max_steps` was cut short; it is not made up for, since its batches were drawn
     for the run as it was.

@@ -88,7 +88,7 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
 def resume(folder: Path, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
     """Resume a run where its last state was saved; it ends as it would have without the interruption.
 
-    With `epochs` or `max_steps` it gets another length: the learning rate goes on by the schedule of a run that long.
+    With `epochs` or `max_steps` it gets another length: the learning rate follows the schedule of a run that long.
 
     Args:
         folder: of the run.
