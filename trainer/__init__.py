@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     # Each import is a statement, and no module named as text, so that tools that look for imports see it.
     if name in ("RECIPES", "Augmentation"):

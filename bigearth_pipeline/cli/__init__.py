@@ -7,6 +7,12 @@ from typing import Final
 
 import click
 
+from bigearth_pipeline.shadowed import shadow
+
+if hidden := shadow():
+    # Before anything else is imported, which would end in an error about a missing name.
+    raise SystemExit(f"Error: {hidden}")
+
 from bigearth_pipeline.cli.errors import ReportingGroup
 
 

@@ -1,5 +1,6 @@
 """Groups of commands that are imported only when they are called."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,17 @@ class LazyGroup(click.Group):
             return None
         load, _ = self._lazy[cmd_name]
         return load()
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand that arguments begin with; for a mistyped name the error says the nearest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as err:
+            if close := difflib.get_close_matches(args[0], self._lazy, 1):
+                raise click.UsageError(f"{err.message.rstrip('.')}; perhaps {close[0]!r}.", ctx) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands without importing them."""

@@ -83,6 +83,10 @@ def _train(options: dict[str, Any]) -> "tuple[Result | None, Path]":
     is_first = os.environ.get("RANK", "0") == "0"
     with open_progress(Console(stderr=True), quiet=not is_first) as progress:
         settings = settings_of(options)
+        if resume is None and file is None and not any(setting.key == "data.shards" for setting in settings):
+            raise click.UsageError(
+                "Missing argument 'DIR', the folder of the shards; or --config FILE, or --resume RUN."
+            )
         if resume is None:
             config, given = assemble(settings, file=file, recipe=recipe)
             result, folder = start.train(config, progress, given), config.run.out
