@@ -14,6 +14,7 @@ from trainer.data.bands import BandSelection
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.check import check, shown
 from trainer.definition.tables import AUGMENT, OPTIONS, RECIPE, REQUIRED, nearest
+from trainer.models.weights_config import stated_by
 
 _MISSING = {"data.shards": "the folder of the shards, DIR", "run.out": "a folder for the run, `out=RUN`"}
 
@@ -84,7 +85,8 @@ def assemble(
     """Return the configuration of a new run, and which of its options somebody gave.
 
     An option in the file counts as given if it differs from what defaults and recipe say, for a file of a run says all
-    of them; one on the command line always does.
+    of them; one on the command line always does. Network and bands that no layer says are those that the `config.json`
+    in a folder of weights says (see `trainer.models.weights_config`), and the defaults without one.
 
     Args:
         settings: options on the command line, the highest layer.
@@ -93,6 +95,7 @@ def assemble(
 
     Raises:
         InvalidValue: an option is unknown, missing, given twice, or not allowed.
+        BadCheckpoint: the `config.json` in a folder of weights is damaged.
         OSError: the file cannot be read.
     """
     in_file: dict[str, Any] = {}
@@ -111,6 +114,8 @@ def assemble(
         given = {key for key, value in in_file.items() if key == AUGMENT or (key != RECIPE and value != below.get(key))}
         ways = dict.fromkeys(given, file) | ways
     values = _over(_over(_defaults(), in_file | {RECIPE: recipe}), layer)
+    chosen = {*in_file, *layer, *(RUN_RECIPES[recipe] if recipe is not None else ())}
+    values |= {key: value for key, value in _of_weights(values).items() if key not in chosen}
     for key in REQUIRED:
         if key not in values:
             raise InvalidValue(f"{_MISSING[key]}, is missing")
@@ -124,6 +129,16 @@ def of_tables(tables: dict[str, Any]) -> TrainConfig:
         InvalidValue: an option is unknown, missing, or not allowed.
     """
     return TrainConfig.from_values(_over({}, {key: convert(key, value, key) for key, value in _by_key(tables).items()}))
+
+
+def _of_weights(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that the folder of the weights says, by key."""
+    folder = values.get("model.weights")
+    if folder is None or not folder.is_dir():
+        return {}
+    stated = stated_by(folder)
+    found = {"model.model": stated.model, "data.bands": stated.bands}
+    return {key: value for key, value in found.items() if value}
 
 
 def _defaults() -> dict[str, Any]:

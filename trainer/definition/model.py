@@ -20,7 +20,10 @@ class ModelConfig(Checked):
     )
     pretrained: bool = option(False, flag=True, help="Begin with the weights that timm publishes; bands by name.")
     weights: Path | None = option(
-        None, flag=True, metavar="FILE", help="Begin with the weights of a file, ours or timm's."
+        None,
+        flag=True,
+        metavar="FILE",
+        help="Begin with the weights of a file, or of a folder, whose config.json may name network and bands.",
     )
     weights_bands: str | None = option(
         None,

@@ -20,8 +20,11 @@ from trainer.evaluation.run import predict_selection
 from trainer.evaluation.statistics_file import read_statistics
 from trainer.evaluation.tuning_patches import tuned_here
 from trainer.inference.average import with_tta
+from trainer.inference.model_folder import read_model_folder
 from trainer.metrics.metrics import compute
 from trainer.models.create import Classifier, ModelSpec, create
+from trainer.models.published import parse_channels
+from trainer.models.weights_config import Stated, known_bands, stated_by
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.predictions import Predictions
@@ -36,10 +39,11 @@ class WeightsEvaluationConfig:
     """Options of an evaluation without a run: which weights, and on what.
 
     Attributes:
-        weights: file or folder of the weights; a checkpoint of ours brings model, bands and statistics with it.
+        weights: file or folder of the weights; a checkpoint or an export of ours brings model, bands and statistics
+            with it.
         shards: folder of the shards.
-        model: name of the network; None for a checkpoint of ours.
-        bands: band names in channel order; None for a checkpoint of ours.
+        model: name of the network; None for what `config.json` in the folder of the weights says.
+        bands: band names in channel order; None for those of `weights_bands`, or of the `config.json`.
         weights_bands: what the channels of the file are, see `trainer.models.published`.
         weights_classes: order of the file's 19 classes.
         statistics: file with mean and std by band; None for those of the store's train split.
@@ -138,10 +142,13 @@ class _Weights:
 
 def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
     described: dict[str, Any] = {"file": str(config.weights), "statistics": None}
-    if (ours := Checkpoint.read_if_ours(config.weights)) is not None:
+    stated = stated_by(config.weights) if config.weights.is_dir() else Stated()
+    ours = Checkpoint.read_if_ours(config.weights) if stated.ours is None else read_model_folder(config.weights)
+    if ours is not None:
+        kind = "a checkpoint" if stated.ours is None else "an export"
         for name in ("model", "bands", "weights_bands", "weights_classes", "statistics"):
             if getattr(config, name) is not None:
-                raise InvalidValue(f"{config.weights} is a checkpoint of ours, which knows its {name}; do not name it")
+                raise InvalidValue(f"{config.weights} is {kind} of ours, which knows its {name}; do not name it")
         ours.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
         return _Weights(
             model=ours.create_model(),
@@ -149,30 +156,36 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
             described=described | {"model": ours.model.name, "bands": list(ours.model.bands), "statistics": "its own"},
             ours=ours,
         )
-    if config.model is None or config.bands is None:
-        missing = " and ".join(f"`{name}=`" for name in ("model", "bands") if getattr(config, name) is None)
+    network, bands = config.model or stated.model, config.bands or _seen(config, stated)
+    if network is None or bands is None:
+        missing = " and ".join(f"`{key}=`" for key, value in (("model", network), ("bands", bands)) if value is None)
         raise InvalidValue(f"{config.weights} does not say what it is: give {missing}")
     model = create(
-        ModelSpec(config.model, config.bands),
+        ModelSpec(network, bands),
         weights=config.weights,
         weights_bands=config.weights_bands,
         weights_classes=config.weights_classes,
         as_published=True,
     )
     if config.statistics is None:
-        normalisation = Normalisation.of_train_split(store.manifest, BandSelection(config.bands))
+        normalisation = Normalisation.of_train_split(store.manifest, BandSelection(bands))
     else:
-        normalisation = read_statistics(config.statistics, config.bands)
+        normalisation = read_statistics(config.statistics, bands)
     assert model.loaded is not None
     return _Weights(
         model=model,
         normalisation=normalisation,
         described=described
         | {
-            "model": config.model,
-            "bands": list(config.bands),
+            "model": network,
+            "bands": list(bands),
             "dropped": list(model.loaded.dropped),
             "place": model.loaded.place,
             "statistics": "train split of the shards" if config.statistics is None else str(config.statistics),
         },
     )
+
+
+def _seen(config: WeightsEvaluationConfig, stated: Stated) -> tuple[str, ...] | None:
+    """Return the bands that weights look at, as the caller or their folder says; None if nobody does."""
+    return stated.bands if config.weights_bands is None else known_bands(parse_channels(config.weights_bands).channels)

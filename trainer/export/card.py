@@ -7,11 +7,11 @@ from shards import CLASSES
 from shards.layout.bands import GROUP_OF
 from shards.reporting import printable
 from trainer.export.scores import Interval, Measured
-from trainer.inference.model_folder import LIBRARY
 from trainer.inference.trained import TrainedRun
 from trainer.metrics.intervals.bootstrap import LEVEL
 from trainer.metrics.intervals.tiles import FEWEST_TILES
 from trainer.models.classifier import Classifier
+from trainer.models.weights_config import LIBRARY
 
 DATA_LICENCE: Final = "CDLA-Permissive-1.0"
 _PAPERS: Final = {

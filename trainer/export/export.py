@@ -25,7 +25,7 @@ from trainer.export.scores import measured
 from trainer.inference.model_folder import FORMAT_VERSION, WEIGHTS, describe
 from trainer.inference.trained import TrainedRun
 from trainer.models.classifier import Classifier
-from trainer.models.weights_file import CONFIG
+from trainer.models.weights_config import CONFIG
 from trainer.runs.checkpoint import Checkpoint
 
 Format: TypeAlias = Literal["onnx", "pt2"]

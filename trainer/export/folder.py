@@ -13,7 +13,7 @@ from shards.errors import InvalidValue
 from shards.storage.atomic import make_folder, sync_file, sync_folder
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS, is_model_folder
-from trainer.models.weights_file import CONFIG
+from trainer.models.weights_config import CONFIG
 
 CARD: Final = "README.md"
 ONNX: Final = "model.onnx"

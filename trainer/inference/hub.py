@@ -12,7 +12,7 @@ from typing import Final
 from shards.errors import InvalidValue
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS
-from trainer.models.weights_file import CONFIG
+from trainer.models.weights_config import CONFIG
 
 SCHEME: Final = "hf:"
 _ADDRESS: Final = re.compile(r"hf:/{1,2}([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?/?")

@@ -33,12 +33,11 @@ from trainer.config.options import TrainConfig
 from trainer.data.normalisation import Normalisation
 from trainer.errors import BadCheckpoint
 from trainer.models.spec import ModelSpec
-from trainer.models.weights_file import CONFIG
+from trainer.models.weights_config import CONFIG, LIBRARY
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.folder import parse
 
-LIBRARY: Final = "bigearth-pipeline"
 FORMAT_VERSION: Final = 1
 WEIGHTS: Final = "model.safetensors"
 

@@ -51,7 +51,8 @@ def create(
         spec: which network, for which bands.
         pretrained: load the weights that timm publishes under this name, which see red, green and blue.
         weights: load this file: a checkpoint of ours with the same network for any bands, or a state dict with timm's
-            or torchvision's names (`.pt`, `.pth`, `.ckpt`, `.safetensors`, or a folder with `model.safetensors`).
+            or torchvision's names (`.pt`, `.pth`, `.ckpt`, `.safetensors`, or a folder with `model.safetensors`); or
+            the folder of an export of ours.
         weights_bands: what its channels are: a preset or names, see `trainer.models.published`; None if it says so
             itself, as our checkpoints do.
         weights_classes: order of its 19 classes, or `none` to leave its classifier out; None if it says so itself.
@@ -97,15 +98,17 @@ def _create_by_timm(spec: ModelSpec, *, pretrained: bool) -> Classifier:
 
 def _load(model: Classifier, path: Path, bands: str | None, classes: str | None, *, as_published: bool) -> Loaded:
     file = open_weights(path)
-    if (ours := _checkpoint(file.content, path)) is not None:
+    if (ours := _of_ours(file, path)) is not None:
         if bands is not None or classes is not None:
             raise InvalidValue(
-                f"weights {path} are a checkpoint of ours, which knows its bands and classes; do not name them"
+                f"weights {path} are {'a checkpoint' if file.ours is None else 'an export'} of ours, which knows its "
+                "bands and classes; do not name them"
             )
         loaded = _take(model, *ours, path)
     elif model.spec.name in PLANS:
         raise BadCheckpoint(
-            f"weights {path} are no checkpoint of ours, as {model.spec.name} needs: no `model` and `state`"
+            f"weights {path} are no checkpoint of ours, as {model.spec.name} needs: no `model` and `state`, nor the "
+            "folder of an export"
         )
     else:
         from trainer.models.timm_models import TimmClassifier
@@ -149,6 +152,11 @@ def _with_knowledge(file: WeightsFile, bands: str | None, classes: str | None) -
         channels=family.channels if family else file.channels,
         classes=classes or file.classes or (family.classes if family else None),
     )
+
+
+def _of_ours(file: WeightsFile, path: Path) -> tuple[ModelSpec, Mapping[str, Tensor]] | None:
+    """Return what a checkpoint or an export of ours holds of its model; None for others."""
+    return _checkpoint(file.content, path) if file.ours is None else (file.ours, file.content)
 
 
 def _checkpoint(content: Any, path: Path) -> tuple[ModelSpec, Mapping[str, Tensor]] | None:

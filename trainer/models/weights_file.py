@@ -1,11 +1,11 @@
 """Files of weights: what they hold, and what they or the `config.json` beside them say of channels and classes."""
 
 import argparse
-import json
+import hashlib
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,20 +14,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from shards import CLASSES
-from shards.errors import InvalidValue
-from shards.storage.safe_open import open_regular_file, read_regular
+from shards.storage.safe_open import open_regular_file
 from trainer.errors import BadCheckpoint
-from trainer.models.published import CLASS_ORDERS, channel_names
+from trainer.models.spec import ModelSpec
+from trainer.models.weights_config import CONFIG, read_config, stated
 
-CONFIG: Final = "config.json"
 _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """Files of weights in a folder with the layout of the Hugging Face hub, the first one that is there."""
-_CONFIG_BYTES: Final = 1 << 20
-_CHANNEL_KEYS: Final = ("bands", "band_names", "band_order", "channel_names", "input_bands")
-_CLASS_KEYS: Final = ("class_names", "classes", "label_names", "labels", "id2label")
-_WITHIN: Final = ("config", "hyper_parameters", "pretrained_cfg", "meta")
-"""Parts of a configuration in which bands and classes are looked for too."""
 _GLOBAL: Final = re.compile(r"(?:GLOBAL|global:?|class) ([\w.]+)")
 
 
@@ -40,12 +33,14 @@ class WeightsFile:
         content: what it holds.
         channels: name of each input channel, if the file or its configuration says so.
         classes: name of the class order, likewise.
+        ours: the network, if the file is that of an export of ours.
     """
 
     path: Path
     content: Any
     channels: tuple[str, ...] | None
     classes: str | None
+    ours: ModelSpec | None = None
 
 
 def open_weights(path: Path) -> WeightsFile:
@@ -60,11 +55,18 @@ def open_weights(path: Path) -> WeightsFile:
             raise BadCheckpoint(f"weights {path} are a folder without {' or '.join(_FILES)}; name the file")
         path = found[0]
     content = read(path)
-    said = [_config(path.parent / CONFIG)]
+    said = [read_config(path.parent / CONFIG)]
     if isinstance(content, dict) and isinstance(content.get("hyper_parameters"), dict):
         said.append(content["hyper_parameters"])  # As Lightning saves what a module was made with.
-    parts = [part for values in said for part in _parts(values)]
-    return WeightsFile(path, content, _channels(parts, path), _classes(parts))
+    facts = stated(path, said)
+    # Files beside an export's own belong to somebody else.
+    is_ours = facts.ours is not None and path.name == _FILES[0]
+    if is_ours and facts.sha256 is not None and (sha256 := _sha256(path)) != facts.sha256:
+        raise BadCheckpoint(
+            f"weights {path} are damaged, or not of the {CONFIG} beside them: they have SHA-256 {sha256}, expected "
+            f"{facts.sha256}"
+        )
+    return WeightsFile(path, content, facts.channels, facts.classes, facts.ours if is_ours else None)
 
 
 def read(path: Path) -> Any:
@@ -82,6 +84,14 @@ def read(path: Path) -> Any:
         raise BadCheckpoint(f"weights {path} cannot be read: {err.strerror or err}") from err
     except Exception as err:  # Damaged files make the readers fail in any way.
         raise BadCheckpoint(f"weights {path} are not a file of tensors: {_reason(err)}") from err
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open_regular_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as err:
+        raise BadCheckpoint(f"weights {path} cannot be read: {err.strerror or err}") from err
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -126,52 +136,3 @@ def _reason(err: Exception) -> str:
         what = f"it holds {name[1]}" if name else "it is damaged, or holds other objects"
         return f"{what}, expected tensors alone; save its state dict in a file of its own"
     return str(err).partition("\n")[0] or type(err).__name__
-
-
-def _config(path: Path) -> Mapping[str, Any]:
-    """Return the configuration beside a file; empty if it is absent.
-
-    A `config.json` of something else, a run of ours among them, says nothing about channels, so that it may lie here.
-    """
-    if not path.exists():
-        return {}
-    try:
-        values = json.loads(read_regular(path, _CONFIG_BYTES))
-    except OSError as err:
-        raise BadCheckpoint(f"{path} beside the weights cannot be read: {err.strerror or err}") from err
-    except (ValueError, RecursionError) as err:
-        raise BadCheckpoint(f"{path} beside the weights is no JSON: {err}; mend or move it") from err
-    return values if isinstance(values, dict) else {}
-
-
-def _parts(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [values, *(values[name] for name in _WITHIN if isinstance(values.get(name), dict))]
-
-
-def _channels(parts: list[Mapping[str, Any]], path: Path) -> tuple[str, ...] | None:
-    found: dict[tuple[str, ...], str] = {}
-    for part in parts:
-        for key in _CHANNEL_KEYS:
-            value = part.get(key)
-            if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
-                try:
-                    found[channel_names(list(value))] = key
-                except InvalidValue as err:
-                    raise BadCheckpoint(f"weights {path}: {key} of their configuration: {err}") from None
-    if len(found) > 1:
-        keys = " and ".join(found.values())
-        raise BadCheckpoint(f"weights {path}: their configuration gives the bands in two orders: {keys}")
-    return next(iter(found), None)
-
-
-def _classes(parts: list[Mapping[str, Any]]) -> str | None:
-    """Return the name of the class order that a configuration lists; None if it lists numbers or other classes."""
-    for part in parts:
-        for key in _CLASS_KEYS:
-            value = part.get(key)
-            if isinstance(value, dict) and all(str(i) in value for i in range(len(CLASSES))):
-                value = [value[str(i)] for i in range(len(value)) if str(i) in value]
-            for order, names in CLASS_ORDERS.items():
-                if isinstance(value, list | tuple) and tuple(value) == names:
-                    return order
-    return None

@@ -34,9 +34,12 @@ _OF_WEIGHTS: Final = (
 @click.option("--shards", metavar="DIR", type=_path, help="Shards to evaluate on.  [default: those of the run]")
 @run_option("data.where")
 @run_option("data.patches")
-@click.option("--weights", metavar="FILE", type=_path, help="Evaluate published weights in place of a run.")
-@run_option("model.model", help="Their network: bepnet-s, bepnet-m, bepnet-l, or any network of timm.", default="")
-@run_option("data.bands", help="Bands that the network is to see; the weights must know them.", default="")
+@click.option("--weights", metavar="FILE", type=_path,
+              help="Evaluate published weights, a file or a folder, in place of a run.")  # fmt: skip
+@run_option("model.model", help="Their network: bepnet-s, bepnet-m, bepnet-l, or any network of timm.",
+            default="as config.json in their folder says")  # fmt: skip
+@run_option("data.bands", help="Bands that the network is to see; the weights must know them.",
+            default="those of --weights-bands, or of config.json")  # fmt: skip
 @run_option("model.weights_bands", help="Channels of the weights, as for bep train.")
 @run_option("model.weights_classes", help="Order of their 19 classes, if they do not say.",
             type=click.Choice(["alphabetical", "paper"]))  # fmt: skip
