@@ -50,7 +50,7 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         InvalidValue: as `check_out` raises it, before the block and after.
-        OSError: it cannot be written.
+        OSError: it cannot be written; the error names `out`.
     """
     check_out(out, overwrite=overwrite)
     make_folder(out.absolute().parent)
@@ -64,6 +64,12 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         # Another process may have written there meanwhile.
         check_out(out, overwrite=overwrite)
         _rename(temporary, out)
+    except OSError as err:
+        name = err.filename
+        if err.errno is None or (name is not None and temporary not in Path(os.fsdecode(name)).parents):
+            raise
+        # Writing to a full disk names no file, and nobody knows the hidden one.
+        raise OSError(err.errno, err.strerror, str(out)) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """A graph as a program of `torch.export`, as ONNX, and both called from their files."""
 
+import io
 import json
 import logging
 import textwrap
@@ -48,8 +49,11 @@ def trace(graph: Graph) -> ExportedProgram:
 
 def save_program(program: ExportedProgram, path: Path, facts: Mapping[str, Any]) -> None:
     """Write a program as a `.pt2` file, with facts about it as its extra file `bep.json`."""
+    # By way of memory: torch's own writer ends the process where a disk is full.
+    content = io.BytesIO()
     with _quiet():
-        torch.export.save(program, path, extra_files={"bep.json": _json(facts)})
+        torch.export.save(program, content, extra_files={"bep.json": _json(facts)})
+    path.write_bytes(content.getbuffer())
 
 
 def save_onnx(program: ExportedProgram, graph: Graph, path: Path, facts: Mapping[str, Any]) -> None:

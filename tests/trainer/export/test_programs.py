@@ -22,6 +22,16 @@ from trainer.export.programs import call_onnx, call_program, save_onnx, save_pro
 from trainer.inference import load
 from trainer.models.create import ModelSpec, create
 
+FURTHER = (
+    "vit_tiny_patch16_224",
+    "efficientnet_b0",
+    "swin_tiny_patch4_window7_224",
+    "mobilevit_s",
+    "mixer_s16_224",
+    "rdnet_tiny",
+)
+"""Networks that the README names beside those of `test_networks_that_are_named`."""
+
 
 @pytest.fixture(scope="module")
 def records() -> NDArray[np.uint16]:
@@ -75,7 +85,7 @@ def test_networks_that_are_named(name: str, tmp_path: Path, records: NDArray[np.
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "efficientnet_b0", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("name", FURTHER)
 def test_further_kinds_of_networks(name: str, tmp_path: Path, records: NDArray[np.uint16]) -> None:
     """Attention, padding to whole patches, or shifted windows are fixed to the batch of the example."""
     check(name, BANDS, "records", "nearest", tmp_path, records)
