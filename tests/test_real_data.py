@@ -16,10 +16,14 @@ from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.source.tables import METADATA_NAMES
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.bands import BAND_SLICES, GROUP_OF
+from shards.layout.classes import CLASSES
+from tests.bigearth_pipeline.cli.test_cli import invoke
+from tests.bigearth_pipeline.report.pages import Html
 from tests.building import build_store
 from tests.real_data import exact_patches, unpack
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES
+from trainer.runs.predictions import Predictions
 from trainer.training.start import train
 
 EVERYTHING = Rules(include_snow_cloud=True)
@@ -155,3 +159,39 @@ def test_nothing_is_learnt_from_shuffled_labels(tree: Path, table: pa.Table, sch
     for seed in range(2):
         _, score, guessing = _learn(tmp_path / "store", tmp_path / f"run-{seed}", seed)
         assert score < guessing + CONTROL
+
+
+@pytest.mark.real
+@pytest.mark.long
+def test_pages_of_a_run_on_real_patches(tree: Path, scheduler: str, tmp_path: Path) -> None:
+    """Real labels, places or pixels break a page or an explanation, or those shown are not the published ones."""
+    build_store(tmp_path / "store", tree, scheduler=scheduler, rules=EVERYTHING)
+    torch.set_num_threads(1)
+    run = tmp_path / "run"
+    train(TrainConfig.of(shards=tmp_path / "store", out=run, epochs=2, batch_size=8, test=True))
+    result = invoke("report", run, "--out", tmp_path / "run.html", "--split", "test")
+    assert result.exit_code == 0, result.output
+    page = Html.of((tmp_path / "run.html").read_bytes())
+    predictions = Predictions.read(run / "predictions-test.parquet")
+    with shards.open(tmp_path / "store") as opened:
+        keys = [opened.index.key(int(row)) for row in opened.index.rows("test")]
+    assert sorted(predictions.keys) == sorted(keys)
+    positives = dict(zip(CLASSES, predictions.labels.sum(0).tolist(), strict=True))
+    rows = page.table("classes-table")
+    column = page.columns("classes-table").index("support") - 1
+    shown = {name: int(cells[column]) for name, cells in rows.items() if name in positives}
+    assert shown == {name: positives[name] for name in shown}
+    assert sum(positives.values()) == sum(shown.values())
+    methods = ("--method", "grad-cam", "--method", "band-occlusion", "--square", 600)
+    for chosen, number in ((("--worst", 2), 2), ((next(path for path in (tree / "BigEarthNet-S2").glob("*/*")),), 1)):
+        result = invoke(
+            "explain", run, *chosen, *methods, "--no-sanity", "--per-patch", 1, "--out", tmp_path / "why", "--overwrite"
+        )
+        assert result.exit_code == 0, result.output
+        found = json.loads((tmp_path / "why" / "explanations.json").read_text())
+        patches = {pair["patch"] for pair in found["pairs"]}
+        assert len(patches) == number
+        for patch in patches:
+            with np.load(tmp_path / "why" / patch / "attributions.npz") as arrays:
+                assert np.isfinite(arrays["grad_cam_pixels"]).all()
+                assert np.abs(arrays["band_occlusion_bands"]).max() > 0

@@ -108,3 +108,19 @@ def runs_content(trained: Path, other: Path) -> bytes:
     from bigearth_pipeline.report.runs.report import runs_report
 
     return runs_report([trained, other])
+
+
+@pytest.fixture(scope="package")
+def explain_content(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The page of explanations of two patches of the run, with the tests and scores of the methods."""
+    from bigearth_pipeline.progress import Progress
+    from bigearth_pipeline.report.explain.config import ExplainConfig
+    from bigearth_pipeline.report.explain.work import explain
+
+    out = tmp_path_factory.mktemp("explained") / "out"
+    methods = ("grad-cam", "band-occlusion", "permutation")
+    config = ExplainConfig(
+        run=trained, out=out, worst=2, per_patch=1, methods=methods, patches=20, score=True, square=600
+    )
+    explain(config, Progress())
+    return (out / "index.html").read_bytes()

@@ -34,15 +34,16 @@ def file(content: bytes, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["content", "run_content", "runs_content"])
+@pytest.fixture(params=["content", "run_content", "runs_content", "explain_content"])
 def any_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A report of each kind as a file: of a store, a run, and several runs."""
+    """A page of each kind as a file: of a store, a run, several runs, and explanations."""
     path = tmp_path / "report.html"
     path.write_bytes(request.getfixturevalue(request.param))
     return path
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width: int, scheme: str) -> None:
     """The page makes a request, reports an error, or is wider than the screen."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -67,6 +68,12 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width:
     assert page.evaluate(f"{cells}.map(each => each.textContent)") == []
     broken = "[...document.images].filter(each => !each.naturalWidth).map(each => each.alt)"
     assert page.evaluate(broken) == []
+    # Those who do not see a picture are told what it shows.
+    unnamed = """[...document.querySelectorAll('img, svg')].filter(
+        each => !(each.alt || each.getAttribute('aria-label') || each.closest('[aria-hidden=true]'))
+    ).map(each => each.outerHTML.slice(0, 99))"""
+    assert page.evaluate(unnamed) == []
+    assert page.evaluate("document.querySelectorAll('img, svg').length") > 1
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"dark": "rgb(18, 22, 27)", "light": "rgb(255, 255, 255)"}[scheme]
     context.close()

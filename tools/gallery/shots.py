@@ -1,0 +1,96 @@
+"""Pictures of pages by headless Chromium, with few colours, so that they are small."""
+
+import html
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+from shards.errors import InvalidValue
+from shards.storage.atomic import atomic_write
+from tools.gallery.data import Made
+
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+_COLOURS: Final = 64
+_TEXT: Final = """<!DOCTYPE html><meta charset="utf-8"><title>bep runs</title><body style="margin:0;background:#12161b">
+<pre style="display:inline-block;margin:0;padding:16px;color:#e6e9ec;font:14px/1.35 'DejaVu Sans Mono',monospace"
+>{}</pre>"""
+PICTURES: Final = (
+    ("store-map", "store_page", "#places", 900, "light"),
+    ("store-samples", "store_page", "#samples", 900, "light"),
+    ("run-classes", "run_page", "#classes", 1280, "light"),
+    ("run-reliability", "run_page", "#calibration", 1280, "dark"),
+    ("runs-differences", "runs_page", "#differences", 1280, "light"),
+    ("explained", "explained_page", "#patches", 1280, "light"),
+)
+"""Name of the picture, page, element by a CSS selector, width of the window in pixels, and colour scheme."""
+HIGHEST: Final = 900
+"""Pixels down which are kept of an element."""
+
+
+def photograph(made: Made, out: Path, work: Path) -> list[Path]:
+    """Write the pictures into a folder and return them.
+
+    Args:
+        made: what the commands wrote.
+        out: folder of the pictures.
+        work: folder for a temporary page.
+
+    Raises:
+        InvalidValue: there is no Chromium.
+        OSError: a picture cannot be written.
+    """
+    text = work / "runs-text.html"
+    text.write_text(_TEXT.format(html.escape(made.runs_text.rstrip())))
+    shots = [(name, getattr(made, page), *rest) for name, page, *rest in PICTURES]
+    shots.append(("runs-table", text, "pre", 1000, "dark"))
+    written = []
+    with _browser() as browser:
+        for name, page, selector, width, scheme in shots:
+            content = _shot(browser, page, selector, width, scheme)
+            written.append(_write(out / f"{name}.png", Image.open(io.BytesIO(content))))
+    with Image.open(made.preview) as picture:
+        written.append(_write(out / "predicted.png", picture.convert("RGB")))
+    return written
+
+
+@contextmanager
+def _browser() -> Iterator[Any]:
+    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        raise InvalidValue(f"there is no {' or '.join(_BROWSERS)} on the PATH; install one")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Containers, in which this may run as root, let Chromium have no sandbox of its own.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def _shot(browser: Any, path: Path, selector: str, width: int, scheme: str) -> bytes:
+    """Return an element of a page as PNG, its upper part where it is high."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    try:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        box = page.locator(selector).first.bounding_box()
+        clip = {**box, "height": min(box["height"], HIGHEST)}
+        content: bytes = page.screenshot(full_page=True, clip=clip)
+    finally:
+        context.close()
+    return content
+
+
+def _write(path: Path, picture: Image.Image) -> Path:
+    """Write a picture with a palette of its own."""
+    few = picture.convert("RGB").quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    with atomic_write(path) as file:
+        few.save(file, "PNG", optimize=True)
+    return path
