@@ -177,8 +177,8 @@ def test_pages_of_a_run_on_real_patches(tree: Path, scheduler: str, tmp_path: Pa
         keys = [opened.index.key(int(row)) for row in opened.index.rows("test")]
     assert sorted(predictions.keys) == sorted(keys)
     positives = dict(zip(CLASSES, predictions.labels.sum(0).tolist(), strict=True))
-    rows = page.table("classes-table")
-    column = page.columns("classes-table").index("support") - 1
+    rows = page.table("scores-table")
+    column = page.columns("scores-table").index("patches") - 1
     shown = {name: int(cells[column]) for name, cells in rows.items() if name in positives}
     assert shown == {name: positives[name] for name in shown}
     assert sum(positives.values()) == sum(shown.values())

@@ -14,7 +14,7 @@ from affine import Affine
 import shards
 from shards.layout.bands import BANDS, GROUP_OF
 
-PATCHES: Final = 900
+PATCHES: Final = 480
 ROWS, COLUMNS = 6, 8
 """Patches of the scene, down and across."""
 _PLACE: Final = (399_960.0, 5_500_020.0)
@@ -50,12 +50,12 @@ def make(folder: Path) -> Made:
     """
     folder.mkdir(exist_ok=True)
     store, runs = folder / "store", folder / "runs"
-    first, second = runs / "bepnet-s", runs / "resnet18"
+    first, second = runs / "all-bands", runs / "rgb"
     _bep("synth", "--out", folder / "synth", "--patches", PATCHES)
     _bep("build-shards", folder / "synth", "--out", store)
-    common = ("--batch-size", 32, "--device", "cpu", "--test", "--lr", 0.002)
-    _bep("train", store, "--out", first, "--epochs", 8, *common)
-    _bep("train", store, "--out", second, "--epochs", 4, "--model", "resnet18", *common)
+    common = ("--epochs", 6, "--batch-size", 16, "--device", "cpu", "--test", "--lr", 0.002)
+    _bep("train", store, "--out", first, *common)
+    _bep("train", store, "--out", second, "--bands", "rgb", *common)
     pages = {name: folder / f"{name}.html" for name in ("store", "run", "runs")}
     _bep("report", store, "--out", pages["store"], "--samples", 2)
     _bep("report", first, "--out", pages["run"])

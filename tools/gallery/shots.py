@@ -22,7 +22,7 @@ _TEXT: Final = """<!DOCTYPE html><meta charset="utf-8"><title>bep runs</title><b
 PICTURES: Final = (
     ("store-map", "store_page", "#places", 900, "light"),
     ("store-samples", "store_page", "#samples", 900, "light"),
-    ("run-classes", "run_page", "#classes", 1280, "light"),
+    ("run-scores", "run_page", "#scores", 1280, "light"),
     ("run-reliability", "run_page", "#calibration", 1280, "dark"),
     ("runs-differences", "runs_page", "#differences", 1280, "light"),
     ("explained", "explained_page", "#patches", 1280, "light"),

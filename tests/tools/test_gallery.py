@@ -1,0 +1,49 @@
+"""Pictures of the README, and the scene that one of them shows."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from PIL import Image
+
+import shards
+from shards.layout.bands import BANDS, GROUP_OF
+from shards.testing.stores import make_store
+from tests.paths import ROOT
+from tools.gallery.data import COLUMNS, ROWS, write_scene
+
+FOLDER = ROOT / "tools/gallery/pictures"
+
+
+def test_the_readme_shows_every_picture() -> None:
+    """A picture is absent, is shown without words, is not shown, or all together are too large."""
+    shown = dict(re.findall(r"!\[([^\]]*)\]\(tools/gallery/pictures/([\w.-]+)\)", (ROOT / "README.md").read_text()))
+    there = {path.name: path for path in FOLDER.iterdir()}
+    assert set(shown.values()) == set(there)
+    assert len(shown) == len(there) >= 6
+    assert all(len(words) > 20 for words in shown)
+    assert sum(path.stat().st_size for path in there.values()) < 1_000_000
+    for path in there.values():
+        with Image.open(path) as picture:
+            picture.load()
+            assert min(picture.size) > 100
+
+
+def test_a_scene_holds_the_patches(tmp_path: Path) -> None:
+    """A patch lies elsewhere in one band than in the others."""
+    store = make_store(tmp_path / "store", {"train": 3, "test": 7})
+    scene = write_scene(store, tmp_path / "scene")
+    with shards.open(store) as opened:
+        rows = [int(row) for row in opened.index.rows("test")]
+        patches = [opened.read(row) for row in rows]
+    for band in BANDS:
+        size = GROUP_OF[band].size
+        with rasterio.open(scene / f"{band}.tif") as source:
+            pixels = source.read(1)
+            assert source.res == (GROUP_OF[band].metres,) * 2
+        assert pixels.shape == (ROWS * size, COLUMNS * size)
+        for place in (0, 6, 7, ROWS * COLUMNS - 1):
+            y, x = divmod(place, COLUMNS)
+            window = pixels[y * size : (y + 1) * size, x * size : (x + 1) * size]
+            np.testing.assert_array_equal(window, patches[place % len(rows)].band(band))
