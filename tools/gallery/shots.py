@@ -15,21 +15,22 @@ from shards.storage.atomic import atomic_write
 from tools.gallery.data import Made
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
-_COLOURS: Final = 64
+_COLOURS: Final = 256
 _TEXT: Final = """<!DOCTYPE html><meta charset="utf-8"><title>bep runs</title><body style="margin:0;background:#12161b">
 <pre style="display:inline-block;margin:0;padding:16px;color:#e6e9ec;font:14px/1.35 'DejaVu Sans Mono',monospace"
 >{}</pre>"""
 PICTURES: Final = (
-    ("store-map", "store_page", "#places", 900, "light"),
-    ("store-samples", "store_page", "#samples", 900, "light"),
-    ("run-scores", "run_page", "#scores", 1280, "light"),
-    ("run-reliability", "run_page", "#calibration", 1280, "dark"),
-    ("runs-differences", "runs_page", "#differences", 1280, "light"),
-    ("explained", "explained_page", "#patches", 1280, "light"),
+    ("store-map", "store_page", "#places figure", 720, 900, "light"),
+    ("store-samples", "store_page", "#samples .groups", 900, 825, "light"),
+    ("run-scores", "run_page", "#scores figure", 680, 900, "light"),
+    ("run-reliability", "run_page", "#calibration figure", 680, 900, "dark"),
+    ("runs-differences", "runs_page", "#differences figure", 680, 900, "light"),
+    ("explained", "explained_page", "#patches", 1280, 900, "light"),
 )
-"""Name of the picture, page, element by a CSS selector, width of the window in pixels, and colour scheme."""
-HIGHEST: Final = 900
-"""Pixels down which are kept of an element."""
+"""Name of the picture, page, element by a CSS selector, width of the window and greatest height of the picture in
+pixels, and colour scheme."""
+_MARGIN: Final = 14
+"""Pixels around an element."""
 
 
 def photograph(made: Made, out: Path, work: Path) -> list[Path]:
@@ -47,11 +48,11 @@ def photograph(made: Made, out: Path, work: Path) -> list[Path]:
     text = work / "runs-text.html"
     text.write_text(_TEXT.format(html.escape(made.runs_text.rstrip())))
     shots = [(name, getattr(made, page), *rest) for name, page, *rest in PICTURES]
-    shots.append(("runs-table", text, "pre", 1000, "dark"))
+    shots.append(("runs-table", text, "pre", 1000, 900, "dark"))
     written = []
     with _browser() as browser:
-        for name, page, selector, width, scheme in shots:
-            content = _shot(browser, page, selector, width, scheme)
+        for name, page, selector, width, highest, scheme in shots:
+            content = _shot(browser, page, selector, width, highest, scheme)
             written.append(_write(out / f"{name}.png", Image.open(io.BytesIO(content))))
     with Image.open(made.preview) as picture:
         written.append(_write(out / "predicted.png", picture.convert("RGB")))
@@ -74,14 +75,19 @@ def _browser() -> Iterator[Any]:
             browser.close()
 
 
-def _shot(browser: Any, path: Path, selector: str, width: int, scheme: str) -> bytes:
+def _shot(browser: Any, path: Path, selector: str, width: int, highest: int, scheme: str) -> bytes:
     """Return an element of a page as PNG, its upper part where it is high."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
         page = context.new_page()
         page.goto(path.as_uri())
         box = page.locator(selector).first.bounding_box()
-        clip = {**box, "height": min(box["height"], HIGHEST)}
+        clip = {
+            "x": max(0, box["x"] - _MARGIN),
+            "y": max(0, box["y"] - _MARGIN),
+            "width": box["width"] + 2 * _MARGIN,
+            "height": min(box["height"], highest) + 2 * _MARGIN,
+        }
         content: bytes = page.screenshot(full_page=True, clip=clip)
     finally:
         context.close()

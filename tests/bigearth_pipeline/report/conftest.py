@@ -113,7 +113,7 @@ def runs_content(trained: Path, other: Path) -> bytes:
 @pytest.fixture(scope="package")
 def explain_content(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The page of explanations of two patches of the run, with the tests and scores of the methods."""
-    from bigearth_pipeline.progress import Progress
+    from bigearth_pipeline.progress import Silent
     from bigearth_pipeline.report.explain.config import ExplainConfig
     from bigearth_pipeline.report.explain.work import explain
 
@@ -122,5 +122,5 @@ def explain_content(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     config = ExplainConfig(
         run=trained, out=out, worst=2, per_patch=1, methods=methods, patches=20, score=True, square=600
     )
-    explain(config, Progress())
+    explain(config, Silent())
     return (out / "index.html").read_bytes()
