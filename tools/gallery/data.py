@@ -60,7 +60,7 @@ def make(folder: Path) -> Made:
     _bep("report", store, "--out", pages["store"], "--samples", 2)
     _bep("report", first, "--out", pages["run"])
     _bep("report", first, second, "--out", pages["runs"])
-    _bep("explain", first, "--random", 2, "--per-patch", 1, "--square", 240, "--out", folder / "why")
+    _bep("explain", first, "--random", 2, "--per-patch", 1, "--square", 240, "--no-sanity", "--out", folder / "why")
     scene = write_scene(store, folder / "scene")
     _bep("predict", first, scene, "--out", folder / "map", "--overlap", 0.5, "--baseline", "02.14")
     return Made(
@@ -69,7 +69,7 @@ def make(folder: Path) -> Made:
         runs_page=pages["runs"],
         explained_page=folder / "why" / "index.html",
         preview=folder / "map" / "preview.png",
-        runs_text=_bep("runs", runs),
+        runs_text=_bep("runs", runs.name, cwd=folder),
     )
 
 
@@ -92,9 +92,9 @@ def write_scene(store: Path, folder: Path) -> Path:
     return folder
 
 
-def _bep(*arguments: object) -> str:
-    """Run a command and return its output; its messages go to stderr."""
+def _bep(*arguments: object, cwd: Path | None = None) -> str:
+    """Run a command and return its output, 160 columns wide; its messages go to stderr."""
     command = [sys.executable, "-m", "bigearth_pipeline", *map(str, arguments)]
     print("$ bep", *arguments, file=sys.stderr, flush=True)
-    environment = os.environ | {"COLUMNS": "110", "NO_COLOR": "1"}
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd).stdout

@@ -112,7 +112,7 @@ def runs_content(trained: Path, other: Path) -> bytes:
 
 @pytest.fixture(scope="package")
 def explain_content(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The page of explanations of two patches of the run, with the tests and scores of the methods."""
+    """The page of explanations of a patch of the run, with the tests and scores of the methods."""
     from bigearth_pipeline.progress import Silent
     from bigearth_pipeline.report.explain.config import ExplainConfig
     from bigearth_pipeline.report.explain.work import explain
@@ -120,7 +120,7 @@ def explain_content(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("explained") / "out"
     methods = ("grad-cam", "band-occlusion", "permutation")
     config = ExplainConfig(
-        run=trained, out=out, worst=2, per_patch=1, methods=methods, patches=20, score=True, square=600
+        run=trained, out=out, worst=1, per_patch=1, methods=methods, patches=10, score=True, square=600
     )
     explain(config, Silent())
     return (out / "index.html").read_bytes()
