@@ -23,7 +23,7 @@ _PLACE: Final = (399_960.0, 5_500_020.0)
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Where the results of the commands lie.
+    """Results of the commands.
 
     Attributes:
         store_page: of `bep report STORE`.

@@ -68,7 +68,7 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width:
     assert page.evaluate(f"{cells}.map(each => each.textContent)") == []
     broken = "[...document.images].filter(each => !each.naturalWidth).map(each => each.alt)"
     assert page.evaluate(broken) == []
-    # Those who do not see a picture are told what it shows.
+    # Screen readers read what a picture shows.
     unnamed = """[...document.querySelectorAll('img, svg')].filter(
         each => !(each.alt || each.getAttribute('aria-label') || each.closest('[aria-hidden=true]'))
     ).map(each => each.outerHTML.slice(0, 99))"""

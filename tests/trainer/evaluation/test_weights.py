@@ -188,7 +188,7 @@ FACTS: list[tuple[dict[str, object], list[str]]] = [
 def test_a_folder_says_network_bands_and_classes(
     net: torch.nn.Module, folder: Path, tmp_path: Path, facts: dict[str, object], said: list[str]
 ) -> None:
-    """What `config.json` says has to be said again, or is taken for another order."""
+    """Facts of `config.json` have to be given again, or count as another order."""
     channels = facts.get("bands", OLD)
     classes = PAPER if facts.get("class_names", CLASSES) == list(PAPER) or "id2label" in facts else CLASSES
     assert isinstance(channels, list)

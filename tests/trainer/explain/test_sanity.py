@@ -1,4 +1,4 @@
-"""The randomisation test, on methods of which it is known whether they look at the weights."""
+"""The randomisation test, on methods that look at the weights and on methods that ignore them."""
 
 import numpy as np
 import pytest
