@@ -188,7 +188,7 @@ def test_an_export_in_the_cache_of_the_hub(net: Path, small: Path, tiny: Path, t
     # Another number of threads changes the last bits.
     assert found["loss"] == pytest.approx(kept["loss"], rel=1e-5)
     assert all(found[name] == kept[name] for name in ("rows_sha256", "epoch", "count"))
-    command[2] = "hf://owner/absent"
+    command[command.index("hf://owner/net")] = "hf://owner/absent"
     told = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert told.returncode == 1
     assert_one_error(told.stderr, "hf://owner/absent cannot be loaded from the Hugging Face hub, nor from its cache")
