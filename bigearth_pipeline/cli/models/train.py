@@ -83,16 +83,26 @@ def _train(options: dict[str, Any]) -> "tuple[Result | None, Path]":
     is_first = os.environ.get("RANK", "0") == "0"
     with open_progress(Console(stderr=True), quiet=not is_first) as progress:
         settings = settings_of(options)
-        if resume is None and file is None and not any(setting.key == "data.shards" for setting in settings):
-            raise click.UsageError(
-                "Missing argument 'DIR', the folder of the shards; or --config FILE, or --resume RUN."
-            )
+        if resume is None and file is None:
+            _check_complete({setting.key for setting in settings})
         if resume is None:
             config, given = assemble(settings, file=file, recipe=recipe)
             result, folder = start.train(config, progress, given), config.run.out
         else:
             result, folder = _resume(resume, settings, {"--config": file, "--recipe": recipe}, progress), resume
     return (result if is_first else None), folder
+
+
+def _check_complete(keys: set[str]) -> None:
+    """Check that the command line names what a new run needs.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if "data.shards" not in keys:
+        raise click.UsageError("Missing argument 'DIR', the folder of the shards; or --config FILE, or --resume RUN.")
+    if "run.out" not in keys:
+        raise click.UsageError("Missing option '--out', a new folder for the run.")
 
 
 def _resume(folder: Path, settings: "list[Setting]", layers: dict[str, Any], progress: "Progress") -> "Result":

@@ -73,9 +73,23 @@ def test_tables_are_printed(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "Missing argument 'DIR', the folder of the shards; or --config FILE, or --resume RUN."),
+        (["--out", "run"], "Missing argument 'DIR', the folder of the shards; or --config FILE, or --resume RUN."),
+        (["store"], "Missing option '--out', a new folder for the run."),
+    ],
+)
+def test_what_is_missing_is_an_error_of_usage(arguments: list[str], message: str) -> None:
+    """A script takes a wrong call for a run that failed."""
+    result = CliRunner().invoke(main, ["train", *arguments], prog_name="bep")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: bep train [OPTIONS] [DIR]\n")
+    assert result.stderr.endswith(f"Error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (["train", "{tmp}", "--out", "{tmp}/run"], "holds no manifest.json: it is not a shard store"),
-        (["train", "{store}"], "a folder for the run, --out RUN, is missing"),
-        (["train", "--out", "{tmp}/run"], "the folder of the shards, DIR, is missing"),
         (["train", "{store}", "--out", "{run}"], "holds a run; resume it with --resume"),
         (["train", "{store}", "--out", "{store}/manifest.json"], "Not a directory"),
         (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "--lr is nan, expected a number above 0"),
