@@ -21,11 +21,11 @@ from trainer.inference.average import Turned, mean_logits, with_tta
 from trainer.inference.ensemble import check_distinct, mean_thresholds
 from trainer.inference.trained import TrainedRun
 from trainer.models.create import Classifier
-from trainer.runs import folder as run_folder
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.predictions import Predictions
 from trainer.runs.results import Evaluation, Selection
+from trainer.runs.store_place import store_of
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.precision import autocast
 from trainer.runtime.progress import Phase, Progress
@@ -159,8 +159,7 @@ def _shards(run: TrainedRun, config: EvaluationConfig) -> Path:
         return config.shards
     if run.written is None:
         raise InvalidValue(f"{config.run} does not say where shards are, expected their folder, `shards=DIR`")
-    run_folder.check_shards(run.written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
-    return run.written.data.shards
+    return store_of(run.written.data.shards, config.run, f"`run={config.run}` `shards=DIR`")
 
 
 def _thresholds(runs: list[TrainedRun]) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from trainer.errors import BadCheckpoint, BadPatchList, EmptySubset
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.results import Selection
+from trainer.runs.store_place import find_store
 
 TUNED_ON = "validation"
 """The split that a run tunes its thresholds on."""
@@ -64,7 +65,10 @@ def tuned_here(selection: Selection, checkpoint: Checkpoint, run: Path | None = 
     if selection.store.manifest.source_version != checkpoint.source_version:
         return None  # The versions cut the same scenes into patches of other names.
     try:
-        with shards.open(trained.data.shards) as store:
+        place = trained.data.shards if run is None else find_store(trained.data.shards, run)
+        if place is None:
+            return None
+        with shards.open(place) as store:
             own = own_selection(store, TUNED_ON, trained, run)
             if own is None or own.manifest_sha256 != checkpoint.manifest_sha256:
                 return None

@@ -27,6 +27,7 @@ from trainer.inference.trained import TrainedRun
 from trainer.models.classifier import Classifier
 from trainer.models.weights_config import CONFIG
 from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.store_place import places_of
 
 Format: TypeAlias = Literal["onnx", "pt2"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -100,7 +101,8 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
         differences: dict[str, float] = {}
         origin = None
         if config.formats:
-            found = patches.find(config.shards, None if run.written is None else run.written.data.shards)
+            written = run.written
+            found = patches.find(config.shards, None if written is None else places_of(written.data.shards, run.folder))
             differences, origin = _write_programs(config, run, network, folder, found, say), found.origin
         say("writing the card")
         files = {name: _about(name, config.inputs) for name in (WEIGHTS, CONFIG, *differences)}

@@ -1,5 +1,6 @@
 """Records that an export is compared with torch on: patches of the run's store, or synthetic ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,8 +54,12 @@ def synthetic(reason: str) -> Patches:
     return Patches(records, f"{len(records)} synthetic records, for {reason}")
 
 
-def find(given: Path | None, of_run: Path | None) -> Patches:
+def find(given: Path | None, of_run: Sequence[Path] | None) -> Patches:
     """Return patches of a store that is given, or of the run's if it is still there, or synthetic ones.
+
+    Args:
+        given: folder of a store; None for that of the run.
+        of_run: where that may lie, the first choice first; None if nothing tells.
 
     Raises:
         ShardError, OSError: the store that is given cannot be read.
@@ -63,9 +68,10 @@ def find(given: Path | None, of_run: Path | None) -> Patches:
         return of_store(given)
     if of_run is None:
         return synthetic("an export does not say where its store is")
-    if not (of_run / MANIFEST).exists():
-        return synthetic(f"the run's store {of_run} is not there")
+    found = next((place for place in of_run if (place / MANIFEST).exists()), None)
+    if found is None:
+        return synthetic(f"the run's store {' or '.join(map(str, of_run))} is not there")
     try:
-        return of_store(of_run)
+        return of_store(found)
     except (BepError, OSError) as err:
         return synthetic(f"the run's store cannot be read ({err})")

@@ -23,7 +23,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from shards.metadata.manifest import MANIFEST
 from shards.storage.atomic import atomic_write, temporary_of
 from shards.storage.lock import exclusive
 from shards.storage.safe_open import open_regular_file, read_regular
@@ -95,24 +94,6 @@ def check_unused(folder: Path) -> None:
     if (folder / LAST).exists():
         raise RunExists(f"{folder} holds a run; resume it with `resume={folder}`, or name a new folder")
     raise RunExists(f"{folder} is not empty; name a new folder")
-
-
-def check_shards(data: Path, folder: Path, remedy: str) -> None:
-    """Check that the store of a run is where its configuration says.
-
-    Args:
-        data: folder of the shards, as the configuration names it.
-        folder: of the run.
-        remedy: the options that name another folder.
-
-    Raises:
-        TrainError: it is not.
-    """
-    if not (data / MANIFEST).exists():
-        raise TrainError(
-            f"{data} holds no {MANIFEST}; {config_path(folder)} names it as the folder of the shards: if they were "
-            f"moved, name their new folder: {remedy}"
-        )
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from trainer.errors import BadCheckpoint, TrainError
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.state import Result
+from trainer.runs.store_place import describe_place, store_of
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.progress import Progress, Silent
 from trainer.runtime.ranks import Ranks, open_ranks
@@ -79,7 +80,8 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
                 run_folder.check_unused(config.run.out)
                 (config.run.out / run_folder.LAST).parent.mkdir()
                 stored.write(config.run.out, config, asked)
-                run_folder.write_json(config.run.out / run_folder.DESCRIPTION, session.describe())
+                described = session.describe() | describe_place(config.data.shards)
+                run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
                 run_folder.write_json(config.run.out / run_folder.STATISTICS, _statistics(session))
             ranks.wait()
             return run.go()
@@ -124,7 +126,8 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
         config = written.replace(out=folder, **changes)
         trained = _check_unchanged(written, last, folder, LENGTH & set(keys))
         if "shards" not in changes:
-            run_folder.check_shards(config.data.shards, folder, f"`shards=DIR` `resume={folder}`")
+            place = store_of(config.data.shards, folder, f"`shards=DIR` `resume={folder}`")
+            config = config.replace(shards=place)
         with (
             out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate),
             open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,

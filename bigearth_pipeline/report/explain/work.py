@@ -15,7 +15,6 @@ from bigearth_pipeline.report.explain.page import Results, verdicts
 from bigearth_pipeline.report.explain.patches import Chosen, of_inputs, of_split, records_of
 from bigearth_pipeline.scenes.gdal import gdal_environment
 from shards import Store
-from shards.metadata.manifest import MANIFEST
 from trainer.errors import TrainError
 from trainer.explain.methods.permutation import Importance, permutation
 from trainer.explain.methods.registry import methods
@@ -24,7 +23,7 @@ from trainer.explain.sanity.cascade import randomisation_test
 from trainer.explain.score.agreement import Agreement, agreement
 from trainer.explain.score.faithfulness import faithfulness
 from trainer.inference import Predictor, load
-from trainer.runs.folder import check_shards
+from trainer.runs.store_place import find_store, store_of
 
 TESTED: Final = 4
 """Pairs of a patch and a class that the randomisation test takes at most."""
@@ -65,12 +64,12 @@ def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
         if config.inputs:
             return None
         raise TrainError(f"{config.run} is an export, which knows no store to choose patches from; use `shards=DIR`")
-    folder = config.shards or (written.data.shards if written else config.run)
-    if config.shards is None and not (folder / MANIFEST).exists():
-        if config.inputs:
-            return None
-        check_shards(folder, config.run, "`shards=DIR`")
-    return shards.open(folder)
+    if config.shards is not None:
+        return shards.open(config.shards)
+    assert written is not None
+    if config.inputs and find_store(written.data.shards, config.run) is None:
+        return None
+    return shards.open(store_of(written.data.shards, config.run, "`shards=DIR`"))
 
 
 def _explain(

@@ -24,6 +24,7 @@ from trainer.metrics.intervals.table import Scores, decide, score
 from trainer.metrics.intervals.tiles import FEW_TILES, FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
 from trainer.runs.folder import split_predictions
 from trainer.runs.predictions import BadPredictions, Predictions
+from trainer.runs.store_place import absence, find_store
 
 PREFERRED: Final = ("test", "validation")
 """Splits whose predictions are reported, the first that there are."""
@@ -179,14 +180,15 @@ def open_run(folder: Path, split: str | None = None, store: Path | None = None) 
     if contents.predictions is None:
         yield contents
         return
-    place = store or contents.record.config.data.shards
+    written = contents.record.config.data.shards
+    place = store or find_store(written, folder)
     remedy = f"bep report {shlex.quote(contents.name)} --store DIR"
-    if not (place / MANIFEST).exists():
-        words = f"The store {place} is absent, and so is what needs it. If it was moved: {remedy}."
-        if store is not None:
-            raise PipelineError(f"{store} is no folder of a store: it has no {MANIFEST}; expected that of {folder}")
+    if place is None:
+        words = f"The store is absent, and so is what needs it: {absence(written, folder)}. To name it: {remedy}."
         yield replace(contents, no_store=words)
         return
+    if not (place / MANIFEST).exists():
+        raise PipelineError(f"{store} is no folder of a store: it has no {MANIFEST}; expected that of {folder}")
     with shards.open(place) as opened:
         rows, lost = _rows(opened, contents.predictions)
         if lost and store is not None:
