@@ -16,6 +16,19 @@ class Progress(Protocol):
         """Take a number of patches done; called from another thread."""
 
 
+class Phases(Protocol):
+    """Receives the progress of work in phases, each of which counts its own things."""
+
+    def say(self, text: str) -> None:
+        """Take a line for the user."""
+
+    def begin(self, title: str, total: int, one: str, many: str | None = None) -> None:
+        """Take the title of a phase, the number of things to do in it, and their noun; without `many` an s is added."""
+
+    def advance(self, count: int) -> None:
+        """Take a number of these things done."""
+
+
 class Silent:
     """Reports to nobody."""
 
@@ -23,6 +36,9 @@ class Silent:
         """Do nothing."""
 
     def start(self, total: int, done: int) -> None:
+        """Do nothing."""
+
+    def begin(self, title: str, total: int, one: str, many: str | None = None) -> None:
         """Do nothing."""
 
     def advance(self, count: int) -> None:

@@ -8,6 +8,7 @@ from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.workers import Workers
+from shards.text.words import counted
 from shards.write.contents import look
 from shards.write.options import StoreOptions
 
@@ -53,7 +54,7 @@ def _finished(
     candidates = [shard for shard in plan if shard.name in noted]
     if not candidates:
         return {}
-    progress.say(f"comparing {_num_shards(len(candidates))} of an earlier run with checksums and source")
+    progress.say(f"comparing {counted(len(candidates), 'shard')} of an earlier run with checksums and source")
     results, reasons = {}, {}
     for shard, checked in cluster.map(check_shard, candidates, options):
         if checked.result is not None:
@@ -63,9 +64,5 @@ def _finished(
     for name in sorted(reasons)[:_MAX_NAMED]:
         progress.say(f"shard {name} is built again: {reasons[name]}")
     if len(reasons) > _MAX_NAMED:
-        progress.say(f"{_num_shards(len(reasons) - _MAX_NAMED)} more are built again for such reasons")
+        progress.say(f"{counted(len(reasons) - _MAX_NAMED, 'shard')} more are built again for such reasons")
     return results
-
-
-def _num_shards(count: int) -> str:
-    return "1 shard" if count == 1 else f"{count:,} shards"

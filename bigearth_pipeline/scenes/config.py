@@ -31,6 +31,7 @@ class PredictConfig:
         date: sensing time of scenes that do not say theirs, UTC.
         tta: `d4` averages over the eight flips and turns.
         csv: write the table as CSV, too.
+        picture: write the picture, which takes matplotlib.
         device: `cpu`, `cuda` or `auto`.
         threads: batches that are predicted at a time, and files that are read at a time; None for the cores.
         batch_size: patches of a batch at most; None for 16 on a CPU and 128 on a GPU.
@@ -48,6 +49,7 @@ class PredictConfig:
     date: datetime | None = None
     tta: Tta = "none"
     csv: bool = False
+    picture: bool = True
     device: DeviceName = "auto"
     threads: int | None = None
     batch_size: int | None = None

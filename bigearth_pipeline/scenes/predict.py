@@ -32,6 +32,7 @@ from bigearth_pipeline.scenes.write.item import Result, write_item
 from bigearth_pipeline.scenes.write.picture import SHEET, write_sheet
 from bigearth_pipeline.scenes.write.places import System, to_degrees
 from shards.storage.lock import exclusive
+from shards.text.words import counted
 from trainer.inference import Ensemble, load_ensemble, one_thread_a_batch
 
 _LOCK: Final = ".predict.lock"
@@ -47,13 +48,17 @@ class Outcome:
     Attributes:
         name: of the scene, the tree or the store.
         folder: that holds the files.
+        is_scene: its patches are windows of a scene.
         counts: of its patches.
+        left_out: reason by name of each patch that cannot be used.
         had_finished: it was there already.
     """
 
     name: str
     folder: Path
+    is_scene: bool
     counts: Counts
+    left_out: dict[str, str]
     had_finished: bool
 
 
@@ -67,7 +72,11 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         InUse: another prediction works in the folder.
         OSError: a file cannot be read or written.
     """
-    require(DRAWING)
+    if config.picture:
+        try:
+            require(DRAWING)
+        except PipelineError as err:
+            raise PipelineError(f"{err}; or leave the picture out: `picture=False`") from None
     threads = config.threads or len(os.sched_getaffinity(0))
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
@@ -95,7 +104,8 @@ def _sources(config: PredictConfig, model: Ensemble, threads: int, progress: Pro
         if isinstance(found, Description):
             scene = open_scene(found, bands)
             windows = windows_of(scene, config.overlap)
-            progress.say(f"{scene.name}: {windows.count:,} windows of 1,200 m at a stride of {windows.stride * 60} m")
+            stride = f"{windows.stride * CELL_METRES:,} m"
+            progress.say(f"{scene.name}: {counted(windows.count, 'window')} of 1,200 m at a stride of {stride}")
             progress.say(f"{scene.name}: {found.offset_reason}")
             if scene.scl is None:
                 progress.say(f"{scene.name}: no scene classification (SCL), so clouds are not looked for")
@@ -110,7 +120,8 @@ def _sources(config: PredictConfig, model: Ensemble, threads: int, progress: Pro
         source = TreeSource(name, patches, offset=config.offset, bands=bands, batch_size=batch_size)
         if source.num_with_offset:
             progress.say(
-                f"{name}: 1000 is subtracted from {source.num_with_offset:,} patches of baseline 04.00 or later"
+                f"{name}: 1000 is subtracted from {counted(source.num_with_offset, 'patch', 'patches')} of baseline "
+                "04.00 or later"
             )
         yield source
 
@@ -139,7 +150,7 @@ def _predict_one(
         Units.discard(out)
     elif (counts := results.finished(out, plan)) is not None:
         progress.say(f"{out}: finished already")
-        return Outcome(source.name, out, counts, had_finished=True)
+        return _outcome(source, out, counts, had_finished=True)
     units = Units(out, plan)
     predict_units(source, units, model, threads=threads, max_missing=config.max_missing, progress=progress)
     made = Results(out, source, units, model.thresholds)
@@ -147,19 +158,31 @@ def _predict_one(
     made.write_table(about, csv=config.csv)
     lineage = _lineage(config, source, model)
     if isinstance(source, SceneSource):
-        made.write_map(source, source.name, {"LINEAGE": lineage})
-    else:
+        made.write_map(source, source.name, {"LINEAGE": lineage}, picture=config.picture)
+    elif config.picture:
         _write_sheet(out, source, made, model)
     _write_item(config, out, source, made, model, lineage, progress)
     counts = made.counts()
     results.mark_finished(out, plan, counts)
     units.remove()
-    return Outcome(source.name, out, counts, had_finished=False)
+    return _outcome(source, out, counts, had_finished=False)
+
+
+def _outcome(source: AnySource, out: Path, counts: Counts, *, had_finished: bool) -> Outcome:
+    return Outcome(
+        name=source.name,
+        folder=out,
+        is_scene=isinstance(source, SceneSource),
+        counts=counts,
+        left_out=results.left_out(out) if counts.faults else {},
+        had_finished=had_finished,
+    )
 
 
 def _plan(config: PredictConfig, source: AnySource, model: Ensemble) -> dict[str, Any]:
     """Return all that the bytes of a result depend on."""
-    return {
+    without = {} if config.picture else {"picture": False}
+    return without | {
         "bep": version("bigearth-pipeline"),
         "model": model.about,
         "input": source.identity(),
@@ -178,7 +201,7 @@ def _lineage(config: PredictConfig, source: AnySource, model: Ensemble) -> str:
         text += ", averaged over the eight flips and turns of each patch"
     if isinstance(source, SceneSource):
         text += (
-            f". Windows of 1200 m at a stride of {source.windows.stride * CELL_METRES} m, blended by a raised cosine, "
+            f". Windows of 1,200 m at a stride of {source.windows.stride * CELL_METRES:,} m, blended by a raised cosine, "
             f"of {source.name}; {source.scene.description.offset_reason}"
         )
     return f"{text}. Patches of which more than {config.max_missing:.0%} is missing have no result."

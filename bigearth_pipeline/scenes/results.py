@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
@@ -17,7 +18,7 @@ from bigearth_pipeline.scenes.write.blend import NODATA, Blend
 from bigearth_pipeline.scenes.write.cog import write_cog
 from bigearth_pipeline.scenes.write.item import sha256_of
 from bigearth_pipeline.scenes.write.picture import write_map_picture
-from bigearth_pipeline.scenes.write.table import write_csv, write_geoparquet
+from bigearth_pipeline.scenes.write.table import MISSING, OK, write_csv, write_geoparquet
 from shards.storage.atomic import TEMPORARY_SUFFIX, atomic_write, temporary_of
 from shards.storage.safe_open import read_regular
 
@@ -80,6 +81,13 @@ def finished(out: Path, plan: dict[str, Any]) -> Counts | None:
     raise PipelineError(f"{out} holds a prediction with other {found}; name another folder, or say `overwrite=True`")
 
 
+def left_out(out: Path) -> dict[str, str]:
+    """Return why patches of a finished result cannot be used, by name: the column `status` of its table."""
+    table = pq.read_table(out / TABLE, columns=["name", "status"])
+    pairs = zip(table["name"].to_pylist(), table["status"].to_pylist(), strict=True)
+    return {name: status for name, status in pairs if status not in (OK, MISSING)}
+
+
 def remove_temporaries(out: Path) -> None:
     """Remove what a killed prediction left of files of a result; call it where the folder is locked."""
     for path in out.glob(f".*{TEMPORARY_SUFFIX}"):
@@ -130,8 +138,8 @@ class Results:
         if csv:
             write_csv(self._out / CSV, self.rows(), self._thresholds)
 
-    def write_map(self, source: SceneSource, title: str, tags: dict[str, str]) -> None:
-        """Write the map of a scene, and its picture."""
+    def write_map(self, source: SceneSource, title: str, tags: dict[str, str], *, picture: bool) -> None:
+        """Write the map of a scene, and its picture if it is wanted."""
         classes = list(self._thresholds)
         blend = Blend(source.windows, source.scene.columns, len(classes))
         best: list[NDArray[np.uint8]] = []
@@ -145,6 +153,8 @@ class Results:
                 yield strip
 
         write_cog(self._out / MAP, self._units.folder, source.scene, classes, strips(), tags)
+        if not picture:
+            return
         true_colour = np.concatenate(pictures, 1)
         write_map_picture(
             self._out / PICTURE, title, true_colour if true_colour.size else None, np.concatenate(best), classes

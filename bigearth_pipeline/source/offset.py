@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from shards.layout.statistics import NODATA
+from shards.text.words import counted
 
 OffsetMode = Literal["auto", "none"]
 
@@ -81,9 +82,9 @@ def refuse_mixture(baselines: Iterable[int | None]) -> None:
             sum(counts[baseline] for baseline in counts if has_offset(baseline) is kind) for kind in (True, False)
         ]
         raise PipelineError(
-            f"{numbers[0]:,} patches are of processing baseline {_some(kinds[0])}, whose digital numbers are {OFFSET} "
-            f"higher, and {numbers[1]:,} of {_some(kinds[1])}, without that offset: say `offset=auto` to subtract it, "
-            "or `offset=none` to store both as they are"
+            f"{counted(numbers[0], 'patch', 'patches')} are of processing baseline {_some(kinds[0])}, "
+            f"whose digital numbers are {OFFSET} higher, and {numbers[1]:,} of {_some(kinds[1])}, without that offset: "
+            "say `offset=auto` to subtract it, or `offset=none` to store both as they are"
         )
 
 

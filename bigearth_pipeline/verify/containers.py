@@ -28,6 +28,7 @@ from shards.metadata.manifest import MANIFEST
 from shards.metadata.parts import Part
 from shards.storage.safe_open import open_inside, resolve_inside
 from shards.text.json_text import parse_json
+from shards.text.words import counted
 
 _MEMBER_BYTES: Final = 1 << 16
 """Of labels or JSON in a tar, at most: they take 19 and about 700."""
@@ -132,7 +133,7 @@ def check_zarr_shard(store: Store, shard: ShardInfo, rows: list[int]) -> Iterato
     number = int(shard.name.rpartition("-")[2])
     capacity = store.manifest.patches_per_shard
     if not 0 < len(rows) <= capacity:
-        yield f"{shard.name}: the index has {len(rows)} rows, expected 1 to {capacity}"
+        yield f"{shard.name}: the index has {counted(len(rows), 'row')}, expected 1 to {capacity}"
         return
     index_bytes = 16 * capacity
     group: Any = None

@@ -37,6 +37,7 @@ from shards.metadata.consistency import differences
 from shards.metadata.entries import FileInfo
 from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, Manifest
 from shards.storage.safe_open import open_inside
+from shards.text.words import counted
 
 MAX_PROBLEMS_A_SHARD: Final = 20
 
@@ -176,7 +177,7 @@ def _fingerprints(folder: Path, against: Sequence[Path], findings: Findings) -> 
 
 def _describe_outdated(shards: list[str]) -> str:
     named = ", ".join(shards[:3]) + (", …" if len(shards) > 3 else "")
-    number = "1 shard" if len(shards) == 1 else f"{len(shards):,} shards"
+    number = counted(len(shards), "shard")
     return (
         f"the source files of {number} have another size or time than when it was built ({named}); "
         "what differs there was changed after the build"

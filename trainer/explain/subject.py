@@ -84,10 +84,10 @@ class Subject(nn.Module):
             logits = self(*inputs)
         return logits.gather(1, targets[:, None])[:, 0].sigmoid()
 
-    def parts(self, inputs: Inputs, targets: Tensor) -> Iterator[tuple[Inputs, Tensor]]:
-        """Cut a batch into parts of up to `ROWS`."""
-        for start in range(0, len(targets), ROWS):
-            yield tuple(image[start : start + ROWS] for image in inputs), targets[start : start + ROWS]
+    def parts(self, inputs: Inputs, targets: Tensor, rows: int = ROWS) -> Iterator[tuple[Inputs, Tensor]]:
+        """Cut a batch into parts of up to a number of rows."""
+        for start in range(0, len(targets), rows):
+            yield tuple(image[start : start + rows] for image in inputs), targets[start : start + rows]
 
     @property
     def has_tokens(self) -> bool:

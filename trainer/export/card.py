@@ -6,6 +6,7 @@ from typing import Any, Final
 from shards import CLASSES
 from shards.layout.bands import GROUP_OF
 from shards.reporting import printable
+from shards.text.words import counted
 from trainer.export.scores import Interval, Measured
 from trainer.inference.trained import TrainedRun
 from trainer.metrics.intervals.bootstrap import LEVEL
@@ -112,8 +113,8 @@ def _summary(run: TrainedRun, network: Classifier) -> str:
     parameters = sum(each.numel() for each in network.parameters())
     return (
         f"`{network.spec.name}` with {parameters:,} parameters, trained by `bep train` ({LIBRARY}) on Sentinel-2 "
-        f"patches of BigEarthNet {version}: {len(network.spec.bands)} bands of a square of 1,200 m in, probabilities "
-        f"of {len(CLASSES)} classes of land cover out, any number of which may be present.\n"
+        f"patches of BigEarthNet {version}: {counted(len(network.spec.bands), 'band')} of a square of 1,200 m in, "
+        f"probabilities of {len(CLASSES)} classes of land cover out, any number of which may be present.\n"
     )
 
 
@@ -182,7 +183,7 @@ def _scores(scores: Measured) -> str:
         f"{scores.intervals.tiles.words}, each drawn with all of its patches."
     )
     return (
-        f"## Scores on the {scores.split} split\n\n{scores.metrics.count:,} patches of BigEarthNet "
+        f"## Scores on the {scores.split} split\n\n{counted(scores.metrics.count, 'patch', 'patches')} of BigEarthNet "
         f"{scores.source_version}{which}. {how} Macro: mean over the classes that occur. Guessing has a macro average "
         f"precision of {_shown(scores.metrics.label_frequency, None)}.\n\n| score | value |\n|---|---|\n"
         + "\n".join(lines)

@@ -12,6 +12,7 @@ import shards
 from shards.errors import BepError
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.manifest import MANIFEST
+from shards.text.words import counted
 
 NUM_PATCHES: Final = 20
 _SPLITS: Final = ("test", "validation", "train")
@@ -44,7 +45,7 @@ def of_store(folder: Path) -> Patches:
         rows = store.index.rows(split)[:NUM_PATCHES]
         records = np.empty((len(rows), RECORD_VALUES), np.uint16)
         store.read_into(rows, records)
-    return Patches(records, f"{len(rows)} patches of {folder}, split {split}")
+    return Patches(records, f"{counted(len(rows), 'patch', 'patches')} of {folder}, split {split}")
 
 
 def synthetic(reason: str) -> Patches:

@@ -53,7 +53,7 @@ def find_store(data: Path, run: Path) -> Path | None:
 
 
 def absence(data: Path, run: Path) -> str:
-    """Return words on where a store was looked for: `store (from /tmp) holds no manifest.json, nor does /data/store`."""
+    """Return where a store was looked for, such as `store (from /tmp) holds no manifest.json, nor does /a/store`."""
     first, *others = places_of(data, run)
     start = "" if first.is_absolute() else f" (from {Path.cwd()})"
     return f"{first}{start} holds no {MANIFEST}" + "".join(f", nor does {other}" for other in others)

@@ -48,16 +48,19 @@ def explain(run: Path, inputs: tuple[str, ...], **options: Any) -> None:
     """
     with reported():
         from bigearth_pipeline.cli.display.console import echo
-        from bigearth_pipeline.cli.display.patches import PatchProgress
+        from bigearth_pipeline.cli.display.phases import PhaseProgress
         from bigearth_pipeline.extra import EXPLANATIONS, require
         from bigearth_pipeline.report.explain.config import ExplainConfig
+        from shards.text.words import counted
+        from shards.text.words import patches as of_patches
 
         require(EXPLANATIONS, "explain")
         given = {name: value for name, value in options.items() if value not in (None, ())}
         config = ExplainConfig(run=run, inputs=inputs, **given)
         from bigearth_pipeline.report.explain.work import explain as work
 
-        with PatchProgress("explaining") as progress:
-            results = work(config, progress)
+        with PhaseProgress() as phases:
+            results = work(config, phases)
         explained = results.explained
-        echo(f"{config.out}: {len(explained.pairs)} explanations of {len(explained.patches)} patches, see index.html")
+        done = f"{counted(len(explained.pairs), 'explanation')} of {of_patches(len(explained.patches))}"
+        echo(f"{config.out}: {done}; the page is {config.out / 'index.html'}")

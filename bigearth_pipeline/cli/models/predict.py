@@ -2,19 +2,25 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from bigearth_pipeline.cli.errors import reported
 from bigearth_pipeline.cli.run_options import run_option
+from shards.text.words import counted
 from trainer.definition.choices import TTAS
 
 if TYPE_CHECKING:
     from bigearth_pipeline.scenes.predict import Outcome
 
 _path = click.Path(path_type=Path)
+_MOST_NAMED: Final = 10
+"""Patches that cannot be used and are named on the terminal."""
+_MOST_CLASSES: Final = 5
+"""Classes whose shares are shown there."""
 
 
 def _baseline(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -45,11 +51,17 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--offset", default="auto", show_default=True, type=click.Choice(["auto", "none"]),
               help="Subtract the offset of processing baselines from 04.00 on, or use pixels as they are.")  # fmt: skip
 @click.option(
-    "--baseline", metavar="NN.NN", callback=_baseline, help="Processing baseline of scenes that do not say theirs."
+    "--baseline",
+    metavar="NN.NN",
+    callback=_baseline,
+    help="Processing baseline of scenes that do not say theirs, such as 05.09 or N0509; N9999, that of BigEarthNet v2's "
+    "patches, has no offset.",
 )
 @click.option("--date", metavar="TIME", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
               help="Sensing time (UTC) of scenes that do not say theirs, for the STAC item.")  # fmt: skip
 @click.option("--csv", is_flag=True, help="Write the table as CSV, too.")
+@click.option("--picture/--no-picture", default=True, show_default=True,
+              help="Write preview.png, which takes matplotlib.")  # fmt: skip
 @run_option("machine.device", help="Device to predict on.")
 @run_option("machine.threads", help="Batches predicted and files read at a time; results do not depend on it.",
             default="the cores")  # fmt: skip
@@ -98,19 +110,38 @@ def predict(
 def _to_json(outcome: "Outcome") -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"name": outcome.name, "folder": str(outcome.folder), **asdict(outcome.counts)}
+    return {
+        "name": outcome.name,
+        "folder": str(outcome.folder),
+        **asdict(outcome.counts),
+        "left_out": outcome.left_out,
+    }
 
 
 def _print(outcome: "Outcome") -> None:
     from bigearth_pipeline.cli.display.console import echo
 
     counts = outcome.counts
-    parts = [f"{counts.patches:,} patches", f"{counts.predicted:,} with a result"]
+    one, many = ("window", "windows") if outcome.is_scene else ("patch", "patches")
+    parts = [counted(counts.patches, one, many), f"{counts.predicted:,} with a result"]
     if counts.missing:
         parts.append(f"{counts.missing:,} with too much missing")
     if counts.faults:
-        parts.append(f"{counts.faults:,} that cannot be used (column status)")
+        parts.append(f"{counts.faults:,} that cannot be used")
     echo(f"{outcome.name}: {', '.join(parts)}; written to {outcome.folder}")
-    common = sorted(counts.labels.items(), key=lambda each: -each[1])[:5]
-    if counts.predicted and common[0][1]:
-        echo("  " + ", ".join(f"{name} {count / counts.predicted:.0%}" for name, count in common if count))
+    if outcome.left_out:
+        echo("  left out:")
+        for name, reason in islice(outcome.left_out.items(), _MOST_NAMED):
+            echo(f"    {name}: {reason}")
+        if (more := len(outcome.left_out) - _MOST_NAMED) > 0:
+            echo(f"    and {more:,} more, see the column status of patches.parquet")
+    common = sorted(counts.labels.items(), key=lambda each: -each[1])[:_MOST_CLASSES]
+    if not counts.predicted:
+        return
+    if not common[0][1]:
+        echo(f"  no class is at or above its threshold in any {one}")
+        return
+    echo(f"  share of the {many} with a result in which a class is at or above its threshold, the most frequent first:")
+    for name, count in common:
+        if count:
+            echo(f"  {count / counts.predicted:>6.0%}  {name}")

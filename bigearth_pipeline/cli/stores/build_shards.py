@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.stores.options import stall_minutes
+from shards.text.words import counted
 
 if TYPE_CHECKING:
     from bigearth_pipeline.build.run import BuildSummary
@@ -221,7 +222,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         echo(with_flags(fact))
     if summary.foreign:
         shown = ", ".join(summary.foreign[:5]) + (", …" if len(summary.foreign) > 5 else "")
-        echo(f"ignored {len(summary.foreign):,} folders that are no part of BigEarthNet: {shown}")
+        echo(f"ignored {counted(len(summary.foreign), 'folder')} that are no part of BigEarthNet: {shown}")
     ratio = manifest.source_bytes / manifest.size_bytes
     echo(
         f"{human_bytes(manifest.source_bytes)} of GeoTIFFs → {human_bytes(manifest.size_bytes)} of shards "

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shards.text.words import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,7 +33,7 @@ def inspect(folder: Path, as_json: bool) -> None:
         from bigearth_pipeline.cli.display.statistics import statistics_table
 
         echo(
-            f"{folder}: BigEarthNet {manifest.source_version}, {manifest.count:,} patches in "
+            f"{folder}: BigEarthNet {manifest.source_version}, {counted(manifest.count, 'patch', 'patches')} in "
             f"{len(manifest.shards):,} {manifest.format} shards of up to {manifest.patches_per_shard:,}, "
             f"{manifest.codec}, seed {manifest.seed}"
         )

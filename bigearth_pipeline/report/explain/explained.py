@@ -1,18 +1,23 @@
 """Patches with their explanations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.explain.patches import Chosen
 from shards import CLASSES
 from trainer.explain.maps import Maps
 from trainer.explain.methods.registry import Method
 from trainer.explain.subject import CannotExplain, Inputs, Subject
 from trainer.inference import Predictor
+
+_AT_A_TIME: Final = 4
+"""Pairs of a patch and a class between two reports of progress: seconds by most methods on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +68,7 @@ def explain_patches(
     *,
     classes: Sequence[str] = (),
     per_patch: int = 3,
-    done: Callable[[int], None] = lambda _: None,
+    phases: Phases | None = None,
 ) -> Explained:
     """Explain patches by methods.
 
@@ -74,8 +79,9 @@ def explain_patches(
         classes: names of the classes to explain; empty for those that are predicted or labelled, the most likely ones
             first, and the most likely class of a patch without any.
         per_patch: classes of a patch at most, where none is named.
-        done: is called with the number of patches after each method.
+        phases: receives a phase for each method; None for no reports.
     """
+    phases = phases or Silent()
     records = np.stack([patch.record for patch in patches])
     probabilities = predictor.probabilities(records)
     subject = Subject(predictor.network, predictor.normalisation)
@@ -94,10 +100,9 @@ def explain_patches(
     maps, impossible = {}, {}
     for name, method in methods.items():
         try:
-            maps[name] = method(subject, inputs, targets)
+            maps[name] = _by_method(name, method, subject, inputs, targets, phases)
         except CannotExplain as err:
             impossible[name] = str(err)
-        done(len(patches))
     return Explained(
         patches=patches,
         probabilities=probabilities,
@@ -109,6 +114,17 @@ def explain_patches(
         targets=targets,
         impossible=impossible,
     )
+
+
+def _by_method(
+    name: str, method: Method, subject: Subject, inputs: Inputs, targets: torch.Tensor, phases: Phases
+) -> Maps:
+    phases.begin(name, len(targets), "pair of patch and class", "pairs of patch and class")
+    parts = []
+    for part, classes in subject.parts(inputs, targets, _AT_A_TIME):
+        parts.append(method(subject, part, classes))
+        phases.advance(len(classes))
+    return Maps.joined(parts)
 
 
 def _chosen(

@@ -15,6 +15,7 @@ import numpy as np
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.pictures.png import png
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.explain.explained import Explained
 from bigearth_pipeline.report.explain.page import Results, page_of
 from bigearth_pipeline.report.explain.panel import map_picture, true_colour
@@ -47,12 +48,14 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise PipelineError(f"{out} holds explanations; use `overwrite=True` to replace them, or another `out=`")
 
 
-def write(out: Path, results: Results, about: dict[str, Any]) -> None:
+def write(out: Path, results: Results, about: dict[str, Any], phases: Phases) -> None:
     """Write all results; the folder appears, or is replaced, when they are complete."""
     with _folder(out) as folder:
-        (folder / PAGE).write_bytes(render(page_of(results)))
+        phases.begin("writing", len(results.explained.patches), "patch", "patches")
         for number in range(len(results.explained.patches)):
             _write_patch(folder, results.explained, number)
+            phases.advance(1)
+        (folder / PAGE).write_bytes(render(page_of(results)))
         content = json.dumps(_without_nan(about | _facts(results)), ensure_ascii=False, indent=1, allow_nan=False)
         (folder / FACTS).write_text(content + "\n", encoding="utf-8")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from bigearth_pipeline.report.explain.explained import Explained
 from bigearth_pipeline.report.explain.panel import blocks
 from bigearth_pipeline.report.page.blocks import Block, Cell, Page, Section, Table, Text, Tiles
-from bigearth_pipeline.report.page.numbers import NONE, counted, number_cell, patches
+from bigearth_pipeline.report.page.numbers import NONE, number_cell
 from shards import CLASSES
+from shards.text.words import counted, patches
 from trainer.explain.methods.permutation import Importance
 from trainer.explain.sanity.cascade import FAILS_ABOVE, Cascade
 from trainer.explain.score.agreement import Agreement

@@ -12,8 +12,9 @@ from bigearth_pipeline.report.explain.explained import Explained, explain_patche
 from bigearth_pipeline.report.explain.patches import Chosen
 from bigearth_pipeline.report.figure.overlay import limit_of, overlay
 from bigearth_pipeline.report.page.blocks import Block, Cell, Group, Picture, Sheet, Table, Text
-from bigearth_pipeline.report.page.numbers import counted, number_cell
+from bigearth_pipeline.report.page.numbers import number_cell
 from shards import CLASSES
+from shards.text.words import counted
 from trainer.explain.methods.integrated_gradients import is_complete
 from trainer.explain.methods.registry import methods as all_methods
 from trainer.explain.names import GRAD_CAM

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.explain.config import FEW, MOST, ExplainConfig
 from bigearth_pipeline.report.explain.reference import beside, classes_of
 from bigearth_pipeline.scenes.inputs.description import Known
@@ -57,7 +58,7 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
     return found
 
 
-def of_split(config: ExplainConfig, store: Store, probabilities: Probabilities) -> list[Chosen]:
+def of_split(config: ExplainConfig, store: Store, probabilities: Probabilities, phases: Phases) -> list[Chosen]:
     """Return patches of the split: with the largest loss, or drawn at random.
 
     Raises:
@@ -72,7 +73,7 @@ def of_split(config: ExplainConfig, store: Store, probabilities: Probabilities) 
         if not len(rows):
             raise InvalidValue(f"no patch of {config.split} has the class {' or '.join(config.classes)}")
     if config.worst is not None:
-        rows = _worst(config, store, rows, probabilities)[: config.worst]
+        rows = _worst(config, store, rows, probabilities, phases)[: config.worst]
     else:
         count = min(len(rows), config.random or FEW)
         rows = np.random.default_rng(config.seed).choice(rows, count, replace=False)
@@ -126,13 +127,18 @@ def _of_row(store: Store, row: int) -> Chosen:
 
 
 def _worst(
-    config: ExplainConfig, store: Store, rows: NDArray[np.int64], probabilities: Probabilities
+    config: ExplainConfig, store: Store, rows: NDArray[np.int64], probabilities: Probabilities, phases: Phases
 ) -> NDArray[np.int64]:
     """Return rows by loss, the largest first: by the predictions beside the run, else computed."""
     labels = store.index.labels()[rows].astype(np.float64)
     kept = _predicted(config, store, rows)
     if kept is None:
-        kept = np.concatenate([probabilities(records_of(store, part)) for part in _parts(rows)]).astype(np.float64)
+        phases.begin(f"predicting the {config.split} split for its worst", len(rows), "patch", "patches")
+        found = []
+        for part in _parts(rows):
+            found.append(probabilities(records_of(store, part)))
+            phases.advance(len(part))
+        kept = np.concatenate(found).astype(np.float64)
     kept = kept.clip(1e-4, 1 - 1e-4)
     loss = -(labels * np.log(kept) + (1 - labels) * np.log1p(-kept))
     if config.classes:

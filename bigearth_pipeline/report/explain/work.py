@@ -7,7 +7,7 @@ import numpy as np
 
 import shards
 from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
-from bigearth_pipeline.progress import Progress
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.explain import files
 from bigearth_pipeline.report.explain.config import ExplainConfig
 from bigearth_pipeline.report.explain.explained import Explained, explain_patches
@@ -16,12 +16,12 @@ from bigearth_pipeline.report.explain.patches import Chosen, of_inputs, of_split
 from bigearth_pipeline.scenes.gdal import gdal_environment
 from shards import Store
 from trainer.errors import TrainError
-from trainer.explain.methods.permutation import Importance, permutation
+from trainer.explain.methods.permutation import Importance, num_predicted, permutation
 from trainer.explain.methods.registry import methods
 from trainer.explain.names import PERMUTATION
-from trainer.explain.sanity.cascade import randomisation_test
+from trainer.explain.sanity.cascade import explanations, randomisation_test
 from trainer.explain.score.agreement import Agreement, agreement
-from trainer.explain.score.faithfulness import faithfulness
+from trainer.explain.score.faithfulness import faithfulness, num_orders
 from trainer.inference import Predictor, load
 from trainer.runs.store_place import find_store, store_of
 
@@ -29,7 +29,7 @@ TESTED: Final = 4
 """Pairs of a patch and a class that the randomisation test takes at most."""
 
 
-def explain(config: ExplainConfig, progress: Progress) -> Results:
+def explain(config: ExplainConfig, phases: Phases) -> Results:
     """Explain patches and write the results.
 
     Raises:
@@ -51,9 +51,9 @@ def explain(config: ExplainConfig, progress: Progress) -> Results:
             patches = of_inputs(config, store, predictor.bands)
         else:
             assert store is not None
-            patches = of_split(config, store, predictor.probabilities)
-        results = _explain(config, predictor, store, patches, progress)
-        files.write(config.out, results, {"run": predictor.about, "seed": config.seed})
+            patches = of_split(config, store, predictor.probabilities, phases)
+        results = _explain(config, predictor, store, patches, phases)
+        files.write(config.out, results, {"run": predictor.about, "seed": config.seed}, phases)
     return results
 
 
@@ -73,34 +73,47 @@ def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
 
 
 def _explain(
-    config: ExplainConfig, predictor: Predictor, store: Store | None, patches: list[Chosen], progress: Progress
+    config: ExplainConfig, predictor: Predictor, store: Store | None, patches: list[Chosen], phases: Phases
 ) -> Results:
     chosen = {name: method for name, method in methods(config.square).items() if name in config.methods}
     explained = explain_patches(
-        predictor, patches, chosen, classes=config.classes, per_patch=config.per_patch, done=progress.advance
+        predictor, patches, chosen, classes=config.classes, per_patch=config.per_patch, phases=phases
     )
     notes = [f"{name}: {reason}" for name, reason in explained.impossible.items()]
     importance = None
     if PERMUTATION in config.methods and store is None:
         notes.append(f"{PERMUTATION}: there is no store to permute bands in")
     elif PERMUTATION in config.methods and store is not None:
-        importance = _permutation(config, predictor, store)
+        importance = _permutation(config, predictor, store, phases)
     if not explained.maps and importance is None:
         raise TrainError("; ".join(notes) or "no method is left")
     able = {name: method for name, method in chosen.items() if name in explained.maps}
     sanity = {}
     if config.sanity and able:
         inputs, targets, first = explained.first(TESTED)
-        sanity = randomisation_test(explained.subject, inputs, targets, able, first, seed=config.seed)
+        total = explanations(explained.subject, len(able), len(targets))
+        phases.begin("randomisation test", total, "explanation")
+        sanity = randomisation_test(
+            explained.subject, inputs, targets, able, first, seed=config.seed, done=phases.advance
+        )
         for line in verdicts(sanity):
-            progress.say(line)
+            phases.say(line)
     for note in notes:
-        progress.say(note)
+        phases.say(note)
     scores = {}
     if config.score and able:
         numbers = np.array([number for number, _ in explained.pairs])
+        phases.begin(
+            "deletion and insertion", num_orders(explained.maps, len(numbers)), "order of parts", "orders of parts"
+        )
         scores = faithfulness(
-            explained.subject, explained.inputs, explained.targets, numbers, explained.maps, seed=config.seed
+            explained.subject,
+            explained.inputs,
+            explained.targets,
+            numbers,
+            explained.maps,
+            seed=config.seed,
+            done=phases.advance,
         )
     return Results(
         run=config.run.resolve().name,
@@ -114,12 +127,20 @@ def _explain(
     )
 
 
-def _permutation(config: ExplainConfig, predictor: Predictor, store: Store) -> Importance:
+def _permutation(config: ExplainConfig, predictor: Predictor, store: Store, phases: Phases) -> Importance:
     rows = store.index.rows(config.split)
     if len(rows) > config.patches:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.patches, replace=False))
     labels = store.index.labels()[rows]
-    return permutation(predictor.record_logits, records_of(store, rows), labels, predictor.bands, seed=config.seed)
+    phases.begin(PERMUTATION, num_predicted(len(rows), len(predictor.bands)), "predicted patch", "predicted patches")
+    return permutation(
+        predictor.record_logits,
+        records_of(store, rows),
+        labels,
+        predictor.bands,
+        seed=config.seed,
+        done=phases.advance,
+    )
 
 
 def _agreements(explained: Explained) -> dict[str, list[tuple[int, Agreement]]]:

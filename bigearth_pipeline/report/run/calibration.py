@@ -19,6 +19,7 @@ from bigearth_pipeline.report.scores.calibration import (
     scaled,
 )
 from shards import CLASSES
+from shards.text.words import counted
 
 _LIMITS: Final = (-2.0, 102.0)
 
@@ -41,9 +42,8 @@ def scale(contents: RunContents) -> Scaling:
     found, tiles, other = contents.found, contents.tiles, contents.validation
     if other is not None:
         temperature = fit_temperature(other.probabilities, other.labels)
-        words = (
-            f"The temperature, {temperature:.3f}, was fitted on the {len(other.keys):,} patches of the validation split"
-        )
+        number = counted(len(other.keys), "patch", "patches")
+        words = f"The temperature, {temperature:.3f}, was fitted on the {number} of the validation split"
         return Scaling(scaled(found.probabilities, temperature), words)
     command = evaluate_command(contents.name, "validation")
     if tiles is None or tiles.count < 2:

@@ -4,11 +4,12 @@ import numpy as np
 
 from bigearth_pipeline.report.figure.intervals import draw_intervals
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table
-from bigearth_pipeline.report.page.numbers import NONE, count_cell, listed, number_cell, patches
+from bigearth_pipeline.report.page.numbers import NONE, count_cell, number_cell
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, in_words, interval_cell, percent_cell
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards import CLASSES
+from shards.text.words import listed, patches
 from trainer.metrics.intervals.f1 import f1_scores
 from trainer.metrics.intervals.table import decide
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 import shards
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.report.page.numbers import patches
 from shards import CLASSES, SPLITS, Store
 from shards.metadata.manifest import MANIFEST
+from shards.text.words import patches
 from trainer.history.record import RunRecord
 from trainer.metrics.intervals.bootstrap import LEVEL, RESAMPLES, SEED
 from trainer.metrics.intervals.table import Scores, decide, score

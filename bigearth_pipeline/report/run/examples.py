@@ -7,11 +7,11 @@ import numpy as np
 from bigearth_pipeline.pictures.compose import COMPOSITIONS, MISSING_WORD, Stretch
 from bigearth_pipeline.pictures.png import patch_png
 from bigearth_pipeline.report.page.blocks import Group, Picture, Section, Sheet, Text
-from bigearth_pipeline.report.page.numbers import patches
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.examples import doubts, first_of_each, losses
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards.layout.statistics import NODATA
+from shards.text.words import patches
 
 PER_STEP: Final = 3
 """Patches of each kind that are shown for each of `samples`."""

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from bigearth_pipeline.report.figure.intervals import draw_intervals
 from bigearth_pipeline.report.figure.lines import shortened
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
-from bigearth_pipeline.report.page.numbers import count_cell, counted
+from bigearth_pipeline.report.page.numbers import count_cell
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_cell, percent_cell
 from bigearth_pipeline.report.store.contents import UNKNOWN
 from bigearth_pipeline.report.store.origin import MONTHS
 from shards.reporting import printable
+from shards.text.words import counted
 from trainer.metrics.intervals.average_precision import average_precisions
 from trainer.metrics.intervals.bootstrap import Estimate, draw, estimate, mean_of_known
 from trainer.metrics.intervals.f1 import f1_scores

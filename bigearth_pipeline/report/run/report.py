@@ -18,6 +18,7 @@ from bigearth_pipeline.report.run.mistakes import mistakes
 from bigearth_pipeline.report.run.precision_recall import precision_recall
 from bigearth_pipeline.report.run.training import training
 from bigearth_pipeline.report.run.words import value_words
+from shards.text.words import counted
 
 SAMPLES: Final = 2
 """See `run_report`."""
@@ -66,7 +67,7 @@ def run_page(contents: RunContents, samples: int) -> Page:
     record = contents.record
     return Page(
         title=f"Run {contents.name}",
-        summary=f"{record.config.model.model}, {record.state}, {len(record.epochs)} epochs.",
+        summary=f"{record.config.model.model}, {record.state}, {counted(len(record.epochs), 'epoch')}.",
         sections=[section(contents) for section in sections],
         source=f"Made by bep report of the run {contents.name}: {source}.",
     )

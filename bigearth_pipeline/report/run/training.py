@@ -3,9 +3,10 @@
 from typing import Any
 
 from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Text, Tiles
-from bigearth_pipeline.report.page.numbers import NONE, counted, listed
+from bigearth_pipeline.report.page.numbers import NONE
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import duration, number_at, value_words
+from shards.text.words import counted, listed
 
 
 def training(contents: RunContents) -> Section:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bigearth_pipeline.report.figure.lines import MOST_LINES
-from bigearth_pipeline.report.page.numbers import patches
 from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
+from shards.text.words import patches
 from trainer.metrics.intervals.bootstrap import Estimate
 from trainer.metrics.intervals.table import Resampled, estimates, resample
 from trainer.metrics.intervals.tiles import Tiles

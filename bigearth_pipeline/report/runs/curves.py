@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.lines import Axis, Line, draw_lines, shortened
 from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
-from bigearth_pipeline.report.page.numbers import counted
 from bigearth_pipeline.report.run.curves import epochs, series
 from bigearth_pipeline.report.runs.contents import RunsContents
+from shards.text.words import counted
 
 
 def curves(contents: RunsContents) -> Section:

@@ -7,12 +7,13 @@ from bigearth_pipeline.report.figure.intervals import draw_intervals
 from bigearth_pipeline.report.figure.lines import shortened
 from bigearth_pipeline.report.figure.look import SERIES
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
-from bigearth_pipeline.report.page.numbers import count_cell, counted, patches
+from bigearth_pipeline.report.page.numbers import count_cell
 from bigearth_pipeline.report.run.contents import interval_words
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_cell, percent_cell, signed_cell
 from bigearth_pipeline.report.runs.contents import RunsContents
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards import CLASSES
+from shards.text.words import counted, patches
 from trainer.metrics.intervals.bootstrap import LEVEL, Estimate
 
 _MACRO: Final = len(CLASSES)

@@ -5,9 +5,10 @@ from typing import Any
 from bigearth_pipeline.report.figure.lines import Axis, shortened
 from bigearth_pipeline.report.figure.scatter import Point, draw_points
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
-from bigearth_pipeline.report.page.numbers import NONE, count_cell, counted, number_cell
+from bigearth_pipeline.report.page.numbers import NONE, count_cell, number_cell
 from bigearth_pipeline.report.run.words import INTERVAL, interval_cell, percent_cell
 from bigearth_pipeline.report.runs.contents import RunsContents
+from shards.text.words import counted
 
 _LOG_FROM = 20.0
 """Ratio of the largest to the smallest value from which on an axis is logarithmic."""

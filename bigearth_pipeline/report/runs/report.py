@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bigearth_pipeline.report.page.blocks import Page
-from bigearth_pipeline.report.page.numbers import counted, listed
 from bigearth_pipeline.report.page.render import render
 from bigearth_pipeline.report.runs.contents import RunsContents, open_runs
 from bigearth_pipeline.report.runs.curves import curves
 from bigearth_pipeline.report.runs.differences import differences
 from bigearth_pipeline.report.runs.overview import overview
+from shards.text.words import counted, listed
 
 _SECTIONS = (overview, curves, differences)
 

@@ -10,11 +10,12 @@ from typing import Final
 
 from bigearth_pipeline.build.select import BAD
 from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Text
-from bigearth_pipeline.report.page.numbers import count_cell, counted, patches, share_cell
+from bigearth_pipeline.report.page.numbers import count_cell, share_cell
 from bigearth_pipeline.report.store.contents import Contents
 from shards import CorruptShard
 from shards.storage.safe_open import read_inside
 from shards.text.json_text import parse_json
+from shards.text.words import counted, patches
 from shards.write.contents import QUARANTINE, UNMATCHED
 
 _MOST: Final = 200

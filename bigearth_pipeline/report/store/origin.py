@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.bars import lying_bars, standing_bars
 from bigearth_pipeline.report.page.blocks import Cell, Drawing, Figure, Section, Table
-from bigearth_pipeline.report.page.numbers import count_cell, counted, patches, share, share_cell
+from bigearth_pipeline.report.page.numbers import count_cell, share, share_cell
 from bigearth_pipeline.report.store.contents import UNKNOWN, Contents
 from shards.reporting import printable
+from shards.text.words import counted, patches
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SEASONS: Final = ("winter", "spring", "summer", "autumn")

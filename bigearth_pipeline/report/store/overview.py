@@ -1,9 +1,10 @@
 """The overview: the few numbers to see first."""
 
 from bigearth_pipeline.report.page.blocks import Section, Text, Tiles
-from bigearth_pipeline.report.page.numbers import counted, listed, patches, share
+from bigearth_pipeline.report.page.numbers import share
 from bigearth_pipeline.report.store.contents import Contents
 from shards import RECORD_BYTES
+from shards.text.words import counted, listed, patches
 
 
 def overview(contents: Contents) -> Section:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.heat import MOST_DOUBLINGS, heat_map
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
-from bigearth_pipeline.report.page.numbers import count_cell, number_cell, patches
+from bigearth_pipeline.report.page.numbers import count_cell, number_cell
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES, Contents
 from shards import CLASSES
+from shards.text.words import patches
 
 
 @dataclass(frozen=True, slots=True, eq=False)

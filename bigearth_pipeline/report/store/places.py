@@ -10,9 +10,10 @@ from bigearth_pipeline.report.figure.europe import europe
 from bigearth_pipeline.report.figure.map import View, draw_map
 from bigearth_pipeline.report.figure.projection import map_points
 from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
-from bigearth_pipeline.report.page.numbers import counted, listed, patches, share
+from bigearth_pipeline.report.page.numbers import share
 from bigearth_pipeline.report.store.contents import Contents
 from shards.layout.record import PATCH_METRES
+from shards.text.words import counted, listed, patches
 
 _CELLS: Final = 240
 """Cells in a row of the map."""

@@ -8,11 +8,12 @@ from typing import Any, Final
 from bigearth_pipeline.build.config import read_build_note
 from bigearth_pipeline.build.select import BAD
 from bigearth_pipeline.report.page.blocks import Block, Cell, Code, Section, Table, Text
-from bigearth_pipeline.report.page.numbers import count_cell, counted
+from bigearth_pipeline.report.page.numbers import count_cell
 from bigearth_pipeline.report.store.contents import Contents
 from shards.metadata.entries import FileInfo
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.metadata.seal import digest_of
+from shards.text.words import counted
 
 _MOST: Final = 1000
 """Files that are listed; the checksum of the manifest covers all."""

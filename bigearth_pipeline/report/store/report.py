@@ -5,7 +5,6 @@ from typing import Final
 
 import shards
 from bigearth_pipeline.report.page.blocks import Page
-from bigearth_pipeline.report.page.numbers import patches
 from bigearth_pipeline.report.page.render import render
 from bigearth_pipeline.report.store.bands import bands
 from bigearth_pipeline.report.store.classes import classes
@@ -18,6 +17,7 @@ from bigearth_pipeline.report.store.places import places
 from bigearth_pipeline.report.store.rebuild import rebuild
 from bigearth_pipeline.report.store.samples import samples
 from shards.metadata.seal import digest_of
+from shards.text.words import patches
 
 SAMPLES: Final = 2
 """Patches that are shown of each class."""

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from bigearth_pipeline.pictures.compose import COMPOSITIONS, MISSING_WORD, Stretch, band_of
 from bigearth_pipeline.pictures.png import patch_png, png
 from bigearth_pipeline.report.page.blocks import Figure, Group, Picture, Section, Sheet, Text
-from bigearth_pipeline.report.page.numbers import patches
 from bigearth_pipeline.report.store.bands import IN_ORDER, band_words
 from bigearth_pipeline.report.store.contents import Contents, shown_classes
 from shards import CLASSES, Patch
 from shards.layout.statistics import NODATA
+from shards.text.words import patches
 
 _LOW, _HIGH = "1", "99"
 """Percentiles of the stretch."""

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bigearth_pipeline.errors import BadScene
-from bigearth_pipeline.source.offset import OFFSET, OffsetMode, baseline_name, has_offset
+from bigearth_pipeline.source.offset import OFFSET, REPROCESSED, OffsetMode, baseline_name, has_offset
 from shards.layout.bands import BANDS
 
 SATURATED: Final = 65_535
 """Digital number of saturated pixels (special value SATURATED of `MTD_MSIL2A.xml`, all baselines)."""
+_FIRST_UNKNOWN: Final = 2000
+"""ESA has reached baseline 05.12; 99.99 is that of products that others have made."""
 _BASELINE: Final = re.compile(r"N?0?(\d{1,2})\.?(\d{2})", re.ASCII)
 _TIME: Final = re.compile(r"(?<!\d)(\d{8}T\d{6})(?!\d)", re.ASCII)
 _IN_NAME: Final = re.compile(r"_N(\d{4})_", re.ASCII)
@@ -86,9 +88,10 @@ def parse_baseline(text: str) -> int:
         ValueError: it is none.
     """
     match = _BASELINE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r:.40} is no processing baseline, expected one such as 05.09 or N0509")
-    return int(match[1] + match[2])
+    number = None if match is None else int(match[1] + match[2])
+    if number is None or _FIRST_UNKNOWN <= number != REPROCESSED:
+        raise ValueError(f"{text!r:.40} is no processing baseline, expected one such as 05.09, N0509 or N9999")
+    return number
 
 
 def parse_time(text: str) -> datetime | None:

@@ -23,6 +23,7 @@ _LONGEST: Final = 1000
 """Pixels of a picture of a scene that are drawn, along the longer side."""
 _SHARES: Final = (1, 99)
 """Percentiles of the pixels that become black and white."""
+_STRETCH: Final = f"black to white: percentiles {_SHARES[0]} to {_SHARES[1]}, square root"
 
 
 def write_map_picture(
@@ -60,7 +61,7 @@ def write_map_picture(
     axes = figure.subplots(1, panels, squeeze=False)[0]
     if true_colour is not None:
         axes[0].imshow(stretched(true_colour[:, ::step, ::step]), interpolation="antialiased")
-        axes[0].set_title("true colour (B04, B03, B02)", fontsize=9)
+        axes[0].set_title(f"true colour (B04, B03, B02)\n{_STRETCH}", fontsize=9)
     axes[-1].imshow(image, interpolation="nearest")
     axes[-1].set_title("most probable class", fontsize=9)
     for axis in axes:
@@ -101,7 +102,7 @@ def write_sheet(
     columns = min(6, len(records))
     rows = -(-len(records) // columns)
     figure = Figure((2.3 * columns + 0.2, 3.1 * rows + 0.4), dpi=_DPI, layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(f"{title}\neach patch in true colour (B04, B03, B02), {_STRETCH}", fontsize=9)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")

@@ -29,6 +29,8 @@ from shards.storage.atomic import atomic_write
 
 Rows = Iterable[tuple[list[str], UnitResult]]
 """Names of patches, and their results."""
+OK: Final = "ok"
+MISSING: Final = "missing"
 _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
 _BOX: Final = pa.struct([pa.field(side, pa.float64(), nullable=False) for side in _SIDES])
 
@@ -117,7 +119,7 @@ def _columns(names: list[str], unit: UnitResult, thresholds: Mapping[str, float]
         [name for bit, name in enumerate(thresholds) if mask >> bit & 1] if has else None
         for mask, has in zip(masks.tolist(), there.tolist(), strict=True)
     ]
-    status = [fault or ("ok" if has else "missing") for fault, has in zip(unit.faults.tolist(), there, strict=True)]
+    status = [fault or (OK if has else MISSING) for fault, has in zip(unit.faults.tolist(), there, strict=True)]
     return [
         pa.array(names),
         pa.array(unit.epsg, mask=~placed),

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import binary_average_precision
 from shards import CLASSES
 from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES
+from shards.text.words import counted
 
 REPEATS: Final = 5
 """Permutations of each band."""
@@ -61,13 +62,13 @@ def permutation(
         bands: names of the bands to permute.
         seed: of the permutations.
         repeats: permutations of each band, at least one.
-        done: is called with the number of patches after each prediction of all of them.
+        done: is called with the number of patches after each prediction of all of them, `num_predicted` in all.
 
     Raises:
         InvalidValue: there are fewer than two patches.
     """
     if len(records) < 2:
-        raise InvalidValue(f"{len(records)} patches to permute bands among, expected at least 2")
+        raise InvalidValue(f"{counted(len(records), 'patch', 'patches')} to permute bands among, expected at least 2")
     truth = torch.from_numpy(labels.astype(np.int64))
     present = np.flatnonzero(labels.any(0)).tolist()
     changed = np.empty_like(records)
@@ -102,3 +103,8 @@ def permutation(
         spread=losses.astype(np.float64).std(0),
         patches=len(records),
     )
+
+
+def num_predicted(patches: int, bands: int, repeats: int = REPEATS) -> int:
+    """Return the number of patches that `permutation` predicts: each with every band permuted, and as it is."""
+    return patches * (repeats * (bands + 1) + 1)

@@ -57,16 +57,21 @@ def randomisation_test(
         methods: by name.
         first: explanations of the same by the trained network, by name of method.
         seed: of the random weights.
-        done: is called with n after each layer.
+        done: is called with n after each method on each layer, `explanations` in all.
     """
     found: dict[str, list[Likeness]] = {name: [] for name in methods}
     for _, network in randomised(subject.network, seed):
         changed = subject.with_network(network)
         for name, method in methods.items():
             found[name].append(_compared(first[name], method, changed, inputs, targets))
-        done(len(targets))
+            done(len(targets))
     names = tuple(reversed(layers(subject.network)))
     return {name: Cascade(names, tuple(each), len(targets)) for name, each in found.items()}
+
+
+def explanations(subject: Subject, num_methods: int, pairs: int) -> int:
+    """Return the number of explanations that the test of methods on pairs of a patch and a class makes."""
+    return len(layers(subject.network)) * num_methods * pairs
 
 
 def _compared(first: Maps, method: Method, changed: Subject, inputs: Inputs, targets: Tensor) -> Likeness:

@@ -22,6 +22,7 @@ STEPS: Final = 16
 """Steps of a curve over the 400 cells; each band is a step of its own."""
 RANDOM: Final = 8
 """Random orders of each patch."""
+_KINDS: Final[tuple[Kind, ...]] = ("pixels", "bands")
 _RESAMPLED: Final = 2000
 _INTERVAL: Final = (2.5, 97.5)
 
@@ -83,15 +84,11 @@ def faithfulness(
         maps: explanations of the same by name of method.
         seed: of the random orders and of the bootstrap.
         orders: random orders of each patch.
-        done: is called with n after each order.
+        done: is called with n after each order, `num_orders` in all.
     """
     found: dict[str, list[Faithfulness]] = {name: [] for name in maps}
-    kinds: tuple[Kind, ...] = ("pixels", "bands")
-    for kind in kinds:
-        values = {name: part for name, each in maps.items() if (part := values_of(each, kind)) is not None}
-        if not values or next(iter(values.values())).shape[1] < 2:
-            continue
-        rng = np.random.default_rng([seed, kinds.index(kind)])
+    for kind, values in _measured(maps).items():
+        rng = np.random.default_rng([seed, _KINDS.index(kind)])
         shape = next(iter(values.values())).shape
         random = np.zeros((2, len(targets)))
         for _ in range(orders):
@@ -111,6 +108,20 @@ def faithfulness(
                 )
             )
     return found
+
+
+def num_orders(maps: Mapping[str, Maps], pairs: int, orders: int = RANDOM) -> int:
+    """Return the number of orders of pairs of a patch and a class that `faithfulness` takes parts away in."""
+    return pairs * sum(orders + len(values) for values in _measured(maps).values())
+
+
+def _measured(maps: Mapping[str, Maps]) -> dict[Kind, dict[str, NDArray[np.float32]]]:
+    """Return the attributions of parts by kind and method; a kind with a single part is left out."""
+    found = {
+        kind: {name: part for name, each in maps.items() if (part := values_of(each, kind)) is not None}
+        for kind in _KINDS
+    }
+    return {kind: values for kind, values in found.items() if values and next(iter(values.values())).shape[1] > 1}
 
 
 def bootstrap(values: NDArray[np.float64], patches: NDArray[np.int64], seed: int = 0) -> Gain:

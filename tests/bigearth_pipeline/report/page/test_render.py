@@ -10,8 +10,9 @@ import pytest
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.page.blocks import Cell, Code, Figure, Page, Picture, Section, Table, Text, Tiles
 from bigearth_pipeline.report.page.file import check_out, write_page
-from bigearth_pipeline.report.page.numbers import count_cell, counted, listed, number_cell, share
+from bigearth_pipeline.report.page.numbers import count_cell, number_cell, share
 from bigearth_pipeline.report.page.render import render
+from shards.text.words import counted, listed
 from tests.bigearth_pipeline.report.pages import Html, words
 
 BAD = "<img src=x onerror=alert(1)>\"'&"

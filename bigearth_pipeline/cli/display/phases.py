@@ -1,0 +1,88 @@
+"""Progress over phases that count different things: a bar a phase on a terminal, lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.errors import with_flags
+from shards.text.words import counted
+
+
+class PhaseProgress:
+    """Shows which phase is under way, how far it is, and the time left in it; on stderr, for stdout is for results.
+
+    It is a `bigearth_pipeline.progress.Phases`. Where the output is no terminal, a phase has a line when it begins, and
+    one every ten seconds.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Take a console; None for that of stderr."""
+        self._console = console or Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._title = ""
+        self._total = self._done = 0
+        self._words = ("", "")
+        self._started = 0.0
+        self._line = LineClock()
+
+    def __enter__(self) -> "PhaseProgress":
+        if self._console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[noun]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(with_flags(text), soft_wrap=True)
+
+    def begin(self, title: str, total: int, one: str, many: str | None = None) -> None:
+        """Show the bar of a phase, or a line that it begins."""
+        self._title, self._total, self._done = title, total, 0
+        self._words = (one, many or f"{one}s")
+        self._started, self._line = time.monotonic(), LineClock()
+        if self._bar is None:
+            self.say(f"{title}: {counted(total, *self._words)}")
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(title, total=total, noun=self._words[total != 1])
+
+    def advance(self, count: int) -> None:
+        """Move the bar, or print a line if one is due."""
+        self._done += count
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.advance(self._task, count)
+        elif self._done < self._total and self._line.is_due():
+            rate = self._done / (time.monotonic() - self._started)
+            left = f", {(self._total - self._done) / rate:,.0f} s left" if rate else ""
+            self.say(f"{self._title}: {self._done:,} of {counted(self._total, *self._words)}{left}")
