@@ -200,10 +200,8 @@ def _lineage(config: PredictConfig, source: AnySource, model: Ensemble) -> str:
     if config.tta == "d4":
         text += ", averaged over the eight flips and turns of each patch"
     if isinstance(source, SceneSource):
-        text += (
-            f". Windows of 1,200 m at a stride of {source.windows.stride * CELL_METRES:,} m, blended by a raised cosine, "
-            f"of {source.name}; {source.scene.description.offset_reason}"
-        )
+        stride = f"{source.windows.stride * CELL_METRES:,} m"
+        text += f". Windows of 1,200 m at a stride of {stride}, blended by a raised cosine, of {source.name}; {source.scene.description.offset_reason}"
     return f"{text}. Patches of which more than {config.max_missing:.0%} is missing have no result."
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from shards.errors import InvalidValue
+from shards.storage.names import named
 from trainer.data.batch import Draws
 from trainer.data.prepare.reference import prepare
 from trainer.definition.choices import Interpolation
@@ -97,7 +98,8 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
     with new_folder(config.out, overwrite=config.overwrite) as folder:
         weights_sha256 = _write_weights(network, folder / WEIGHTS)
         values = describe(run.checkpoint, weights_sha256)
-        (folder / CONFIG).write_bytes(_json(values))
+        with named(folder / CONFIG):
+            (folder / CONFIG).write_bytes(_json(values))
         differences: dict[str, float] = {}
         origin = None
         if config.formats:
@@ -107,7 +109,8 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
         say("writing the card")
         files = {name: _about(name, config.inputs) for name in (WEIGHTS, CONFIG, *differences)}
         text = card(run, network, measured(run), name=name_of(config.out), files=files, license=config.license)
-        (folder / CARD).write_text(text, encoding="utf-8")
+        with named(folder / CARD):
+            (folder / CARD).write_text(text, encoding="utf-8")
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     return Exported(out=config.out, sizes=sizes, differences=differences, compared_on=origin)
 
@@ -119,7 +122,8 @@ def _write_weights(network: Classifier, path: Path) -> str:
         for name, value in network.state_dict().items()
     }
     content = safetensors.torch.save(state, {"format": "pt"})
-    path.write_bytes(content)
+    with named(path):
+        path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 

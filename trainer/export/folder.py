@@ -11,6 +11,7 @@ from typing import Final
 
 from shards.errors import InvalidValue
 from shards.storage.atomic import make_folder, sync_file, sync_folder
+from shards.storage.names import named
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS, is_model_folder
 from trainer.models.weights_config import CONFIG
@@ -50,7 +51,7 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         InvalidValue: as `check_out` raises it, before the block and after.
-        OSError: it cannot be written; the error names `out`.
+        OSError: it cannot be written; the error names files as they would be called in the end.
     """
     check_out(out, overwrite=overwrite)
     make_folder(out.absolute().parent)
@@ -59,19 +60,25 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         yield temporary
         for path in temporary.iterdir():
-            sync_file(path)
+            with named(path):
+                sync_file(path)
         sync_folder(temporary)
         # Another process may have written there meanwhile.
         check_out(out, overwrite=overwrite)
         _rename(temporary, out)
     except OSError as err:
-        name = err.filename
-        if err.errno is None or (name is not None and temporary not in Path(os.fsdecode(name)).parents):
-            raise
-        # Writing to a full disk names no file, and nobody knows the hidden one.
-        raise OSError(err.errno, err.strerror, str(out)) from err
+        err.filename = _final(err.filename, temporary, out)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _final(filename: object, temporary: Path, out: Path) -> str:
+    """Return the name that a file of the temporary folder would get; `out` for an error that names no file."""
+    if not isinstance(filename, str | os.PathLike):
+        return str(out)
+    path = Path(filename)
+    return str(out / path.relative_to(temporary)) if path.is_relative_to(temporary) else str(filename)
 
 
 def _rename(new: Path, out: Path) -> None:

@@ -1,12 +1,12 @@
 """A graph as a program of `torch.export`, as ONNX, and both called from their files."""
 
-import io
 import json
 import logging
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch.export import Dim, ExportedProgram
 
 from shards.layout.bands import RECORD_VALUES
+from shards.storage.names import named
 from trainer.errors import TrainError
 from trainer.export.graph import OUTPUT, Graph, Inputs, split
 
@@ -48,12 +49,17 @@ def trace(graph: Graph) -> ExportedProgram:
 
 
 def save_program(program: ExportedProgram, path: Path, facts: Mapping[str, Any]) -> None:
-    """Write a program as a `.pt2` file, with facts about it as its extra file `bep.json`."""
-    # By way of memory: torch's own writer ends the process where a disk is full.
-    content = io.BytesIO()
+    """Write a program as a `.pt2` file, with facts about it as its extra file `bep.json`.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
+    """
+    # By way of memory: of a full disk, torch's own writer says neither file nor reason.
+    buffer = BytesIO()
     with _quiet():
-        torch.export.save(program, content, extra_files={"bep.json": _json(facts)})
-    path.write_bytes(content.getbuffer())
+        torch.export.save(program, buffer, extra_files={"bep.json": _json(facts)})
+    with named(path):
+        path.write_bytes(buffer.getbuffer())
 
 
 def save_onnx(program: ExportedProgram, graph: Graph, path: Path, facts: Mapping[str, Any]) -> None:
@@ -63,6 +69,7 @@ def save_onnx(program: ExportedProgram, graph: Graph, path: Path, facts: Mapping
 
     Raises:
         TrainError: it has an operation that ONNX has not.
+        OSError: it cannot be written; the error names the file.
     """
     examples = split(torch.zeros((_EXAMPLES, RECORD_VALUES), dtype=torch.uint16), graph.inputs)
     try:
@@ -81,7 +88,8 @@ def save_onnx(program: ExportedProgram, graph: Graph, path: Path, facts: Mapping
             for node in found.model.graph.all_nodes():
                 node.metadata_props.clear()
             found.model.metadata_props.update({name: _json(value) for name, value in facts.items()})
-            found.save(path)
+            with named(path):
+                found.save(path)
     except OSError:
         raise
     except Exception as err:

@@ -54,8 +54,8 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
     "--baseline",
     metavar="NN.NN",
     callback=_baseline,
-    help="Processing baseline of scenes that do not say theirs, such as 05.09 or N0509; N9999, that of BigEarthNet v2's "
-    "patches, has no offset.",
+    help="Processing baseline of scenes that do not say theirs, such as 05.09 or N0509. N9999, that of BigEarthNet v2, "
+    "has no offset.",
 )
 @click.option("--date", metavar="TIME", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
               help="Sensing time (UTC) of scenes that do not say theirs, for the STAC item.")  # fmt: skip

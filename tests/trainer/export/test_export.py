@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from bigearth_pipeline.cli import main
 from shards.errors import BepError, InvalidValue
+from shards.reporting import one_line
 from tests.trainer.conftest import Run
 from tests.trainer.data.records import random_records
 from trainer.export.export import ExportConfig, Exported, export
@@ -127,3 +130,21 @@ def test_an_export_is_exported_again(exported: Exported, tmp_path: Path) -> None
     export(ExportConfig(run=exported.out, out=tmp_path / exported.out.name, formats=()))
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / exported.out.name / name).read_bytes() == (exported.out / name).read_bytes()
+
+
+@pytest.mark.parametrize(("formats", "name"), [((), "model.safetensors"), (("pt2",), "model.pt2")])
+def test_a_full_disk_names_the_file(
+    formats: tuple[Any, ...], name: str, exported: Exported, run: Run, tmp_path: Path
+) -> None:
+    """An error says neither file nor reason, or names a temporary one; or a part of the export stays."""
+    limit = exported.sizes["model.safetensors"] + (100 if formats else -100)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk, but for the number of the error: EFBIG in place of ENOSPC.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            export(ExportConfig(run=run.config.run.out, out=tmp_path / "net", formats=formats))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert one_line(caught.value) == f"{tmp_path / 'net' / name}: File too large"
+    assert list(tmp_path.iterdir()) == []
