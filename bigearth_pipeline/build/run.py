@@ -165,6 +165,7 @@ def build(
             seed=config.rules.seed,
             left_out=dict(sorted(left_out.items())),
             offset=config.rules.offset or "none",
+            synthetic=any(source.is_synthetic for source in sources),
             source_bytes=sum(result.bytes_read for result in written),
             note={**note, SOURCE_FILES: {shard.name: results[shard.name].source for shard in plan}},
         )

@@ -201,7 +201,10 @@ def _lineage(config: PredictConfig, source: AnySource, model: Ensemble) -> str:
         text += ", averaged over the eight flips and turns of each patch"
     if isinstance(source, SceneSource):
         stride = f"{source.windows.stride * CELL_METRES:,} m"
-        text += f". Windows of 1,200 m at a stride of {stride}, blended by a raised cosine, of {source.name}; {source.scene.description.offset_reason}"
+        text += (
+            f". Windows of 1,200 m at a stride of {stride}, blended by a raised cosine, of {source.name}; "
+            f"{source.scene.description.offset_reason}"
+        )
     return f"{text}. Patches of which more than {config.max_missing:.0%} is missing have no result."
 
 

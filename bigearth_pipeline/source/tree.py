@@ -26,6 +26,8 @@ _SYSTEM: Final = re.compile(r"[.@#$~].*|lost\+found|System Volume Information")
 _BAND_FILES: Final = tuple(
     f"_{band}{suffix}" for suffix in (".tif", ".tiff", ".TIF", ".TIFF") for band in ("B02", "B05")
 )
+SYNTHETIC: Final = "SYNTHETIC.txt"
+"""File in the root of a tree of synthetic patches that says so."""
 _DEPTH: Final = 3
 _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold no patches.
 
@@ -56,6 +58,11 @@ class Source:
 
     root: Path
     version: Version
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True if the tree has the mark of data that were drawn by chance."""
+        return (self.root / SYNTHETIC).is_file()
 
     def scan(self) -> Found:
         """Look at all folders of the tree.

@@ -16,6 +16,7 @@ from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress, Silent
+from bigearth_pipeline.source.tree import SYNTHETIC
 from bigearth_pipeline.synth.pixels import draw_patch
 from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
 from bigearth_pipeline.synth.tables import labels_json, write_tables
@@ -89,6 +90,7 @@ def write_dataset(
             for num, written_bytes in results:
                 size_bytes += written_bytes
                 progress.advance(num)
+        mark(out / ROOTS[layout])
         write_tables(out, planned, layout)
     except OSError as err:
         raise PipelineError(f"{err.filename or out} cannot be written: {err.strerror or err}") from err
@@ -98,6 +100,12 @@ def write_dataset(
         classless=sum(not patch.labels for patch in planned),
         size_bytes=size_bytes,
     )
+
+
+def mark(root: Path) -> None:
+    """Say in the folder of the patches that they are synthetic; stores that are built of them say so, too."""
+    text = "The patches in this folder are synthetic: pixels, places and labels were drawn by chance by bep synth.\n"
+    (root / SYNTHETIC).write_text(text, encoding="utf-8")
 
 
 def _write_patches(root: Path, layout: Layout, seed: int, patches: Sequence[SynthPatch]) -> tuple[int, int]:

@@ -48,6 +48,21 @@ _ZARR_ENTRY: Final = 16
 """Bytes of a chunk in the index of a Zarr shard."""
 
 
+def dataset_name(source_version: str, *, synthetic: bool) -> str:
+    """Return the name of data for people: `BigEarthNet v2`, or `synthetic data in the layout of BigEarthNet v2`."""
+    name = f"BigEarthNet {source_version}"
+    return f"synthetic data in the layout of {name}" if synthetic else name
+
+
+def _flag(fields: Fields, name: str) -> bool:
+    if name not in fields:
+        return False
+    value = fields.value(name)
+    if type(value) is not bool:
+        raise fields.unexpected(name, "true or false")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """Description of the contents of a store.
@@ -68,6 +83,7 @@ class Manifest:
         bands: band names in record order.
         classes: class names in label order.
         layout: groups of each patch.
+        synthetic: the patches were drawn by chance in the layout of BigEarthNet, as `bep synth` does.
     """
 
     format: StoreFormat
@@ -85,6 +101,12 @@ class Manifest:
     bands: tuple[str, ...] = BANDS
     classes: tuple[str, ...] = CLASSES
     layout: RecordLayout = LAYOUT
+    synthetic: bool = False
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data for people, such as `BigEarthNet v2`."""
+        return dataset_name(self.source_version, synthetic=self.synthetic)
 
     @property
     def format_version(self) -> int:
@@ -101,6 +123,9 @@ class Manifest:
         fields = asdict(self) | {"layout": layout_to_json(self.layout), "format_version": self.format_version}
         if self.format_version == FORMAT_VERSION:
             del fields["layout"]
+        if not self.synthetic:
+            # Stores of before have no such field.
+            del fields["synthetic"]
         return sealed(fields)
 
     def write(self, folder: Path) -> None:
@@ -179,6 +204,7 @@ class Manifest:
             left_out={name: left_out.integer(name, 0, _MAX_SIZE) for name in left_out},
             offset=fields.choice("offset", OFFSETS) if "offset" in fields else "none",
             layout=layout,
+            synthetic=_flag(fields, "synthetic"),
         )
         for problem in manifest._contradictions():
             raise CorruptShard(problem)

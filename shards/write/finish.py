@@ -33,6 +33,7 @@ def finish_store(
     source_bytes: int,
     left_out: dict[str, int],
     offset: str = "none",
+    synthetic: bool = False,
     note: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Merge what the shards left, write all files that describe the store, the manifest last, and return it.
@@ -47,6 +48,7 @@ def finish_store(
         source_bytes: bytes of the band files that the patches came from.
         left_out: patches that are not in the store, by reason.
         offset: what was done about the radiometric offset, `auto` or `none`.
+        synthetic: the patches were drawn by chance.
         note: what `build.json` shall say; None for a store without one.
 
     Raises:
@@ -79,6 +81,7 @@ def finish_store(
         left_out=left_out,
         offset=offset,
         layout=options.layout,
+        synthetic=synthetic,
     )
     if note is not None:
         with atomic_write(options.folder / BUILD_NOTE) as file:

@@ -50,6 +50,7 @@ class StoreWriter:
         source_bytes: int = 0,
         left_out: dict[str, int] | None = None,
         offset: str = "none",
+        synthetic: bool = False,
     ) -> None:
         """Prepare to write a store; nothing is made before the block begins.
 
@@ -64,6 +65,7 @@ class StoreWriter:
             source_bytes: bytes of the band files that the patches came from.
             left_out: patches of the source that are not in the store, by reason.
             offset: `auto` if the radiometric offset of newer products was subtracted, else `none`.
+            synthetic: the patches were drawn by chance.
 
         Raises:
             InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or there can be
@@ -72,7 +74,7 @@ class StoreWriter:
         self.options = StoreOptions(Path(folder), format, codec, patches_per_shard, LAYOUT.with_groups(groups))
         self.manifest = None
         self._seed, self._source_version, self._source_bytes = seed, source_version, source_bytes
-        self._left_out, self._offset = left_out or {}, offset
+        self._left_out, self._offset, self._synthetic = left_out or {}, offset, synthetic
         self._shards: dict[str, ShardInfo] = {}
 
     def __enter__(self) -> "StoreWriter":
@@ -114,6 +116,7 @@ class StoreWriter:
                     source_bytes=self._source_bytes,
                     left_out=self._left_out,
                     offset=self._offset,
+                    synthetic=self._synthetic,
                 )
         finally:
             self._remove("" if self.manifest is None else f"{WORK}/")

@@ -72,8 +72,8 @@ def _front_matter(scores: list[Measured], name: str, licence: str | None) -> str
         EvalResult(
             task_type="image-classification",
             task_name="multi-label land cover classification",
-            dataset_type=f"bigearthnet-{each.source_version}",
-            dataset_name=f"BigEarthNet {each.source_version}, Sentinel-2",
+            dataset_type=f"bigearthnet-{each.source_version}{'-synthetic' if each.synthetic else ''}",
+            dataset_name=f"{each.dataset}, Sentinel-2",
             dataset_split=each.split,
             metric_type=kind,
             metric_name=title,
@@ -109,11 +109,10 @@ def _interval_json(scores: Measured, score: str) -> dict[str, Any] | None:
 
 
 def _summary(run: TrainedRun, network: Classifier) -> str:
-    version = run.checkpoint.source_version
     parameters = sum(each.numel() for each in network.parameters())
     return (
         f"`{network.spec.name}` with {parameters:,} parameters, trained by `bep train` ({LIBRARY}) on Sentinel-2 "
-        f"patches of BigEarthNet {version}: {counted(len(network.spec.bands), 'band')} of a square of 1,200 m in, "
+        f"patches of {run.checkpoint.dataset}: {counted(len(network.spec.bands), 'band')} of a square of 1,200 m in, "
         f"probabilities of {len(CLASSES)} classes of land cover out, any number of which may be present.\n"
     )
 
@@ -183,8 +182,8 @@ def _scores(scores: Measured) -> str:
         f"{scores.intervals.tiles.words}, each drawn with all of its patches."
     )
     return (
-        f"## Scores on the {scores.split} split\n\n{counted(scores.metrics.count, 'patch', 'patches')} of BigEarthNet "
-        f"{scores.source_version}{which}. {how} Macro: mean over the classes that occur. Guessing has a macro average "
+        f"## Scores on the {scores.split} split\n\n{counted(scores.metrics.count, 'patch', 'patches')} of "
+        f"{scores.dataset}{which}. {how} Macro: mean over the classes that occur. Guessing has a macro average "
         f"precision of {_shown(scores.metrics.label_frequency, None)}.\n\n| score | value |\n|---|---|\n"
         + "\n".join(lines)
         + "\n"
@@ -197,10 +196,10 @@ def _training(run: TrainedRun) -> str:
     subset += [f"{options.data.fraction:.2%} of the train split"] if options.data.fraction else []
     subset += ["the patches of a list"] if options.data.patches else []
     chosen = f", only {', '.join(subset)}" if subset else ""
+    paper = ": drawn by chance" if checkpoint.synthetic else f"; {_PAPERS[checkpoint.source_version]}"
     return (
         "## Training\n\n"
-        f"- Data: train split of BigEarthNet {checkpoint.source_version}{chosen}; "
-        f"{_PAPERS[checkpoint.source_version]}.\n"
+        f"- Data: train split of {checkpoint.dataset}{chosen}{paper}.\n"
         f"- Shards with the manifest of SHA-256 `{checkpoint.manifest_sha256}`.\n"
         f"- Weights of epoch {checkpoint.epoch}, the best of {options.optimisation.epochs} by macro average "
         "precision on the validation split.\n"
@@ -211,8 +210,13 @@ def _training(run: TrainedRun) -> str:
 
 def _limits(run: TrainedRun) -> str:
     other = {"v1": "v2", "v2": "v1"}[run.checkpoint.source_version]
+    synthetic = (
+        "- Trained on synthetic data, drawn by chance: of no use on real scenes, and scores say nothing about them.\n"
+        if run.checkpoint.synthetic
+        else ""
+    )
     return (
-        "## Limits\n\n"
+        f"## Limits\n\n{synthetic}"
         "- Ten European countries, June 2017 to May 2018, without clouds, shadows and snow unless the training options "
         "say otherwise; elsewhere and in other seasons scores are not known.\n"
         "- Labels follow from CORINE Land Cover 2018 with units of 25 ha: small areas are missing in them, and "
@@ -226,6 +230,8 @@ def _limits(run: TrainedRun) -> str:
 
 def _licences(run: TrainedRun, licence: str | None) -> str:
     weights = f"`{licence}`" if licence else "not stated by who exported them"
+    if run.checkpoint.synthetic:
+        return f"## Licences\n\n- Weights: {weights}.\n- Data: synthetic.\n"
     return (
         "## Licences\n\n"
         f"- Weights: {weights}.\n"

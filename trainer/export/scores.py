@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from shards import CLASSES
 from shards.errors import BepError
+from shards.metadata.manifest import dataset_name
 from trainer.inference.trained import TrainedRun
 from trainer.metrics.intervals.bootstrap import Estimate
 from trainer.metrics.intervals.table import score
@@ -66,6 +67,7 @@ class Measured:
     Attributes:
         split: its name.
         source_version: version of BigEarthNet that the patches are of.
+        synthetic: they are synthetic data in its layout.
         where: condition that they fulfil; None for none.
         metrics: the scores.
         intervals: of the scores; None without predictions, or with those of too few tiles.
@@ -73,9 +75,15 @@ class Measured:
 
     split: str
     source_version: str
+    synthetic: bool
     where: str | None
     metrics: Metrics
     intervals: Intervals | None
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data, such as `BigEarthNet v2`."""
+        return dataset_name(self.source_version, synthetic=self.synthetic)
 
 
 def measured(run: TrainedRun) -> list[Measured]:
@@ -105,6 +113,8 @@ def _of_files(run: TrainedRun, split: str) -> Measured | None:
         return Measured(
             split=split,
             source_version=values["source_version"],
+            # These are results on the store of the run.
+            synthetic=run.checkpoint.synthetic,
             where=values["where"],
             metrics=metrics,
             intervals=_intervals(run, split, values),
@@ -122,6 +132,7 @@ def _of_checkpoint(run: TrainedRun) -> Measured | None:
     return Measured(
         split="validation",
         source_version=run.checkpoint.source_version,
+        synthetic=run.checkpoint.synthetic,
         where=run.trained.data.where,
         metrics=metrics,
         intervals=None,

@@ -10,7 +10,7 @@
 | `class_names` | names of the classes, in output order |
 | `normalisation` | `clamp`, and by band in `bands` the `mean`, `centre` and `scale` of `Normalisation` |
 | `thresholds` | by class name, the probability from which on it counts as predicted; null for none |
-| `trained_on` | `source_version` and `manifest_sha256` of the shards, and the `epoch` |
+| `trained_on` | `source_version` and `manifest_sha256` of the shards, the `epoch`, and `synthetic` if they hold such data |
 | `options` | options of the run; of files and folders only the last part of the name |
 | `validation` | metrics on the validation split; null for none |
 | `weights_sha256` | SHA-256 of `model.safetensors` |
@@ -98,6 +98,7 @@ def describe(checkpoint: Checkpoint, weights_sha256: str) -> dict[str, Any]:
             "source_version": checkpoint.source_version,
             "manifest_sha256": checkpoint.manifest_sha256,
             "epoch": checkpoint.epoch,
+            **({"synthetic": True} if checkpoint.synthetic else {}),
         },
         "options": _without_folders(checkpoint.config),
         "validation": checkpoint.metrics,
@@ -179,10 +180,20 @@ def _facts(values: Fields) -> dict[str, Any]:
         "epoch": trained_on.integer("epoch", 0, 1 << 31),
         "source_version": trained_on.choice("source_version", VERSIONS),
         "manifest_sha256": trained_on.text("manifest_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits"),
+        "synthetic": _synthetic(trained_on),
         "config": options,
         "metrics": None if values.value("validation") is None else dict(_object(values, "validation")),
         "thresholds": _thresholds(values),
     }
+
+
+def _synthetic(trained_on: Fields) -> bool:
+    if "synthetic" not in trained_on:
+        return False  # As exports of before.
+    value = trained_on.value("synthetic")
+    if type(value) is not bool:
+        raise trained_on.unexpected("synthetic", "true or false")
+    return value
 
 
 def _normalisation(values: Fields, bands: tuple[str, ...]) -> Normalisation:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from shards import CLASSES, Manifest
+from shards.metadata.manifest import dataset_name
 from trainer.data.normalisation import Normalisation
 from trainer.errors import BadCheckpoint
 from trainer.models.create import Classifier, ModelSpec, create
@@ -34,6 +35,7 @@ class Checkpoint:
         config: options of the run, as JSON values.
         metrics: metrics on the validation split, as JSON values; None before the first epoch's end.
         thresholds: probability by class name from which on it counts as predicted, tuned on the validation split.
+        synthetic: those shards hold synthetic data.
         progress: what else the run needs to go on; None in a checkpoint that is only to be used.
         classes: class names in output order.
         format_version: of this file.
@@ -50,9 +52,15 @@ class Checkpoint:
     config: dict[str, Any]
     metrics: dict[str, Any] | None
     thresholds: dict[str, float] | None
+    synthetic: bool = False
     progress: dict[str, Any] | None = None
     classes: tuple[str, ...] = CLASSES
     format_version: int = FORMAT_VERSION
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data that it was trained on, such as `BigEarthNet v2`."""
+        return dataset_name(self.source_version, synthetic=self.synthetic)
 
     def create_model(self) -> Classifier:
         """Return the network with the weights that were evaluated.
@@ -70,6 +78,8 @@ class Checkpoint:
         """Write the checkpoint with a checksum, whole or not at all."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         plain = {"model": self.model.to_json(), "normalisation": asdict(self.normalisation)}
+        if not self.synthetic:
+            del values["synthetic"]  # As checkpoints of before, which earlier programs read.
         checksum.write(path, values | plain)
 
     @classmethod
@@ -85,6 +95,7 @@ class Checkpoint:
         if type(version) is not int or version != FORMAT_VERSION:
             raise BadCheckpoint(f"{path} is of version {version!r:.80}; this program reads version {FORMAT_VERSION}")
         try:
+            values.setdefault("synthetic", False)  # Checkpoints of before have no such field.
             _check_fields(values)
             model, normalisation = ModelSpec.from_json(values["model"]), Normalisation(**values["normalisation"])
             checkpoint = cls(**values | {"model": model, "normalisation": normalisation})
@@ -162,6 +173,7 @@ _FIELDS: Final[dict[str, tuple[type, ...]]] = {
     "config": (dict,),
     "metrics": (dict, type(None)),
     "thresholds": (dict, type(None)),
+    "synthetic": (bool,),
     "progress": (dict, type(None)),
     "classes": (tuple,),
 }

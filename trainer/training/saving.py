@@ -81,6 +81,7 @@ class Saving:
             epoch=state.epoch,
             step=state.step,
             source_version=session.store.manifest.source_version,
+            synthetic=session.store.manifest.synthetic,
             manifest_sha256=session.manifest_sha256,
             config=session.options,
             **{"metrics": None, "thresholds": None, **more},

@@ -81,6 +81,8 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
                 (config.run.out / run_folder.LAST).parent.mkdir()
                 stored.write(config.run.out, config, asked)
                 described = session.describe() | describe_place(config.data.shards)
+                if session.store.manifest.synthetic:
+                    described |= {"synthetic": True}
                 run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
                 run_folder.write_json(config.run.out / run_folder.STATISTICS, _statistics(session))
             ranks.wait()

@@ -204,7 +204,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     if summary.finished_before:
         echo(f"{out} is finished already: nothing was done, and nothing checked (bep verify does that)")
     # Not the title of the table, which would break a long path into lines.
-    echo(f"{out}: BigEarthNet {manifest.source_version}, {manifest.format}, {manifest.codec}")
+    echo(f"{out}: {manifest.dataset}, {manifest.format}, {manifest.codec}")
     table = Table()
     table.add_column("")
     table.add_column("patches", justify="right")
@@ -229,7 +229,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         f"(ratio {ratio:.2f})"
     )
     if summary.built:
-        patches = "1 patch" if summary.built == 1 else f"{summary.built:,} patches"
+        patches = counted(summary.built, "patch", "patches")
         rate, steady = summary.built / summary.seconds, summary.built / summary.build_seconds
         echo(f"{patches} in {summary.seconds:.1f} s: {rate:,.0f} patches/s ({steady:,.0f} without start and end)")
     echo(f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first")

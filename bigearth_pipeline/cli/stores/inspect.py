@@ -33,7 +33,7 @@ def inspect(folder: Path, as_json: bool) -> None:
         from bigearth_pipeline.cli.display.statistics import statistics_table
 
         echo(
-            f"{folder}: BigEarthNet {manifest.source_version}, {counted(manifest.count, 'patch', 'patches')} in "
+            f"{folder}: {manifest.dataset}, {counted(manifest.count, 'patch', 'patches')} in "
             f"{len(manifest.shards):,} {manifest.format} shards of up to {manifest.patches_per_shard:,}, "
             f"{manifest.codec}, seed {manifest.seed}"
         )

@@ -6,6 +6,7 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Te
 from bigearth_pipeline.report.page.numbers import NONE
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import duration, number_at, value_words
+from shards.metadata.manifest import VERSIONS, dataset_name
 from shards.text.words import counted, listed
 
 
@@ -38,10 +39,13 @@ def _words(contents: RunContents, facts: dict[str, Any]) -> str:
     bands = config.data.bands
     counts = {split: number_at(about, "patches", split) for split in ("train", "validation", "test")}
     known = [f"{count:,.0f} {split}" for split, count in counts.items() if count is not None]
-    version = value_words(about["source_version"]) if isinstance(about.get("source_version"), str) else "of no version"
+    version = about.get("source_version")
+    data = "BigEarthNet of no version"
+    if isinstance(version, str) and version in VERSIONS:
+        data = dataset_name(version, synthetic=about.get("synthetic") is True)
     words = (
-        f"Network {config.model.model} on {counted(len(bands), 'band')} ({listed(list(bands))}) of BigEarthNet "
-        f"{version}{', patches: ' + listed(known) if known else ''}. Optimiser {config.optimisation.optimizer}, "
+        f"Network {config.model.model} on {counted(len(bands), 'band')} ({listed(list(bands))}) of "
+        f"{data}{', patches: ' + listed(known) if known else ''}. Optimiser {config.optimisation.optimizer}, "
         f"learning rate {config.optimisation.lr:g}, batches of {config.optimisation.batch_size}, seed "
         f"{config.run.seed}; trained on {value_words(facts['device'] or 'an unknown device')}."
     )

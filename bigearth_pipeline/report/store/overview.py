@@ -24,7 +24,7 @@ def overview(contents: Contents) -> Section:
         ("of the decoded size", share(size, patch_bytes * manifest.count)),
     ]
     words = (
-        f"{patches(manifest.count)} of BigEarthNet {manifest.source_version} in "
+        f"{patches(manifest.count)} of {manifest.dataset} in "
         f"{counted(len(manifest.shards), 'shard')} of up to {patches(manifest.patches_per_shard)}, format "
         f"{manifest.format}, codec {manifest.codec}, shuffled with seed {manifest.seed}. A patch is 1,200 m × 1,200 m: "
         "four bands at 10 m, six at 20 m and two at 60 m."

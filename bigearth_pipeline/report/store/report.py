@@ -55,8 +55,12 @@ def store_page(contents: Contents, per_class: int) -> Page:
         rebuild(contents),
     )
     return Page(
-        title=f"Store {name}",
-        summary=f"BigEarthNet {manifest.source_version}: {patches(manifest.count)} in {manifest.format} shards.",
+        title=name if name.lower().startswith("store") else f"Store {name}",
+        summary=f"{_capital(manifest.dataset)}: {patches(manifest.count)} in {manifest.format} shards.",
         sections=sections,
         source=f"Made by bep report of the store with manifest SHA-256 {digest_of(manifest.to_json())}.",
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -142,7 +142,7 @@ def test_a_full_disk_names_the_file(
     # As a full disk, but for the number of the error: EFBIG in place of ENOSPC.
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="File too large") as caught:
             export(ExportConfig(run=run.config.run.out, out=tmp_path / "net", formats=formats))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -14,7 +14,7 @@ from torch import Tensor
 from trainer.explain.maps import Maps, spread
 from trainer.explain.subject import ROWS, Inputs, Subject
 
-STEPS: Final = (32, 128, 512)
+STEPS: Final = (32, 128, 256, 512)
 """Steps of the integral by Gauss-Legendre quadrature: more of them where fewer leave too much."""
 TOLERANCE: Final = 0.05
 """Gap that is small enough: this share of the difference of logits, or of one logit if the difference is smaller."""
