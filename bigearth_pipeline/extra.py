@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
+from shards.text.words import listed
 
 DRAWING: Final = {"matplotlib": "matplotlib"}
 PICTURES: Final = {"PIL": "Pillow"}
@@ -30,7 +31,7 @@ def require(libraries: dict[str, str], extra: str = "report") -> None:
     """
     if absent := _absent(libraries):
         raise PipelineError(
-            f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{extra}`: "
+            f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{extra}`: "
             f"pip install 'bigearth-pipeline[{extra}]'"
         )
 

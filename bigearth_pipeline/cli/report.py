@@ -88,9 +88,10 @@ def _content(folders: tuple[Path, ...], kind: str, samples: int, split: str | No
 
         return store_report(folders[0], samples)
     if len(folders) == 1:
+        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.report.run.report import run_report
 
-        return run_report(folders[0], split=split, store=store, samples=samples)
+        return run_report(folders[0], split=split, store=store, samples=samples, say=echo)
     from bigearth_pipeline.report.runs.report import runs_report
 
     return runs_report(folders, split=split)

@@ -11,6 +11,7 @@ from typing import Final
 
 from shards.errors import InvalidValue
 from shards.storage.atomic import make_folder, sync_file, sync_folder
+from shards.storage.lock import exclusive
 from shards.storage.names import named
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS, is_model_folder
@@ -51,10 +52,18 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         InvalidValue: as `check_out` raises it, before the block and after.
+        InUse: another process exports to it.
         OSError: it cannot be written; the error names files as they would be called in the end.
     """
     check_out(out, overwrite=overwrite)
     make_folder(out.absolute().parent)
+    lock = out.absolute().with_name(f".{out.absolute().name}.export.lock")
+    with exclusive(lock, f"{out} is in use by another export"), _temporary(out, overwrite=overwrite) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _temporary(out: Path, *, overwrite: bool) -> Iterator[Path]:
     temporary = _beside(out)
     temporary.mkdir()
     try:

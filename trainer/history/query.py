@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from shards.errors import InvalidValue
-from trainer.data.subset.where import bounded_database, named
+from trainer.data.subset.where import bounded_database, first_line, named
 from trainer.history.record import RunRecord
 
 BEST_FIRST: Final = "-validation.ap_macro"
@@ -65,5 +65,5 @@ def _values(
         except (duckdb.InterruptException, duckdb.OutOfMemoryException):
             raise
         except duckdb.Error as err:
-            raise InvalidValue(f"{named(expression, what)}: {str(err).splitlines()[0]}; {_COLUMNS}") from err
+            raise InvalidValue(f"{named(expression, what)}: {first_line(err)}; {_COLUMNS}") from err
     return found

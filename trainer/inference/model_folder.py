@@ -10,7 +10,7 @@
 | `class_names` | names of the classes, in output order |
 | `normalisation` | `clamp`, and by band in `bands` the `mean`, `centre` and `scale` of `Normalisation` |
 | `thresholds` | by class name, the probability from which on it counts as predicted; null for none |
-| `trained_on` | `source_version` and `manifest_sha256` of the shards, the `epoch`, and `synthetic` if they hold such data |
+| `trained_on` | `source_version` and `manifest_sha256` of the shards, `epoch`; `synthetic` if they hold such data |
 | `options` | options of the run; of files and folders only the last part of the name |
 | `validation` | metrics on the validation split; null for none |
 | `weights_sha256` | SHA-256 of `model.safetensors` |

@@ -1,10 +1,14 @@
 """`bep verify`."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from bigearth_pipeline.cli.stores.options import stall_minutes
+
+_MOST_LINES: Final = 20
+"""Problems that are printed, a line each."""
 
 
 @click.command()
@@ -33,6 +37,8 @@ def verify(
 
     if sample is not None and not against:
         raise click.UsageError("--sample says how many patches to compare with --against, which is missing")
+    from shards.text.words import counted
+
     with reported():
         import json
         from dataclasses import asdict
@@ -57,8 +63,10 @@ def verify(
         if as_json:
             click.echo(json.dumps(asdict(findings)))
         else:
-            for problem in findings.problems:
+            for problem in findings.problems[:_MOST_LINES]:
                 echo(problem)
+            if (more := len(findings.problems) - _MOST_LINES) > 0:
+                echo(f"and {counted(more, 'problem')} more; --json has all")
             for note in findings.notes:
                 echo(note)
             if not findings.problems:
@@ -67,4 +75,4 @@ def verify(
                 echo(f"{folder} is sound: {checked}{compared}")
     if findings.problems:
         number = len(findings.problems)
-        raise click.ClickException(f"{folder} has {number} problem{'s' if number > 1 else ''}")
+        raise click.ClickException(f"{folder} has {counted(number, 'problem')}")

@@ -21,6 +21,7 @@ from bigearth_pipeline.report.explain.page import Results, page_of
 from bigearth_pipeline.report.explain.panel import map_picture, true_colour
 from bigearth_pipeline.report.page.render import render
 from shards import CLASSES
+from shards.storage.lock import exclusive
 
 FACTS: Final = "explanations.json"
 PAGE: Final = "index.html"
@@ -58,6 +59,19 @@ def write(out: Path, results: Results, about: dict[str, Any], phases: Phases) ->
         (folder / PAGE).write_bytes(render(page_of(results)))
         content = json.dumps(_without_nan(about | _facts(results)), ensure_ascii=False, indent=1, allow_nan=False)
         (folder / FACTS).write_text(content + "\n", encoding="utf-8")
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold the place of results while the block runs.
+
+    Raises:
+        InUse: another process makes explanations there.
+        OSError: the lock file beside it cannot be made.
+    """
+    place = out.resolve()
+    with exclusive(place.with_name(f".{place.name}.explain.lock"), f"{out} is in use by another explanation"):
+        yield
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def page_of(results: Results) -> Page:
     if results.agreement:
         sections.append(Section("agreement", "Agreement with the reference map", [_agreement(results)]))
     return Page(
-        title=f"Explanations of run {results.run}",
+        title=f"Explanations of {results.run if results.run.lower().startswith('run') else 'run ' + results.run}",
         summary=f"{results.model} on {patches(len(explained.patches))}.",
         sections=sections,
         source=f"Made by bep explain of the best checkpoint of run {results.run}.",
@@ -96,7 +96,7 @@ def _importance(found: Importance) -> Table:
         f"{patches(found.patches)}; means of permutations, whose standard deviation is {most:.3f} at most. Bands that "
         "tell the same replace each other, so a small loss is no proof that a band is not used."
     )
-    return Table("permutation-table", caption, ["class", "AP", *found.bands], rows)
+    return Table("permutation-table", caption, ["class", "AP", *found.bands], rows, dense=True)
 
 
 def _sanity(sanity: Mapping[str, Cascade]) -> list[Block]:

@@ -11,7 +11,7 @@ from bigearth_pipeline.pictures.png import png
 from bigearth_pipeline.report.explain.explained import Explained, explain_patches
 from bigearth_pipeline.report.explain.patches import Chosen
 from bigearth_pipeline.report.figure.overlay import limit_of, overlay
-from bigearth_pipeline.report.page.blocks import Block, Cell, Group, Picture, Sheet, Table, Text
+from bigearth_pipeline.report.page.blocks import Block, Cell, Figure, Group, Picture, Sheet, Table, Text
 from bigearth_pipeline.report.page.numbers import number_cell
 from shards import CLASSES
 from shards.text.words import counted
@@ -22,6 +22,10 @@ from trainer.inference import Predictor
 
 _REFERENCE: Final = (255, 230, 0)
 """Colour of the outline of a class in its reference map."""
+_KEY_SIZE: Final = (10, 240)
+"""Rows and columns of the picture of the key."""
+_GREY: Final = 110
+"""Like the middle of a patch in true colour."""
 
 
 def panel(
@@ -43,7 +47,7 @@ def panel(
 def blocks(explained: Explained, name: str) -> list[Block]:
     """Return the blocks of finished explanations; see `panel`."""
     found: list[Block] = [Text(f"{method}: {reason}.") for method, reason in explained.impossible.items()]
-    found.append(_sheet(explained, name))
+    found += [_key(name), _sheet(explained, name)]
     found += [_bands(explained, name, method) for method, maps in explained.maps.items() if maps.bands is not None]
     return found
 
@@ -86,6 +90,22 @@ def words(explained: Explained, pair: int) -> str:
     return f"{CLASSES[each]}: probability {explained.probabilities[number, each]:.2f}{truth}"
 
 
+def _key(name: str) -> Figure:
+    """Return the colours of the maps, over grey as over a patch."""
+    values = np.broadcast_to(np.linspace(-1, 1, _KEY_SIZE[1]), _KEY_SIZE)
+    strip = overlay(np.full((*_KEY_SIZE, 3), _GREY, np.uint8), values)
+    picture = Picture(
+        png(strip),
+        "Colours of the maps, from purple (lowers the score) by grey (0) to orange (raises the score)",
+        "left, −1: lowers the score of the class · middle, 0: no colour · right, +1: raises it",
+    )
+    caption = (
+        "Colours of the maps from −1 to +1 times the value below a map (±, in logits), beyond which they stay the "
+        "same: 99.5 % of its pixels are within."
+    )
+    return Figure(f"{name}-key", caption, (picture,), "key")
+
+
 def _sheet(explained: Explained, name: str) -> Sheet:
     groups = []
     for number, patch in enumerate(explained.patches):
@@ -95,12 +115,11 @@ def _sheet(explained: Explained, name: str) -> Sheet:
         groups.append(Group(patch.key, rows))
     outline = " Yellow: outline of the class in the reference map." if _has_references(explained) else ""
     caption = (
-        f"{counted(len(explained.patches), 'patch', 'patches')} in true colour, and maps over them. Orange: the place "
-        "raises the score of the class, purple: it "
-        "lowers it; the colour is strongest at the value below each map, in logits. Maps of Grad-CAM (no purple, no "
-        f"unit) are coarse: they are stretched from the last grid of the network.{outline}"
+        f"{counted(len(explained.patches), 'patch', 'patches')} in true colour, and maps over them in the colours "
+        "above. Maps of Grad-CAM (no purple, no unit) are coarse: they are stretched from the last grid of the "
+        f"network.{outline}"
     )
-    return Sheet(f"{name}-maps", caption, groups)
+    return Sheet(f"{name}-maps", caption, groups, wide=True)
 
 
 def _has_references(explained: Explained) -> bool:
@@ -138,4 +157,11 @@ def _bands(explained: Explained, name: str, method: str) -> Table:
             " The sum of all bands should be the difference of the logit from that of a patch of band means; it is, "
             f"within 5 %, for {complete} of {len(rows)}."
         )
-    return Table(f"{name}-{method}", caption, ["patch", "class", *explained.bands, *whole], rows, folded=len(rows) > 24)
+    return Table(
+        f"{name}-{method}",
+        caption,
+        ["patch", "class", *explained.bands, *whole],
+        rows,
+        folded=len(rows) > 24,
+        dense=True,
+    )

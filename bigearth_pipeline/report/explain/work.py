@@ -36,12 +36,15 @@ def explain(config: ExplainConfig, phases: Phases) -> Results:
         PipelineError: an input cannot be used, the folder holds something else, or a library is absent.
         TrainError: the run cannot be used, or no method can explain it.
         ShardError: a store is damaged.
+        InUse: another process makes explanations in the folder.
         OSError: a file cannot be read or written.
     """
     require(PAGES)
     require(EXPLANATIONS, "explain")
     files.check_out(config.out, overwrite=config.overwrite)
-    with ExitStack() as stack:
+    with files.held(config.out), ExitStack() as stack:
+        # Another process may have written there since the first look.
+        files.check_out(config.out, overwrite=config.overwrite)
         stack.enter_context(gdal_environment())
         predictor = load(config.run, device=config.device)
         store = _store(config, predictor)

@@ -12,6 +12,9 @@ from bigearth_pipeline.report.figure.svg import svg
 _GROUP = 0.8
 """Share of the place of a group that its bars take."""
 
+_HEADROOM = 1.06
+"""Length of the axis of values, in lengths of the largest bar."""
+
 
 def lying_bars(
     name: str,
@@ -42,6 +45,7 @@ def lying_bars(
             axes.barh(places + offset, values, height=step, color=SERIES[colours[number]], label=label)
         axes.set_yticks(places, labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.set_xlim(0, _end(max((float(value) for values in series.values() for value in values), default=0)))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=_are_whole(series)))
@@ -81,6 +85,7 @@ def standing_bars(
             bottom += np.asarray(values, np.float64)
         axes.set_xticks(places, labels)
         axes.set_xlim(-0.6, max(len(labels), 4) - 0.4)
+        axes.set_ylim(0, _end(float(bottom.max(initial=0))))
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=_are_whole(series)))
@@ -91,6 +96,11 @@ def standing_bars(
         axes.axhline(0, color=GRID, linewidth=0.6)
         _legend(figure, series)
         return svg(figure, name, title)
+
+
+def _end(largest: float) -> float:
+    """Return the end of an axis from 0, which the largest bar does not touch."""
+    return _HEADROOM * largest or 1.0
 
 
 def _are_whole(series: Mapping[str, Sequence[float]]) -> bool:

@@ -54,6 +54,7 @@ class Table:
         rows: cells; a plain text is a cell without order.
         total: the last row, which stays in its place.
         folded: whether only the caption is shown until the reader opens it.
+        dense: narrow columns, for many short numbers.
     """
 
     kind: ClassVar[str] = "table"
@@ -63,6 +64,7 @@ class Table:
     rows: Sequence[Sequence[Cell | str]]
     total: Sequence[Cell | str] = ()
     folded: bool = False
+    dense: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Figure:
         name: identifier on the page, letters, digits and `-`.
         caption: what is seen, with numbers.
         panels: at least one.
-        size: `large` (one a row), `medium` (two or three a row) or `small` (as many as fit).
+        size: `large` (one a row), `medium` (two or three a row), `small` (as many as fit) or `key`, a strip of
+            colours.
         legend: (name, number of its colour) of the series, where the panels do not say them.
     """
 
@@ -119,12 +122,20 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Groups of pictures under one caption, as a contact sheet."""
+    """Groups of pictures under one caption, as a contact sheet.
+
+    Attributes:
+        name: identifier on the page, letters, digits and `-`.
+        caption: what is seen, with numbers.
+        groups: at least one.
+        wide: pictures are at least 160 px wide, and as many of a row side by side as fit.
+    """
 
     kind: ClassVar[str] = "sheet"
     name: str
     caption: str
     groups: Sequence[Group]
+    wide: bool = False
 
 
 Block: TypeAlias = Text | Code | Tiles | Table | Figure | Sheet

@@ -1,5 +1,6 @@
 """Reliability of the probabilities, before and after temperature scaling."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,7 @@ from bigearth_pipeline.report.page.numbers import count_cell, number_cell
 from bigearth_pipeline.report.run.contents import RunContents, evaluate_command
 from bigearth_pipeline.report.run.words import percent_cell
 from bigearth_pipeline.report.scores.calibration import (
+    MOST,
     Reliability,
     cross_fitted,
     fit_temperature,
@@ -44,8 +46,9 @@ def scale(contents: RunContents) -> Scaling:
         temperature = fit_temperature(other.probabilities, other.labels)
         number = counted(len(other.keys), "patch", "patches")
         words = f"The temperature, {temperature:.3f}, was fitted on the {number} of the validation split"
+        words += _at_the_end([temperature])
         return Scaling(scaled(found.probabilities, temperature), words)
-    command = evaluate_command(contents.name, "validation")
+    command = evaluate_command(contents.place, "validation")
     if tiles is None or tiles.count < 2:
         return Scaling(
             None,
@@ -61,8 +64,19 @@ def scale(contents: RunContents) -> Scaling:
     words = (
         f"The temperature was cross-fitted over {tiles.words}, for {why}: of {len(temperatures)} folds each is scaled "
         f"by the temperature of the others ({min(temperatures):.3f} to {max(temperatures):.3f})"
+        f"{_at_the_end(temperatures)}"
     )
     return Scaling(values, words)
+
+
+def _at_the_end(temperatures: Sequence[float]) -> str:
+    """Return words about temperatures at an end of the range that is searched; empty if none is there."""
+    if not any(max(each, 1 / each) > 0.99 * MOST for each in temperatures):
+        return ""
+    return (
+        f"; temperatures are sought from {1 / MOST:g} to {MOST:g}, and one at an end of this range says that no "
+        "temperature makes these probabilities reliable"
+    )
 
 
 def calibration(contents: RunContents) -> Section:

@@ -59,9 +59,14 @@ class RunContents:
         return self.record.folder.resolve().name
 
     @property
+    def place(self) -> str:
+        """Folder of the run as it was named, for commands: it leads there from where the report was made."""
+        return str(self.record.folder)
+
+    @property
     def command(self) -> str:
         """Command that writes the predictions."""
-        return evaluate_command(self.name, self.split)
+        return evaluate_command(self.place, self.split)
 
     @property
     def found(self) -> Predictions:
@@ -108,9 +113,9 @@ class RunContents:
         return interval_words(self.tiles)
 
 
-def evaluate_command(name: str, split: str) -> str:
+def evaluate_command(place: str, split: str) -> str:
     """Return the command that writes the predictions of a run on a split."""
-    return f"bep evaluate {shlex.quote(name)} --split {split}"
+    return f"bep evaluate {shlex.quote(place)} --split {split}"
 
 
 def interval_words(tiles: Tiles | None) -> str:
@@ -182,7 +187,7 @@ def open_run(folder: Path, split: str | None = None, store: Path | None = None) 
         return
     written = contents.record.config.data.shards
     place = store or find_store(written, folder)
-    remedy = f"bep report {shlex.quote(contents.name)} --store DIR"
+    remedy = f"bep report {shlex.quote(contents.place)} --store DIR"
     if place is None:
         words = f"The store is absent, and so is what needs it: {absence(written, folder)}. To name it: {remedy}."
         yield replace(contents, no_store=words)

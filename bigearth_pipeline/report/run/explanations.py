@@ -1,5 +1,6 @@
 """Explanations of the patches with the highest loss: what their scores depend on."""
 
+import shlex
 from typing import Final
 
 import numpy as np
@@ -43,7 +44,8 @@ def _blocks(contents: RunContents, samples: int) -> list[Block]:
     from trainer.inference import load
 
     more = Code(
-        "More methods, patches and classes, and tests of the methods:", f"bep explain {contents.name} --worst 5"
+        "More methods, patches and classes, and tests of the methods:",
+        f"bep explain {shlex.quote(contents.place)} --worst 5",
     )
     try:
         predictor = load(contents.record.folder)

@@ -24,7 +24,14 @@ SAMPLES: Final = 2
 """See `run_report`."""
 
 
-def run_report(folder: Path, *, split: str | None = None, store: Path | None = None, samples: int = SAMPLES) -> bytes:
+def run_report(
+    folder: Path,
+    *,
+    split: str | None = None,
+    store: Path | None = None,
+    samples: int = SAMPLES,
+    say: Callable[[str], None] = lambda _: None,
+) -> bytes:
     """Return the report of a run as HTML in UTF-8, ended or not. The same run gives the same bytes.
 
     Args:
@@ -33,6 +40,7 @@ def run_report(folder: Path, *, split: str | None = None, store: Path | None = N
         store: folder of the store; default: that which the run's configuration names.
         samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown, and as many
             explained.
+        say: receives a line on what the page has to leave out.
 
     Raises:
         TrainError: a file of the run is damaged.
@@ -41,6 +49,13 @@ def run_report(folder: Path, *, split: str | None = None, store: Path | None = N
         OSError: a file cannot be read.
     """
     with open_run(folder, split, store) as contents:
+        if contents.predictions is None:
+            say(
+                f"{folder} has no predictions of the {contents.split} split, so the page is without scores by class; "
+                f"they are written by: {contents.command}"
+            )
+        elif contents.no_store:
+            say(contents.no_store)
         return render(run_page(contents, samples))
 
 
@@ -66,7 +81,7 @@ def run_page(contents: RunContents, samples: int) -> Page:
         source = f"predictions of the {contents.split} split, rows SHA-256 {digest}"
     record = contents.record
     return Page(
-        title=f"Run {contents.name}",
+        title=contents.name if contents.name.lower().startswith("run") else f"Run {contents.name}",
         summary=f"{record.config.model.model}, {record.state}, {counted(len(record.epochs), 'epoch')}.",
         sections=[section(contents) for section in sections],
         source=f"Made by bep report of the run {contents.name}: {source}.",

@@ -16,12 +16,12 @@ _LOG_FROM = 20.0
 
 def overview(contents: RunsContents) -> Section:
     """Return the section."""
-    blocks: list[Block] = [_table(contents), _trade_offs(contents)]
+    blocks: list[Block] = [*_tables(contents), _trade_offs(contents)]
     return Section("overview", "All runs", blocks)
 
 
-def _table(contents: RunsContents) -> Table:
-    rows = []
+def _tables(contents: RunsContents) -> list[Table]:
+    rows, work = [], []
     for i, run in enumerate(contents.runs):
         facts, config = run.record.to_json(), run.record.config
         ap = f1 = None
@@ -33,13 +33,18 @@ def _table(contents: RunsContents) -> Table:
                 Cell(config.model.model),
                 Cell(run.record.state),
                 Cell(f"{facts['epoch']} of {config.optimisation.epochs}", facts["epoch"]),
-                percent_cell(facts["validation"]["ap_macro"]),
-                percent_cell(facts["test"]["ap_macro"]),
-                percent_cell(facts["test"]["f1_macro"]),
                 percent_cell(None if ap is None else ap.value),
                 Cell(NONE, float("-inf")) if ap is None else interval_cell(ap),
                 percent_cell(None if f1 is None else f1.value),
                 Cell(NONE, float("-inf")) if f1 is None else interval_cell(f1),
+            ]
+        )
+        work.append(
+            [
+                Cell(contents.names[i]),
+                percent_cell(facts["validation"]["ap_macro"]),
+                percent_cell(facts["test"]["ap_macro"]),
+                percent_cell(facts["test"]["f1_macro"]),
                 _count(facts["parameters"]),
                 _minutes(facts["seconds"]),
                 _count(facts["patches_per_second"]),
@@ -50,18 +55,21 @@ def _table(contents: RunsContents) -> Table:
                 count_cell(config.run.seed),
             ]
         )
-    columns = ["run", "network", "state", "epochs", "validation AP macro, %", "test AP macro, %",
-               "test F1 macro, %", "AP macro, same patches, %", f"AP macro, {INTERVAL}", "F1 macro, same patches, %",
-               f"F1 macro, {INTERVAL}", "parameters", "minutes", "patches/s", "loader wait, %", "bands",
-               "learning rate", "batch size", "seed"]  # fmt: skip
+    columns = ["run", "network", "state", "epochs", "AP macro, same patches, %", f"AP macro, {INTERVAL}",
+               "F1 macro, same patches, %", f"F1 macro, {INTERVAL}"]  # fmt: skip
+    of_work = ["run", "validation AP macro, %", "test AP macro, %", "test F1 macro, %", "parameters", "minutes",
+               "patches/s", "loader wait, %", "bands", "learning rate", "batch size", "seed"]  # fmt: skip
     caption = (
-        f"{counted(len(rows), 'run')}. Validation scores are of the best epoch; test scores are those that the run's "
-        f"results say, of the patches it was tested on. Scores of the same {contents.split} patches, with intervals, "
-        f"are of {counted(len(contents.comparable), 'run')}. F1 is at tuned thresholds."
+        f"{counted(len(rows), 'run')}. Scores of the same {contents.split} patches, with intervals, are of "
+        f"{counted(len(contents.comparable), 'run')}. F1 is at tuned thresholds."
     )
     if contents.apart:
         caption += " The reasons for the other runs are below."
-    return Table("runs-table", caption, columns, rows)
+    words = (
+        f"Training of {counted(len(rows), 'run')}. Validation scores are of the best epoch; test scores are those that "
+        "the run's results say, of the patches it was tested on."
+    )
+    return [Table("runs-table", caption, columns, rows), Table("work-table", words, of_work, work, dense=True)]
 
 
 def _trade_offs(contents: RunsContents) -> Figure | Text:

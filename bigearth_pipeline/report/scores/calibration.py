@@ -18,7 +18,7 @@ _LOWEST: Final = 2.0**-25
 _HIGHEST: Final = 1 - 2.0**-12
 """Probabilities beyond are stored as 0 and 1 in float16, which have no logit; they count as these."""
 _STEPS: Final = 60
-_MOST: Final = 100.0
+MOST: Final = 100.0
 """Bound of T and of 1/T: of predictions without an error the best T is 0."""
 
 
@@ -67,15 +67,16 @@ def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.uint8]) 
 def fit_temperature(probabilities: NDArray[np.float16], labels: NDArray[np.uint8]) -> float:
     """Return the temperature with the lowest mean cross entropy of all decisions, (N, C) each.
 
-    Cross entropy is convex in 1/T, so the one zero of its derivative is found by bisection. Decisions with the same
-    probability count together, of which float16 has few.
+    It is sought from 1 / `MOST` to `MOST`; probabilities that say nothing, or are all too low or too high, have the
+    end of this range. Cross entropy is convex in 1/T, so the one zero of its derivative is found by bisection.
+    Decisions with the same probability count together, of which float16 has few.
     """
     values, place = np.unique(probabilities.ravel(), return_inverse=True)
     total = np.bincount(place.ravel(), minlength=len(values))
     positives = np.bincount(place.ravel(), labels.ravel(), len(values))
     known = clipped(values)
     logits = np.log(known / (1 - known))
-    low, high = 1 / _MOST, _MOST
+    low, high = 1 / MOST, MOST
     for _ in range(_STEPS):
         middle = (low * high) ** 0.5
         expected = total * _sigmoid(middle * logits)

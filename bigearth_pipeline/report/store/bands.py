@@ -140,13 +140,14 @@ def _curves(contents: Contents, histograms: dict[str, NDArray[np.int64]], known:
     statistics = contents.manifest.splits[first].statistics
     dark, bright = (pick(BANDS, key=lambda band: statistics[band].mean) for pick in (min, max))
     far = max(BANDS, key=lambda band: abs(statistics[band].mean - known.bands[band][0]) / known.bands[band][1])
+    deviations = abs(statistics[far].mean - known.bands[far][0]) / known.bands[far][1]
     caption = (
         f"How often values occur, in digital numbers (10,000 is a reflectance of 1), from the exact histograms of "
         f"{', '.join(contents.splits)}; at most {100 * max(beyond):.2g} % of the pixels of a band lie beyond the right "
         f"edge. Dots and whiskers are mean and standard deviation of each split, the diamond the published ones. "
         f"In {first} {dark} is darkest (mean {statistics[dark].mean:,.1f}), {bright} brightest "
-        f"({statistics[bright].mean:,.1f}); farthest from its published mean is {far}: "
-        f"{statistics[far].mean:,.1f}, published {known.bands[far][0]:,.1f}."
+        f"({statistics[bright].mean:,.1f}); farthest from its published mean is {far}: {statistics[far].mean:,.1f}, "
+        f"published {known.bands[far][0]:,.1f}, {deviations:.2f} of the published standard deviation away."
     )
     return Figure(
         "histograms-figure", caption, panels, "medium", list(zip(contents.splits, contents.colours, strict=True))

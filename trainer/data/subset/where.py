@@ -148,7 +148,7 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
         except (duckdb.InterruptException, duckdb.OutOfMemoryException):
             raise
         except duckdb.Error as err:
-            raise InvalidValue(f"{named(where)}: {_line(err)}") from err
+            raise InvalidValue(f"{named(where)}: {first_line(err)}") from err
         return np.flatnonzero(numpy_values(found["chosen"])).astype(np.int64, copy=False)
 
 
@@ -183,7 +183,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         raise
     except duckdb.Error as err:
         unknown = re.search(r'Referenced column "(.+?)" not found', str(err))
-        fact = f"there is no column {unknown[1]}; there are {', '.join(COLUMNS)}" if unknown else _line(err)
+        fact = f"there is no column {unknown[1]}; there are {', '.join(COLUMNS)}" if unknown else first_line(err)
         raise InvalidValue(f"{named(where)}: {fact}") from err
     if kinds != ["BOOLEAN"]:
         raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
@@ -255,6 +255,6 @@ def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
     return expression
 
 
-def _line(err: duckdb.Error) -> str:
+def first_line(err: duckdb.Error) -> str:
     """Return the first line of an error of DuckDB, without the kind in front."""
     return str(err).splitlines()[0].partition("Error: ")[2]
