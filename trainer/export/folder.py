@@ -76,18 +76,11 @@ def _temporary(out: Path, *, overwrite: bool) -> Iterator[Path]:
         check_out(out, overwrite=overwrite)
         _rename(temporary, out)
     except OSError as err:
-        err.filename = _final(err.filename, temporary, out)
+        if isinstance(err.filename, str) and Path(err.filename).is_relative_to(temporary):
+            err.filename = str(out / Path(err.filename).relative_to(temporary))
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _final(filename: object, temporary: Path, out: Path) -> str:
-    """Return the name that a file of the temporary folder would get; `out` for an error that names no file."""
-    if not isinstance(filename, str | os.PathLike):
-        return str(out)
-    path = Path(filename)
-    return str(out / path.relative_to(temporary)) if path.is_relative_to(temporary) else str(filename)
 
 
 def _rename(new: Path, out: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import rasterio
 from click.testing import CliRunner, Result
 
 from bigearth_pipeline.cli import main
+from bigearth_pipeline.report.explain.config import ExplainConfig
+from bigearth_pipeline.report.explain.files import held
 from bigearth_pipeline.report.explain.reference import NONE, beside, classes_of
+from bigearth_pipeline.report.explain.work import explain
 from shards import BANDS, CLASSES
 from shards.layout.record import RecordGroup
 from shards.testing.stores import make_store
@@ -132,3 +136,62 @@ def test_codes_become_classes(tmp_path: Path) -> None:
     with rasterio.open(maps / "P_1_2_reference_map.tif", "w", **profile) as target:
         target.write(codes, 1)
     np.testing.assert_array_equal(beside(patch), found)
+
+
+class Recorder:
+    """Keeps the phases that it receives."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.phases: list[list[object]] = []
+
+    def say(self, text: str) -> None:
+        """Keep a line."""
+        self.said.append(text)
+
+    def begin(self, title: str, total: int, one: str, many: str | None = None) -> None:
+        """Keep title and total."""
+        self.phases.append([title, total, 0])
+
+    def advance(self, count: int) -> None:
+        """Count."""
+        self.phases[-1][2] += count  # type: ignore[operator]
+
+
+@pytest.mark.long
+def test_every_phase_says_how_far_it_is(trained: Path, tmp_path: Path) -> None:
+    """A phase begins in silence, or ends before or beyond its total."""
+    recorder = Recorder()
+    chosen = ("grad-cam", "band-occlusion", "permutation")
+    config = ExplainConfig(
+        run=trained, out=tmp_path / "out", random=2, per_patch=1, methods=chosen, patches=4, score=True
+    )
+    config = replace(config, split="validation")
+    (trained / "predictions-validation.parquet").unlink(missing_ok=True)
+    explain(config, recorder)
+    config = replace(config, out=tmp_path / "worst", random=None, worst=1, methods=chosen[:1])
+    explain(replace(config, sanity=False, score=False), recorder)
+    titles = [title for title, _, _ in recorder.phases]
+    assert titles == [
+        "grad-cam", "band-occlusion", "permutation", "randomisation test", "deletion and insertion", "writing",
+        "predicting the validation split for its worst", "grad-cam", "writing",
+    ]  # fmt: skip
+    for title, total, done in recorder.phases:
+        assert total == done, title
+        assert total, title
+
+
+def test_a_second_explanation_into_a_folder_is_refused(trained: Path, tmp_path: Path) -> None:
+    """Two processes write into one folder at a time, or the lock stays."""
+    with held(tmp_path / "out"):
+        told = bep(trained, "--random", 1, *FAST, "--method", "grad-cam", "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert f"{tmp_path / 'out'} is in use by another explanation" in told.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_as_an_input_says_what_to_do(trained: Path, tmp_path: Path) -> None:
+    """A store is taken for a tree of patches, or the line does not say how to choose from it."""
+    told = bep(trained, trained.parent / "store", "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert f"--shards {trained.parent / 'store'} --random N" in told.output
