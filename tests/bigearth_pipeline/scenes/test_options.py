@@ -14,6 +14,7 @@ from bigearth_pipeline.cli import main
     [
         (["--overlap", "0.96"], "--overlap"),
         (["--baseline", "new"], "--baseline"),
+        (["--baseline", "N6500"], "--baseline"),
         (["--with", "RUN"], "named twice"),
         (["--split", "all"], "--split"),
     ],
