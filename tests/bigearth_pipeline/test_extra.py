@@ -9,7 +9,7 @@ from bigearth_pipeline.errors import PipelineError
 def test_absent_libraries_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three names are joined by `and`, or one of them is lost."""
     monkeypatch.setattr(extra, "find_spec", lambda name: None)
-    with pytest.raises(PipelineError, match="^onnx, onnxscript and onnxruntime are not installed; "):
+    with pytest.raises(PipelineError, match=r"^onnx, onnxscript and onnxruntime are not installed; "):
         extra.require(extra.ONNX, extra="export")
-    with pytest.raises(PipelineError, match="^Captum is not installed; "):
+    with pytest.raises(PipelineError, match=r"^Captum is not installed; "):
         extra.require(extra.EXPLANATIONS, extra="explain")
