@@ -273,28 +273,6 @@ def test_a_damaged_patch_says_why(trained_rgb: Path, v1_tree: Path, tmp_path: Pa
     assert os.path.exists(tmp_path / "out" / "item.json")
 
 
-def test_the_summary_names_its_shares_and_a_picture_can_be_left_out(
-    trained_rgb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Shares of classes stand without a name, or a prediction needs matplotlib in any case."""
-    scene = write_files(tmp_path / "scene", random_pixels(20, 40, seed=2))
-    monkeypatch.setattr("bigearth_pipeline.extra.find_spec", lambda name: None if name == "matplotlib" else True)
-    options = [str(trained_rgb), str(scene), "--out", str(tmp_path / "out"), "--offset", "none"]
-    refused = CliRunner().invoke(main, ["predict", *options])
-    assert refused.exit_code == 1
-    assert "matplotlib is not installed" in refused.output
-    assert "--no-picture" in refused.output
-    output = call(*options, "--no-picture")
-    assert not (tmp_path / "out" / "preview.png").exists()
-    assert (tmp_path / "out" / "map.tif").exists()
-    assert "scene: 2 windows, 2 with a result" in output
-    assert "at a stride of 1,200 m" in output
-    lines = output.splitlines()
-    shares = [line for line in lines if line.strip().partition(" ")[2].strip() in CLASSES]
-    assert any("in which a class is at or above its threshold" in line for line in lines) == bool(shares)
-    assert len({line.index("%") for line in shares}) <= 1
-
-
 def test_several_scenes_have_a_folder_each(trained_rgb: Path, tmp_path: Path) -> None:
     """The result of one scene replaces that of another."""
     scenes = [write_files(tmp_path / name, random_pixels(20, 20, seed=i)) for i, name in enumerate(("one", "two"))]
