@@ -39,7 +39,7 @@ def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None
     Of several runs: a table, curves, score against time and parameters, and differences by class with intervals.
 
     Scores come from the predictions in RUN/predictions-SPLIT.parquet, which bep train --test and bep evaluate write.
-    The same store and runs give the same bytes.
+    The same store and runs, named by the same paths, give the same bytes.
     """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
 
@@ -91,7 +91,7 @@ def _content(folders: tuple[Path, ...], kind: str, samples: int, split: str | No
         from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.report.run.report import run_report
 
-        return run_report(folders[0], split=split, store=store, samples=samples, say=echo)
+        return run_report(folders[0], split=split, store=store, samples=samples, given=str(folders[0]), say=echo)
     from bigearth_pipeline.report.runs.report import runs_report
 
     return runs_report(folders, split=split)

@@ -24,7 +24,7 @@ from trainer.metrics.intervals.table import Scores, decide, score
 from trainer.metrics.intervals.tiles import FEW_TILES, FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
 from trainer.runs.folder import split_predictions
 from trainer.runs.predictions import BadPredictions, Predictions
-from trainer.runs.store_place import absence, find_store
+from trainer.runs.store_place import find_store, places_of
 
 PREFERRED: Final = ("test", "validation")
 """Splits whose predictions are reported, the first that there are."""
@@ -43,6 +43,7 @@ class RunContents:
         store: the open store of the predictions; None if it is absent.
         rows: row of each patch in the index of the store, (N,) int64; None without a store.
         no_store: why there is no store, in a sentence; empty if there is one, or it is not needed.
+        given: path of the run's folder for commands; empty for its name, so that the page is the same wherever it lies.
     """
 
     record: RunRecord
@@ -52,6 +53,7 @@ class RunContents:
     store: Store | None = None
     rows: NDArray[np.int64] | None = None
     no_store: str = ""
+    given: str = ""
 
     @property
     def name(self) -> str:
@@ -60,8 +62,8 @@ class RunContents:
 
     @property
     def place(self) -> str:
-        """Folder of the run as it was named, for commands: it leads there from where the report was made."""
-        return str(self.record.folder)
+        """Folder of the run for commands."""
+        return self.given or self.name
 
     @property
     def command(self) -> str:
@@ -167,13 +169,16 @@ def read_predictions(path: Path) -> Predictions | None:
 
 
 @contextmanager
-def open_run(folder: Path, split: str | None = None, store: Path | None = None) -> Iterator[RunContents]:
+def open_run(
+    folder: Path, split: str | None = None, store: Path | None = None, *, given: str = ""
+) -> Iterator[RunContents]:
     """Read a run, and open its store while the block runs.
 
     Args:
         folder: of the run.
         split: whose predictions are reported; default: the first of `PREFERRED` that has some.
         store: folder of the store; default: that which the run's configuration names.
+        given: see `RunContents`.
 
     Raises:
         TrainError: a file of the run is damaged.
@@ -181,7 +186,7 @@ def open_run(folder: Path, split: str | None = None, store: Path | None = None) 
         PipelineError: the store that was named is absent, or not that of the predictions.
         OSError: a file cannot be read.
     """
-    contents = read_run(folder, split)
+    contents = replace(read_run(folder, split), given=given)
     if contents.predictions is None:
         yield contents
         return
@@ -189,7 +194,8 @@ def open_run(folder: Path, split: str | None = None, store: Path | None = None) 
     place = store or find_store(written, folder)
     remedy = f"bep report {shlex.quote(contents.place)} --store DIR"
     if place is None:
-        words = f"The store is absent, and so is what needs it: {absence(written, folder)}. To name it: {remedy}."
+        places = " or ".join(map(str, places_of(written, folder)))
+        words = f"The store {places} is absent, and so is what needs it. If it was moved: {remedy}."
         yield replace(contents, no_store=words)
         return
     if not (place / MANIFEST).exists():

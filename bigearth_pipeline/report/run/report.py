@@ -30,6 +30,7 @@ def run_report(
     split: str | None = None,
     store: Path | None = None,
     samples: int = SAMPLES,
+    given: str = "",
     say: Callable[[str], None] = lambda _: None,
 ) -> bytes:
     """Return the report of a run as HTML in UTF-8, ended or not. The same run gives the same bytes.
@@ -40,6 +41,8 @@ def run_report(
         store: folder of the store; default: that which the run's configuration names.
         samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown, and as many
             explained.
+        given: path of the folder for commands on the page; empty for its name, which makes the page independent of
+            its place.
         say: receives a line on what the page has to leave out.
 
     Raises:
@@ -48,7 +51,7 @@ def run_report(
         PipelineError: the store that was named is absent, or not that of the predictions.
         OSError: a file cannot be read.
     """
-    with open_run(folder, split, store) as contents:
+    with open_run(folder, split, store, given=given) as contents:
         if contents.predictions is None:
             say(
                 f"{folder} has no predictions of the {contents.split} split, so the page is without scores by class; "
