@@ -10,8 +10,8 @@ from bigearth_pipeline.pictures.compose import TRUE_COLOUR, Stretch, colours
 from bigearth_pipeline.pictures.png import png
 from bigearth_pipeline.report.explain.explained import Explained, explain_patches
 from bigearth_pipeline.report.explain.patches import Chosen
-from bigearth_pipeline.report.figure.overlay import limit_of, overlay
-from bigearth_pipeline.report.page.blocks import Block, Cell, Figure, Group, Picture, Sheet, Table, Text
+from bigearth_pipeline.report.figure.overlay import colour_key, limit_of, overlay
+from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Group, Picture, Sheet, Table, Text
 from bigearth_pipeline.report.page.numbers import number_cell
 from shards import CLASSES
 from shards.text.words import counted
@@ -22,10 +22,6 @@ from trainer.inference import Predictor
 
 _REFERENCE: Final = (255, 230, 0)
 """Colour of the outline of a class in its reference map."""
-_KEY_SIZE: Final = (10, 240)
-"""Rows and columns of the picture of the key."""
-_GREY: Final = 110
-"""Like the middle of a patch in true colour."""
 
 
 def panel(
@@ -91,19 +87,13 @@ def words(explained: Explained, pair: int) -> str:
 
 
 def _key(name: str) -> Figure:
-    """Return the colours of the maps, over grey as over a patch."""
-    values = np.broadcast_to(np.linspace(-1, 1, _KEY_SIZE[1]), _KEY_SIZE)
-    strip = overlay(np.full((*_KEY_SIZE, 3), _GREY, np.uint8), values)
-    picture = Picture(
-        png(strip),
-        "Colours of the maps, from purple (lowers the score) by grey (0) to orange (raises the score)",
-        "left, −1: lowers the score of the class · middle, 0: no colour · right, +1: raises it",
-    )
+    """Return the colours of the maps."""
     caption = (
-        "Colours of the maps from −1 to +1 times the value below a map (±, in logits), beyond which they stay the "
-        "same: 99.5 % of its pixels are within."
+        "Colours of the maps from −1 (left: the place lowers the score of the class) by 0 (no colour) to +1 (right: it "
+        "raises the score), in units of the value below a map (±, in logits). Beyond it colours stay the same: 99.5 % "
+        "of the pixels are within."
     )
-    return Figure(f"{name}-key", caption, (picture,), "key")
+    return Figure(f"{name}-key", caption, (Drawing(colour_key(f"{name}-colours")),), "key")
 
 
 def _sheet(explained: Explained, name: str) -> Sheet:

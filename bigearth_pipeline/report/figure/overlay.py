@@ -13,6 +13,9 @@ _MOST: Final = 99.5
 _OPAQUE: Final = 0.9
 _SHADE: Final = 0.35
 """Distance of the two colours from the middle of the palette: bright ones, for land is dark."""
+_GREY: Final = 110
+"""Like the middle of a patch in true colour."""
+_STOPS: Final = 13
 
 
 def limit_of(values: NDArray[np.floating]) -> float:
@@ -34,3 +37,24 @@ def overlay(picture: NDArray[np.uint8], values: NDArray[np.floating]) -> NDArray
     alpha = _OPAQUE * np.abs(scaled)[..., None]
     found: NDArray[np.uint8] = np.rint(picture * (1 - alpha) + colours * alpha).astype(np.uint8)
     return found
+
+
+def colour_key(name: str) -> str:
+    """Return the colours of `overlay` over grey, from −1 to 1 of the value with the full colour, as SVG.
+
+    Args:
+        name: identifier on the page, letters, digits and `-`.
+    """
+    values = np.linspace(-1, 1, _STOPS)[None]
+    # Not `overlay` of these values alone, which would take a percentile of so few.
+    wide = overlay(np.full((1, 100 * _STOPS, 3), _GREY, np.uint8), values.repeat(100, 1))[0, 50::100].tolist()
+    stops = "".join(
+        f'<stop offset="{i / (_STOPS - 1):.4f}" stop-color="#{red:02x}{green:02x}{blue:02x}"/>'
+        for i, (red, green, blue) in enumerate(wide)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" viewBox="0 0 240 10" role="img" '
+        'aria-label="Colours of the maps: purple lowers the score, grey is 0, orange raises it">'
+        f'<defs><linearGradient id="{name}-gradient">{stops}</linearGradient></defs>'
+        f'<rect width="240" height="10" fill="url(#{name}-gradient)"/></svg>'
+    )
