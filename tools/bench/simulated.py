@@ -53,7 +53,7 @@ import json, sys, threading, time
 tick, late, stopped = float(sys.argv[1]), [], threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
 print("ready", flush=True)
-while not stopped.is_set():
+while not late or not stopped.is_set():
     start = time.perf_counter()
     time.sleep(tick)
     late.append(time.perf_counter() - start - tick)
@@ -171,8 +171,8 @@ class Lateness:
 
 
 def tick(stopped: Callable[[], bool], late: list[float]) -> None:
-    """Sleep again and again, and note the seconds by which the thread wakes late."""
-    while not stopped():
+    """Sleep again and again, once at least, and note the seconds by which the thread wakes late."""
+    while not late or not stopped():
         start = time.perf_counter()
         time.sleep(TICK)
         late.append(time.perf_counter() - start - TICK)

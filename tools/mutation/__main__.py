@@ -6,7 +6,6 @@ import platform
 import random
 import shutil
 import tempfile
-import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -56,22 +55,23 @@ def main() -> int:
 def _measure(copy: Path, file: str, most: int | None) -> dict[str, Any] | None:
     """Return the result for a file; None if its tests fail as it is."""
     source = (copy / file).read_text()
-    started = time.monotonic()
-    if outcome(copy, TARGETS[file], 600) != "survived":
+    whole = outcome(copy, TARGETS[file], 600)
+    if whole.fate != "survived":
         return None
     # A file that cannot even be imported: whoever does not notice that does not read the copy.
     (copy / file).write_text("raise AssertionError")
-    if outcome(copy, TARGETS[file], 600) == "survived":
+    if outcome(copy, TARGETS[file], 600).fate == "survived":
         raise AssertionError(f"the tests of {file} do not import it from {copy}")
     (copy / file).write_text(source)
-    seconds = 10 + 3 * (time.monotonic() - started)
+    seconds = 10 + 3 * whole.seconds
     mutants = list(mutants_of(source))
     chosen = mutants if most is None else random.Random(0).sample(mutants, min(most, len(mutants)))
-    killed, equivalent, survivors = 0, 0, []
+    killed, too_slow, equivalent, survivors = 0, 0, 0, []
     for mutant in chosen:
         (copy / file).write_text(mutant.text)
-        if outcome(copy, TARGETS[file], seconds) != "survived":
+        if (fate := outcome(copy, TARGETS[file], seconds).fate) != "survived":
             killed += 1
+            too_slow += fate == "too slow"
         elif reason := EQUIVALENT.get((file, mutant.after)):
             equivalent += 1
             survivors.append({"line": mutant.before, "changed": mutant.after, "equivalent": reason})
@@ -86,6 +86,7 @@ def _measure(copy: Path, file: str, most: int | None) -> dict[str, Any] | None:
         "tried": len(chosen),
         "sample": None if most is None else "at random, seed 0",
         "killed": killed,
+        "of them too slow": too_slow,
         "equivalent": equivalent,
         "percent": round(100 * killed / max(1, len(chosen) - equivalent), 1),
         "survivors": survivors,

@@ -2,13 +2,17 @@
 
 from typing import Final
 
+_LAYOUT: Final = tuple(
+    f"tests/shards/layout/test_{name}.py" for name in ("bands_and_classes", "patch", "record", "facts", "shuffle")
+)
+
 TARGETS: Final[dict[str, tuple[str, ...]]] = {
-    "shards/layout/bands.py": ("tests/shards/layout",),
-    "shards/layout/classes.py": ("tests/shards/layout",),
-    "shards/layout/facts.py": ("tests/shards/layout",),
-    "shards/layout/patch.py": ("tests/shards/layout",),
-    "shards/layout/record.py": ("tests/shards/layout",),
-    "shards/layout/shuffle.py": ("tests/shards/layout", "tests/bigearth_pipeline/build/test_plan.py"),
+    "shards/layout/bands.py": _LAYOUT,
+    "shards/layout/classes.py": _LAYOUT,
+    "shards/layout/facts.py": _LAYOUT,
+    "shards/layout/patch.py": _LAYOUT,
+    "shards/layout/record.py": _LAYOUT,
+    "shards/layout/shuffle.py": (*_LAYOUT, "tests/bigearth_pipeline/build/test_plan.py"),
     "shards/layout/statistics.py": ("tests/shards/layout/test_statistics.py",),
     "shards/read/extents.py": ("tests/shards/read/test_extents.py",),
     "shards/metadata/index.py": ("tests/shards/metadata/test_index.py", "tests/shards/layout/test_facts.py"),

@@ -85,7 +85,7 @@ def test_what_comes_is_announced(folder: Path, tmp_path: Path, kind: Kind) -> No
         config = LoaderConfig(batch_size=32, device=CPU, order=kind, layout="record")
         with Loader(store, rows, Normalisation.of_train_split(store.manifest), config) as loader:
             _in_order(loader, lambda batch, output: None)(Lap())
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while pages.share_in_cache() < 0.9:
                 assert time.monotonic() < deadline, "the records were not read ahead"
                 time.sleep(0.01)

@@ -232,7 +232,7 @@ def test_tasks_end_with_the_build_on_an_external_scheduler(scene_tree: Path, sch
     _, errors = build.communicate(timeout=60)
     assert build.returncode == 130, errors
     assert "the same command resumes" in errors
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while list(out.rglob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not list(out.rglob("*.part"))
@@ -486,7 +486,7 @@ def test_a_full_disk_is_one_clear_error_and_resumes(
             build_store(disk / "s", small_tree, scheduler=scheduler, patches_per_shard=2, format=store_format)
         assert not (disk / "s" / "manifest.json").exists()
         # The other worker of this scheduler may be in the middle of a shard; it ends and cleans up by itself.
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while list((disk / "s").rglob("*.part")) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not list((disk / "s").rglob("*.part"))
@@ -526,7 +526,7 @@ def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number
     assert build.returncode == _SIGNALS[number], errors
     lines = [line for line in errors.splitlines() if line and not line.startswith(("found ", "building: "))]
     assert lines == [f"interrupted; finished shards are kept: the same command resumes the build in {out}"]
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert psutil.wait_procs(family, timeout=60)[1] == []
     assert not list(out.rglob("*.part"))
     assert not (out / "manifest.json").exists()
     assert not semaphores
@@ -568,7 +568,7 @@ def test_verify_ends_in_order(tar_store: Path, scene_tree: Path) -> None:
     _, errors = verify.communicate(timeout=60)
     assert verify.returncode == 143, errors
     assert errors.strip() == "interrupted"
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_relative_paths_reach_workers_elsewhere(

@@ -459,7 +459,7 @@ def test_a_bar_on_a_terminal_and_ctrl_c(scene_tree: Path, tmp_path: Path) -> Non
     assert f"interrupted; finished shards are kept: the same command resumes the build in {out}" in said
     assert "Traceback" not in build.text
     assert "Error" not in build.text
-    deadline = time.monotonic() + 10  # A helper process of Python's ends when it sees that the command is gone.
+    deadline = time.monotonic() + 60  # A helper process of Python's ends when it sees that the command is gone.
     while build.processes() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert build.processes() == []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,14 +161,16 @@ def test_a_killed_prediction_resumes_to_the_same_bytes(trained: Path, scene: Pat
     out = predicted.with_name("killed")
     command = [sys.executable, "-m", "bigearth_pipeline", "predict", trained, scene, "--out", out, "--csv"]
     command += ["--overlap", "0.85", "--batch-size", "4", "--threads", "1"]
-    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     units = out / ".predict"
-    try:
-        while process.poll() is None and len(list(units.glob("unit-*.npz"))) < 3:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.communicate()
+    while not units.exists():  # Once more if it was done before it was killed.
+        shutil.rmtree(out, ignore_errors=True)
+        process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            while process.poll() is None and len(list(units.glob("unit-*.npz"))) < 3:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+        finally:
+            process.communicate()
     there = {path.name: path.stat().st_mtime_ns for path in units.glob("unit-*.npz")}
     assert 3 <= len(there) < 11
     assert not (out / "prediction.json").exists()

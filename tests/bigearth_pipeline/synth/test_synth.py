@@ -399,16 +399,15 @@ def test_an_interrupt_leaves_no_process_and_no_table(tmp_path: Path) -> None:
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    started = time.monotonic()
-    while not any(out.rglob("*.tif")) and time.monotonic() - started < 30:
+    while process.poll() is None and not any(out.rglob("*.tif")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines()[1:] == [f"interrupted: {out} is incomplete; delete it before another try"]
     assert not (out / MAIN_TABLE).exists()
     # The helper that Python starts beside spawned processes ends by itself, a moment later.
-    assert ends_within(5, process.pid)
+    assert ends_within(60, process.pid)
 
 
 def test_the_command_imports_nothing_heavy() -> None:

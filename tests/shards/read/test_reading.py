@@ -171,9 +171,9 @@ def test_the_kernel_reads_records_that_will_be_read(cold_store: Path) -> None:
 
 
 def _shares_reach(share: float, paths: list[Path], repeat: Callable[[], object] = lambda: None) -> bool:
-    """Return whether so much of each file was in the page cache at some time in the next half minute."""
+    """Return whether so much of each file was in the page cache at some time in the next two minutes."""
     missing = set(paths)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while missing and time.monotonic() < deadline:
         missing -= {path for path in missing if share_in_cache(path) >= share}
         time.sleep(0.01)
@@ -205,7 +205,7 @@ def test_advice_under_way_does_not_hold_up_the_end(any_store: Path, tmp_path: Pa
 
     def enlarge(manifest: Any) -> None:
         file = manifest["shards"][0]["files"][0]
-        file["size_bytes"] = 64 << 30  # Takes no space on the disk, but long to read.
+        file["size_bytes"] = 4 << 40  # Takes no space on the disk, but the better part of an hour to read.
         os.truncate(folder / file["path"], file["size_bytes"])
 
     faults.edit_manifest(folder, enlarge)
@@ -213,4 +213,4 @@ def test_advice_under_way_does_not_hold_up_the_end(any_store: Path, tmp_path: Pa
         store.will_need([0])
         store.read(0)
         start = time.monotonic()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 60

@@ -123,7 +123,7 @@ def test_a_signal_ends_an_expression_that_takes_long(runs: Path, number: int) ->
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     finally:
         process.kill()
         process.wait()

@@ -257,7 +257,7 @@ def test_files_that_are_no_files(folder_of_run: Path, name: str, kind: str) -> N
         path.symlink_to("/dev/zero" if kind == "device" else path.name)
     before = time.monotonic()
     assert path.name in refusal(folder_of_run)
-    assert time.monotonic() - before < 30
+    assert time.monotonic() - before < 120
 
 
 def mangled(lines: list[str], damage: str) -> list[str]:

@@ -169,7 +169,7 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     process = start("train", tiny, "--out", run, "--epochs", 100_000, "--batch-size", 24)
     wait_for(process, "epoch 2/")
     process.send_signal(sent)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err.splitlines()[-1] == f"Interrupted: the state is saved; resume with: bep train --resume {run}"
     assert "Traceback" not in err
@@ -199,7 +199,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, who
     """After kill -9 a run is lost, or ends with other weights."""
     killed = tmp_path / "killed"
     process = start("train", tiny, "--out", killed, *OPTIONS)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (killed / "checkpoints/last.pt").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
