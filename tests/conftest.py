@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
+from tests.examples import WHOLE
 from tests.paths import DATA
 
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
@@ -17,9 +18,7 @@ from tests.paths import DATA
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# An example that takes long says that the machine is busy.
-settings.register_profile("default", deadline=None)
-settings.load_profile("default")
+settings.load_profile(WHOLE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,46 +1,64 @@
 """Run the checks in the active environment: `python tools/check.py [--all] [pytest arguments]`.
 
-Tests that are marked `long` are left out, unless `--all` is given; those marked `soak` always are. The tests run in one
-process for each core, a file of them at a time, unless the arguments say otherwise (`-n 0`).
+Without `--all` the tests that are marked `long` are left out, and Hypothesis tries a quarter of its examples; those
+marked `soak` always are left out. The tests run in one process for each core, a file of them at a time, unless the
+arguments say otherwise (`-n 0`).
 """
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.examples import QUICK  # noqa: E402
+
 CHECKS = (
-    ["ruff", "check", "."],
-    ["ruff", "format", "--check", "."],
     ["mypy"],
     ["lint-imports"],
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
     ["codespell"],
     ["python", "tools/language.py"],
 )
+"""The longest first: they run beside each other."""
 MAX_PROCESSES = 4
 """Each has stores of its own for its tests, and takes up to 2.5 GB."""
 
 
-def run(command: list[str]) -> int:
-    """Run a tool of this interpreter's environment, whether or not that is on the PATH; return its exit status."""
-    print("$", *command, flush=True)
-    return subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], cwd=ROOT).returncode
+def tool(command: list[str]) -> list[str | Path]:
+    """Return a command with the tool of this interpreter's environment, whether or not that is on the PATH."""
+    return [Path(sys.executable).parent / command[0], *command[1:]]
+
+
+def check(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a tool; return its exit status and all that it printed."""
+    return subprocess.run(tool(command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def main() -> int:
     """Return 0 if the checks pass; the tests come last."""
-    failed = [command[0] for command in CHECKS if run(command)]
+    processes = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    failed = []
+    with ThreadPoolExecutor(processes) as pool:
+        for command, done in zip(CHECKS, pool.map(check, CHECKS), strict=True):
+            print("$", *command, flush=True)
+            print(done.stdout, end="", flush=True)
+            if done.returncode:
+                failed.append(command[0])
     if failed:
         print("failed:", *failed, flush=True)
     arguments = sys.argv[1:]
     if "--all" in arguments:
         arguments.remove("--all")
     else:
-        arguments = ["-m", "not long and not soak", *arguments]
-    processes = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+        arguments = ["-m", "not long and not soak", "--hypothesis-profile", QUICK, *arguments]
     command = ["pytest", "-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder", *arguments]
-    return run(command) or bool(failed)
+    print("$", *command, flush=True)
+    return subprocess.run(tool(command), cwd=ROOT).returncode or bool(failed)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,12 @@ KINDS: Final[dict[str, tuple[StoreFormat, str]]] = {
 tar_store, zarr_store, raw_store, packed_store, zarr_raw_store = map(_store, KINDS)
 
 
-@pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
+QUICK: Final = ("zarr_store", "packed_store")
+"""One of each format, with a codec each; tests of the others are left to the whole run."""
+EACH_STORE: Final = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.long) for kind in KINDS]
+
+
+@pytest.fixture(params=EACH_STORE)
 def any_store(request: pytest.FixtureRequest) -> Path:
     """Each format with compressed and with uncompressed records."""
     path: Path = request.getfixturevalue(request.param)

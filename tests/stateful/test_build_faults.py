@@ -27,9 +27,16 @@ def without_work(files: dict[str, bytes]) -> dict[str, bytes]:
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")  # Of zarr-python, after an error.
 @pytest.mark.parametrize("every", EVERY)
-@pytest.mark.parametrize("earlier", ["new", "overwrite"])
+@pytest.mark.parametrize(
+    ("store_format", "earlier"),
+    [
+        ("webdataset", "new"),
+        ("zarr", "overwrite"),
+        pytest.param("webdataset", "overwrite", marks=pytest.mark.long),
+        pytest.param("zarr", "new", marks=pytest.mark.long),
+    ],
+)
 @KINDS
-@FORMATS
 def test_every_call_of_a_build_fails_once(
     folder: Path, tree: Path, expected: dict, store_format: str, kind: Kind, earlier: str, every: bool
 ) -> None:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
@@ -34,9 +35,13 @@ def mutants_of(source: str) -> Iterator[Mutant]:
         kind = get_operator(name)
         if kind.arguments():  # What it replaces, which nothing here says.
             continue
-        occurrence = 0
-        while (text := mutate_code(source, kind(), occurrence)) is not None:
-            occurrence += 1
+        for occurrence in count():
+            try:
+                text = mutate_code(source, kind(), occurrence)
+            except AttributeError:  # cosmic-ray 8.7 cannot replace an exception that is named with a dot in a tuple.
+                continue
+            if text is None:
+                break
             if text not in seen:
                 seen.add(text)
                 yield _described(name, source, text)

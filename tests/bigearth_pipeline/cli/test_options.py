@@ -12,7 +12,7 @@ import click
 import pytest
 import torch
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch._dynamo import OptimizedModule
 
@@ -23,6 +23,7 @@ from bigearth_pipeline.cli.models.evaluate import evaluate
 from bigearth_pipeline.cli.models.train import settings_of, train
 from bigearth_pipeline.cli.run_options import flag, has_flag
 from shards.errors import BepError
+from tests.examples import examples
 from tests.paths import ROOT
 from trainer.config import effect
 from trainer.config.assemble import Setting, assemble
@@ -388,7 +389,7 @@ NASTY += ["", " ", "é", "\udcff", "\x1b[2J", ",", "B02,B02", "all,", "'", "a" *
 KEYS_OF_ALL = sorted(TRAIN.keys() - OTHERS - {"data.shards"})
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     chosen=st.lists(st.tuples(st.sampled_from(KEYS_OF_ALL), st.sampled_from(NASTY)), min_size=1, max_size=4),
     data=st.sampled_from(NASTY),

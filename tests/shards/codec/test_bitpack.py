@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -16,10 +16,11 @@ from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
 from tests import bitpack_reference, faults
 from tests.bitpack_reference import COEFFICIENTS, any_encoding, widths_of
+from tests.examples import examples
 from tests.strategies import records
 
 # The first example compiles, and the reference takes a tenth of a second.
-slowly = settings(max_examples=25)
+slowly = examples(25)
 
 
 def decoded(data: bytes) -> NDArray[np.uint16]:

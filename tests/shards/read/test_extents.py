@@ -1,10 +1,14 @@
 """Locations of parts of patches, against the index itself and against the files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from crc32c import crc32c
 
 import shards
+from shards.layout.record import RecordGroup
+from shards.metadata.manifest import StoreFormat
 from shards.read.extents import Extents, files_of
 from shards.testing.stores import make_store
 
@@ -76,3 +80,32 @@ def test_rows_that_are_refused(extents: Extents, given: object, error: type[Exce
     """A row that is not there is read at another place."""
     with pytest.raises(error, match=text):
         extents.rows(given)
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "zarr"])
+def test_a_further_group_is_found_by_its_name(kind: StoreFormat, tmp_path: Path) -> None:
+    """A group is looked for at the place of another, or has the size of another."""
+    groups = [RecordGroup(name, 240, tuple("ABC"[:count])) for name, count in (("b", 2), ("a", 1), ("c", 3))]
+    folder = make_store(tmp_path / "store", {"train": 3}, format=kind, patches_per_shard=2, extras=groups)
+    with shards.open(folder) as store:
+        whole = Extents.of(store.manifest, store.index)
+        stride, files = len(PARTS[kind]) + 3, files_of(store.manifest)
+        for first, group in enumerate(groups, len(PARTS[kind])):
+            extents = whole.of_group(store.manifest, group.name)
+            assert (extents.name, extents.parts, extents.stride) == (group.name, 1, stride)
+            assert (extents.begin.tolist(), extents.end.tolist()) == ([0], [group.bytes])
+            assert extents.numbers(np.array([2, 0])).tolist() == [2 * stride + first, first]
+            assert extents.rows([0, 2]).tolist() == [0, 2]
+            with pytest.raises(IndexError, match="rows 3 to 3 of a store of 3"):
+                extents.rows([3])
+            ranges = extents.ranges(np.array([1, 2]))
+            assert ranges.offset.tolist() == store.index.column(f"{group.name}_offset")[1:].tolist()
+            assert ranges.length.tolist() == store.index.column(f"{group.name}_length")[1:].tolist()
+            assert [files[i].name for i in ranges.file.tolist()] == [
+                shard.files[0 if kind == "webdataset" else first].path for shard in store.manifest.shards
+            ]
+            assert extents.shard(np.arange(3)).tolist() == [0, 0, 1]
+        # The record is still what it was.
+        assert (whole.name, whole.first, whole.parts) == ("s2", 0, len(PARTS[kind]))
+        with pytest.raises(AttributeError):
+            whole.first = 1  # type: ignore[misc]

@@ -49,7 +49,14 @@ def _hold_in_rounds(folder: Path, rng: random.Random, code: int, kill: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "kill"), [(0, False), (0, True), (errno.ENOLCK, False), (errno.EOPNOTSUPP, True), (errno.ENOSYS, True)]
+    ("code", "kill"),
+    [
+        pytest.param(0, False, marks=pytest.mark.long),
+        (0, True),
+        pytest.param(errno.ENOLCK, False, marks=pytest.mark.long),
+        (errno.EOPNOTSUPP, True),
+        pytest.param(errno.ENOSYS, True, marks=pytest.mark.long),
+    ],
 )
 def test_never_two_holders(tmp_path: Path, code: int, kill: bool) -> None:
     """Two builders write into one store, for the lock file of one was removed by another, or taken over twice."""

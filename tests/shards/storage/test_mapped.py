@@ -17,7 +17,7 @@ from shards.layout.bands import RECORD_VALUES
 from shards.metadata.parts import PARTS
 from shards.storage.mapped import map_in_memory
 from tests import bitpack_reference, faults
-from tests.shards.conftest import opened_files, opened_since, read_rows, replace_index, shard_files
+from tests.shards.conftest import EACH_STORE, opened_files, opened_since, read_rows, replace_index, shard_files
 
 DECODERS = {
     "blosc-lz4": lambda data: np.frombuffer(blosc.decompress(data), np.uint16),
@@ -27,7 +27,7 @@ DECODERS = {
 FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store", "zarr_raw_store"])
+@pytest.fixture(params=EACH_STORE)
 def on_disk(request: pytest.FixtureRequest) -> Path:
     """A store of each format and kind of codec, wherever pytest puts them."""
     path: Path = request.getfixturevalue(request.param)

@@ -20,7 +20,14 @@ MANY = ("full", "torn")
 
 
 @pytest.mark.parametrize("kind", ["full", "torn", "lost", "late"])
-@pytest.mark.parametrize(("store_format", "extras"), [("webdataset", []), ("zarr", []), ("zarr", EXTRAS)])
+@pytest.mark.parametrize(
+    ("store_format", "extras"),
+    [
+        ("webdataset", []),
+        pytest.param("zarr", [], marks=pytest.mark.long),
+        pytest.param("zarr", EXTRAS, marks=pytest.mark.long),
+    ],
+)
 def test_every_effect_of_writing_a_store_fails_once(
     tmp_path: Path, store_format: StoreFormat, extras: list[RecordGroup], kind: Kind
 ) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.errors import InvalidValue
+from tests.examples import examples
 from tests.trainer.config.strategies import configurations, values_of
 from trainer.config import effect, stored, toml
 from trainer.config.assemble import Setting, assemble, convert
@@ -31,7 +32,7 @@ HERE = [Setting("data.shards", Path("store"), "flag"), Setting("run.out", Path("
 
 
 @given(configurations())
-@settings(max_examples=200)
+@examples(200)
 def test_configurations_are_read_again(config: TrainConfig) -> None:
     """A file does not say what was written to it."""
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -44,7 +45,7 @@ def test_configurations_are_read_again(config: TrainConfig) -> None:
 
 
 @given(configurations())
-@settings(max_examples=50)
+@examples(50)
 def test_files_are_read_again(tmp_path_factory: pytest.TempPathFactory, config: TrainConfig) -> None:
     """A run that is repeated from its file has other options, or finds that they have no effect."""
     folder = tmp_path_factory.mktemp("files")
@@ -61,7 +62,7 @@ def test_files_are_read_again(tmp_path_factory: pytest.TempPathFactory, config: 
 
 
 @given(st.data())
-@settings(max_examples=300)
+@examples(300)
 def test_every_option_can_be_set(data: st.DataObject) -> None:
     """An option has neither a flag nor a way to set it, or takes another value than was written."""
     entry = data.draw(st.sampled_from(sorted(OPTIONS.values(), key=lambda entry: entry.key)))

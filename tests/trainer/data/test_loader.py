@@ -76,7 +76,7 @@ def batches_of(loader: Loader) -> list[Batch]:
 
 @pytest.mark.parametrize("backend", ["dali", "numba", "torch"])
 @pytest.mark.parametrize("layout", ["stacked", "native"])
-@pytest.mark.parametrize("recipe", ["none", "standard", "strong"])
+@pytest.mark.parametrize("recipe", ["none", pytest.param("standard", marks=pytest.mark.long), "strong"])
 def test_batches_are_what_the_reference_makes(store: Store, backend: str, layout: str, recipe: str) -> None:
     """A patch is trained on with the labels or the draws of another, or otherwise prepared than it is documented."""
     bands = "s2-10" if recipe == "strong" else "all"

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
+from tests.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, predictions
 from trainer.metrics.calibration import NUM_BINS, calibration_error
 from trainer.metrics.thresholds import probabilities
@@ -22,7 +23,7 @@ def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     return total / scores.size
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.one_of(predictions(), predictions(steps=2)), st.integers(1, 5))
 def test_calibration_error_follows_its_definition(both: tuple[Tensor, Tensor], factor: int) -> None:
     """The calibration error is wrong, for instance where a probability is exactly 1."""

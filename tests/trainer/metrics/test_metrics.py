@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
@@ -20,6 +20,7 @@ from sklearn.metrics import (
 from torch import Tensor
 
 from shards import CLASSES
+from tests.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, as_arrays, predictions
 from trainer.errors import NonFiniteLoss
 from trainer.evaluation.measure import measure
@@ -60,7 +61,7 @@ def check_decisions(decisions: Decisions, by_class: list[Scores], predicted: np.
     assert decisions.subset_accuracy == about(accuracy_score(labels, predicted))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(EITHER)
 def test_average_precision_is_scikit_learns(both: tuple[Tensor, Tensor]) -> None:
     """Published figures cannot be compared with ours."""
@@ -80,7 +81,7 @@ def test_average_precision_is_scikit_learns(both: tuple[Tensor, Tensor]) -> None
         assert metrics.label_frequency_micro == about(labels.mean())
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(EITHER, st.lists(st.floats(0, 1), min_size=NUM_CLASSES, max_size=NUM_CLASSES))
 def test_decisions_are_scored_as_by_scikit_learn(both: tuple[Tensor, Tensor], values: list[float]) -> None:
     """F1, precision, recall or accuracy is wrong, at 0.5 or at thresholds by class."""
@@ -112,7 +113,7 @@ def test_absent_classes_are_absent() -> None:
         assert (values.calibration_error is None) == (name != CLASSES[2])
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(EITHER)
 def test_false_positives_of_absent_classes_count_in_scikit_learns_mean(both: tuple[Tensor, Tensor]) -> None:
     """Wrong predictions of classes that a subset lacks leave no trace in any macro mean."""
@@ -176,7 +177,7 @@ def test_scores_that_float32_cannot_tell_apart_are_ranked() -> None:
     assert compute(logits, labels, 0.0).ap_macro == 1.0
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(EITHER, st.booleans())
 def test_json_holds_all_and_no_nan(both: tuple[Tensor, Tensor], unlabelled: bool) -> None:
     """A split with patches or classes without labels crashes, or leaves a file that is no JSON."""

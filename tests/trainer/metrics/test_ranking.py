@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import coverage_error, label_ranking_average_precision_score
 from torch import Tensor
 
+from tests.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, as_arrays, predictions
 from trainer.metrics import ranking
 from trainer.metrics.ranking import Ranking, rank
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.one_of(predictions(), predictions(steps=2)))
 def test_ranking_is_scikit_learns(both: tuple[Tensor, Tensor]) -> None:
     """Ranking metrics cannot be compared with published ones, or patches without labels lower them."""

@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from shards import CLASSES
+from tests.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, predictions
 from trainer.metrics.thresholds import THRESHOLD, predict, probabilities, tune
 
@@ -31,7 +32,7 @@ def f1(predicted: list[bool], labels: list[float]) -> Fraction:
     return Fraction(2 * both, max(1, sum(predicted) + int(sum(labels))))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.one_of(predictions(), predictions(steps=3), extreme_predictions()))
 def test_no_threshold_does_better(both: tuple[Tensor, Tensor]) -> None:
     """Tuned thresholds are not the best ones, or do not decide as they did when they were chosen."""
@@ -47,7 +48,7 @@ def test_no_threshold_does_better(both: tuple[Tensor, Tensor]) -> None:
             assert thresholds[name] == THRESHOLD
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(predictions(min_patches=2))
 def test_threshold_is_midway(both: tuple[Tensor, Tensor]) -> None:
     """A threshold sits on a score, where the slightest rounding changes the decision."""

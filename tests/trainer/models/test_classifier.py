@@ -45,7 +45,9 @@ def test_every_parameter_learns(name: str) -> None:
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("name", ["bepnet-s", "resnet18", "test_vit"])
+@pytest.mark.parametrize(
+    "name", ["bepnet-s", *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet18", "test_vit"))]
+)
 def test_compiles_to_one_graph(name: str) -> None:
     """torch.compile has to fall back to Python within the network, or changes its scores."""
     model = create(ModelSpec(name, ("B02", "B05"))).eval()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from timm.loss import AsymmetricLossMultiLabel
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
 from shards import CLASSES
+from tests.examples import examples
 from trainer.definition.choices import LOSSES, LossName
 from trainer.definition.optimisation import LossConfig
 from trainer.optimisation.losses import Loss, bce, create, positive_weights
@@ -58,7 +59,7 @@ def value_and_gradient(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor,
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=40)
+@examples(40)
 @given(seed=seeds)
 def test_losses_are_those_of_the_libraries(name: LossName, seed: int) -> None:
     """Runs with a published loss cannot be compared with ours: its values or gradients differ."""
@@ -68,7 +69,7 @@ def test_losses_are_those_of_the_libraries(name: LossName, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=20)
+@examples(20)
 @given(seed=seeds, share=st.floats(0, 1))
 def test_mixed_labels_count_in_part(name: LossName, seed: int, share: float) -> None:
     """MixUp gives a patch another loss than that of its two patches, in their shares."""
@@ -81,7 +82,7 @@ def test_mixed_labels_count_in_part(name: LossName, seed: int, share: float) -> 
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(amount=st.floats(0, 0.99))
-@settings(max_examples=20)
+@examples(20)
 def test_smoothing_moves_labels_towards_a_half(name: LossName, amount: float) -> None:
     """Label smoothing is applied twice, not at all, or towards one side."""
     logits, labels = draw(0)

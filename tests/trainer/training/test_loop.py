@@ -172,7 +172,7 @@ def whole(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.T
     return config
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 6, 8])
+@pytest.mark.parametrize("stop_after", [6, *(pytest.param(steps, marks=pytest.mark.long) for steps in (1, 4, 8))])
 def test_a_stopped_run_ends_as_if_it_had_not_been(
     whole: TrainConfig, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from shards import RECORD_VALUES, CorruptShard, Store
 from shards.codec.bitpack.decoder import COEFFICIENTS, decode
 from shards.testing.stores import make_store
 from tests import faults
+from tests.examples import examples
 from tests.trainer.data.prepare.interpreter import interpreted
 from tests.trainer.data.records import NOTHING, host_batch, random_records
 from trainer.config.given import Given
@@ -66,7 +67,7 @@ def read(rows: NDArray[np.int64], held: NDArray[np.bool_], *, encoded: bool) -> 
     return replace(batch, buffer=np.frombuffer(b"".join(chosen) + b"rest", np.uint8).copy(), lengths=lengths)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(visits(), st.integers(0, 3))
 def test_records_are_found_again(batches: list[NDArray[np.int64]], ahead: int) -> None:
     """A patch is trained on with the pixels of another one, or memory is written beyond its end."""
@@ -123,7 +124,9 @@ def make_loader(store: Store, **options: Any) -> Loader:
 
 
 @pytest.mark.parametrize("codec", ["bitpack", "blosc-lz4"])
-@pytest.mark.parametrize("tier", ["none", "ram", "gpu", "gpu-encoded"])
+@pytest.mark.parametrize(
+    "tier", ["ram", "gpu-encoded", *(pytest.param(tier, marks=pytest.mark.long) for tier in ("none", "gpu"))]
+)
 def test_triton_prepares_what_torch_does(
     packed: Path, tmp_path: Path, triton_on_the_cpu: None, tier: cache.Tier, codec: str
 ) -> None:

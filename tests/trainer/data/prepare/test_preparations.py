@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.trainer.data.records import (
     ALL_TURNS,
     NOTHING,
@@ -87,7 +88,7 @@ def assert_same(ours: Batch, expected: Batch, rtol: float, atol: float) -> None:
             torch.testing.assert_close(tensor.cpu(), expected[name], rtol=0, atol=1e-6, msg=name)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     bands=selections,
     layout=st.sampled_from(LAYOUTS),
@@ -240,7 +241,7 @@ def preparation(request: pytest.FixtureRequest) -> Preparation:
     return create(request.param, identity(), batch_size=3)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(sizes=st.lists(st.integers(1, 3), max_size=6), taken=st.integers(0, 7))
 def test_batches_keep_order_and_size(preparation: Preparation, sizes: list[int], taken: int) -> None:
     """Batches are swapped, or what an iteration that was broken off has left comes out in the next one."""

@@ -5,11 +5,12 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
+from tests.examples import examples
 from tests.trainer.data.records import (
     ALL_TURNS,
     NOTHING,
@@ -91,7 +92,7 @@ def compare(records: NDArray[np.uint16], draws: Draws, norm: Normalisation, layo
     assert sorted(seen) == sorted(norm.bands)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(
     bands=selections,
     layout=st.sampled_from(LAYOUTS),
@@ -109,7 +110,7 @@ def test_torch_equals_numpy(
     compare(random_records(N, seed), draws, norm, layout, how)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     boxes=st.lists(
         st.tuples(st.integers(-20, 20), st.integers(-20, 20), *[st.sampled_from([*range(1, CELLS, 2), CELLS])] * 2),
