@@ -29,6 +29,10 @@ EQUIVALENT: Final[dict[tuple[str, str], str]] = {
     ("shards/layout/facts.py", "@dataclass(frozen=True, slots=False)"): _SLOTS,
     ("shards/layout/record.py", "@dataclass(frozen=True, slots=False)"): _SLOTS,
     ("shards/layout/statistics.py", "@dataclass(frozen=True, slots=False)"): _SLOTS,
+    (
+        "shards/layout/statistics.py",
+        'nodata = fields.integer("nodata", 1, count) if low <= NODATA else fields.integer("nodata", 0, 0)',
+    ): "the number was read as 0 or more in the line before",
     ("bigearth_pipeline/build/plan.py", "@dataclass(frozen=True, slots=False)"): _SLOTS,
     ("bigearth_pipeline/build/select.py", "@dataclass(frozen=True, slots=False)"): _SLOTS,
     ("bigearth_pipeline/build/select.py", "@dataclass(slots=False)"): _SLOTS,

@@ -1,19 +1,24 @@
 """Exact statistics."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from shards.errors import CorruptShard
 from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
 from shards.layout.statistics import (
     PERCENTILES,
+    BandStatistics,
     Histograms,
     band_statistics,
     histogram_counts,
     histogram_table,
 )
+from shards.text.json_fields import Fields
 from tests.strategies import records
 
 pixels = hnp.arrays(np.uint16, st.integers(1, 400), elements=st.integers(0, 65_535))
@@ -64,6 +69,62 @@ def test_a_record_counts_only_once_committed() -> None:
     histograms.commit()
     assert histograms.counts()[:, 9].sum() == RECORD_VALUES
     assert histograms.counts()[:, 7].sum() == 0
+
+
+def fields_of(**changes: Any) -> Fields:
+    """Return the JSON of the statistics of two pixels, 3 and 65,535, with changes."""
+    histogram = np.zeros(65_536, np.int64)
+    histogram[[3, 65_535]] = 1
+    return Fields(band_statistics(histogram).to_json() | changes, "band")
+
+
+@given(pixels)
+def test_statistics_are_read_as_they_were_written(values: np.ndarray) -> None:
+    """Statistics of a sound store are refused, as those of a band of zeros, or of two values far apart."""
+    written = band_statistics(np.bincount(values, minlength=65_536))
+    assert BandStatistics.from_json(Fields(written.to_json(), "band")) == written
+
+
+@pytest.mark.parametrize("pair", [(0, 65_535), (0, 0), (65_535, 65_535), (3, 4), (0, 1)])
+def test_the_widest_spread_is_allowed(pair: tuple[int, int]) -> None:
+    """Two values in equal parts, which spread most, are refused."""
+    histogram = np.zeros(65_536, np.int64)
+    for value in pair:
+        histogram[value] += 1
+    written = band_statistics(histogram)
+    assert written.std == (pair[1] - pair[0]) / 2
+    assert BandStatistics.from_json(Fields(written.to_json(), "band")) == written
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"count": 0},
+        {"min": -1},
+        {"min": 65_536, "max": 65_536},
+        {"max": 2},
+        {"max": 65_536},
+        {"nodata": 1},
+        {"nodata": -1},
+        {"min": 0, "nodata": 0},
+        {"min": 0, "nodata": 3},
+        {"mean": 2.9},
+        {"mean": 65_535.1},
+        {"std": -0.1},
+        {"std": 32_766.1},
+        {"percentiles": {}},
+        {"percentiles": {f"{percent:g}": 2.0 for percent in PERCENTILES}},
+        {"percentiles": {f"{percent:g}": 65_536.0 for percent in PERCENTILES}},
+        {"percentiles": {f"{percent:g}": 100.0 - percent for percent in PERCENTILES}},
+        {"further": 1},
+    ],
+    ids=str,
+)
+def test_statistics_of_no_pixels_are_refused(changes: dict[str, Any]) -> None:
+    """A damaged manifest normalises by numbers that no pixels have."""
+    assert BandStatistics.from_json(fields_of()).count == 2
+    with pytest.raises(CorruptShard):
+        BandStatistics.from_json(fields_of(**changes))
 
 
 def test_an_empty_histogram_is_refused() -> None:

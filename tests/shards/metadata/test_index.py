@@ -204,6 +204,9 @@ def test_an_index_that_is_not_as_the_manifest_says(small: Path, manifest: Manife
         Index.read(folder, replace(manifest, count=8))
     with pytest.raises(CorruptShard, match=r"has 7 rows, expected 6 as in manifest\.json"):
         Index.read(folder, replace(manifest, count=6))
+    # The limit grows with the number of patches.
+    with pytest.raises(CorruptShard, match=r"has 7 rows, expected 32768 as in manifest\.json"):
+        Index.read(folder, replace(manifest, count=32_768))
     path.unlink()
     with pytest.raises(CorruptShard, match=r"index\.parquet is absent$"):
         Index.read(folder, manifest)
@@ -264,6 +267,12 @@ def test_tables_that_unpack_to_more_than_they_could_hold(tmp_path: Path) -> None
     unpacking_to(LIMIT + 513, path)
     with pytest.raises(CorruptShard, match=f"unpacks to {LIMIT + 513} bytes, too many for 1 rows"):
         read_table(path)
+
+
+def test_large_tables_are_read(tmp_path: Path) -> None:
+    """The limit is a fixed number, or less for a larger table."""
+    write_table(pa.table({"a": np.arange(32_768)}), tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet").num_rows == 32_768
 
 
 def test_equal_tables_are_equal_files(tmp_path: Path) -> None:
