@@ -1,0 +1,17 @@
+"""The record of the longest tests."""
+
+from tools.durations import summary
+
+LOG = """
+============================= slowest durations ==============================
+2.50s call     tests/a.py::test_one[x y]
+1.25s setup    tests/a.py::test_one[x y]
+3.00s call     tests/b.py::test_two
+0.50s teardown tests/b.py::test_two
+1 failed, 3 passed in 12.00s
+"""
+
+
+def test_a_test_takes_what_its_fixtures_take() -> None:
+    """A fixture that takes minutes is not seen, or its test is named twice."""
+    assert summary(LOG) == [(3.75, "tests/a.py::test_one[x y]"), (3.5, "tests/b.py::test_two")]
