@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 
 class Outcome(NamedTuple):
-    """What became of a mutant.
+    """The end of a mutant.
 
     Attributes:
         fate: `survived` if all tests passed.

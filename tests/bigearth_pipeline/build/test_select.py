@@ -1,4 +1,4 @@
-"""Which patches are taken, on tables and lists in memory: every rule, and the facts that a taken patch gets."""
+"""Selection of patches, on tables and lists in memory: each rule, and the facts that a taken patch gets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
