@@ -9,7 +9,15 @@ from hypothesis import given
 
 from shards import Patch
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS, RECORD_BYTES, RECORD_VALUES
-from shards.layout.classes import CLASSES, CLC43_TO_19, decode_labels, encode_clc_labels, encode_labels, multi_hot
+from shards.layout.classes import (
+    CLASSES,
+    CLC43_TO_19,
+    decode_labels,
+    encode_clc_labels,
+    encode_labels,
+    label_bytes,
+    multi_hot,
+)
 from tests.paths import DATA
 from tests.strategies import label_masks
 
@@ -67,3 +75,10 @@ def test_labels_outside_the_nomenclature_are_refused() -> None:
         encode_clc_labels(["Moon"])
     with pytest.raises(ValueError, match="'Airports' is not in the 19"):
         encode_labels(["Airports"])
+
+
+@pytest.mark.parametrize("mask", [0, 1, 2, 5, 1 << 18, (1 << 19) - 1, 0b1010101010101010101])
+def test_bytes_of_labels_are_the_bits_of_the_mask(mask: int) -> None:
+    """The labels beside a record are those of other classes, or in another order."""
+    assert label_bytes(mask) == bytes(int(bit) for bit in reversed(f"{mask:019b}"))
+    assert list(label_bytes(mask)) == multi_hot(mask).tolist()
