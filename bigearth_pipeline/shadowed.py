@@ -34,8 +34,8 @@ def shadow(root: Path = _ROOT) -> str | None:
             return f"{found} hides the package {name} in {root}; {remedy}"
         if name in FOREIGN and (expected / FOREIGN[name]).exists():
             return (
-                f"another package called {name} was installed over {expected}; pip uninstall {name}, then install "
-                "bigearth-pipeline again with pip install --force-reinstall --no-deps"
+                f"another package called {name} was installed over {expected}; uninstall it and bigearth-pipeline, "
+                "then install bigearth-pipeline again"
             )
     return None
 
