@@ -49,6 +49,13 @@ __all__ = [
 ]
 
 
-def open(folder: str | os.PathLike[str], *, num_threads: int | None = None, mapped: bool = True) -> Store:
+def open(
+    folder: str | os.PathLike[str],
+    *,
+    num_threads: int | None = None,
+    mapped: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_bytes: int | None = None,
+) -> Store:
     """Open a finished store for reading; see `Store`."""
-    return Store(folder, num_threads=num_threads, mapped=mapped)
+    return Store(folder, num_threads=num_threads, mapped=mapped, cache_dir=cache_dir, cache_bytes=cache_bytes)

@@ -27,7 +27,7 @@ from shards.reporting import printable
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
-from shards.storage.local import LocalStorage
+from shards.storage.places import storage_of
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import shown
 
@@ -195,7 +195,7 @@ class Index:
         if info.size_bytes > _ROW_BYTES * manifest.count + _MIN_BYTES:
             raise CorruptShard(f"{path} has {info.size_bytes} bytes, too many for {manifest.count} patches")
         try:
-            content = (storage or LocalStorage(folder)).read(INDEX, info.size_bytes)
+            content = (storage or storage_of(folder)).read(INDEX, info.size_bytes)
         except FileNotFoundError:
             raise CorruptShard(f"{path} is absent") from None
         except OSError as err:

@@ -19,7 +19,8 @@ from shards.metadata.seal import digest_of, sealed
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
-from shards.storage.local import LocalStorage
+from shards.storage.places import storage_of
+from shards.storage.remote.address import Address
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
 
@@ -146,9 +147,9 @@ class Manifest:
             CorruptShard: it is not the JSON of a manifest, differs from its checksum, or contradicts itself.
             ShardError: it is of another format version, or of other bands, classes or codec.
         """
-        path = folder / MANIFEST
+        path, storage = folder / MANIFEST, storage or storage_of(folder)
         try:
-            raw = parse_json((storage or LocalStorage(folder)).read(MANIFEST, _MAX_BYTES))
+            raw = parse_json(storage.read(MANIFEST, _MAX_BYTES))
             version = Fields(raw, "").integer("format_version", -_MAX_SIZE, _MAX_SIZE)
             if version not in (FORMAT_VERSION, LAYOUT_VERSION):
                 raise ShardError(
@@ -164,9 +165,9 @@ class Manifest:
             layout = layout_from_json(Fields(raw, ""), "layout") if version == LAYOUT_VERSION else LAYOUT
             return cls._from_json(Fields(raw, ""), layout, path)
         except (FileNotFoundError, NotADirectoryError):
-            if not folder.exists():
+            if not isinstance(folder, Address) and not folder.exists():
                 raise UnfinishedStore(f"{folder} does not exist, expected the folder of a store") from None
-            what = "its build has not finished" if (folder / BUILD_NOTE).exists() else "it is not a shard store"
+            what = "its build has not finished" if storage.has(BUILD_NOTE) else "it is not a shard store"
             raise UnfinishedStore(f"{folder} holds no {MANIFEST}: {what}") from None
         except (CorruptShard, ValueError) as err:
             raise CorruptShard(f"{path} is not a manifest: {err}") from err

@@ -106,6 +106,10 @@ class Extents:
         numbers = self.numbers(rows)
         return Ranges(numbers, self.file[numbers], self.offset[numbers], self.length[numbers].astype(np.int64))
 
+    def all(self) -> Ranges:
+        """Return the ranges of bytes of all parts of all patches, by number."""
+        return Ranges(np.arange(len(self.file)), self.file, self.offset, self.length.astype(np.int64))
+
     def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the shards of rows by their numbers in the manifest, (n,) int32."""
         return self.file[rows * self.stride] // np.int32(self.shard_files)

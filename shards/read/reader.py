@@ -35,6 +35,7 @@ class Batch:
         descriptors: (n,) int64, of the files, if compiled code is to read all parts; else None.
         due: of each part whether to compare it with its checksum; None if that holds for none.
         wanted: of each part whether the cache is to have it, once it is compared; None if that holds for none.
+        prepared: what keeps the parts at hand that lie in files; None if none does.
     """
 
     ranges: Ranges
@@ -43,6 +44,7 @@ class Batch:
     descriptors: NDArray[np.int64] | None
     due: list[bool] | None
     wanted: list[bool] | None
+    prepared: object
 
     def __len__(self) -> int:
         return len(self.ranges)
@@ -89,9 +91,9 @@ class Reader:
         """
         ranges = self.extents.ranges(rows)
         due = self._checks.due(ranges.number, verify)
-        wanted = descriptors = None
+        wanted = descriptors = prepared = None
         if (views := self._cache.views(ranges)) is None:
-            self._files.prepare(ranges)
+            prepared = self._files.prepare(ranges)
             views = None if encoded else self._files.views(ranges)
         else:
             kept, wanted = views.address != 0, self._cache.wanted(ranges)
@@ -99,7 +101,7 @@ class Reader:
                 due &= ~kept
             due |= wanted  # What is kept is used for long, so it is compared in any case.
             if not kept.all():
-                self._files.prepare(ranges.take(~kept))
+                prepared = self._files.prepare(ranges.take(~kept))
             rest = np.flatnonzero(~(kept | wanted))
             if not encoded and len(rest) and (mapped := self._files.views(ranges.take(rest))) is not None:
                 views.put(rest, mapped)
@@ -107,7 +109,7 @@ class Reader:
         is_due, is_wanted = bool(due.any()), wanted is not None and bool(wanted.any())
         # What compiles decoders of many encodings takes longer to import than one patch to read.
         if not (held or encoded or is_due) and len(rows) > 1 and self._codec.decode_from_files is not None:
-            descriptors = self._files.descriptors(ranges.file)
+            descriptors = self._files.descriptors(ranges, prepared)
         return Batch(
             ranges,
             views if held else None,
@@ -115,6 +117,7 @@ class Reader:
             descriptors,
             due.tolist() if is_due else None,
             wanted.tolist() if wanted is not None and is_wanted else None,
+            prepared,
         )
 
     def uncached(self, rows: NDArray[np.int64]) -> Ranges:
@@ -140,7 +143,7 @@ class Reader:
             place = batch.ranges.one(i)
             content = self._memory(place.length)[: place.length] if buffer is None else buffer
             try:
-                self._files.fetch(place, content)
+                self._files.fetch(place, content, batch.prepared)
             except Unreadable as err:
                 raise self._damaged(place.number, err.what) from err
         if batch.due is not None and batch.due[i]:

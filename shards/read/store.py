@@ -23,8 +23,9 @@ from shards.read.groups import Readers
 from shards.read.reader import ROWS
 from shards.read.sharing import MemorySharing
 from shards.runtime.threads import Threads
-from shards.storage.base import Storage
-from shards.storage.local import LocalStorage
+from shards.storage.base import RangeTable, Storage
+from shards.storage.places import storage_of
+from shards.storage.remote.address import place_of
 from shards.storage.shared_cache import SharedCache
 
 Number = TypeVar("Number", bound=np.generic)
@@ -59,11 +60,13 @@ class Store(MemorySharing):
         mapped: bool = True,
         compare: bool = True,
         storage: Storage | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         """Open a store.
 
         Args:
-            folder: directory of the store.
+            folder: directory of the store, or its address, such as `s3://bucket/store`.
             num_threads: decode threads of `read_into`; default: the cores that this process may use.
             mapped: decode records of files in a memory file system where they lie, which is faster, but a file that is
                 cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped.
@@ -71,32 +74,47 @@ class Store(MemorySharing):
                 what `read` relies on, for a caller that looks for what is wrong.
             storage: what holds manifest, index and records, if not the files of the folder; it must be picklable if the
                 store is pickled.
+            cache_dir: folder in which records of an address are kept, for later runs and for other processes; default:
+                a temporary one of this process.
+            cache_bytes: bytes that it may take up; default: half of the free space, at most 16 GiB.
 
         Raises:
+            InvalidValue: the address is none, obstore is not installed, or there can be no such cache.
             UnfinishedStore: there is no manifest.
             CorruptShard: manifest, index and files do not fit together.
         """
-        self.folder = Path(folder)
-        place = storage or LocalStorage(self.folder, may_map=mapped)
+        self.folder = place_of(folder)
+        cache = None if cache_dir is None else Path(cache_dir)
+        place = storage or storage_of(self.folder, may_map=mapped, cache_dir=cache, cache_bytes=cache_bytes)
+        self._storage = place
         self.manifest = Manifest.read(self.folder, place)
         self.index = Index.read(self.folder, self.manifest, place)
         check_fit(self.folder, self.manifest, self.index, compare=compare)
         self.num_threads = num_threads or len(os.sched_getaffinity(0))
-        self._how = num_threads, mapped, storage
+        self._how = {
+            "num_threads": num_threads,
+            "mapped": mapped,
+            "storage": storage,
+            "cache_dir": cache,
+            "cache_bytes": cache_bytes,
+        }
         # The index holds checksums of all records.
         self._identity = hashlib.sha256(str(self.manifest.files).encode()).digest()
         self._extents = Extents.of(self.manifest, self.index)
-        self._files = place.open(files_of(self.manifest))
+        self._files = place.open(files_of(self.manifest), self._table)
         self._cache = SharedCache(self.folder, self._identity, self._extents.length)
         self._readers = Readers(self.manifest, self.index, self._extents, self._files, self._cache)
         self._reader = self._readers.record
         self._threads = Threads(self.num_threads, "decode")
 
+    def _table(self) -> RangeTable:
+        return RangeTable(self._identity, self._extents.all(), self._extents.crc32c)
+
     def __len__(self) -> int:
         return self.manifest.count
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_again, (self.folder.absolute(), *self._how, self._identity)
+        return _open_again, (self.folder.absolute(), self._how, self._identity)
 
     def __enter__(self) -> "Store":
         return self
@@ -236,18 +254,19 @@ class Store(MemorySharing):
         self._threads.run(fetch, range(len(batch)))
 
     def will_need(self, indices: ArrayLike, *, group: str = S2) -> None:
-        """Let the kernel read the files of these rows' shards into the page cache, in sequence, and return at once.
+        """Have the files of these rows' shards read into the page cache, in sequence, and return at once.
 
-        Rows that are in shared memory need none.
+        From object storage the records of these rows are fetched, in sequence too, into the cache on disk. Rows that
+        are in shared memory need none.
 
         Raises:
             IndexError: an index is out of range.
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
-        self._files.advise_files(self._readers.of(group).uncached(self._extents.rows(indices)).file)
+        self._files.advise_files(self._readers.of(group).uncached(self._extents.rows(indices)))
 
     def will_read(self, indices: ArrayLike, *, group: str = S2) -> None:
-        """Let the kernel read the records of these rows into the page cache, and return at once.
+        """Have the records of these rows read into the page cache, or fetched from object storage; return at once.
 
         A disk serves many requests at a time, but threads that wait for what they read make one each. Records that are
         in memory need none.
@@ -276,9 +295,9 @@ class Store(MemorySharing):
         return int(extents.length[extents.numbers(extents.rows(indices))].sum(dtype=np.int64))
 
 
-def _open_again(folder: Path, num_threads: int | None, mapped: bool, storage: Storage | None, identity: bytes) -> Store:
+def _open_again(folder: Path, how: dict[str, Any], identity: bytes) -> Store:
     """Open what was pickled: row numbers that came with it mean nothing in another store."""
-    store = Store(folder, num_threads=num_threads, mapped=mapped, storage=storage)
+    store = Store(folder, **how)
     if store._identity != identity:
         store.close()
         raise ShardError(f"{folder} holds another store than when it was pickled; open it anew")

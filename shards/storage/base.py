@@ -1,14 +1,15 @@
-"""The one seam between stores and what holds their bytes: a folder today, object storage or a cache on disk later.
+"""The one seam between stores and what holds their bytes: a folder, or object storage with a cache on disk.
 
 A `Storage` is the place of one store. It reads small files whole, and opens `Files`, which are read by range. A `Cache`
 holds ranges that were read before. None of them knows of records: they see numbered ranges of numbered files.
 
 A storage need not have memory views or descriptors: `Files.fetch` is all that reading needs. One that has to wait for
 each answer, such as object storage, learns of the ranges of a whole batch from `prepare`, and of those of later batches
-from `advise`. It starts its requests there, hundreds at a time, and only waits for them in `fetch`.
+from `advise`. It starts its requests there, hundreds at a time, and only waits for them in `fetch`. What `prepare`
+returns keeps what it found for the batch: whoever drops it gives up the batch, and its memory and descriptors go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,21 @@ class Ranges:
     def one(self, i: int) -> Range:
         """Return a range by its number here."""
         return Range(self.number.item(i), self.file.item(i), self.offset.item(i), self.length.item(i))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RangeTable:
+    """All ranges of a store, for a storage that checks and keeps what it fetched.
+
+    Attributes:
+        identity: 32 bytes that only stores with the same records share.
+        ranges: all of them; the number of each is its place here.
+        crc32c: (n,) uint32, checksum of the bytes of each.
+    """
+
+    identity: bytes
+    ranges: Ranges
+    crc32c: NDArray[np.uint32]
 
 
 class Views:
@@ -127,8 +143,11 @@ class Files(Protocol):
     def path(self, file: int) -> Path:
         """Return the name of a file for messages."""
 
-    def prepare(self, ranges: Ranges) -> None:
-        """Get ready to fetch the ranges of a batch: open their files.
+    def prepare(self, ranges: Ranges) -> object:
+        """Get ready to fetch the ranges of a batch: open their files, or send requests.
+
+        Returns:
+            What `descriptors` and `fetch` take; it keeps the ranges at hand as long as there are references to it.
 
         Raises:
             CorruptShard: see `Files`.
@@ -141,19 +160,27 @@ class Files(Protocol):
             CorruptShard: see `Files`.
         """
 
-    def descriptors(self, files: NDArray[np.int32]) -> NDArray[np.int64] | None:
-        """Return descriptors of files, (n,) int64, for compiled code that reads by itself; None from a storage without.
+    def descriptors(self, ranges: Ranges, prepared: object) -> NDArray[np.int64] | None:
+        """Return descriptors of the files of ranges, for compiled code that reads by itself at the same offsets.
+
+        Args:
+            ranges: those that were prepared.
+            prepared: what `prepare` returned for them.
+
+        Returns:
+            (n,) int64; None if there are none, or not all ranges can be read by them.
 
         Raises:
             CorruptShard: see `Files`.
         """
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8]) -> None:
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
         """Read a range that was prepared.
 
         Args:
             place: what to read.
             buffer: (length,) uint8, contiguous and writable.
+            prepared: what `prepare` returned for it.
 
         Raises:
             Unreadable: it cannot be read, or not to its end.
@@ -166,8 +193,8 @@ class Files(Protocol):
             CorruptShard: see `Files`.
         """
 
-    def advise_files(self, files: NDArray[np.int32]) -> None:
-        """Announce files of which much will be fetched, (n,) int32; this returns at once.
+    def advise_files(self, ranges: Ranges) -> None:
+        """Announce ranges that are most of what their files hold, to be fetched in sequence; this returns at once.
 
         Raises:
             CorruptShard: see `Files`.
@@ -180,8 +207,13 @@ class Files(Protocol):
 class Storage(Protocol):
     """The place of a store."""
 
-    def open(self, files: Sequence[FileEntry]) -> Files:
-        """Return the files of a store, numbered in this order; each is opened when it is first needed."""
+    def open(self, files: Sequence[FileEntry], table: Callable[[], RangeTable]) -> Files:
+        """Return the files of a store, numbered in this order; each is opened when it is first needed.
+
+        Args:
+            files: name and size of each.
+            table: returns the ranges of the store, for a storage that needs to know them.
+        """
 
     def read(self, name: str, at_most: int) -> bytes:
         """Return the content of a file that is needed whole, such as the manifest.
@@ -192,6 +224,13 @@ class Storage(Protocol):
 
         Raises:
             OSError: it is absent (FileNotFoundError), cannot be read, or is longer (EFBIG).
+        """
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file.
+
+        Raises:
+            OSError: that cannot be said.
         """
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:

@@ -3,7 +3,7 @@
 import os
 import resource
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Final
@@ -15,7 +15,7 @@ from shards.errors import CorruptShard
 from shards.runtime.forks import renew_in_children
 from shards.storage.advice import Adviser, is_cached
 from shards.storage.atomic import atomic_write
-from shards.storage.base import FileEntry, Range, Ranges, Unreadable, Views
+from shards.storage.base import FileEntry, Range, Ranges, RangeTable, Unreadable, Views
 from shards.storage.mapped import MappedFile, map_in_memory
 from shards.storage.safe_open import open_inside, read_inside
 
@@ -35,13 +35,17 @@ class LocalStorage:
         """
         self._folder, self._may_map = folder, may_map
 
-    def open(self, files: Sequence[FileEntry]) -> "LocalFiles":
+    def open(self, files: Sequence[FileEntry], table: Callable[[], RangeTable]) -> "LocalFiles":
         """See `Storage`."""
         return LocalFiles(self._folder, files, may_map=self._may_map)
 
     def read(self, name: str, at_most: int) -> bytes:
         """See `Storage`."""
         return read_inside(self._folder, name, at_most)
+
+    def has(self, name: str) -> bool:
+        """See `Storage`."""
+        return (self._folder / name).exists()
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """See `Storage`; the folder of the file exists."""
@@ -81,10 +85,14 @@ class LocalFiles:
 
     def prepare(self, ranges: Ranges) -> None:
         """See `Files`."""
-        self.descriptors(ranges.file)
+        self._opened(ranges.file)
 
-    def descriptors(self, files: NDArray[np.int32]) -> NDArray[np.int64]:
+    def descriptors(self, ranges: Ranges, prepared: object) -> NDArray[np.int64]:
         """See `Files`; there always are some."""
+        return self._opened(ranges.file)
+
+    def _opened(self, files: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the descriptors of files, (n,) int64, each opened here if it is not."""
         found = self._descriptors[files]
         if found.size and found.min() < 0:
             with self._lock:
@@ -109,7 +117,7 @@ class LocalFiles:
         out. To ask before every range would make it rarer, not impossible, and costs half of what the mapping saves
         where a patch has three.
         """
-        self.descriptors(ranges.file)
+        self._opened(ranges.file)
         if not self.mapped:
             return None
         sources = {}
@@ -129,7 +137,7 @@ class LocalFiles:
             address[~held] = 0
         return Views(ranges, sources, ranges.file, ranges.offset, address)
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8]) -> None:
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
         """See `Files`."""
         _, file, offset, length = place
         if offset < 0:  # preadv2(2), which Python calls, takes −1 for the current position of the file.
@@ -147,7 +155,7 @@ class LocalFiles:
         It does nothing if all files are in memory, nor if a sample of the ranges is all in the page cache: to say so
         for every record would cost as much of the interpreter's time as reading some.
         """
-        descriptors = self.descriptors(ranges.file)
+        descriptors = self._opened(ranges.file)
         if len(self.mapped) == self._num_open:
             return
 
@@ -161,10 +169,10 @@ class LocalFiles:
             every = zip(files, places(slice(None)), strict=True)
             self._adviser.advise([place for file, place in every if file not in self.mapped])
 
-    def advise_files(self, files: NDArray[np.int32]) -> None:
-        """See `Files`: the kernel reads them into the page cache, each in sequence."""
-        numbers = np.unique(files)
-        for file, descriptor in zip(numbers.tolist(), self.descriptors(numbers).tolist(), strict=True):
+    def advise_files(self, ranges: Ranges) -> None:
+        """See `Files`: the kernel reads these files whole into the page cache, each in sequence."""
+        numbers = np.unique(ranges.file)
+        for file, descriptor in zip(numbers.tolist(), self._opened(numbers).tolist(), strict=True):
             self._adviser.advise([(descriptor, 0, self._files[file].size_bytes)])
 
     def close(self) -> None:

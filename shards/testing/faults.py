@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shards.errors import CorruptShard, NotEnoughMemory
 from shards.storage import atomic
-from shards.storage.base import Cache, FileEntry, Files, Range, Ranges, Storage, Unreadable, Views
+from shards.storage.base import Cache, FileEntry, Files, Range, Ranges, RangeTable, Storage, Unreadable, Views
 
 Kind: TypeAlias = Literal["io", "full", "short", "flipped", "memory", "torn", "lost", "late"]
 KINDS: Final[dict[Kind, str]] = {
@@ -98,9 +98,9 @@ class FaultyStorage:
         """Wrap a storage."""
         self._storage, self._faults = storage, faults
 
-    def open(self, files: Sequence[FileEntry]) -> "FaultyFiles":
+    def open(self, files: Sequence[FileEntry], table: Callable[[], RangeTable]) -> "FaultyFiles":
         """See `Storage`."""
-        return FaultyFiles(self._storage.open(files), self._faults)
+        return FaultyFiles(self._storage.open(files, table), self._faults)
 
     def read(self, name: str, at_most: int) -> bytes:
         """See `Storage`."""
@@ -111,6 +111,12 @@ class FaultyStorage:
         if fails and self._faults.kind == "short":
             return content[: len(content) // 2]
         return flipped(content) if fails else content
+
+    def has(self, name: str) -> bool:
+        """See `Storage`."""
+        if self._faults.strike("has", "io", "memory"):
+            raise self._faults.error(Path(name))
+        return self._storage.has(name)
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """See `Storage`."""
@@ -128,30 +134,30 @@ class FaultyFiles:
         """See `Files`."""
         return self._files.path(file)
 
-    def prepare(self, ranges: Ranges) -> None:
+    def prepare(self, ranges: Ranges) -> object:
         """See `Files`."""
         if self._faults.strike("prepare", "io", "memory") and len(ranges):
             raise CorruptShard(f"{self.path(int(ranges.file[0]))} cannot be opened: {os.strerror(errno.EIO)}")
-        self._files.prepare(ranges)
+        return self._files.prepare(ranges)
 
     def views(self, ranges: Ranges) -> Views | None:
         """See `Files`."""
         return None if self._faults.strike("views", "io", "memory") else self._files.views(ranges)
 
-    def descriptors(self, files: NDArray[np.int32]) -> NDArray[np.int64] | None:
+    def descriptors(self, ranges: Ranges, prepared: object) -> NDArray[np.int64] | None:
         """See `Files`; one that fails is no descriptor of a file."""
-        found = self._files.descriptors(files)
+        found = self._files.descriptors(ranges, prepared)
         if self._faults.strike("descriptors", "io", "memory") and found is not None and len(found):
             found[-1] = -1
         return found
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8]) -> None:
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
         """See `Files`."""
         fails = self._faults.strike("fetch", "io", "short", "flipped", "memory")
         path, kind = self.path(place.file), self._faults.kind
         if fails and kind == "io":
             raise Unreadable(path, f"cannot be read at offset {place.offset} ({os.strerror(errno.EIO)})")
-        self._files.fetch(place, buffer)
+        self._files.fetch(place, buffer, prepared)
         if fails and kind == "short":
             buffer[len(buffer) // 2 :] = 0
             what = f"ends after {len(buffer) // 2} bytes, expected {place.length} at offset {place.offset}"
@@ -164,10 +170,10 @@ class FaultyFiles:
         if not self._faults.strike("advise", "io", "memory"):
             self._files.advise(ranges)
 
-    def advise_files(self, files: NDArray[np.int32]) -> None:
+    def advise_files(self, ranges: Ranges) -> None:
         """See `Files`; advice that fails is lost."""
         if not self._faults.strike("advise_files", "io", "memory"):
-            self._files.advise_files(files)
+            self._files.advise_files(ranges)
 
     def close(self) -> None:
         """See `Files`."""

@@ -56,10 +56,11 @@ class ReadAhead:
     def _tell_shards(self, step: int) -> None:
         start, size = step * self._order.batch_size, BLOCK_PATCHES + self._order.batch_size
         ahead = self._order.rows[start : start + size]
-        shards, first = np.unique(self._store.shard_of(ahead), return_index=True)
-        new = ~np.isin(shards, self._shards)
-        if new.any():
-            self._store.will_need(ahead[first[new]])
+        shard_of = self._store.shard_of(ahead)
+        shards = np.unique(shard_of)
+        new = np.setdiff1d(shards, self._shards)
+        if len(new):
+            self._store.will_need(self._unread(ahead[np.isin(shard_of, new)]))
         self._shards = shards
 
     def _tell_records(self, step: int) -> None:
