@@ -16,6 +16,8 @@ from shards.codec.registry import ZARR_CODECS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
 from shards.metadata.parts import PARTS
 from shards.reporting import printable
+from shards.storage.places import storage_of
+from shards.storage.remote.address import Address
 from shards.storage.safe_open import read_regular
 
 SOURCE_FILES: Final = "source_files"
@@ -135,7 +137,10 @@ def read_build_note(out: Path) -> dict[str, Any] | None:
     """
     path = out / BUILD_NOTE
     try:
-        note = json.loads(read_regular(path, _MAX_NOTE_BYTES))
+        if isinstance(out, Address):
+            note = json.loads(storage_of(out).read(BUILD_NOTE, _MAX_NOTE_BYTES))
+        else:
+            note = json.loads(read_regular(path, _MAX_NOTE_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, RecursionError) as err:

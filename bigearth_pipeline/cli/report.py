@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
+from bigearth_pipeline.cli.places import PLACE
+
 
 @click.command()
-@click.argument("folders", metavar="DIR|RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="DIR|RUN...", nargs=-1, required=True, type=PLACE)
 @click.option(
     "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="HTML file to write."
 )
@@ -24,9 +26,7 @@ import click
     type=click.Choice(["train", "validation", "test"]),
     help="Split of the runs to report.  [default: test; validation without predictions of test]",
 )
-@click.option(
-    "--store", type=click.Path(path_type=Path), help="Store of the run.  [default: that of its configuration]"
-)
+@click.option("--store", type=PLACE, help="Store of the run.  [default: that of its configuration]")
 def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None, store: Path | None) -> None:
     """Write one HTML file about a store, a run or several runs, which needs no network and no other file.
 

@@ -5,6 +5,8 @@ from typing import Final, Literal
 
 from bigearth_pipeline.errors import PipelineError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST
+from shards.storage.places import storage_of
+from shards.storage.remote.address import Address
 
 _RUN: Final = ("config.toml", "config.json", "description.json")
 """Files that the folder of a run has, see `trainer.runs.folder`; named here so that nothing imports torch for it."""
@@ -16,8 +18,10 @@ def kind_of(folder: Path) -> Literal["store", "run"]:
     Raises:
         PipelineError: it is neither the folder of a store nor that of a run.
     """
-    if (folder / MANIFEST).exists() or (folder / BUILD_NOTE).exists():
+    if any(storage_of(folder).has(name) for name in (MANIFEST, BUILD_NOTE)):
         return "store"
+    if isinstance(folder, Address):
+        raise PipelineError(f"{folder} is no address of a store: there is no {MANIFEST}")
     if any((folder / name).exists() for name in _RUN):
         return "run"
     fact = "it has neither" if folder.is_dir() else "it is a file" if folder.exists() else "it does not exist"

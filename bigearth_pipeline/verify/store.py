@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from bigearth_pipeline.verify.containers import (
 )
 from bigearth_pipeline.verify.findings import Findings
 from bigearth_pipeline.verify.records import check_records
+from bigearth_pipeline.verify.remote import add_unlisted, copied, renamed, shard_copied
 from bigearth_pipeline.verify.tables import check_build_note, check_order, read_histograms
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload, refuse_import_by_worker
 from shards import CorruptShard, Store
@@ -36,6 +37,7 @@ from shards.layout.statistics import BINS, Histograms, band_statistics, histogra
 from shards.metadata.consistency import differences
 from shards.metadata.entries import FileInfo
 from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, Manifest
+from shards.storage.remote.address import Address
 from shards.storage.safe_open import open_inside
 from shards.text.words import counted
 
@@ -70,7 +72,7 @@ def verify_store(
     """Check a store.
 
     Args:
-        folder: the store.
+        folder: the store, or its address.
         against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them.
         sample: maximum number of patches to compare; default: all.
         workers: worker processes.
@@ -84,11 +86,31 @@ def verify_store(
     """
     refuse_import_by_worker()
     folder, against = folder.absolute(), [path.absolute() for path in against]
-    findings = Findings()
     manifest = Manifest.read(folder)
-    progress = progress or Silent()
     if pool is None:
         preload()
+    how = against, sample, workers, progress or Silent(), limits, pool
+    if not isinstance(folder, Address):
+        return _verify(folder, None, manifest, *how)
+    with copied(folder, manifest) as copy:
+        findings = _verify(copy, folder, manifest, *how)
+        add_unlisted(findings, folder, manifest)
+        return renamed(findings, copy, folder)
+
+
+def _verify(
+    folder: Path,
+    address: Address | None,
+    manifest: Manifest,
+    against: Sequence[Path],
+    sample: int | None,
+    workers: int,
+    progress: Progress,
+    limits: Limits | None,
+    pool: Workers | None,
+) -> Findings:
+    """Check a store; see `verify_store`. Of one at an address, the folder holds all but the shards."""
+    findings = Findings()
     described = {info.path: _check_file(folder, info, findings) for info in manifest.files}
     for problems in described.values():
         findings.problems += problems
@@ -117,7 +139,7 @@ def verify_store(
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
         with nullcontext(pool) if pool else open_cluster(workers, progress=progress, limits=limits) as cluster:
-            for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder)):
+            for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder), address):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split
                 if split in counts:
@@ -184,12 +206,15 @@ def _describe_outdated(shards: list[str]) -> str:
     )
 
 
-def _check_shard(check: _ShardCheck, folder: str, progress: Callable[[int], None]) -> tuple[Findings, pa.Table]:
+def _check_shard(
+    check: _ShardCheck, folder: str, address: Address | None, progress: Callable[[int], None]
+) -> tuple[Findings, pa.Table]:
     """Check one shard; return what was found and the histogram of its pixels."""
     findings = Findings()
     histograms = Histograms()
-    with Store(folder, num_threads=1, compare=False) as store:
+    with Store(folder, num_threads=1, compare=False) as store, ExitStack() as stack:
         shard = store.manifest.shards[check.number]
+        stack.enter_context(shard_copied(address, shard, Path(folder)))
         codes, names = store.index.codes("shard")
         rows = np.flatnonzero(codes == names.index(shard.name)).tolist() if shard.name in names else []
         for info in shard.files:

@@ -33,13 +33,14 @@ _HISTOGRAMS: Final = pa.schema(
 _NOTE_BYTES: Final = 16 << 20
 
 
-def read_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
-    """Return the (12, 65536) counts of each split in a histogram file.
+def read_histograms(path: Path, content: bytes | None = None) -> dict[str, NDArray[np.int64]]:
+    """Return the (12, 65536) counts of each split in a histogram file, or in its content where that is at hand.
 
     Raises:
         CorruptShard: it has other columns, types, bands or numbers of rows than histograms have, or a value twice.
     """
-    table = read_table(path, rows=range(len(SPLITS) * len(BANDS) * BINS + 1), columns=_HISTOGRAMS.names)
+    rows = range(len(SPLITS) * len(BANDS) * BINS + 1)
+    table = read_table(path, content, rows=rows, columns=_HISTOGRAMS.names)
     table = cast_table(path, table, _HISTOGRAMS)
     bands = set(table["band"].unique().to_pylist())
     if unknown := bands - set(BANDS):

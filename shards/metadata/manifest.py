@@ -39,7 +39,7 @@ StoreFormat = Literal["webdataset", "zarr"]
 FORMATS: Final = ("webdataset", "zarr")
 VERSIONS: Final = ("v1", "v2")
 
-_MAX_BYTES: Final = 256 << 20
+MANIFEST_BYTES: Final = 256 << 20
 """Of a manifest: 400,000 shards."""
 _MAX_SIZE: Final = 2**63 - 1
 _TAR_MEMBER: Final = 1024
@@ -149,7 +149,7 @@ class Manifest:
         """
         path, storage = folder / MANIFEST, storage or storage_of(folder)
         try:
-            raw = parse_json(storage.read(MANIFEST, _MAX_BYTES))
+            raw = parse_json(storage.read(MANIFEST, MANIFEST_BYTES))
             version = Fields(raw, "").integer("format_version", -_MAX_SIZE, _MAX_SIZE)
             if version not in (FORMAT_VERSION, LAYOUT_VERSION):
                 raise ShardError(

@@ -16,7 +16,8 @@ from shards.layout.patch import Patch
 from shards.layout.record import S2
 from shards.metadata.consistency import check_fit
 from shards.metadata.index import Index
-from shards.metadata.manifest import Manifest
+from shards.metadata.manifest import MANIFEST, MANIFEST_BYTES, Manifest
+from shards.read.ahead import ReadAhead
 from shards.read.checks import Verify, verify_mode
 from shards.read.extents import Extents, files_of
 from shards.read.groups import Readers
@@ -32,7 +33,7 @@ Number = TypeVar("Number", bound=np.generic)
 """Type of the pixels of a record or a group."""
 
 
-class Store(MemorySharing):
+class Store(MemorySharing, ReadAhead):
     """A finished store, open for reading; safe to share between threads and with forked processes.
 
     Reading methods compare the stored bytes of records with their CRC-32C as `verify` says: by default, each record the
@@ -109,6 +110,22 @@ class Store(MemorySharing):
 
     def _table(self) -> RangeTable:
         return RangeTable(self._identity, self._extents.all(), self._extents.crc32c)
+
+    def manifest_sha256(self) -> str:
+        """Return the SHA-256 of the file of the manifest in hexadecimal.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return hashlib.sha256(self._storage.read(MANIFEST, MANIFEST_BYTES)).hexdigest()
+
+    def read_file(self, name: str, at_most: int) -> bytes:
+        """Return the content of a small file of the store.
+
+        Raises:
+            OSError: it is absent (FileNotFoundError), cannot be read, or has more than `at_most` bytes (EFBIG).
+        """
+        return self._storage.read(name, at_most)
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -252,30 +269,6 @@ class Store(MemorySharing):
                 reader.load(batch, i)
 
         self._threads.run(fetch, range(len(batch)))
-
-    def will_need(self, indices: ArrayLike, *, group: str = S2) -> None:
-        """Have the files of these rows' shards read into the page cache, in sequence, and return at once.
-
-        From object storage the records of these rows are fetched, in sequence too, into the cache on disk. Rows that
-        are in shared memory need none.
-
-        Raises:
-            IndexError: an index is out of range.
-            CorruptShard: a file is absent, or of another size than the manifest says.
-        """
-        self._files.advise_files(self._readers.of(group).uncached(self._extents.rows(indices)))
-
-    def will_read(self, indices: ArrayLike, *, group: str = S2) -> None:
-        """Have the records of these rows read into the page cache, or fetched from object storage; return at once.
-
-        A disk serves many requests at a time, but threads that wait for what they read make one each. Records that are
-        in memory need none.
-
-        Raises:
-            IndexError: an index is out of range.
-            CorruptShard: a file is absent, or of another size than the manifest says.
-        """
-        self._files.advise(self._readers.of(group).uncached(self._extents.rows(indices)))
 
     def shard_of(self, indices: ArrayLike) -> NDArray[np.int32]:
         """Return the shards of rows as their numbers in the manifest, (n,) int32.

@@ -5,7 +5,7 @@ from pathlib import Path
 from shards.errors import InvalidValue
 from shards.storage.base import Storage
 from shards.storage.local import LocalStorage
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import Address, place_of
 
 
 def storage_of(
@@ -14,7 +14,7 @@ def storage_of(
     """Return the storage of a place.
 
     Args:
-        place: from `place_of`.
+        place: a folder or an address.
         may_map: map files of a folder that lie in a memory file system.
         cache_dir: folder of the cache for an address.
         cache_bytes: bytes that it may take up.
@@ -22,6 +22,7 @@ def storage_of(
     Raises:
         InvalidValue: obstore is not installed, or a cache is named for a folder.
     """
+    place = place_of(place)
     if isinstance(place, Address):
         # Imported here: a local store needs none of it.
         from shards.storage.remote.storage import RemoteStorage

@@ -6,6 +6,7 @@ from typing import Any, Final, get_origin
 
 from shards.errors import InvalidValue
 from shards.read.checks import verify_mode
+from shards.storage.remote.address import place_of
 from trainer.definition.augmentation import Augmentation
 from trainer.definition.check import shown
 from trainer.definition.tables import KEYS, OPTIONS, TABLES, nearest
@@ -25,7 +26,7 @@ def from_plain(key: str, value: Any) -> Any:
     """Return the value of an option that `to_plain` made plain; a value of a wrong type stays as it is."""
     kinds = OPTIONS[key].kinds
     if Path in kinds and isinstance(value, str):
-        return Path(value)
+        return place_of(value)
     if isinstance(value, list) and any(get_origin(kind) is tuple for kind in kinds):
         return tuple(value)
     return value

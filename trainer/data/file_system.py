@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from shards.runtime.filesystem import MOUNTS, file_system
+from shards.storage.remote.address import Address
 from trainer.data.order import Kind
 
 NETWORK_FILE_SYSTEMS: Final = (
@@ -17,12 +18,14 @@ gcsfuse, glusterfs and the like begin with `fuse.`, whereas `fuseblk` is a local
 def choose_kind(folder: Path, mounts: Path = MOUNTS) -> tuple[Kind, str]:
     """Return the kind of order for a store in a folder, and the reason as a clause.
 
-    It is `block` on network file systems, where it pays to read in sequence, and `global` elsewhere.
+    It is `block` on object storage and network file systems, where it pays to read in sequence, and `global` elsewhere.
 
     Args:
         folder: of the store.
         mounts: where Linux says what is mounted.
     """
+    if isinstance(folder, Address):
+        return "block", f"{folder} is on object storage"
     try:
         kind = file_system(folder, mounts)
     except OSError:

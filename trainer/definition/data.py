@@ -18,7 +18,7 @@ class DataConfig(Checked):
 
     TABLE: ClassVar[str] = "data"
 
-    shards: Path = option(help="Folder of the shards.", metavar="DIR", resumable=True)
+    shards: Path = option(help="Folder or address of the shards.", metavar="DIR", resumable=True)
     bands: tuple[str, ...] = option(
         ALL_BANDS,
         flag=True,

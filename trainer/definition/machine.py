@@ -1,6 +1,7 @@
 """Table `machine`: the device, and how it is fed. Options here change at most the last bits of a result."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from trainer.definition.check import Checked
@@ -46,6 +47,23 @@ class MachineConfig(Checked):
         bare="always",
         resumable=True,
         help="Compare each record with its checksum: when a run first reads it, or every time.",
+    )
+    cache_dir: Path | None = option(
+        None,
+        flag=True,
+        metavar="DIR",
+        unset="a temporary one of the process",
+        resumable=True,
+        help="Keep records of shards on object storage in this folder, for later runs and other processes.",
+    )
+    cache_bytes: int | None = option(
+        None,
+        flag=True,
+        at_least=64 << 20,
+        metavar="BYTES",
+        unset="half of the free space, at most 16 GiB",
+        resumable=True,
+        help="Size of that folder at most; records that were used least lately go first.",
     )
     mapped: bool = option(
         True,

@@ -47,6 +47,8 @@ class EvaluationConfig:
         threads: decode threads; None for the cores.
         verify: which records to compare with their checksums: `first`, `always` or `never`, see `shards.Store`.
         mapped: decode records of files in a memory file system where they lie, see `shards.Store`.
+        cache_dir: folder in which records of an address are kept, see `shards.Store`.
+        cache_bytes: bytes that it may take up.
         allow_mixed_version: evaluate on the other version of BigEarthNet.
         ensemble: folders of further runs, whose probabilities are averaged with those of `run`.
         tta: `d4` averages probabilities over the eight flips and turns of each patch.
@@ -63,6 +65,8 @@ class EvaluationConfig:
     threads: int | None = MachineConfig.threads
     verify: Verify = MachineConfig.verify
     mapped: bool = MachineConfig.mapped
+    cache_dir: Path | None = MachineConfig.cache_dir
+    cache_bytes: int | None = MachineConfig.cache_bytes
     allow_mixed_version: bool = False
     ensemble: tuple[Path, ...] = ()
     tta: Tta = "none"
@@ -105,7 +109,13 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     with (
         out_of_memory_reported(batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(data, num_threads=config.threads, mapped=config.mapped) as store,
+        shards.open(
+            data,
+            num_threads=config.threads,
+            mapped=config.mapped,
+            cache_dir=config.cache_dir,
+            cache_bytes=config.cache_bytes,
+        ) as store,
     ):
         for run in runs:
             run.checkpoint.check_version(run.path, store.manifest, allow_mixed=config.allow_mixed_version)

@@ -69,6 +69,8 @@ class WeightsEvaluationConfig:
     threads: int | None = MachineConfig.threads
     verify: Verify = MachineConfig.verify
     mapped: bool = MachineConfig.mapped
+    cache_dir: Path | None = MachineConfig.cache_dir
+    cache_bytes: int | None = MachineConfig.cache_bytes
     allow_mixed_version: bool = False
     tta: Tta = "none"
 
@@ -89,7 +91,13 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
     with (
         out_of_memory_reported(config.batch_size),
         open_ranks(config.device) as ranks,
-        shards.open(config.shards, num_threads=config.threads, mapped=config.mapped) as store,
+        shards.open(
+            config.shards,
+            num_threads=config.threads,
+            mapped=config.mapped,
+            cache_dir=config.cache_dir,
+            cache_bytes=config.cache_bytes,
+        ) as store,
     ):
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         weights = _load(config, store)

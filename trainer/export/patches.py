@@ -12,6 +12,7 @@ import shards
 from shards.errors import BepError
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.manifest import MANIFEST
+from shards.storage.places import storage_of
 from shards.text.words import counted
 
 NUM_PATCHES: Final = 20
@@ -69,7 +70,7 @@ def find(given: Path | None, of_run: Sequence[Path] | None) -> Patches:
         return of_store(given)
     if of_run is None:
         return synthetic("an export does not say where its store is")
-    found = next((place for place in of_run if (place / MANIFEST).exists()), None)
+    found = next((place for place in of_run if storage_of(place).has(MANIFEST)), None)
     if found is None:
         return synthetic(f"the run's store {' or '.join(map(str, of_run))} is not there")
     try:

@@ -22,7 +22,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shards import Store
-from shards.metadata.manifest import MANIFEST
 from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.data.subset.rows import Subset, select
 from trainer.errors import TrainError
@@ -74,8 +73,7 @@ class Selection:
             BadPatchList: the list cannot be read, or names patches that the store lacks.
         """
         rows = select(subset, store.index, seed, needed=(split,))[split]
-        sha256 = hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest()
-        return cls(store=store, manifest_sha256=sha256, split=split, rows=rows, subset=subset)
+        return cls(store=store, manifest_sha256=store.manifest_sha256(), split=split, rows=rows, subset=subset)
 
     def keys(self) -> list[str]:
         """Return the names of the patches, in the order of `rows`."""

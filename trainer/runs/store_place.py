@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.metadata.manifest import MANIFEST
+from shards.storage.places import storage_of
+from shards.storage.remote.address import Address, place_of
 from trainer.errors import TrainError
 from trainer.runs.folder import config_path, description_path, read_json
 
@@ -21,7 +23,8 @@ def describe_place(data: Path) -> dict[str, Any]:
         data: folder of the shards, as the configuration names it.
     """
     # Links stay, for somebody may have made them so that their targets can move.
-    return {STORE: {"shards": str(data), "absolute": os.path.abspath(data)}}
+    place = place_of(data)
+    return {STORE: {"shards": str(data), "absolute": str(place) if isinstance(place, Address) else os.path.abspath(place)}}
 
 
 def places_of(data: Path, run: Path) -> list[Path]:
@@ -35,6 +38,8 @@ def places_of(data: Path, run: Path) -> list[Path]:
     Returns:
         That folder, and its absolute path when the run began, unless the configuration was edited since.
     """
+    if isinstance(data, Address):
+        return [data]
     try:
         kept = read_json(description_path(run)).get(STORE)
     except (OSError, TrainError):
@@ -49,13 +54,13 @@ def places_of(data: Path, run: Path) -> list[Path]:
 
 def find_store(data: Path, run: Path) -> Path | None:
     """Return the folder of a run's store; None if it is in none of its places, see `places_of`."""
-    return next((place for place in places_of(data, run) if (place / MANIFEST).exists()), None)
+    return next((place for place in places_of(data, run) if storage_of(place).has(MANIFEST)), None)
 
 
 def absence(data: Path, run: Path) -> str:
     """Return where a store was looked for, such as `store (from /tmp) holds no manifest.json, nor does /a/store`."""
     first, *others = places_of(data, run)
-    start = "" if first.is_absolute() else f" (from {Path.cwd()})"
+    start = "" if isinstance(first, Address) or first.is_absolute() else f" (from {Path.cwd()})"
     return f"{first}{start} holds no {MANIFEST}" + "".join(f", nor does {other}" for other in others)
 
 

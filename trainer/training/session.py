@@ -1,6 +1,5 @@
 """From a configuration to all that a run needs: the data, its loaders and the network."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 import shards
 from shards import CLASSES, Store
-from shards.metadata.manifest import MANIFEST
 from trainer.config import effect
 from trainer.config.chosen import Chosen, digest
 from trainer.config.given import Given
@@ -214,7 +212,13 @@ def open_session(
     given = given or Given()
     cores = len(os.sched_getaffinity(0))
     threads = config.machine.threads or max(1, cores // ranks.num_local)
-    with shards.open(config.data.shards, num_threads=threads, mapped=config.machine.mapped) as store:
+    with shards.open(
+        config.data.shards,
+        num_threads=threads,
+        mapped=config.machine.mapped,
+        cache_dir=config.machine.cache_dir,
+        cache_bytes=config.machine.cache_bytes,
+    ) as store:
         needed = ("train", "validation", "test") if config.run.test else ("train", "validation")
         subset = Subset(where=config.data.where, fraction=config.data.fraction, patches=config.data.patches)
         rows = select(subset, store.index, config.run.seed, needed=needed)
@@ -250,7 +254,7 @@ def open_session(
             kept=kept,
             ranks=ranks,
             store=store,
-            manifest_sha256=hashlib.sha256((store.folder / MANIFEST).read_bytes()).hexdigest(),
+            manifest_sha256=store.manifest_sha256(),
             rows=rows,
             normalisation=normalisation,
             model=model.to(ranks.device),

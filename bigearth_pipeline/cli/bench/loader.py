@@ -8,6 +8,7 @@ import click
 
 from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES, check_name
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import PLACE
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.loader.measure import LoaderBench
@@ -16,7 +17,7 @@ _ORDERS = click.Choice(["global", "block", "sequential"])
 
 
 @click.command("loader")
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=PLACE)
 @click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1))
 @click.option("--threads", type=click.IntRange(1, 1024), help="Decode threads.  [default: the cores]")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.definition.choices import TTAS
 from trainer.definition.tables import OPTIONS
@@ -31,7 +32,7 @@ _OF_WEIGHTS: Final = (
 @click.command()
 @click.argument("run", metavar="[RUN]", required=False, type=_path)
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
-@click.option("--shards", metavar="DIR", type=_path, help="Shards to evaluate on.  [default: those of the run]")
+@click.option("--shards", metavar="DIR", type=PLACE, help="Shards to evaluate on.  [default: those of the run]")
 @run_option("data.where")
 @run_option("data.patches")
 @click.option("--weights", metavar="FILE", type=_path,
@@ -57,6 +58,8 @@ _OF_WEIGHTS: Final = (
 @run_option("machine.device", help="Device to evaluate on.")
 @run_option("machine.threads", help="Decode threads.", default="the cores")
 @run_option("machine.verify", help="Compare each record with its checksum: when it is first read, or every time.")
+@run_option("machine.cache_dir")
+@run_option("machine.cache_bytes")
 @click.option("--map/--no-map", "mapped", default=None, help=OPTIONS["machine.mapped"].option.help)
 @click.option("--allow-mixed-version", is_flag=True, help="Evaluate on the other version of BigEarthNet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of a table.")

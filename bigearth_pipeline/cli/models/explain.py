@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.explain.names import ALL
 
@@ -26,7 +27,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]),
               help="Split that patches are chosen from and bands permuted in.")  # fmt: skip
-@click.option("--shards", metavar="DIR", type=_path, help="Store to choose from.  [default: that of the run]")
+@click.option("--shards", metavar="DIR", type=PLACE, help="Store to choose from.  [default: that of the run]")
 @click.option("--square", default=120, show_default=True, metavar="METRES", type=int,
               help="Side of the squares of occlusion: 60, 120, 240, 300 or 600.")  # fmt: skip
 @click.option("--per-patch", default=3, show_default=True, type=click.IntRange(1, 19),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import PLACE
 
 if TYPE_CHECKING:
     from trainer.export.export import Exported
@@ -22,7 +23,7 @@ _path = click.Path(path_type=Path)
               "[default: onnx and pt2]")  # fmt: skip
 @click.option("--inputs", default="records", show_default=True, type=click.Choice(["records", "groups"]),
               help="Inputs of ONNX and pt2: uint16 records (n, 80000), or the groups b10, b20 and b60.")  # fmt: skip
-@click.option("--shards", metavar="DIR", type=_path,
+@click.option("--shards", metavar="DIR", type=PLACE,
               help="Store whose patches the files are compared with torch on.  [default: that of the run]")  # fmt: skip
 @click.option(
     "--license", metavar="ID", help="Licence of the weights for the card, such as apache-2.0.  [default: none]"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.run_options import RunCommand, run_flags
 from bigearth_pipeline.cli.sections import section
 from trainer.definition.tables import AUGMENT, KEYS
@@ -21,7 +22,7 @@ _path = click.Path(path_type=Path)
 
 
 @click.command(cls=RunCommand)
-@click.argument("shards", metavar="[DIR]", type=_path, required=False)
+@click.argument("shards", metavar="[DIR]", type=PLACE, required=False)
 @_run("--resume", metavar="RUN", type=_path, help="Resume a run where its last state was saved.")
 @_run("--config", "file", metavar="FILE", type=_path, help="Take options from a TOML file, such as RUN/config.toml.")
 @_run("--recipe", type=click.Choice(["reben"]), help="Take the options of a published result.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.stores.options import stall_minutes
 from shards.text.words import counted
 
@@ -43,7 +44,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 
 @click.command("build-shards")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the store.")
+@click.option("--out", required=True, type=PLACE, help="Directory or address of the store.")
 @click.option(
     "--format",
     "store_format",

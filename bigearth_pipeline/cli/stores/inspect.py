@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bigearth_pipeline.cli.places import PLACE
 from shards.text.words import counted
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def inspect(folder: Path, as_json: bool) -> None:
     """Show what the store in DIR holds: splits, classes, size, band statistics."""

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from bigearth_pipeline.cli.places import PLACE
+
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PLACE)
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.stores.options import stall_minutes
 
 _MOST_LINES: Final = 20
@@ -12,7 +13,7 @@ _MOST_LINES: Final = 20
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PLACE)
 @click.option(
     "--against",
     multiple=True,

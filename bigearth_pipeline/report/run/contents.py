@@ -17,6 +17,7 @@ import shards
 from bigearth_pipeline.errors import PipelineError
 from shards import CLASSES, SPLITS, Store
 from shards.metadata.manifest import MANIFEST
+from shards.storage.places import storage_of
 from shards.text.words import patches
 from trainer.history.record import RunRecord
 from trainer.metrics.intervals.bootstrap import LEVEL, RESAMPLES, SEED
@@ -198,7 +199,7 @@ def open_run(
         words = f"The store {places} is absent, and so is what needs it. If it was moved: {remedy}."
         yield replace(contents, no_store=words)
         return
-    if not (place / MANIFEST).exists():
+    if not storage_of(place).has(MANIFEST):
         raise PipelineError(f"{store} is no folder of a store: it has no {MANIFEST}; expected that of {folder}")
     with shards.open(place) as opened:
         rows, lost = _rows(opened, contents.predictions)

@@ -17,7 +17,6 @@ from shards import BANDS, CorruptShard
 from shards.layout.bands import GROUP_OF
 from shards.layout.statistics import BandStatistics
 from shards.metadata.manifest import HISTOGRAMS, MANIFEST
-from shards.storage.safe_open import open_inside
 
 _BINS: Final = 90
 _BEYOND: Final = 0.005
@@ -91,13 +90,15 @@ def stored_histograms(contents: Contents) -> dict[str, NDArray[np.int64]] | None
     """
     path = contents.folder / HISTOGRAMS
     described = next((info for info in contents.manifest.files if info.path == HISTOGRAMS), None)
-    if described is None or not path.exists():
+    if described is None:
         return None
-    with open_inside(contents.folder, HISTOGRAMS) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != described.sha256:
+    try:
+        content = contents.store.read_file(HISTOGRAMS, described.size_bytes)
+    except FileNotFoundError:
+        return None
+    if (digest := hashlib.sha256(content).hexdigest()) != described.sha256:
         raise CorruptShard(f"{path} has SHA-256 {digest}, expected {described.sha256} as in {MANIFEST}")
-    found = read_histograms(path)
+    found = read_histograms(path, content)
     if set(found) != set(contents.splits):
         raise CorruptShard(f"{path} has the splits {', '.join(sorted(found))}, expected {', '.join(contents.splits)}")
     return {split: found[split] for split in contents.splits}

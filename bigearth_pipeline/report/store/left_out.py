@@ -13,7 +13,7 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Te
 from bigearth_pipeline.report.page.numbers import count_cell, share_cell
 from bigearth_pipeline.report.store.contents import Contents
 from shards import CorruptShard
-from shards.storage.safe_open import read_inside
+from shards.storage.places import storage_of
 from shards.text.json_text import parse_json
 from shards.text.words import counted, patches
 from shards.write.contents import QUARANTINE, UNMATCHED
@@ -66,7 +66,7 @@ def read_left_out(folder: Path) -> LeftOut:
 
 def _text(folder: Path, name: str) -> str:
     try:
-        return read_inside(folder, name, _MAX_BYTES).decode()
+        return storage_of(folder).read(name, _MAX_BYTES).decode()
     except FileNotFoundError:
         return ""
     except OSError as err:

@@ -11,6 +11,7 @@ from bigearth_pipeline.scenes.inputs.safe import METADATA, describe_folder, desc
 from bigearth_pipeline.scenes.inputs.stac import describe_item
 from shards.layout.bands import B10, B60
 from shards.metadata.manifest import MANIFEST
+from shards.storage.places import storage_of
 
 Kind: TypeAlias = Literal["store", "patch", "tree"]
 
@@ -43,7 +44,7 @@ def find(path: Path, known: Known) -> Description | Kind:
 
 
 def _of_folder(path: Path, known: Known) -> Description | Kind:
-    if (path / MANIFEST).exists():
+    if storage_of(path).has(MANIFEST):
         return "store"
     if (path / METADATA).exists():
         return describe_folder(path, known)

@@ -1,6 +1,5 @@
 """A split of a store as an input."""
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from bigearth_pipeline.scenes.grid.missing import missing_shares
 from bigearth_pipeline.scenes.work.source import Part
 from bigearth_pipeline.scenes.work.unit_sizes import UNIT, cut
 from shards.layout.bands import RECORD_VALUES
-from shards.metadata.manifest import MANIFEST
 
 
 class StoreSource:
@@ -56,7 +54,7 @@ class StoreSource:
                 f"{folder} has no split {split}, expected {', '.join(self._store.manifest.splits)}; say `split=`"
             )
         self.num_units = -(-len(self._rows) // UNIT)
-        self._manifest_sha256 = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        self._manifest_sha256 = self._store.manifest_sha256()
         self._table = self._store.index.table.select(["key", "date", "epsg", "ulx", "uly"])
 
     @property

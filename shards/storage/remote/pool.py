@@ -75,7 +75,9 @@ class Pool:
 
     def renew_after_fork(self) -> None:
         """See `shards.runtime.forks`: the threads are the parent's, and so is what they do."""
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        # Two conditions, so that what wakes a worker never wakes the other thread in its place.
+        self._condition, self._begun = threading.Condition(self._lock), threading.Condition(self._lock)
         self._queue: list[tuple[int, int, Job]] = []
         self._running: set[Job] = set()
         self._threads: list[threading.Thread] = []
@@ -125,6 +127,7 @@ class Pool:
                 if job.started is None:
                     job.started = time.monotonic()
                     self._running.add(job)
+                    self._begun.notify()
             self._do(job)
 
     def _do(self, job: Job) -> None:
@@ -162,7 +165,7 @@ class Pool:
         while not self._is_closed:
             with self._condition:
                 if not self._running:
-                    self._condition.wait(1.0)
+                    self._begun.wait_for(lambda: self._running or self._is_closed)
                 now = time.monotonic()
                 for job in list(self._running):
                     slow = self._slow.get(job.size_class)
@@ -182,6 +185,7 @@ class Pool:
             waiting, self._queue = self._queue, []
             threads, self._threads = self._threads, []
             self._condition.notify_all()
+            self._begun.notify_all()
         for _, _, job in waiting:
             job.future.cancel()
         for thread in threads:

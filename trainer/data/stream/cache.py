@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shards import Store
 from shards.layout.bands import RECORD_BYTES
 from shards.runtime.filesystem import MEMORY, file_system
+from shards.storage.remote.address import Address
 from trainer.data.device import encoded
 
 Tier = Literal["none", "ram", "gpu", "gpu-encoded"]
@@ -62,7 +63,7 @@ def plan(
     found: dict[str, Choice] = {}
     if device.type == "cuda" and on_device:
         found = plan_gpu(store, rows, device, decodes=decodes)
-    kind = file_system(store.folder)
+    kind = None if isinstance(store.folder, Address) else file_system(store.folder)
     left = SHARE_OF_RAM * store.memory_left()
     for split, some in rows.items():
         if (on_gpu := found.get(split)) is not None and on_gpu.tier != "none":
