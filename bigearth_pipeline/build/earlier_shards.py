@@ -9,7 +9,7 @@ from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.source.fingerprint import fingerprint_now
 from shards.metadata.entries import ShardInfo
 from shards.write.options import StoreOptions
-from shards.write.shard_note import DAMAGED, DamagedNote, damage, read_note
+from shards.write.shard_note import DAMAGED, DamagedNote, damage, notes_damage, read_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,12 @@ def check_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
         return Checked()
     if source != fingerprint_now([(entry.key, entry.folder) for entry in plan.entries]):
         return Checked(reason="files of its source have changed since")
-    if reason := damage(options, note, progress):
+    if options.address is not None:
+        from shards.write.publish import published_damage
+
+        reason = notes_damage(options, note) or published_damage(options, note.info)
+    else:
+        reason = damage(options, note, progress)
+    if reason:
         return Checked(reason=reason)
     return Checked(ShardResult(note.info, (), bytes_read, source))

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from bigearth_pipeline.build.address import claim_address
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
@@ -39,11 +40,13 @@ from bigearth_pipeline.source.tables import (
 from bigearth_pipeline.source.tree import Source, find_source
 from bigearth_pipeline.workers import Limits, Shared, Workers, open_cluster, preload, refuse_import_by_worker
 from shards.metadata.manifest import Manifest
+from shards.storage.remote.address import Address
 from shards.write.contents import QUARANTINE as QUARANTINE
 from shards.write.contents import UNMATCHED as UNMATCHED
 from shards.write.contents import WORK
 from shards.write.finish import finish_store
 from shards.write.options import StoreOptions
+from shards.write.publish import publish_lists, publish_store
 
 _ANNOTATIONS_A_TASK: Final = 4096
 
@@ -120,12 +123,16 @@ def build(
         refuse_no_match(tables.lists, folders, sources[0].version)
     progress.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
-    with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
+    address = config.out if isinstance(config.out, Address) else None
+    if address is not None and scheduler is not None:
+        raise PipelineError(f"{address} is written to by workers of this machine; leave out `scheduler={scheduler}`")
+    with _claimed(config, note, progress) as (out, finished):
         if finished:
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, foreign, facts, finished_before=True)
-        options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard)
+        config = replace(config, out=out)
+        options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard, address=address)
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
@@ -144,6 +151,8 @@ def build(
             results, built = write_shards(plan, {}, options, cluster, progress)
             bad = [*selection.bad, *(patch for result in results.values() for patch in result.bad)]
             write_quarantine(config.out, bad)
+            if address is not None:
+                publish_lists(options)
             if len(bad) > config.allow_bad:
                 raise PipelineError(describe_bad(config, bad))
             if any(result.bad for result in results.values()):
@@ -170,9 +179,22 @@ def build(
             note={**note, SOURCE_FILES: {shard.name: results[shard.name].source for shard in plan}},
         )
         facts = source_facts(config.out, manifest)
+        if address is not None:
+            publish_store(options, manifest)
     return BuildSummary(
         manifest, built, time.perf_counter() - started, build_seconds, unmatched, len(bad), foreign, facts
     )
+
+
+@contextmanager
+def _claimed(config: BuildConfig, note: dict[str, Any], progress: Progress) -> Iterator[tuple[Path, bool]]:
+    """Hold the place of the store; yield the folder to write to, and whether the build has already finished."""
+    if isinstance(config.out, Address):
+        with claim_address(config.out, note, overwrite=config.overwrite) as claimed:
+            yield claimed
+    else:
+        with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
+            yield config.out, finished
 
 
 def _find_sources(config: BuildConfig) -> list[Source]:

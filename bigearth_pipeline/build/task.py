@@ -63,6 +63,11 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
         else:
             source = fingerprint(reader.statuses, annotations)
             shard.made_of = made_of(plan, reader.bytes_read, source)
+    if options.address is not None and shard.info is not None:
+        # Imported here: a build into a folder needs none of it.
+        from shards.write.publish import publish_shard
+
+        publish_shard(options, shard.info)
     return ShardResult(shard.info, tuple(bad), reader.bytes_read, source)
 
 

@@ -25,7 +25,7 @@ LOCKS: Final = (f"{WORK}/{LOCK}", f"{WORK}/{LOCK}{MARK_SUFFIX}")
 _FIXED: Final = {MANIFEST, BUILD_NOTE, INDEX, HISTOGRAMS, QUARANTINE, UNMATCHED, *LOCKS}
 _SPLIT: Final = f"(?:{'|'.join(SPLITS)})"
 _SHARD: Final = rf"{_SPLIT}-\d{{5,}}"
-_NOTES: Final = re.compile(rf"{re.escape(WORK)}/({_SHARD})\.(?:json|index\.parquet|histogram\.parquet)")
+_NOTES: Final = re.compile(rf"{re.escape(WORK)}/({_SHARD})\.(?:json|tags\.json|index\.parquet|histogram\.parquet)")
 # The temporary names of zarr-python, `_atomic_write` in zarr/storage/_local.py.
 _ZARR_TEMPORARY: Final = re.compile(r"(zarr|0)\.[0-9a-f]{32}\.partial")
 
@@ -102,6 +102,17 @@ def look(out: Path, store_format: str | None, max_shards: int = 0, layout: Recor
             if note := _NOTES.fullmatch(relative):
                 contents.notes.add(note[1])
     return contents
+
+
+def is_of_build(path: str, store_format: str, max_shards: int, layout: RecordLayout = LAYOUT) -> bool:
+    """Return whether a file has a name that a build gives; arguments as for `look`."""
+    return _Names(store_format, max_shards, layout).is_file(path)
+
+
+def note_of(path: str) -> str | None:
+    """Return the name of the shard that a file in the work folder is about; None for any other file."""
+    match = _NOTES.fullmatch(path)
+    return match[1] if match else None
 
 
 class _Names:

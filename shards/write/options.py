@@ -9,6 +9,7 @@ from shards.layout.bands import LAYOUT
 from shards.layout.record import RecordLayout
 from shards.metadata.layout import resolved
 from shards.metadata.manifest import StoreFormat
+from shards.storage.remote.address import Address
 from shards.write.contents import WORK
 
 
@@ -22,6 +23,7 @@ class StoreOptions:
         codec: name of the record codec.
         patches_per_shard: patches of a full shard.
         layout: groups of each patch, whose codecs are filled in where they are None.
+        address: where the store is sent, shard by shard; the folder then holds what is not sent yet.
 
     Raises:
         InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or a group of the
@@ -33,6 +35,7 @@ class StoreOptions:
     codec: str
     patches_per_shard: int
     layout: RecordLayout = LAYOUT
+    address: Address | None = None
 
     def __post_init__(self) -> None:
         known = CODECS if self.format == "webdataset" else ZARR_CODECS

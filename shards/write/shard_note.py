@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from shards.errors import BepError, CorruptShard
@@ -87,21 +88,31 @@ def damage(options: StoreOptions, note: ShardNote, progress: Callable[[int], Non
         note: from `read_note`.
         progress: called with 0 before each file.
     """
-    expected = [(options.folder, info.path, info.sha256, info.size_bytes) for info in note.info.files]
-    paths = note_paths(options.work, note.info.name)[1:]
-    named = [(options.work, path.name, sha256, None) for path, sha256 in zip(paths, note.parts, strict=True)]
-    for folder, relative, sha256, size in [*expected, *named]:
+    for info in note.info.files:
         progress(0)
-        path = resolve_inside(folder, relative)
-        try:
-            if path is None or path.is_symlink():
-                return f"{relative} is a symbolic link"
-            if size is not None and os.stat(path).st_size != size:
-                return f"{relative} has {os.stat(path).st_size} bytes, expected {size}"
-            if sha256_of(path) != sha256:
-                return f"{relative} differs from its checksum"
-        except OSError as err:
-            return f"{relative} cannot be read: {err.strerror}"
+        if reason := _damage(options.folder, info.path, info.sha256, info.size_bytes):
+            return reason
+    return notes_damage(options, note)
+
+
+def notes_damage(options: StoreOptions, note: ShardNote) -> str | None:
+    """Compare the rows of the index and the histogram of a shard with its note; as `damage`."""
+    paths = note_paths(options.work, note.info.name)[1:]
+    reasons = (_damage(options.work, path.name, sha256) for path, sha256 in zip(paths, note.parts, strict=True))
+    return next((reason for reason in reasons if reason), None)
+
+
+def _damage(folder: Path, relative: str, sha256: str, size: int | None = None) -> str | None:
+    path = resolve_inside(folder, relative)
+    try:
+        if path is None or path.is_symlink():
+            return f"{relative} is a symbolic link"
+        if size is not None and os.stat(path).st_size != size:
+            return f"{relative} has {os.stat(path).st_size} bytes, expected {size}"
+        if sha256_of(path) != sha256:
+            return f"{relative} differs from its checksum"
+    except OSError as err:
+        return f"{relative} cannot be read: {err.strerror}"
     return None
 
 

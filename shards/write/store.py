@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 
 from shards.codec.registry import DEFAULT_CODEC
@@ -13,6 +12,7 @@ from shards.layout.record import RecordGroup
 from shards.metadata.entries import SPLITS, ShardInfo
 from shards.metadata.manifest import MANIFEST, Manifest, StoreFormat
 from shards.storage.atomic import make_folder
+from shards.storage.remote.address import place_of
 from shards.write.contents import WORK, look
 from shards.write.finish import finish_store
 from shards.write.options import StoreOptions
@@ -71,7 +71,7 @@ class StoreWriter:
             InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or there can be
                 no such groups.
         """
-        self.options = StoreOptions(Path(folder), format, codec, patches_per_shard, LAYOUT.with_groups(groups))
+        self.options = StoreOptions(place_of(folder), format, codec, patches_per_shard, LAYOUT.with_groups(groups))
         self.manifest = None
         self._seed, self._source_version, self._source_bytes = seed, source_version, source_bytes
         self._left_out, self._offset, self._synthetic = left_out or {}, offset, synthetic

@@ -5,7 +5,7 @@ import re
 from pathlib import Path, PosixPath
 from typing import Any, Final, NoReturn
 
-from shards.errors import InvalidValue
+from shards.errors import BepError, InvalidValue
 
 SCHEMES: Final = ("s3", "gs", "az", "https", "http")
 # A path that was made of an address has only one slash left behind the colon.
@@ -29,7 +29,8 @@ class Address(PosixPath):
         return f"Address({str(self)!r})"
 
     def __fspath__(self) -> NoReturn:
-        raise InvalidValue(f"{self} is on object storage, expected a file or a folder of this machine")
+        # No ValueError, which Path.exists takes for a file that is absent.
+        raise BepError(f"{self} is on object storage, expected a file or a folder of this machine")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return place_of, (str(self),)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import shards
-from shards.errors import CorruptShard, InvalidValue, ShardError, UnfinishedStore
+from shards.errors import BepError, CorruptShard, InvalidValue, ShardError, UnfinishedStore
 from shards.read.extents import Extents
 from shards.storage.base import Ranges
 from shards.storage.remote import attempts
@@ -18,7 +18,7 @@ from shards.testing.network import Weather
 from shards.testing.stores import make_store
 from tests.servers import SECRET
 from tests.shards.conftest import read_rows
-from tests.shards.storage.remote.conftest import STORMY, Shelf
+from tests.shelves import STORMY, Shelf
 
 ROWS = np.random.default_rng(0).permutation(300)
 
@@ -195,9 +195,9 @@ def test_an_address_is_a_path_that_opens_nothing() -> None:
     assert str(place.parent) == "s3://Bucket/some"
     assert place == pickle.loads(pickle.dumps(place)) == place_of(Path("s3://Bucket/some/store"))
     assert str(place.absolute()) == str(place.resolve()) == str(place)
-    with pytest.raises(InvalidValue, match="is on object storage, expected a file or a folder of this machine"):
+    with pytest.raises(BepError, match="is on object storage, expected a file or a folder of this machine"):
         place.read_bytes()
-    with pytest.raises(InvalidValue, match="is on object storage"):
+    with pytest.raises(BepError, match="is on object storage"):
         place.exists()
 
 

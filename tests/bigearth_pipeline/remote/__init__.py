@@ -1,0 +1,1 @@
+"""Commands and libraries of the application with stores at an address."""
