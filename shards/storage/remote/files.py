@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from random import randrange
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,8 @@ from shards.storage.remote.pool import Job, Pool
 _NOW: Final = 0
 _SOON: Final = 1
 _LATER: Final = 2
+_ABOUT: Final = 2048
+"""Ranges by which what is fetched ahead may come earlier or later than in the order of need: less than a window."""
 _DOWNLOADS: Final = 3
 """Times that a range is fetched whose checksum is wrong, before the reader is given it and says so."""
 _KEPT_BYTES: Final = 256 << 20
@@ -166,9 +167,7 @@ class RemoteFiles:
             waiting = [self._requests[number] for number in np.unique(known[known > 0]).tolist()]
             spans = coalesce(ranges.take(known == 0))
             if urgency == _LATER and spans:
-                # Processes that share a cache begin at different places, and leave out what others have fetched.
-                turn = randrange(len(spans))
-                spans = spans[turn:] + spans[:turn]
+                spans = _by_need(spans, ranges.number)
             for span in spans:
                 self._last += 1
                 request = self._requests[self._last] = _Request(self._last, span)
@@ -246,6 +245,17 @@ class RemoteFiles:
         """See `Files`."""
         self.pool.close()
         self._cache.close()
+
+
+def _by_need(spans: list[Span], numbers: NDArray[np.int64]) -> list[Span]:
+    """Return spans in about the order in which their ranges are needed, which is that of the numbers.
+
+    Processes that share a cache do not all begin with the same span, and leave out what others have fetched meanwhile.
+    """
+    order = np.argsort(numbers, kind="stable")
+    first = [order[np.searchsorted(numbers, span.ranges.number, sorter=order)].min() for span in spans]
+    turns = np.argsort(np.array(first) + np.random.default_rng().uniform(0, _ABOUT, len(spans)))
+    return [spans[i] for i in turns.tolist()]
 
 
 def _one(place: Range) -> Ranges:

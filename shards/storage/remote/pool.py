@@ -25,7 +25,7 @@ _SAMPLES: Final = 200
 _FEWEST: Final = 20
 """Durations without which nobody knows what is slow."""
 _LEAST_SECONDS: Final = 0.01
-_MOST_HEDGES: Final = 0.1
+_MOST_HEDGES: Final = 0.03
 """Share of the requests that are sent a second time, at most: a server that is slow as a whole gets no more to do."""
 _TICK: Final = 0.01
 _UNKNOWN: Final = 1 << 30
@@ -66,7 +66,7 @@ class Pool:
     """
 
     def __init__(self, size: int = IN_FLIGHT) -> None:
-        """Say how many jobs are done at a time, of which a tenth is kept for second attempts."""
+        """Say how many jobs are done at a time, counting second attempts."""
         self._size = size
         self.num_sent = self.num_hedged = 0
         self.renew_after_fork()
@@ -169,7 +169,8 @@ class Pool:
                 now = time.monotonic()
                 for job in list(self._running):
                     slow = self._slow.get(job.size_class)
-                    if slow is None or job.is_hedged or job.started is None or now - job.started <= slow:
+                    # Nobody waits for what is fetched ahead.
+                    if slow is None or job.urgency or job.is_hedged or job.started is None or now - job.started <= slow:
                         continue
                     if self.num_hedged >= _MOST_HEDGES * self.num_sent:
                         break
