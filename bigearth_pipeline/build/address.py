@@ -53,7 +53,7 @@ def claim_address(address: Address, note: dict[str, Any], *, overwrite: bool) ->
                 raise
     except OSError as err:
         if err.filename == str(address) or str(err.filename).startswith(f"{address}/"):
-            raise PipelineError(f"{err.filename} cannot be written: it {err.strerror}") from err
+            raise PipelineError(f"{err.filename} cannot be written: {err.strerror}") from err
         raise
 
 

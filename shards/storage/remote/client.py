@@ -35,7 +35,7 @@ class Refused(Exception):
 
     Attributes:
         kind: how.
-        what: that in words, to be continued after an address: it never holds text of a server.
+        what: that in words, to stand behind a colon: it never holds text of a server.
     """
 
     def __init__(self, kind: Kind, what: str) -> None:
@@ -229,33 +229,33 @@ def _refused(err: Exception) -> Refused:
     code = match[1] if (match := re.search(r"<Code>([A-Za-z]{1,60})</Code>", text)) else ""
     said = f"HTTP {status}{f', {code}' if code else ''}" if status else type(err).__name__
     if any(host in text.partition("Debug source")[0] for host in _CREDENTIALS):
-        return Refused("denied", "cannot be reached: the environment has no credentials for it; see its variables")
+        return Refused("denied", "the environment has no credentials for it")
     if code == "NoSuchBucket" or "ContainerNotFound" in text:
-        return Refused("no bucket", f"cannot be reached: there is no such bucket ({said})")
+        return Refused("no bucket", f"there is no such bucket ({said})")
     name = type(err).__name__
     if name == "AlreadyExistsError":
-        return Refused("exists", "exists already")
+        return Refused("exists", "it exists already")
     if name == "PreconditionError":
-        return Refused("changed", "was changed meanwhile")
+        return Refused("changed", "it was changed meanwhile")
     if isinstance(err, FileNotFoundError) or status in (404, 410):
-        return Refused("absent", "is absent")
+        return Refused("absent", "it is absent")
     if status == 301 or code in (
         "PermanentRedirect",
         "AuthorizationHeaderMalformed",
         "IllegalLocationConstraintException",
     ):
-        return Refused("region", f"is in another region or at another endpoint than the environment says ({said})")
+        return Refused("region", f"it is in another region or at another endpoint than the environment says ({said})")
     if name in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
-        return Refused("denied", f"is denied to these credentials ({said or 'no access'})")
+        return Refused("denied", f"it is denied to these credentials ({said or 'no access'})")
     if status == 416:
-        return Refused("range", "is shorter than expected (HTTP 416)")
+        return Refused("range", "it is shorter than expected (HTTP 416)")
     if status == 409:
-        return Refused("busy", f"is being changed by another request ({said})")
+        return Refused("busy", f"another request changes it ({said})")
     if status in (408, 429) or status >= 500:
-        return Refused("busy", f"is not served ({said})")
+        return Refused("busy", f"the server does not serve it ({said})")
     if name == "NotSupportedError":
-        return Refused("refused", "is on a server that does not answer requests for ranges, which reading needs")
+        return Refused("refused", "its server does not answer requests for ranges, which reading needs")
     if status:
-        return Refused("refused", f"is refused ({said})")
+        return Refused("refused", f"the server refuses it ({said})")
     late = "timed out" in text.lower() or "TimedOut" in text
-    return Refused("broken", "does not answer in time" if late else "cannot be reached: the connection fails")
+    return Refused("broken", "the server does not answer in time" if late else "the connection fails")

@@ -59,7 +59,7 @@ def _part(client: Client, name: str, start: int, end: int, target: Path) -> None
     except Refused as err:
         raise system_error(client.address / name, err) from None
     if len(content) != end - start:
-        raise OSError(errno.EIO, "was changed meanwhile", str(client.address / name))
+        raise OSError(errno.EIO, "it was changed meanwhile", str(client.address / name))
     descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
     try:
         with named(target):

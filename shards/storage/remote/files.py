@@ -131,7 +131,7 @@ class RemoteFiles:
         try:
             request.job.future.result()
         except Refused as err:
-            raise Unreadable(self.path(place.file), f"cannot be read: the object {err.what}") from None
+            raise Unreadable(self.path(place.file), f"cannot be read: {err.what}") from None
         except CancelledError:
             raise ValueError("the store is closed, expected it open") from None
         begin = place.offset - request.span.start
@@ -199,13 +199,13 @@ class RemoteFiles:
             answer = attempt(lambda: self._client.get(name, span.start, span.end))
             content = np.frombuffer(answer.content, np.uint8)
             if answer.size_bytes != (size := self._files[file].size_bytes):
-                raise Refused("changed", f"has {answer.size_bytes} bytes, expected {size}")
+                raise Refused("changed", f"the object has {answer.size_bytes} bytes, expected {size}")
             right = self._right(span, content)
             if right.all():
                 self._tags[file] = answer.tag
                 break
             if self._tags.get(file, answer.tag) != answer.tag:
-                raise Refused("changed", "was changed since it was first read")
+                raise Refused("changed", "it was changed since it was first read")
         return content, right
 
     def _right(self, span: Span, content: NDArray[np.uint8]) -> NDArray[np.bool_]:

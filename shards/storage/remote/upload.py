@@ -27,7 +27,7 @@ def put_file(client: Client, name: str, path: Path) -> str | None:
         # Not every server compares what it got with what was sent.
         found = attempt(lambda: client.head(name))
         if found.size_bytes != size:
-            raise Refused("changed", f"has {found.size_bytes} bytes after it was written, expected {size}")
+            raise Refused("changed", f"it has {found.size_bytes} bytes after it was written, expected {size}")
     except Refused as err:
         raise system_error(client.address / name, err) from None
     return found.tag
