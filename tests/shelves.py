@@ -11,7 +11,7 @@ from shards.testing.network import Proxy, Weather
 from tests import servers
 
 STORMY = Weather(latency=0.03, refused=0.05, reset=0.03, short=0.03, lost=0.03, seed=7)
-"""What requests meet on their way to a store that is far away, and more of it."""
+"""The faults on the way to a store that is far away, and more of them."""
 
 
 class Shelf:

@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 class Line:
-    """A line that all answers share, of so many bytes a second; without end for 0."""
+    """A line that all answers share, with a limit of bytes a second; 0 for none."""
 
     def __init__(self, rate: float) -> None:
         self._rate, self._free = rate, 0.0

@@ -58,9 +58,8 @@ class MachineConfig(Checked):
     )
     cache_bytes: int | None = option(
         None,
-        flag=True,
         at_least=64 << 20,
-        metavar="BYTES",
+        unit="bytes",
         unset="half of the free space, at most 16 GiB",
         resumable=True,
         help="Size of that folder at most; records that were used least lately go first.",

@@ -1,4 +1,4 @@
-"""How often a request is sent again, and the error where that did not help."""
+"""Repetition of requests that fail in passing, and the error where it did not help."""
 
 import errno
 import random

@@ -20,7 +20,7 @@ _CONNECT: Final = timedelta(seconds=5)
 _EXTRA: Final = "cloud"
 _ELSEWHERE: Final = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _CREDENTIALS: Final = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
-"""Hosts that are asked for credentials where the environment has none."""
+"""Hosts that give credentials where the environment has none."""
 
 Kind = Literal["absent", "no bucket", "denied", "region", "exists", "changed", "range", "busy", "broken", "refused"]
 PASSING: Final[tuple[Kind, ...]] = ("busy", "broken")

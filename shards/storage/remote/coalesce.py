@@ -12,12 +12,12 @@ from shards.storage.base import Ranges
 GAP: Final = 128 << 10
 """Bytes that are fetched for nothing rather than send another request: about what arrives during one round trip."""
 LARGEST: Final = 4 << 20
-"""Bytes of a request at most, unless a single range is longer: so many requests are of about the same length."""
+"""Bytes of a request at most, unless a single range is longer, so that most requests are of about the same length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
-    """What one request asks for.
+    """The bytes that one request is for.
 
     Attributes:
         file: number of the file.

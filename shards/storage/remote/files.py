@@ -43,7 +43,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What was found for a batch.
+    """The state of a batch.
 
     Attributes:
         images: those that hold its ranges, by file.

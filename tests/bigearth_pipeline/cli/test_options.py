@@ -96,6 +96,10 @@ TRAIN = {
         ),
     ),
     "data.order": Option(value="block"),
+    "machine.cache_dir": Option(
+        shown_by="shards/storage/disk/test_cache.py::test_a_second_run_sends_no_request_for_records"
+    ),
+    "machine.cache_bytes": Option(shown_by="shards/storage/disk/test_cache.py::test_the_cache_keeps_to_its_size"),
     "machine.mapped": Option(shown_by=f"{CLI}::test_damage_is_one_line"),
     "machine.verify": Option(shown_by="trainer/data/test_loader.py::test_a_damaged_record_names_itself"),
     "augmentation.augment": Option(
@@ -223,7 +227,7 @@ TRAIN = {
 
 EVALUATE = {"run", "split", "shards", "where", "patches", "batch_size", "device", "threads", "verify"}
 EVALUATE |= {"allow_mixed_version", "as_json", "mapped", "weights", "model", "bands", "weights_bands"}
-EVALUATE |= {"weights_classes", "statistics", "interpolation", "out", "ensemble", "tta"}
+EVALUATE |= {"cache_dir", "cache_bytes", "weights_classes", "statistics", "interpolation", "out", "ensemble", "tta"}
 BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "loader", "device", "patches", "repeats"}
 BENCH_LOADER |= {"least_seconds", "plot", "as_json"}
 BENCH_TRAIN = {"data", "model", "batch_size", "augment", "precision", "mode", "loader", "cache", "device", "threads"}

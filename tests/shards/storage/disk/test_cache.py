@@ -46,7 +46,7 @@ def images(folder: Path) -> list[Path]:
 
 
 def test_a_second_run_sends_no_request_for_records(s3: Shelf, any_store: Path, tmp_path: Path) -> None:
-    """What one run has read is there for the next, whatever reads it, and for a mirror under another address."""
+    """Records that one run has read are there for the next, and for a mirror under another address."""
     with shards.open(any_store) as local:
         expected = read_rows(local, ROWS)
     address, mirror = s3.store(any_store), s3.store(any_store, f"mirror-of-{any_store.name}")
@@ -158,7 +158,7 @@ def _table(content: list[np.ndarray]) -> RangeTable:
 
 
 def test_an_image_that_is_deleted_while_it_is_read_stays_whole(tmp_path: Path) -> None:
-    """Who holds an image reads it to the end; who looks again finds another, in which nothing is held."""
+    """A holder of an image reads it to the end; one that looks again finds another, in which nothing is held."""
     image = Image(tmp_path / "0", 10_000, 4)
     image.write(5000, np.arange(100, dtype=np.uint8))
     image.hold(np.array([2]))
@@ -178,7 +178,7 @@ def test_an_image_that_is_deleted_while_it_is_read_stays_whole(tmp_path: Path) -
 
 
 def test_counts_that_a_killed_process_left_are_mended(tmp_path: Path) -> None:
-    """What was promised and never written counts only until nobody has the cache open."""
+    """Bytes that were promised and never written count only until nobody has the cache open."""
     budget = Budget(tmp_path, 1 << 20)
     assert budget.reserve((1 << 20) - SLACK)
     assert not budget.reserve(1)

@@ -63,7 +63,7 @@ def test_a_batch_asks_for_neighbours_at_once_and_for_each_record_once(s3: Shelf,
 
 
 def test_many_requests_are_under_way_at_a_time(s3: Shelf, tar_store: Path) -> None:
-    """Records that lie apart are asked for side by side, so that a batch takes about one round trip."""
+    """Records that lie apart are requested side by side, so that a batch takes about one round trip."""
     address = s3.store(tar_store)
     with shards.open(address) as store:
         s3.proxy.most, s3.proxy.weather = 0, Weather(latency=0.2)
@@ -188,7 +188,7 @@ def test_denied_access_is_said(shelf: Shelf, tar_store: Path, monkeypatch: pytes
 
 
 def test_an_address_is_a_path_that_opens_nothing() -> None:
-    """It joins and pickles as a path; what takes it for a file is told so."""
+    """It joins and pickles as a path; code that takes it for a file gets an error that says so."""
     place = place_of("S3://Bucket/some//store/")
     assert str(place) == "s3://Bucket/some/store"
     assert str(place / "a" / "b.tar") == "s3://Bucket/some/store/a/b.tar"
