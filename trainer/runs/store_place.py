@@ -24,7 +24,9 @@ def describe_place(data: Path) -> dict[str, Any]:
     """
     # Links stay, for somebody may have made them so that their targets can move.
     place = place_of(data)
-    return {STORE: {"shards": str(data), "absolute": str(place) if isinstance(place, Address) else os.path.abspath(place)}}
+    return {
+        STORE: {"shards": str(data), "absolute": str(place) if isinstance(place, Address) else os.path.abspath(place)}
+    }
 
 
 def places_of(data: Path, run: Path) -> list[Path]:
