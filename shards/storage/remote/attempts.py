@@ -2,6 +2,7 @@
 
 import errno
 import random
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,24 +18,29 @@ DEADLINE: Final = 90.0
 T = TypeVar("T")
 
 
-def attempt(send: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
+def attempt(send: Callable[[], T], *, stop: threading.Event | None = None) -> T:
     """Call `send` until it does not fail in passing; wait in between, longer each time and at random.
+
+    Args:
+        send: sends a request.
+        stop: is set when nobody needs the answer any more.
 
     Raises:
         Refused: it failed for good, or as often as is allowed.
     """
+    stop = stop or threading.Event()
     began, wait = time.monotonic(), _FIRST_WAIT
-    for number in range(1, attempts + 1):
+    for number in range(1, ATTEMPTS + 1):
         try:
             return send()
         except Refused as err:
             if err.kind not in PASSING:
                 raise
-            if number == attempts or time.monotonic() - began > DEADLINE:
+            if number == ATTEMPTS or stop.is_set() or time.monotonic() - began > DEADLINE:
                 times = "once" if number == 1 else f"{number} times"
                 raise Refused(err.kind, f"{err.what}; tried {times} in {time.monotonic() - began:.0f} s") from None
         # Full jitter: many that failed together do not come again together.
-        time.sleep(random.uniform(0, wait))
+        stop.wait(random.uniform(0, wait))
         wait = min(2 * wait, _LONGEST_WAIT)
     raise AssertionError
 

@@ -80,6 +80,7 @@ class RemoteFiles:
     def renew_after_fork(self) -> None:
         """See `shards.runtime.forks`: requests under way are the parent's."""
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._request_of: NDArray[np.int32] = np.zeros(len(self._table.crc32c), np.int32)
         self._requests: dict[int, _Request] = {}
         self._kept: OrderedDict[int, _Request] = OrderedDict()
@@ -196,7 +197,7 @@ class RemoteFiles:
             return None
         file, name = span.file, self._files[span.file].name
         for _ in range(_DOWNLOADS):
-            answer = attempt(lambda: self._client.get(name, span.start, span.end))
+            answer = attempt(lambda: self._client.get(name, span.start, span.end), stop=self._closing)
             content = np.frombuffer(answer.content, np.uint8)
             if answer.size_bytes != (size := self._files[file].size_bytes):
                 raise Refused("changed", f"the object has {answer.size_bytes} bytes, expected {size}")
@@ -243,6 +244,7 @@ class RemoteFiles:
 
     def close(self) -> None:
         """See `Files`."""
+        self._closing.set()
         self.pool.close()
         self._cache.close()
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,19 @@ def test_requests_cover_all_ranges_and_little_else(tar_store: Path) -> None:
             assert span.end - span.start <= max(LARGEST, int(span.ranges.length.max()))
             assert (span.ranges.offset[1:] - ends[:-1] <= GAP).all()
     assert coalesce(ranges.take(np.zeros(0, np.int64))) == []
+
+
+def test_closing_does_not_wait_for_a_server_that_is_down(
+    s3: Shelf, tar_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that are being repeated are given up."""
+    store = shards.open(s3.store(tar_store))
+    s3.proxy.decide = lambda method, target: "refused"
+    monkeypatch.setattr(attempts, "_FIRST_WAIT", 40.0)
+    monkeypatch.setattr(attempts, "_LONGEST_WAIT", 80.0)
+    store.will_read(ROWS)
+    while s3.proxy.seen["refused"] < 5:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    store.close()
+    assert time.monotonic() - begun < 5
