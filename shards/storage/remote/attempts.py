@@ -23,7 +23,7 @@ def attempt(send: Callable[[], T], *, stop: threading.Event | None = None) -> T:
 
     Args:
         send: sends a request.
-        stop: is set when nobody needs the answer any more.
+        stop: is set when the answer is not needed any more.
 
     Raises:
         Refused: it failed for good, or as often as is allowed.
