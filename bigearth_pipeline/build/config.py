@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeGuard
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeGuard
 from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tables import sha256_of
-from bigearth_pipeline.source.tree import Source
+from bigearth_pipeline.source.tree import Source, Version
 from shards.codec.registry import ZARR_CODECS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
 from shards.metadata.parts import PARTS
@@ -54,7 +54,7 @@ _WORDS: Final = {
 }
 _DIGESTS: Final = {
     "tables": "the metadata or split tables have another content",
-    "folders": "the patch folders in the source have other names",
+    "folders": "the patch folders in the source have other names, or the archives other sizes or times",
 }
 
 
@@ -63,7 +63,7 @@ class BuildConfig:
     """Settings of a build.
 
     Attributes:
-        sources: directories that hold BigEarthNet trees of one version.
+        sources: directories that hold BigEarthNet trees of one version, or archives of such trees.
         out: the store.
         format: `webdataset` or `zarr`.
         codec: name of the record codec.
@@ -74,6 +74,7 @@ class BuildConfig:
         allow_bad: number of bad patches to tolerate.
         require_all: table rows without folders, and folders without rows, are an error.
         overwrite: replace an earlier build.
+        spool: folder for the spool files of a build from archives; None for that of the store.
 
     Raises:
         PipelineError: the format does not take the codec.
@@ -90,6 +91,7 @@ class BuildConfig:
     allow_bad: int = 0
     require_all: bool = False
     overwrite: bool = False
+    spool: Path | None = None
 
     def __post_init__(self) -> None:
         if self.format == "zarr" and self.codec not in ZARR_CODECS:
@@ -105,13 +107,37 @@ def build_note(
     """Return all that the bytes of the store depend on, except the content of the patch folders."""
     names = list(keys)
     found = list(sources)
+    roots = [str(source.root.resolve()) for source in found]
+    return _note(config, found[0].version, roots, tables, len(names), "\n".join(names))
+
+
+def archive_note(
+    config: BuildConfig, version: Version, identities: Sequence[dict[str, Any]], tables: Iterable[Path]
+) -> dict[str, Any]:
+    """Return what `build_note` does for archives, of whose patch folders nothing is known before they are read.
+
+    Args:
+        config: of the build.
+        version: of the archives.
+        identities: of the archives, which stand for their patch folders.
+        tables: that are used.
+    """
+    names = [str(identity["name"]) for identity in identities]
+    # Every patch takes more than a byte.
+    most = sum(int(identity["size"]) for identity in identities)
+    return _note(config, version, names, tables, most, json.dumps(list(identities), sort_keys=True))
+
+
+def _note(
+    config: BuildConfig, version: Version, sources: list[str], tables: Iterable[Path], num_folders: int, folders: str
+) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
-        "version": found[0].version,
-        "sources": [str(source.root.resolve()) for source in found],
+        "version": version,
+        "sources": sources,
         "tables": sha256_of(tables),
-        "num_folders": len(names),
-        "folders": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        "num_folders": num_folders,
+        "folders": hashlib.sha256(folders.encode("utf-8", "surrogateescape")).hexdigest(),
         "format": config.format,
         "codec": config.codec,
         "seed": config.rules.seed,

@@ -6,7 +6,6 @@ from typing import Any
 
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.select import Quarantined
-from bigearth_pipeline.source.fingerprint import fingerprint_now
 from shards.metadata.entries import ShardInfo
 from shards.write.options import StoreOptions
 from shards.write.shard_note import DAMAGED, DamagedNote, damage, notes_damage, read_note
@@ -70,7 +69,7 @@ def check_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
         return Checked(reason=DAMAGED)
     if origin["plan"] != plan.digest or note.info.count != len(plan.entries):
         return Checked()
-    if source != fingerprint_now([(entry.key, entry.folder) for entry in plan.entries]):
+    if source != plan.source_now():
         return Checked(reason="files of its source have changed since")
     if options.address is not None:
         from shards.write.publish import published_damage

@@ -1,7 +1,7 @@
 """Writing the shards of a plan that are not there yet, on all workers."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from bigearth_pipeline.build.earlier_shards import ShardResult, check_shard
 from bigearth_pipeline.build.plan import ShardPlan
@@ -15,12 +15,16 @@ from shards.write.options import StoreOptions
 _MAX_NAMED: Final = 5
 
 
+Plan = TypeVar("Plan", bound=ShardPlan)
+
+
 def write_shards(
-    plan: Sequence[ShardPlan],
+    plan: Sequence[Plan],
     known: dict[str, ShardResult],
     options: StoreOptions,
     cluster: Workers,
     progress: Progress,
+    write: Callable[[Plan, StoreOptions, Callable[[int], None]], ShardResult] = write_shard,
 ) -> tuple[dict[str, ShardResult], int]:
     """Write the shards that are not there yet; return the results of all, and the number of patches written.
 
@@ -30,6 +34,7 @@ def write_shards(
         options: what all shards have in common.
         cluster: workers.
         progress: receives how it goes.
+        write: what a worker does for a shard.
     """
     results = {shard.name: known[shard.digest] for shard in plan if shard.digest in known}
     results |= _finished([shard for shard in plan if shard.name not in results], options, cluster, progress)
@@ -40,14 +45,14 @@ def write_shards(
     total = sum(len(shard.entries) for shard in plan)
     progress.start(total, total - sum(len(shard.entries) for shard in missing))
     built = 0
-    for shard, result in cluster.map(write_shard, missing, options):
+    for shard, result in cluster.map(write, missing, options):
         results[shard.name] = result
         built += result.info.count if result.info else 0
     return results, built
 
 
 def _finished(
-    plan: Sequence[ShardPlan], options: StoreOptions, cluster: Workers, progress: Progress
+    plan: Sequence[Plan], options: StoreOptions, cluster: Workers, progress: Progress
 ) -> dict[str, ShardResult]:
     """Return the results of shards that an earlier run has written, and that are what it wrote; say which are not."""
     noted = look(options.folder, options.format, len(plan)).notes

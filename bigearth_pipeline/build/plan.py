@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from bigearth_pipeline.source.fingerprint import fingerprint_now
 from shards.layout.shuffle import shuffle_rank
 from shards.metadata.entries import SPLITS
 from shards.write.contents import shard_name
@@ -46,6 +47,10 @@ class ShardPlan:
     def digest(self) -> str:
         """SHA-256 of all that the shard's content depends on apart from the pixels."""
         return hashlib.sha256(repr((self.name, self.entries)).encode()).hexdigest()
+
+    def source_now(self) -> str:
+        """Return what changes when the source of its patches does: the fingerprint of their files as they are now."""
+        return fingerprint_now([(entry.key, entry.folder) for entry in self.entries])
 
 
 def plan_shards(entries: Iterable[PatchEntry], *, patches_per_shard: int, seed: int) -> list[ShardPlan]:

@@ -1,4 +1,4 @@
-"""Files and lines that tell which patches and table rows a build could not use."""
+"""What a build could not use: files and lines that tell of patches and table rows, and builds that this ends."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 from bigearth_pipeline.build.config import BuildConfig
-from bigearth_pipeline.build.select import NO_FOLDER, NO_ROW, Quarantined, Selection
+from bigearth_pipeline.build.select import BAD, NO_FOLDER, NO_ROW, Quarantined, Selection
 from bigearth_pipeline.errors import PipelineError
 from shards.storage.atomic import atomic_write
 from shards.write.contents import QUARANTINE, UNMATCHED
@@ -56,3 +56,34 @@ def describe_bad(config: BuildConfig, bad: Sequence[Quarantined]) -> str:
         f"the first: {first.key}: {first.reason}. All are in {config.out / QUARANTINE}; mend them and run again, "
         f"or leave them out with `allow_bad={len(bad)}`"
     )
+
+
+def refuse_empty(selection: Selection, config: BuildConfig) -> None:
+    """Refuse a build without a patch.
+
+    Raises:
+        PipelineError: there is none to store.
+    """
+    if not selection.entries:
+        reasons = [f"{count:,} {reason}" for reason, count in sorted(selection.left_out.items())]
+        if selection.bad:
+            write_quarantine(config.out, selection.bad)
+            first = min(selection.bad, key=lambda patch: (patch.key, patch.folder))
+            reasons.append(f"{len(selection.bad):,} × {BAD}, the first: {first.key}: {first.reason}")
+        raise PipelineError(f"no patch is left to store: {', '.join(reasons) or 'the source is empty'}")
+
+
+def refuse_unused_rule(selection: Selection, config: BuildConfig) -> None:
+    """Refuse a rule for splits where every patch has one.
+
+    Raises:
+        PipelineError: the rule has no effect.
+    """
+    if config.rules.split_by is not None and not selection.num_split_by_name:
+        tables = f"the lists of {config.splits}" if config.splits else "the tables and lists"
+        raise PipelineError(f"`split_by=` has no effect: {tables} give a split to every patch; leave it out")
+
+
+def all_bad(config: BuildConfig) -> PipelineError:
+    """Return the error about a build of whose patches none can be used."""
+    return PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")

@@ -1,40 +1,40 @@
 """`bep build-shards`: from trees of GeoTIFFs to a finished store."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from bigearth_pipeline.build.address import claim_address
+from bigearth_pipeline.build.archive.run import build_from_archives, find_archives
 from bigearth_pipeline.build.claim import claim
-from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig, build_note
+from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
+from bigearth_pipeline.build.inputs import Tables, read_tables
 from bigearth_pipeline.build.plan import plan_shards, without
-from bigearth_pipeline.build.reports import describe_bad, write_quarantine, write_unmatched
+from bigearth_pipeline.build.reports import (
+    all_bad,
+    describe_bad,
+    refuse_empty,
+    refuse_unused_rule,
+    write_quarantine,
+    write_unmatched,
+)
 from bigearth_pipeline.build.select import (
-    BAD,
     Quarantined,
     Selection,
     select_v1,
     select_v2,
     unique_folders,
 )
-from bigearth_pipeline.build.summary import SourceFacts, source_facts
+from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
 from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.source.annotations import read_v1_annotations
 from bigearth_pipeline.source.tables import (
-    Metadata,
-    SplitLists,
-    find_metadata,
-    find_split_lists,
-    read_exclusions,
-    read_metadata,
-    read_split_lists,
     refuse_no_match,
 )
 from bigearth_pipeline.source.tree import Source, find_source
@@ -44,45 +44,10 @@ from shards.storage.remote.address import Address
 from shards.write.contents import QUARANTINE as QUARANTINE
 from shards.write.contents import UNMATCHED as UNMATCHED
 from shards.write.contents import WORK
-from shards.write.finish import finish_store
 from shards.write.options import StoreOptions
 from shards.write.publish import publish_lists, publish_store
 
 _ANNOTATIONS_A_TASK: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class BuildSummary:
-    """Summary of a build.
-
-    Attributes:
-        manifest: the store's.
-        built: patches written by this run.
-        seconds: wall time of this run.
-        build_seconds: of these, from the first shard task to the last.
-        unmatched: table rows without folders and folders without rows, by kind.
-        bad: patches in quarantine.
-        foreign: folders of the source that are no part of BigEarthNet.
-        facts: what else is to be known of the stored patches, a line each.
-        finished_before: the store was already finished; nothing was done.
-    """
-
-    manifest: Manifest
-    built: int
-    seconds: float
-    build_seconds: float
-    unmatched: dict[str, int]
-    bad: int
-    foreign: tuple[str, ...] = ()
-    facts: SourceFacts = field(default_factory=SourceFacts)
-    finished_before: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    metadata: Metadata | None
-    lists: SplitLists | None
-    paths: tuple[Path, ...]
 
 
 def build(
@@ -109,6 +74,21 @@ def build(
     """
     started = time.perf_counter()
     refuse_import_by_worker()
+    if archives := find_archives(config):
+        if scheduler is not None:
+            raise PipelineError(
+                "`scheduler=` has no effect with archives, whose patches go to workers through memory of this machine; "
+                "leave it out, or unpack the archive"
+            )
+        if isinstance(config.out, Address):
+            raise PipelineError(
+                f"`out={config.out}` is an address, and archives are built to a folder; build to one and copy it"
+            )
+        return build_from_archives(config, archives, progress=progress, workers=workers, limits=limits, pool=pool)
+    if config.spool is not None:
+        raise PipelineError(
+            f"`spool={config.spool}` has no effect: only builds from archives have a spool; leave it out"
+        )
     # Workers may be in another folder, and on another host.
     config = replace(config, sources=tuple(path.absolute() for path in config.sources), out=config.out.absolute())
     sources = _find_sources(config)
@@ -144,8 +124,8 @@ def build(
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names
             unmatched = write_unmatched(config, selection)
-            _refuse_empty(selection, config)
-            _refuse_unused_rule(selection, config)
+            refuse_empty(selection, config)
+            refuse_unused_rule(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
             build_started = time.perf_counter()
             results, built = write_shards(plan, {}, options, cluster, progress)
@@ -159,24 +139,13 @@ def build(
                 known = {shard.digest: result for shard in plan if (result := results[shard.name]).info}
                 plan = without(plan, frozenset(patch.key for patch in bad))
                 if not plan:
-                    raise PipelineError(f"all patches are bad: see {config.out / QUARANTINE}")
+                    raise all_bad(config)
                 results, more = write_shards(plan, known, options, cluster, progress)
                 built += more
             build_seconds = time.perf_counter() - build_started
-        left_out = Counter(selection.left_out)
-        if bad:
-            left_out[BAD] = len(bad)
-        written = [results[shard.name] for shard in plan]
-        manifest = finish_store(
-            options,
-            [result.info for result in written if result.info],
-            source_version=sources[0].version,
-            seed=config.rules.seed,
-            left_out=dict(sorted(left_out.items())),
-            offset=config.rules.offset or "none",
-            synthetic=any(source.is_synthetic for source in sources),
-            source_bytes=sum(result.bytes_read for result in written),
-            note={**note, SOURCE_FILES: {shard.name: results[shard.name].source for shard in plan}},
+        synthetic = any(source.is_synthetic for source in sources)
+        manifest = finish(
+            config, options, sources[0].version, plan, results, selection, len(bad), note, synthetic=synthetic
         )
         facts = source_facts(config.out, manifest)
         if address is not None:
@@ -214,7 +183,7 @@ def _names(sources: Sequence[Source]) -> str:
     return ", ".join(str(source.root) for source in sources)
 
 
-def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
+def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> Tables:
     # In and beside what the user named, and beside the tree that was found there.
     places = [
         place
@@ -224,39 +193,11 @@ def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> _Tables:
     resolved = [source.root.resolve() for source in sources]
     if twice := next((root for root in resolved if resolved.count(root) > 1), None):
         raise PipelineError(f"source {twice} is named twice, expected different trees")
-    metadata_paths = list(config.metadata) or find_metadata(places)
-    metadata = read_metadata(metadata_paths) if metadata_paths else None
-    if sources[0].version == "v2":
-        if metadata is None:
-            raise PipelineError(
-                f"no metadata.parquet in or beside {_names(sources)}: BigEarthNet v2 keeps its labels there; "
-                "name it with `metadata=`"
-            )
-        # Lists that lie about may be v1's: the tables of v2 have splits of their own.
-        chosen = read_split_lists(config.splits) if config.splits else None
-        return _Tables(metadata, chosen, (*metadata_paths, *(chosen.paths if chosen else ())))
-    folder = config.splits or find_split_lists(places)
-    lists = read_split_lists(folder, found=config.splits is None) if folder else None
-    if lists is None and config.rules.split_by is None:
-        raise PipelineError(
-            f"no split lists (train.csv, val.csv, test.csv) in or beside {_names(sources)}: "
-            "name their folder with `splits=`, or split by name with `split_by=hash:80/10/10`"
-        )
-    if config.require_all and lists is None:
-        raise PipelineError(
-            "`require_all=True` compares folders with split lists, and there are none; name them with `splits=`"
-        )
-    if config.metadata and metadata is not None and not metadata.country_of_v1:
-        raise PipelineError(
-            f"`metadata={config.metadata[0]}` has no effect: of a v1 source it tells countries, by the columns "
-            "s2v1_name and country, which hold nothing"
-        )
-    lists = read_exclusions(places, lists)
-    return _Tables(metadata, lists, (*metadata_paths, *lists.paths))
+    return read_tables(config, sources[0].version, places, _names(sources))
 
 
 def _select(
-    config: BuildConfig, source: Source, tables: _Tables, folders: dict[str, str], cluster: Workers
+    config: BuildConfig, source: Source, tables: Tables, folders: dict[str, str], cluster: Workers
 ) -> Selection:
     if source.version == "v2":
         assert tables.metadata is not None
@@ -277,19 +218,3 @@ def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None
         annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
         progress(0)  # No patch is done, but the disk is not stuck.
     return annotations
-
-
-def _refuse_empty(selection: Selection, config: BuildConfig) -> None:
-    if not selection.entries:
-        reasons = [f"{count:,} {reason}" for reason, count in sorted(selection.left_out.items())]
-        if selection.bad:
-            write_quarantine(config.out, selection.bad)
-            first = min(selection.bad, key=lambda patch: (patch.key, patch.folder))
-            reasons.append(f"{len(selection.bad):,} × {BAD}, the first: {first.key}: {first.reason}")
-        raise PipelineError(f"no patch is left to store: {', '.join(reasons) or 'the source is empty'}")
-
-
-def _refuse_unused_rule(selection: Selection, config: BuildConfig) -> None:
-    if config.rules.split_by is not None and not selection.num_split_by_name:
-        tables = f"the lists of {config.splits}" if config.splits else "the tables and lists"
-        raise PipelineError(f"`split_by=` has no effect: {tables} give a split to every patch; leave it out")

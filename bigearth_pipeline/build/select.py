@@ -1,8 +1,8 @@
 """Selection of the patches of a source that go into the store, with the reasons why the others do not."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bigearth_pipeline.build.plan import PatchEntry, hash_split
@@ -153,28 +153,56 @@ def select_v1(
     selection = Selection()
     patches = list(folders.items())
     countries = metadata.country_of_v1 if metadata else {}
-    has_both = lists is not None and lists.snow is not None and lists.cloud is not None
     for (key, folder), annotation in zip(patches, annotate(patches), strict=True):
         if isinstance(annotation, str):
             selection.quarantine(key, folder, annotation)
             continue
-        label_mask, date = annotation
-        known = (None, None) if has_both else v1_flags(key) or (None, None)
-        entry = PatchEntry(
-            key,
-            folder,
-            _split(lists.split_of.get(key) if lists else None, key, rules, selection),
-            label_mask,
-            countries.get(key),
-            date,
-            _flag(lists.snow if lists else None, key, known[0]),
-            _flag(lists.cloud if lists else None, key, known[1]),
-            baseline_of_key(key),
-        )
-        _take(entry, rules, selection)
+        _take(_v1_entry(key, folder, annotation, lists, countries, rules, selection), rules, selection)
     if lists:
         selection.unmatched += [(NO_FOLDER, key) for key in sorted(lists.split_of.keys() - folders.keys())]
     return _finished(selection, rules)
+
+
+def _v1_entry(
+    key: str,
+    folder: str,
+    annotation: tuple[int, str],
+    lists: SplitLists | None,
+    countries: Mapping[str, str],
+    rules: Rules,
+    selection: Selection,
+) -> PatchEntry:
+    label_mask, date = annotation
+    has_both = lists is not None and lists.snow is not None and lists.cloud is not None
+    known = (None, None) if has_both else v1_flags(key) or (None, None)
+    return PatchEntry(
+        key,
+        folder,
+        _split(lists.split_of.get(key) if lists else None, key, rules, selection),
+        label_mask,
+        countries.get(key),
+        date,
+        _flag(lists.snow if lists else None, key, known[0]),
+        _flag(lists.cloud if lists else None, key, known[1]),
+        baseline_of_key(key),
+    )
+
+
+def chooser_v2(metadata: Metadata, rules: Rules, lists: SplitLists | None) -> frozenset[str]:
+    """Return the names that `select_v2` takes where they have folders, were there no limit and no rule of offsets."""
+    every = select_v2(dict.fromkeys(metadata.row_of, ""), metadata, replace(rules, limit=None, offset="none"), lists)
+    return frozenset(entry.key for entry in every.entries)
+
+
+def chooser_v1(lists: SplitLists | None, rules: Rules) -> Callable[[str], bool]:
+    """Return what tells of a name whether `select_v1` takes it if it has labels; a limit aside."""
+
+    def chooses(key: str) -> bool:
+        selection = Selection()
+        _take(_v1_entry(key, "", (1, ""), lists, {}, rules, selection), rules, selection)
+        return bool(selection.entries)
+
+    return chooses
 
 
 def _flag(listed: frozenset[str] | None, key: str, otherwise: bool | None) -> bool | None:

@@ -1,16 +1,24 @@
-"""Facts that a build reports about its stored patches, besides their numbers: derived from the index."""
+"""The finished store of a build, its summary, and what that says of the stored patches besides their numbers."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from bigearth_pipeline.build.config import SOURCE_FILES, BuildConfig
+from bigearth_pipeline.build.earlier_shards import ShardResult
+from bigearth_pipeline.build.plan import ShardPlan
+from bigearth_pipeline.build.select import BAD, Selection
 from bigearth_pipeline.source.offset import OFFSET, baseline_name, has_offset
+from bigearth_pipeline.source.tree import Version
 from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
 from shards.runtime.arrow import numpy_values
+from shards.write.finish import finish_store
+from shards.write.options import StoreOptions
 
 _UNKNOWN: Final = "unknown"
 
@@ -75,4 +83,73 @@ def source_facts(out: Path, manifest: Manifest) -> SourceFacts:
         with_nodata=int(np.count_nonzero(missing)),
         nodata_pixels=int(missing.sum(dtype=np.int64)),
         unknown_flags=int(np.count_nonzero(flags[0] | flags[1])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """Summary of a build.
+
+    Attributes:
+        manifest: the store's.
+        built: patches written by this run.
+        seconds: wall time of this run.
+        build_seconds: of these, from the first shard task to the last.
+        unmatched: table rows without folders and folders without rows, by kind.
+        bad: patches in quarantine.
+        foreign: folders of the source that are no part of BigEarthNet.
+        facts: what else is to be known of the stored patches, a line each.
+        finished_before: the store was already finished; nothing was done.
+    """
+
+    manifest: Manifest
+    built: int
+    seconds: float
+    build_seconds: float
+    unmatched: dict[str, int]
+    bad: int
+    foreign: tuple[str, ...] = ()
+    facts: SourceFacts = field(default_factory=SourceFacts)
+    finished_before: bool = False
+
+
+def finish(
+    config: BuildConfig,
+    options: StoreOptions,
+    version: Version,
+    plan: Sequence[ShardPlan],
+    results: dict[str, ShardResult],
+    selection: Selection,
+    num_bad: int,
+    note: dict[str, Any],
+    *,
+    synthetic: bool,
+) -> Manifest:
+    """Finish a store whose shards are all there.
+
+    Args:
+        config: of the build.
+        options: what all shards have in common.
+        version: of the sources.
+        plan: all shards.
+        results: of the shards by their names.
+        selection: the patches, and why others were left out.
+        num_bad: patches in quarantine.
+        note: of the build.
+        synthetic: a source has the mark of data that were drawn by chance.
+    """
+    left_out = Counter(selection.left_out)
+    if num_bad:
+        left_out[BAD] = num_bad
+    written = [results[shard.name] for shard in plan]
+    return finish_store(
+        options,
+        [result.info for result in written if result.info],
+        source_version=version,
+        seed=config.rules.seed,
+        left_out=dict(sorted(left_out.items())),
+        offset=config.rules.offset or "none",
+        synthetic=synthetic,
+        source_bytes=sum(result.bytes_read for result in written),
+        note={**note, SOURCE_FILES: {shard.name: results[shard.name].source for shard in plan}},
     )

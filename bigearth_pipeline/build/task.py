@@ -39,7 +39,7 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
     bad: list[Quarantined] = []
     source = ""
     with (
-        _no_garbage_collection(),
+        no_garbage_collection(),
         TiffReader() as reader,
         ShardWriter(options, plan.split, plan.number) as shard,
     ):
@@ -84,7 +84,7 @@ def facts_of(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) 
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Spare the search for cycles, of which a shard makes none; it takes a twentieth of the time."""
     gc.disable()
     try:

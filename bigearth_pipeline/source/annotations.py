@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.source.tree import ANNOTATION_SUFFIX
 from shards.layout.classes import encode_clc_labels
 from shards.storage.safe_open import read_regular
 
 _SENSING_TIME: Final = re.compile(r"_(\d{8}T\d{6})_", re.ASCII)
 _BASELINE: Final = re.compile(r"_N(\d{4})_", re.ASCII)
-_MAX_BYTES: Final = 1 << 20  # A v1 annotation has one or two thousand.
+MAX_BYTES: Final = 1 << 20  # Of a v1 annotation; the official ones have one or two thousand.
 
 
 def date_of_key(key: str) -> str:
@@ -56,19 +57,39 @@ def read_v1_annotation(key: str, folder: str) -> tuple[int, str]:
     Raises:
         BadPatch: the file is missing or no such JSON, or a label is not in the 43-class nomenclature.
     """
-    path = f"{folder}/{key}_labels_metadata.json"
+    path = f"{folder}/{key}{ANNOTATION_SUFFIX}"
     try:
-        raw = json.loads(read_regular(path, _MAX_BYTES))
+        content = read_regular(path, MAX_BYTES)
+    except FileNotFoundError:
+        raise missing_annotation(path) from None
+    except OSError as err:
+        raise BadPatch(f"{path} cannot be read: {err.strerror}") from err
+    return parse_v1_annotation(path, content)
+
+
+def missing_annotation(path: str) -> BadPatch:
+    """Return the error about a v1 patch without its JSON file."""
+    return BadPatch(f"{path} is missing")
+
+
+def parse_v1_annotation(path: str, content: bytes) -> tuple[int, str]:
+    """Return what the JSON file of a v1 patch says, as `read_v1_annotation`.
+
+    Args:
+        path: of the file, for the error.
+        content: its bytes.
+
+    Raises:
+        BadPatch: it is no such JSON, or a label is not in the 43-class nomenclature.
+    """
+    try:
+        raw = json.loads(content)
         labels, date = raw["labels"], utc_seconds(raw["acquisition_date"])
         if not isinstance(labels, list):
             raise TypeError("labels is not a list")
         return encode_clc_labels(labels), date
-    except FileNotFoundError:
-        raise BadPatch(f"{path} is missing") from None
     except KeyError as err:
         raise BadPatch(f"{path} lacks {err}") from err
-    except OSError as err:
-        raise BadPatch(f"{path} cannot be read: {err.strerror}") from err
     except (ValueError, TypeError) as err:
         raise BadPatch(f"{path}: {err}") from err
     except RecursionError as err:

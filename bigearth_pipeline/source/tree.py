@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from bigearth_pipeline.errors import PipelineError
 from shards.layout.facts import is_key
@@ -23,13 +23,49 @@ _V2_PRODUCT: Final = re.compile(r"S2[A-Z]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\d{2
 _V2_KEY: Final = re.compile(_V2_PRODUCT.pattern + r"_\d+_\d+", re.ASCII)
 # Folders that file servers and systems put everywhere; of other names that no patch can have, a patch was renamed.
 _SYSTEM: Final = re.compile(r"[.@#$~].*|lost\+found|System Volume Information")
-_BAND_FILES: Final = tuple(
+BAND_FILES: Final = tuple(
     f"_{band}{suffix}" for suffix in (".tif", ".tiff", ".TIF", ".TIFF") for band in ("B02", "B05")
 )
+"""Ends of the names of files by which a patch folder is recognised."""
+ANNOTATION_SUFFIX: Final = "_labels_metadata.json"
 SYNTHETIC: Final = "SYNTHETIC.txt"
 """File in the root of a tree of synthetic patches that says so."""
 _DEPTH: Final = 3
 _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold no patches.
+
+
+class Folders(Protocol):
+    """Where a tree is looked for: the file system, or the members of an archive."""
+
+    def entries(self, path: str) -> Iterator[tuple[str, str, str]]:
+        """Yield (name, path, fault) of the folders in a folder; of one that cannot be entered, with that fault.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file or folder of this path."""
+
+
+class OnDisk:
+    """The file system, as `Folders`."""
+
+    def entries(self, path: str) -> Iterator[tuple[str, str, str]]:
+        """See `Folders`: links are followed, and those to nothing or in a circle have that fault."""
+        with os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir():
+                        yield entry.name, entry.path, ""
+                    elif entry.is_symlink() and not os.path.exists(entry.path):
+                        yield entry.name, entry.path, "it is a link to nothing"
+                except OSError as err:
+                    yield entry.name, entry.path, err.strerror or str(err)
+
+    def exists(self, path: str) -> bool:
+        """See `Folders`."""
+        return os.path.exists(path)
 
 
 @dataclass(slots=True)
@@ -54,15 +90,17 @@ class Source:
     Attributes:
         root: directory that holds the patch folders (v1) or the product folders (v2).
         version: version of BigEarthNet.
+        files: where the tree lies.
     """
 
     root: Path
     version: Version
+    files: Folders = field(default_factory=OnDisk, compare=False)
 
     @property
     def is_synthetic(self) -> bool:
         """True if the tree has the mark of data that were drawn by chance."""
-        return (self.root / SYNTHETIC).is_file()
+        return self.files.exists(f"{self.root}/{SYNTHETIC}")
 
     def scan(self) -> Found:
         """Look at all folders of the tree.
@@ -74,7 +112,7 @@ class Source:
             OSError: the root cannot be read.
         """
         found = Found()
-        for name, folder, fault in _entries(str(self.root)):
+        for name, folder, fault in self.files.entries(str(self.root)):
             if self._is_patch(name, folder, fault, found):
                 continue
             product = self.version == "v2" and _V2_PRODUCT.fullmatch(name) is not None
@@ -82,7 +120,7 @@ class Source:
             others = []
             if self.version == "v2" and not fault:
                 try:
-                    for below, inner, inner_fault in _entries(folder):
+                    for below, inner, inner_fault in self.files.entries(folder):
                         if self._is_patch(below, inner, inner_fault, found):
                             continue
                         if product and not is_key(below) and not _SYSTEM.fullmatch(below):
@@ -107,7 +145,7 @@ class Source:
             if named:
                 found.unreadable.append((name, folder, f"{folder} cannot be read: {fault}"))
             return named
-        if named or (not name.startswith(".") and _patch_version(name, folder) is not None):
+        if named or (not name.startswith(".") and patch_version(name, folder, self.files) is not None):
             found.patches.append((name, folder))
             return True
         return False
@@ -127,9 +165,14 @@ def find_source(path: Path) -> Source:
     if not path.is_dir():
         what = "is not a directory" if path.exists() else "does not exist"
         raise PipelineError(f"source {path} {what}")
+    return find_source_in(path, OnDisk())
+
+
+def find_source_in(path: Path, files: Folders) -> Source:
+    """Find the patch folders at or below a folder of a file system or an archive; errors as `find_source`."""
     try:
         # A link can lead to one tree by two ways.
-        found = list({os.path.realpath(source.root): source for source in _find(path, _DEPTH)}.values())
+        found = list({os.path.realpath(source.root): source for source in _find(path, _DEPTH, files)}.values())
     except OSError as err:
         raise PipelineError(f"source {err.filename} cannot be read: {err.strerror}") from err
     if not found:
@@ -143,56 +186,39 @@ def find_source(path: Path) -> Source:
     return found[0]
 
 
-def _find(path: Path, depth: int) -> Iterator[Source]:
+def _find(path: Path, depth: int, files: Folders) -> Iterator[Source]:
     """Yield the trees at or below a directory, not looking below one that was found."""
     below: list[str] = []
-    for name, folder in islice(_subfolders(str(path)), _PROBED):
-        version = _patch_version(name, folder)
+    for name, folder in islice(_subfolders(str(path), files), _PROBED):
+        version = patch_version(name, folder, files)
         if version is not None:
             # A v2 patch here means that `path` is a single product folder, or that there are none.
-            yield Source(path, version)
+            yield Source(path, version, files)
             return
         below.append(folder)
     for folder in below:
         with suppress(OSError):
-            versions = {_patch_version(*found) for found in islice(_subfolders(folder), _PROBED)}
+            versions = {patch_version(*found, files) for found in islice(_subfolders(folder, files), _PROBED)}
             if "v2" in versions:
-                yield Source(path, "v2")
+                yield Source(path, "v2", files)
                 return
     if depth > 1:
         for folder in sorted(below):
             with suppress(OSError):
-                yield from _find(Path(folder), depth - 1)
+                yield from _find(Path(folder), depth - 1, files)
 
 
-def _patch_version(name: str, folder: str) -> Version | None:
+def patch_version(name: str, folder: str, files: Folders) -> Version | None:
     """Return the version of a patch folder, None for a folder of another kind."""
-    if os.path.exists(f"{folder}/{name}_labels_metadata.json"):
+    if files.exists(f"{folder}/{name}{ANNOTATION_SUFFIX}"):
         return "v1"
-    if not _holds_bands(folder, name):
+    if not any(files.exists(f"{folder}/{name}{band}") for band in BAND_FILES):
         return None
     return "v1" if _V1_KEY.fullmatch(name) else "v2"
 
 
-def _holds_bands(folder: str, name: str) -> bool:
-    return any(os.path.exists(f"{folder}/{name}{band}") for band in _BAND_FILES)
-
-
-def _subfolders(path: str) -> Iterator[tuple[str, str]]:
+def _subfolders(path: str, files: Folders) -> Iterator[tuple[str, str]]:
     """Yield (name, path) of the folders in a folder that a tree may lie in."""
-    for name, folder, fault in _entries(path):
+    for name, folder, fault in files.entries(path):
         if not fault and not name.startswith("."):
             yield name, folder
-
-
-def _entries(path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, path, fault) of the folders in a folder, and of links to nothing or in a circle with that fault."""
-    with os.scandir(path) as entries:
-        for entry in entries:
-            try:
-                if entry.is_dir():
-                    yield entry.name, entry.path, ""
-                elif entry.is_symlink() and not os.path.exists(entry.path):
-                    yield entry.name, entry.path, "it is a link to nothing"
-            except OSError as err:
-                yield entry.name, entry.path, err.strerror or str(err)

@@ -84,6 +84,8 @@ class Cluster:
                 raise PipelineError(_LOST)
             future = self._client.submit(_run, self._topic, self._terms, function, item, *args, pure=False, retries=0)
             item_of[future] = item
+            # To make the next item can take the caller long, which is not the workers' time either.
+            self._watch.moved()
             future.add_done_callback(done.put)
 
         self._watch.moved()

@@ -1,7 +1,7 @@
 """Writing one shard: containers, its rows of the index, its histogram and its note."""
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from types import MappingProxyType, TracebackType
 from typing import IO, Any, Final
@@ -10,6 +10,7 @@ import numpy as np
 from crc32c import crc32c
 from numpy.typing import NDArray
 
+from shards.codec.base import Codec
 from shards.codec.registry import get_codec
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
@@ -25,6 +26,17 @@ from shards.write.options import StoreOptions
 from shards.write.shard_note import write_note
 
 _REMOVED: Final = "the folder was removed while the build runs"
+
+
+def encode_record(codec: Codec, parts: Sequence[slice], record: NDArray[np.uint16]) -> list[bytes]:
+    """Return the encoded parts of a record, as a shard holds them.
+
+    Args:
+        codec: of the store.
+        parts: values of the record that each part holds, see `shards.metadata.parts.PARTS`.
+        record: (80000,) uint16.
+    """
+    return [codec.encode(record[values]) for values in parts]
 
 
 class ShardWriter:
@@ -109,6 +121,30 @@ class ShardWriter:
         """
         self._check(facts)
         further = self._encode_groups(facts, extras)
+        record = self._in_room(facts, record)
+        self._append(facts, [*encode_record(self._codec, self._parts, record), *further])
+
+    def add_encoded(self, facts: Facts, record: NDArray[np.uint16], parts: Sequence[bytes]) -> None:
+        """Append a patch that `encode_record` has encoded before, with this codec and for this format.
+
+        Args:
+            facts: all that is known of it.
+            record: (80000,) uint16, whose values the histogram counts.
+            parts: its encoded parts, which are stored as they are.
+
+        Raises:
+            InvalidValue: as `add`, or there is another number of parts.
+        """
+        self._check(facts)
+        if self._groups or len(parts) != len(self._parts):
+            raise InvalidValue(
+                f"patch {facts.key} has {len(parts)} encoded parts, expected {len(self._parts)} and no further groups"
+            )
+        self._in_room(facts, record)
+        self._append(facts, parts)
+
+    def _in_room(self, facts: Facts, record: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return the record in the room of `next_record`, copied there unless it is there."""
         if record is not self._room:
             if record.shape != (RECORD_VALUES,) or record.dtype != np.uint16:
                 raise InvalidValue(
@@ -118,8 +154,10 @@ class ShardWriter:
             room = self.next_record()
             room[:] = record
             record = room
+        return record
+
+    def _append(self, facts: Facts, parts: Sequence[bytes]) -> None:
         self._keys.add(facts.key)
-        parts = [*(self._codec.encode(record[values]) for values in self._parts), *further]
         offsets = self._files.add(facts, parts)
         places = [Place(offset, len(part), crc32c(part)) for offset, part in zip(offsets, parts, strict=True)]
         self._rows.add(facts, places)

@@ -21,8 +21,9 @@ from bigearth_pipeline.bench.build.stages import measure_stages
 from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.build.config import BuildConfig
-from bigearth_pipeline.build.run import BuildSummary, build
+from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.select import unique_folders
+from bigearth_pipeline.build.summary import BuildSummary
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.tree import find_source

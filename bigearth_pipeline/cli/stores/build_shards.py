@@ -11,7 +11,7 @@ from bigearth_pipeline.cli.stores.options import stall_minutes
 from shards.text.words import counted
 
 if TYPE_CHECKING:
-    from bigearth_pipeline.build.run import BuildSummary
+    from bigearth_pipeline.build.summary import BuildSummary
 
 CODECS = (
     "blosc-lz4",
@@ -99,6 +99,12 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     "--allow-bad", type=click.IntRange(min=0), default=0, show_default=True, help="Number of bad patches to tolerate."
 )
 @click.option("--require-all", is_flag=True, help="Table rows without folders and folders without rows are an error.")
+@click.option(
+    "--spool",
+    type=click.Path(path_type=Path),
+    help="Folder for encoded patches of an archive until their shards are written; it takes about as much disk as the "
+    "store.  [default: that which holds the store]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier build in the directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def build_shards(
@@ -119,12 +125,14 @@ def build_shards(
     limit: int | None,
     allow_bad: int,
     require_all: bool,
+    spool: Path | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Turn BigEarthNet GeoTIFFs into compressed shards with exact statistics.
 
-    SOURCE is an unpacked BigEarthNet v1 or v2 tree; which one is found by looking. The build can be stopped at any
+    SOURCE is a BigEarthNet v1 or v2 tree, or a tar archive of one (.tar, .tar.zst, .tar.gz, .tar.bz2, .tar.xz), which
+    is read in one pass and not unpacked; which one is found by looking. The build can be stopped at any
     time: the same command resumes it, and the result has the same bytes as that of an uninterrupted build.
     """
     from bigearth_pipeline.cli.errors import reported
@@ -149,6 +157,7 @@ def build_shards(
             allow_bad=allow_bad,
             require_all=require_all,
             overwrite=overwrite,
+            spool=spool,
         )
         with PatchProgress("building") as progress:
             summary = build(

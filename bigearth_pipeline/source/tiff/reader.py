@@ -8,6 +8,8 @@ Which way a file takes is decided by looking at it, and both give the same pixel
 import errno
 import os
 import struct
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -17,19 +19,22 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.georeference import BadPlace, Georeference, georeference, utm_descriptions
 from bigearth_pipeline.source.tiff.gdal import GdalReader
 from bigearth_pipeline.source.tiff.layout import TIE_POINT_BYTES, Layout, parse_layout
+from bigearth_pipeline.source.tiff.names import BandFile, choose_band_files
 from shards.layout.bands import BAND_SLICES, GROUP_OF
 from shards.layout.record import RecordGroup
 from shards.storage.safe_open import OPEN_FLAGS, check_regular
 
-_MAX_FILE_BYTES: Final = 64 << 20
+MAX_FILE_BYTES: Final = 64 << 20
 """Size of a band file at most: its pixels are 28,800 bytes, all else is what other programs have added."""
 _OF_THE_PROCESS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that say nothing of a file: a sound patch would go into the quarantine list for them."""
 _MAX_DESCRIPTIONS: Final = 1024
 
 _BANDS: Final = tuple((band, GROUP_OF[band], values) for band, values in BAND_SLICES.items())
-_SUFFIXES: Final = tuple(f"_{band}.tif" for band, _, _ in _BANDS)
-_ENDINGS: Final = (".tif", ".tiff")
+
+
+_Read = Callable[[str, str, RecordGroup, NDArray[np.uint16]], Georeference]
+"""Reads a band from the file of a folder (with a slash) and a name into an array, and returns where it lies."""
 
 
 class TiffReader:
@@ -84,12 +89,35 @@ class TiffReader:
             if err.errno in _OF_THE_PROCESS:
                 raise
             raise BadPatch(f"{folder} cannot be opened: {err.strerror}") from err
-        place: Georeference | None = None
         try:
             names = band_files(directory, folder, key)
-            prefix = f"{folder}/"
+            return self._read_bands(names, f"{folder}/", partial(self._read, directory), record)
+        finally:
+            os.close(directory)
+
+    def read_members(
+        self, folder: str, key: str, members: Mapping[str, BandFile], record: NDArray[np.uint16]
+    ) -> Georeference:
+        """Read the twelve band files of a patch, whose contents are in memory; all else as `read_patch`.
+
+        Args:
+            folder: directory of the patch, for messages.
+            key: patch name.
+            members: the files by name.
+            record: (80000,) uint16, filled in the order of `shards.layout.bands`.
+        """
+
+        def read(prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
+            return self._read_member(prefix + name, members[name], group, out)
+
+        return self._read_bands(choose_band_files(members, folder, key), f"{folder}/", read, record)
+
+    def _read_bands(self, names: Sequence[str], prefix: str, read: _Read, record: NDArray[np.uint16]) -> Georeference:
+        """Read the files of all bands, which must lie at one place."""
+        place: Georeference | None = None
+        try:
             for name, (band, group, values) in zip(names, _BANDS, strict=True):
-                found = self._read(directory, prefix, name, group, record[values])
+                found = read(prefix, name, group, record[values])
                 if found is place:
                     continue
                 if place is None:
@@ -100,8 +128,6 @@ class TiffReader:
             if place is None:
                 raise
             raise BadPatch(f"{err}; {_BANDS[0][0]} lies at {place}") from err
-        finally:
-            os.close(directory)
         assert place is not None
         return place
 
@@ -136,12 +162,8 @@ class TiffReader:
                 layout, head = seen
                 # One byte more than there should be, so that a longer file is seen.
                 count = os.preadv(descriptor, (head, out, self._beyond), 0)
-                if count == layout.file_bytes and layout.fits(self._head):
-                    place = self._head[layout.place_at : layout.place_end]
-                    if place == self._place_bytes and self._place is not None:
-                        self.bytes_read += count
-                        return self._place
-                    found = self._locate(prefix + name, bytes(place))
+                if count == layout.file_bytes:
+                    found = self._place_in_head(prefix + name, layout)
                     if found is not None:
                         self.bytes_read += count
                         return found
@@ -153,6 +175,29 @@ class TiffReader:
             os.close(descriptor)
         self.bytes_read += len(content)
         return self._read_other(prefix + name, content, group, out)
+
+    def _read_member(self, path: str, file: BandFile, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
+        content = file.content
+        self.statuses += (len(content), file.mtime_ns)
+        self.bytes_read += len(content)
+        seen = self._layouts.get(group.metres)
+        if seen is not None and len(content) == seen[0].file_bytes:
+            layout, head = seen
+            head[:] = content[: layout.head_bytes]
+            found = self._place_in_head(path, layout)
+            if found is not None:
+                out[:] = np.frombuffer(content, "<u2", len(out), layout.head_bytes)
+                return found
+        return self._read_other(path, bytes(content), group, out)
+
+    def _place_in_head(self, path: str, layout: Layout) -> Georeference | None:
+        """Return the place of a file whose head was read; None if it is of another layout, or only GDAL can tell."""
+        if not layout.fits(self._head):
+            return None
+        place = self._head[layout.place_at : layout.place_end]
+        if place == self._place_bytes and self._place is not None:
+            return self._place
+        return self._locate(path, bytes(place))
 
     def _read_other(self, path: str, content: bytes, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
         """Read a file that is not like the last one of its size, and remember its kind."""
@@ -203,24 +248,12 @@ def band_files(directory: int | str, folder: str, key: str) -> list[str]:
         names = os.listdir(directory)
     except OSError as err:
         raise _unreadable(folder, err) from err
-    usual = [key + suffix for suffix in _SUFFIXES]
-    others = set(names).difference(usual)
-    if len(names) - len(others) == len(usual):
-        for name in others:
-            if name.lower().endswith(_ENDINGS):
-                break
-        else:
-            return usual
-    files = []
-    for expected in usual:
-        stem = expected.removesuffix(".tif")
-        found = sorted(name for name in names if name.startswith(stem) and name[len(stem) :].lower() in _ENDINGS)
-        if not found:
-            raise BadPatch(f"{folder}/{expected} is missing")
-        if len(found) > 1:
-            raise BadPatch(f"{folder} holds {' and '.join(found)}, expected one file a band; remove the wrong one")
-        files += found
-    return files
+    return choose_band_files(names, folder, key)
+
+
+def too_large(size: int) -> str:
+    """Return what is wrong with a file of more bytes than a band file can have."""
+    return f"it has {size:,} bytes, expected at most {MAX_FILE_BYTES:,}"
 
 
 def _read_all(descriptor: int) -> bytes:
@@ -232,12 +265,12 @@ def _read_all(descriptor: int) -> bytes:
     size = check_regular(descriptor, "").st_size
     parts: list[bytes] = []
     offset = 0
-    while size <= _MAX_FILE_BYTES and (part := os.pread(descriptor, _MAX_FILE_BYTES + 1 - offset, offset)):
+    while size <= MAX_FILE_BYTES and (part := os.pread(descriptor, MAX_FILE_BYTES + 1 - offset, offset)):
         parts.append(part)
         offset += len(part)
         size = max(size, offset)
-    if size > _MAX_FILE_BYTES:
-        raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {_MAX_FILE_BYTES:,}")
+    if size > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, too_large(size))
     return b"".join(parts)
 
 

@@ -1,0 +1,100 @@
+"""What a worker does in a pass: reads the band files of some patches from memory, and spools the encoded records."""
+
+import mmap
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace, SpoolRecord, append_record
+from bigearth_pipeline.errors import BadPatch
+from bigearth_pipeline.source.annotations import baseline_of_key
+from bigearth_pipeline.source.offset import count_missing, subtract_offset
+from bigearth_pipeline.source.tiff.names import BandFile
+from bigearth_pipeline.source.tiff.reader import TiffReader
+from shards.codec.registry import get_codec
+from shards.layout.bands import RECORD_VALUES
+from shards.metadata.parts import PARTS
+from shards.write.options import StoreOptions
+from shards.write.shard import encode_record
+
+
+class Extent(NamedTuple):
+    """Where the content of a band file lies in the memory of a batch."""
+
+    name: str
+    offset: int
+    length: int
+    mtime_ns: int
+
+
+class BatchPatch(NamedTuple):
+    """A patch of a batch, and its band files."""
+
+    folder: str
+    key: str
+    files: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Patches that a worker encodes in one task.
+
+    Attributes:
+        memory: path of the file in memory that holds their band files.
+        patches: the patches.
+    """
+
+    memory: str
+    patches: tuple[BatchPatch, ...]
+
+
+def encode_batch(
+    batch: Batch, options: StoreOptions, spool: SpoolOptions, harmonise: bool, progress: Callable[[int], None]
+) -> list[tuple[str, SpoolPlace | str]]:
+    """Read the patches of a batch and spool their records; return the place of each by its folder, or why it is bad.
+
+    Args:
+        batch: the patches.
+        options: of the store, whose codec and format say how a record is encoded.
+        spool: where records go.
+        harmonise: subtract the radiometric offset of the patches that have it.
+        progress: called with the number of patches done.
+
+    Raises:
+        OSError: the spool cannot be written to.
+    """
+    codec, parts = get_codec(options.codec), tuple(PARTS[options.format].values())
+    results: list[tuple[str, SpoolPlace | str]] = []
+    record = np.empty(RECORD_VALUES, np.uint16)
+    descriptor = os.open(batch.memory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with TiffReader() as reader, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
+            memory = memoryview(mapped)
+            for patch in batch.patches:
+                files = {
+                    file.name: BandFile(memory[file.offset : file.offset + file.length], file.mtime_ns)
+                    for file in patch.files
+                }
+                before = reader.bytes_read
+                try:
+                    georeference = reader.read_members(patch.folder, patch.key, files, record)
+                    nodata_pixels = count_missing(record)
+                except BadPatch as err:
+                    results.append((patch.folder, str(err)))
+                    continue
+                finally:
+                    for file in files.values():
+                        file.content.release()
+                if harmonise:
+                    subtract_offset(record, baseline_of_key(patch.key))
+                encoded = encode_record(codec, parts, record)
+                entry = SpoolRecord(patch.folder, georeference, nodata_pixels, reader.bytes_read - before, encoded)
+                results.append((patch.folder, append_record(spool, patch.key, entry)))
+            memory.release()
+    finally:
+        os.close(descriptor)
+    progress(len(batch.patches))
+    return results

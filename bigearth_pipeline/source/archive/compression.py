@@ -1,0 +1,173 @@
+"""From the bytes of an archive to those of the tar in it: which compression it has is found by looking.
+
+zstd is decoded by one thread, as a frame allows no more; gzip and bzip2 files of this machine by several (rapidgzip),
+and those that come as a stream by one; xz by one.
+"""
+
+import bz2
+import lzma
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from bigearth_pipeline.errors import PipelineError
+from shards.reporting import printable
+
+CHUNK: Final = 1 << 20
+"""Bytes of a piece of the tar, about."""
+
+_MAGIC: Final = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+}
+_SKIPPABLE: Final = range(0x184D2A50, 0x184D2A60)  # RFC 8878, 3.1.2
+_MAX_WINDOW: Final = 1 << 27
+"""Bytes that a zstd frame may make a decoder hold: what `zstd -d` allows by itself, and `zstd --long=27` makes."""
+_MAX_XZ_MEMORY: Final = 256 << 20
+_MAX_THREADS: Final = 8
+
+
+class Readable(Protocol):
+    """Open bytes of an archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to this many bytes; none at the end only."""
+
+
+def compression_of(head: bytes) -> str | None:
+    """Return the compression of an archive by its first bytes; None for a plain tar, or what is none.
+
+    Args:
+        head: its first 6 bytes.
+    """
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return "zstd" if len(head) >= 4 and int.from_bytes(head[:4], "little") in _SKIPPABLE else None
+
+
+def tar_chunks(raw: Readable, name: str, path: Path | None = None) -> Iterator[bytes]:
+    """Yield the tar in an archive, in pieces.
+
+    Args:
+        raw: the archive, open at its begin.
+        name: of the archive, for errors.
+        path: of the archive, where it is a file of this machine.
+
+    Raises:
+        PipelineError: it is damaged, or needs too much memory.
+    """
+    head = raw.read(CHUNK)
+    compression = compression_of(head[:6])
+    rest = _Prefixed(head, raw)
+    if compression is None:
+        chunks: Iterator[bytes] = _pieces(rest)
+    elif compression == "zstd":
+        chunks = _zstd(rest)
+    elif path is not None and compression in ("gzip", "bzip2"):
+        chunks = _parallel(path, compression)
+    else:
+        chunks = _chained(rest, compression)
+    while True:
+        try:
+            chunk = next(chunks, None)
+        except (PipelineError, OSError) as err:
+            if isinstance(err, PipelineError) or err.errno is not None:
+                raise
+            raise _damaged(name, compression, err) from err
+        except (ValueError, RuntimeError, zlib.error, lzma.LZMAError, EOFError, _zstd_error()) as err:
+            raise _damaged(name, compression, err) from err
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _damaged(name: str, compression: str | None, err: BaseException) -> PipelineError:
+    text = printable(" ".join(str(err).split())[:300])
+    if "memory" in text.lower():
+        return PipelineError(
+            f"{name} needs a decoder with more than {_MAX_WINDOW >> 20} MiB of memory ({text}), as no archive of "
+            "BigEarthNet does; unpack it and name the folder"
+        )
+    return PipelineError(f"{name} is damaged or cut off: its {compression} cannot be decoded: {text}; get it again")
+
+
+class _Prefixed:
+    """Bytes that were read already, and the rest."""
+
+    def __init__(self, head: bytes, raw: Readable) -> None:
+        self._head, self._raw = head, raw
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._head:
+            part, self._head = self._head[:size], self._head[size:]
+            return part
+        return self._raw.read(size)
+
+
+def _pieces(raw: Readable) -> Iterator[bytes]:
+    while piece := raw.read(CHUNK):
+        yield piece
+
+
+def _zstd_error() -> type[Exception]:
+    import zstandard
+
+    return zstandard.ZstdError
+
+
+def _zstd(raw: Readable) -> Iterator[bytes]:
+    import zstandard
+
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+    source: Any = raw  # Typed as a file, of which only `read` is called.
+    with decompressor.stream_reader(source, read_size=CHUNK, read_across_frames=True) as reader:
+        while piece := reader.read(CHUNK):
+            yield piece
+
+
+def _parallel(path: Path, compression: str) -> Iterator[bytes]:
+    import rapidgzip
+
+    threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    opened: Any = rapidgzip.RapidgzipFile if compression == "gzip" else rapidgzip.IndexedBzip2File
+    with closing(opened(str(path), parallelization=threads)) as file:
+        while piece := file.read(CHUNK):
+            yield piece
+
+
+_DECODERS: Final[dict[str, Callable[[], Any]]] = {
+    "gzip": lambda: zlib.decompressobj(wbits=31),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_XZ_MEMORY),
+}
+
+
+def _chained(raw: Readable, compression: str) -> Iterator[bytes]:
+    """Decode members, streams or blocks that follow each other, as parallel compressors write them."""
+    make = _DECODERS[compression]
+    decoder, begun = make(), False
+    data = b""
+    while data := data or raw.read(CHUNK):
+        if decoder.eof:
+            # Writers fill up with zeros.
+            data = data.lstrip(b"\0")
+            if not data:
+                continue
+            decoder, begun = make(), False
+        if compression == "gzip":
+            yield decoder.decompress(data, CHUNK)
+            data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+        else:
+            yield decoder.decompress(data, CHUNK)
+            while not (decoder.eof or decoder.needs_input):
+                yield decoder.decompress(b"", CHUNK)
+            data = decoder.unused_data if decoder.eof else b""
+        begun = True
+    if begun and not decoder.eof:
+        raise EOFError("it ends before its end is marked")

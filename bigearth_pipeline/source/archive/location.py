@@ -1,0 +1,174 @@
+"""Where an archive is: a file of this machine. What a build needs of one, however it is reached, is `Archive`."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.archive.compression import Readable, tar_chunks
+from bigearth_pipeline.source.archive.headers import BLOCK, BadHeader, parse_header
+from shards.storage.safe_open import open_regular_file
+
+ARCHIVE_NAMES: Final = (".tar", ".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_PIECE: Final = 1 << 20
+
+
+class Archive(Protocol):
+    """An archive that a build reads.
+
+    Attributes:
+        name: path or address.
+        root: with which the paths of its members begin.
+        beside: folder in which its tables are looked for; None if it lies in none of this machine.
+    """
+
+    name: str
+    root: str
+    beside: Path | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return JSON values that change when the archive does."""
+
+    def chunks(self) -> AbstractContextManager[Iterator[bytes]]:
+        """Open the archive; the block gets the tar in it, in pieces."""
+
+    def digest(self) -> str | None:
+        """Return the MD5 of the archive in hexadecimal, once all chunks were read; None unless it was asked for."""
+
+
+class LocalArchive:
+    """An archive on this machine, as `Archive`."""
+
+    def __init__(self, path: Path, *, wants_digest: bool = False) -> None:
+        """Name an archive.
+
+        Args:
+            path: absolute, of a regular file.
+            wants_digest: compute its MD5 while it is read.
+
+        Raises:
+            PipelineError: it cannot be read.
+        """
+        self.name = self.root = str(path)
+        self.beside: Path | None = path.parent
+        self._path = path
+        self._wants_digest = wants_digest
+        self._digest: str | None = None
+        try:
+            with open_regular_file(path) as file:
+                self._status = os.fstat(file.fileno())
+        except OSError as err:
+            raise _unreadable(path, err) from err
+
+    @property
+    def size(self) -> int:
+        """See `Archive`."""
+        return self._status.st_size
+
+    def identity(self) -> dict[str, Any]:
+        """See `Archive`: size and modification time."""
+        return {"name": self.name, "size": self._status.st_size, "mtime_ns": self._status.st_mtime_ns}
+
+    @contextmanager
+    def chunks(self) -> Iterator[Iterator[bytes]]:
+        """See `Archive`."""
+        try:
+            with open_regular_file(self._path) as file:
+                digest = _Digest(self._path) if self._wants_digest else None
+                try:
+                    with closing(tar_chunks(file, self.name, self._path)) as chunks:  # type: ignore[type-var]
+                        yield chunks
+                    if digest:
+                        self._digest = digest.result()
+                finally:
+                    if digest:
+                        digest.stop()
+                status = os.fstat(file.fileno())
+        except OSError as err:
+            if err.filename == self.name or err.filename is None:
+                raise _unreadable(self._path, err) from err
+            raise
+        if (status.st_size, status.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+            raise PipelineError(f"{self.name} was changed while it was read; run the same command again")
+
+    def digest(self) -> str | None:
+        """See `Archive`."""
+        return self._digest
+
+
+class _Digest:
+    """The MD5 of a file, computed by a thread of its own at its own pace."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._stopped = path, False
+        self._result: str | None = None
+        self._thread = threading.Thread(target=self._run, name="bep-md5", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        digest = hashlib.md5(usedforsecurity=False)
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                while not self._stopped and (piece := file.read(_PIECE)):
+                    digest.update(piece)
+        except OSError:
+            return  # The reader of the archive fails as well, and says why.
+        if not self._stopped:
+            self._result = digest.hexdigest()
+
+    def result(self) -> str | None:
+        """Wait for the end of the file, and return the digest."""
+        self._thread.join()
+        return self._result
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped = True
+        self._thread.join()
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a source is an archive by its name, or as any file is; a folder is none."""
+    return path.is_file() or (path.name.lower().endswith(ARCHIVE_NAMES) and not path.is_dir())
+
+
+def check_tar(archive: Archive) -> None:
+    """Check that there is a tar in an archive.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    with archive.chunks() as chunks:
+        head = b""
+        for chunk in chunks:
+            head += chunk
+            if len(head) >= BLOCK:
+                break
+    reason = "it is shorter than a header" if len(head) < BLOCK else ""
+    if not reason and head[:BLOCK].strip(b"\0"):
+        try:
+            parse_header(head[:BLOCK])
+        except BadHeader as err:
+            reason = str(err)
+    if reason:
+        raise PipelineError(
+            f"{archive.name} is no tar archive, plain or in zstd, gzip, bzip2 or xz ({reason}); expected such an "
+            "archive of BigEarthNet, or a folder"
+        )
+
+
+def _unreadable(path: Path, err: OSError) -> PipelineError:
+    if isinstance(err, FileNotFoundError):
+        return PipelineError(f"source {path} does not exist")
+    return PipelineError(f"source {path} cannot be read: {err.strerror or err}")
+
+
+__all__ = ["ARCHIVE_NAMES", "Archive", "LocalArchive", "Readable", "check_tar", "is_archive"]

@@ -1,0 +1,214 @@
+"""The members of a tar, one after the other, from a stream of its bytes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.archive.headers import (
+    BLOCK,
+    MAX_EXTENDED,
+    BadHeader,
+    Header,
+    Kind,
+    parse_header,
+    parse_pax,
+    pax_size,
+    pax_time,
+)
+from shards.reporting import printable
+
+MAX_MEMBER: Final = 4 << 30
+"""Bytes of a member, at most: band files have 30,000, and the rest of what lies in archives is text."""
+MAX_MEMBERS: Final = 100_000_000
+_MAX_AFTER_END: Final = 64 << 20
+"""Zeros after the end, at most: tar fills up its last record, of 10 KiB unless options make it longer."""
+_ZEROS: Final = bytes(BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a tar.
+
+    Attributes:
+        name: its path, as the archive says it.
+        kind: what it is.
+        size: bytes of its content.
+        mtime_ns: modification time, in nanoseconds.
+        link: target of a link.
+        offset: where its first header begins in the tar, in bytes.
+    """
+
+    name: str
+    kind: Kind
+    size: int
+    mtime_ns: int
+    link: str
+    offset: int
+
+
+class TarReader:
+    """Members of a tar; the content of each is read, or else skipped, before the next one comes."""
+
+    def __init__(self, chunks: Iterator[bytes], name: str, start: int = 0) -> None:
+        """Read a tar.
+
+        Args:
+            chunks: its bytes, in pieces of any length.
+            name: of the archive, for errors.
+            start: offset of the first chunk in the tar, where a header begins.
+        """
+        self._chunks, self._name = chunks, name
+        self._chunk, self._at, self._begin = b"", 0, start
+        self._left = self._padding = 0
+        self._current = ""
+
+    @property
+    def position(self) -> int:
+        """Bytes of the tar read so far."""
+        return self._begin + self._at
+
+    def __iter__(self) -> Iterator[Member]:
+        """Yield the members.
+
+        Raises:
+            PipelineError: the tar ends early, is damaged, or has a member that no archive of BigEarthNet has.
+        """
+        for number, (start, header, extended) in enumerate(self._headers(), 1):
+            member = self._member(start, header, extended)
+            if member.size > MAX_MEMBER or number > MAX_MEMBERS:
+                fact = f"{member.size:,} bytes" if member.size > MAX_MEMBER else f"{number:,} members before it"
+                raise PipelineError(
+                    f"{self._name}: member {printable(member.name)} has {fact}, expected at most "
+                    f"{MAX_MEMBER if member.size > MAX_MEMBER else MAX_MEMBERS:,}; this is no archive of BigEarthNet"
+                )
+            self._left, self._padding = member.size, -member.size % BLOCK
+            self._current = member.name
+            yield member
+            self._skip(self._left + self._padding)
+
+    def content(self) -> bytes:
+        """Return the content of the member that came last; once."""
+        content = self._take(self._left)
+        self._left = 0
+        return content
+
+    def _headers(self) -> Iterator[tuple[int, Header, dict[str, str]]]:
+        """Yield offset, last header and extended records of each member."""
+        everywhere: dict[str, str] = {}
+        extended: dict[str, str] = {}
+        start = self.position
+        while True:
+            block = self._take(BLOCK)
+            if block == _ZEROS:
+                self._end()
+                return
+            try:
+                header = parse_header(block)
+                if header.kind in (Kind.LONG_NAME, Kind.LONG_LINK, Kind.PAX, Kind.PAX_GLOBAL):
+                    self._extend(header, extended, everywhere)
+                    continue
+                if header.kind is Kind.LABEL:
+                    self._skip(header.size + -header.size % BLOCK)
+                    start = self.position
+                    continue
+            except BadHeader as err:
+                raise PipelineError(f"{self._name}: at byte {start:,} of the tar: {err}") from err
+            continues = header.continues
+            while continues:
+                continues = self._take(BLOCK)[504] != 0
+            yield start, header, everywhere | extended
+            extended, start = {}, self.position
+
+    def _extend(self, header: Header, extended: dict[str, str], everywhere: dict[str, str]) -> None:
+        """Read a header that describes the next member, or all that follow."""
+        if header.size > MAX_EXTENDED:
+            raise BadHeader(f"{header.kind.value} has {header.size:,} bytes, expected at most {MAX_EXTENDED:,}")
+        content = self._take(header.size)
+        self._skip(-header.size % BLOCK)
+        if header.kind is Kind.PAX_GLOBAL:
+            everywhere.update(parse_pax(content))
+        elif header.kind is Kind.PAX:
+            extended.update(parse_pax(content))
+        else:
+            key = "path" if header.kind is Kind.LONG_NAME else "linkpath"
+            extended.setdefault(key, content.partition(b"\0")[0].decode("utf-8", "surrogateescape"))
+
+    def _member(self, start: int, header: Header, extended: dict[str, str]) -> Member:
+        """Put together what header and extended header say."""
+        if not extended:
+            return Member(header.name, header.kind, header.size, header.mtime_ns, header.link, start)
+        name, kind, size, mtime = extended.get("path", header.name), header.kind, header.size, header.mtime_ns
+        if "size" in extended and (size or kind in (Kind.FILE, Kind.SPARSE, Kind.OTHER)):
+            try:
+                size = pax_size(extended["size"])
+            except BadHeader as err:
+                raise PipelineError(f"{self._name}: member {printable(name)}: {err}") from err
+        if "mtime" in extended:
+            time = pax_time(extended["mtime"])
+            mtime = mtime if time is None else time
+        if any(key.startswith("GNU.sparse.") for key in extended):
+            kind, name = Kind.SPARSE, extended.get("GNU.sparse.name", name)
+        elif kind is Kind.FILE and name.endswith("/"):
+            kind = Kind.FOLDER
+        return Member(name, kind, size, mtime, extended.get("linkpath", header.link), start)
+
+    def _end(self) -> None:
+        """Read what follows the first of the two blocks of zeros that end a tar: zeros only."""
+        after = 0
+        self._current = ""
+        while self._at < len(self._chunk) or self._next(must=False):
+            rest = self._chunk[self._at :]
+            after += len(rest)
+            if rest.strip(b"\0"):
+                raise PipelineError(
+                    f"{self._name} goes on after the end of its tar, at byte {self.position:,}; name each archive by "
+                    "itself, and not several in one file"
+                )
+            if after > _MAX_AFTER_END:
+                raise PipelineError(
+                    f"{self._name} has more than {_MAX_AFTER_END:,} zeros after the end of its tar; it is damaged"
+                )
+            self._at = len(self._chunk)
+        if after < BLOCK:
+            raise self._truncated()
+
+    def _take(self, size: int) -> bytes:
+        end = self._at + size
+        if end <= len(self._chunk):
+            content = self._chunk[self._at : end]
+            self._at = end
+            return content
+        parts = []
+        while size > 0:
+            if self._at == len(self._chunk):
+                self._next()
+            part = self._chunk[self._at : self._at + size]
+            self._at += len(part)
+            size -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def _skip(self, size: int) -> None:
+        while (rest := len(self._chunk) - self._at) < size:
+            self._at += rest
+            size -= rest
+            self._next()
+        self._at += size
+
+    def _next(self, *, must: bool = True) -> bool:
+        """Go on to the next chunk that is not empty; return whether there is one."""
+        for chunk in self._chunks:
+            if chunk:
+                self._begin += len(self._chunk)
+                self._chunk, self._at = chunk, 0
+                return True
+        if must:
+            raise self._truncated()
+        return False
+
+    def _truncated(self) -> PipelineError:
+        where = f"in the middle of member {printable(self._current)}" if self._current else "without the end of a tar"
+        return PipelineError(
+            f"{self._name} is cut off: it ends {where}, after {self.position:,} bytes of the tar; get it again"
+        )
