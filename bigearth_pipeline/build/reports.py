@@ -1,4 +1,4 @@
-"""What a build could not use: files and lines that tell of patches and table rows, and builds that this ends."""
+"""Patches and table rows that a build could not use: files and lines that tell of them, and what ends a build."""
 
 import csv
 import json

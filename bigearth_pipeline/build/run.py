@@ -86,9 +86,7 @@ def build(
             )
         return build_from_archives(config, archives, progress=progress, workers=workers, limits=limits, pool=pool)
     if config.spool is not None:
-        raise PipelineError(
-            f"`spool={config.spool}` has no effect: only builds from archives have a spool; leave it out"
-        )
+        raise PipelineError(f"`spool={config.spool}` has no effect on a build from folders; leave it out")
     # Workers may be in another folder, and on another host.
     config = replace(config, sources=tuple(path.absolute() for path in config.sources), out=config.out.absolute())
     sources = _find_sources(config)

@@ -35,7 +35,7 @@ _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold
 
 
 class Folders(Protocol):
-    """Where a tree is looked for: the file system, or the members of an archive."""
+    """The folders in which a tree is looked for: those of the file system, or of the members of an archive."""
 
     def entries(self, path: str) -> Iterator[tuple[str, str, str]]:
         """Yield (name, path, fault) of the folders in a folder; of one that cannot be entered, with that fault.
