@@ -65,7 +65,7 @@ def test_patches_spread_over_archives_are_one_store(files: dict[str, bytes], sto
     assert_same(store, beside / "out")
 
 
-@pytest.mark.parametrize("options", [{"format": "zarr"}, {"codec": "bitpack"}, {"codec": "raw"}, {"seed": 5}])
+@pytest.mark.parametrize("options", [{"format": "zarr"}, {"codec": "blosc-zstd"}, {"codec": "raw"}, {"seed": 5}])
 def test_options_mean_what_they_mean_for_a_tree(
     files: dict[str, bytes], tree: Path, beside: Path, options: dict[str, object]
 ) -> None:
@@ -117,6 +117,7 @@ def test_bad_patches_are_left_out_as_from_a_tree(files: dict[str, bytes], beside
         shutil.rmtree(beside / "out")
 
 
+@pytest.mark.long
 def test_a_real_v1_archive_as_it_was_published(v1_tree: Path, v1_splits: Path, tmp_path: Path) -> None:
     """The labels of v1, which lie in the archive, are not those of the unpacked files."""
     from tests.conftest import real
@@ -129,6 +130,7 @@ def test_a_real_v1_archive_as_it_was_published(v1_tree: Path, v1_splits: Path, t
     assert_same(tmp_path / "tree", tmp_path / "out")
 
 
+@pytest.mark.long
 def test_real_v2_patches_of_an_archive(v2_tree: Path, tmp_path: Path) -> None:
     """The real patch and the official tables give another store from an archive."""
     archive = write_archive(tmp_path / "a.tar.zst", files_below(v2_tree))

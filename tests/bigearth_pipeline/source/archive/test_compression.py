@@ -1,0 +1,79 @@
+"""The tar in an archive of any compression, from a file and from a stream; damage is refused."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.archive.compression import tar_chunks
+
+CONTENT = random.Random(1).randbytes(900_000) + bytes(2_000_000) + random.Random(2).randbytes(300_000)
+_FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda content: gzip.compress(content, 1),
+    "bzip2": lambda content: bz2.compress(content, 1),
+    "xz": lambda content: lzma.compress(content, preset=0),
+    "zstd": lambda content: zstandard.ZstdCompressor(level=1, write_checksum=True).compress(content),
+}
+FORMS = pytest.mark.parametrize("form", sorted(_FORMS))
+LOCAL = pytest.mark.parametrize("local", [True, False])
+
+
+def _decode(content: bytes, tmp_path: Path, local: bool) -> bytes:
+    path = tmp_path / "archive"
+    path.write_bytes(content)
+    return b"".join(tar_chunks(io.BytesIO(content), "archive", path if local else None))
+
+
+@FORMS
+@LOCAL
+def test_whole_archives(tmp_path: Path, form: str, local: bool) -> None:
+    """A compression loses bytes, also where it consists of several parts."""
+    encode = _FORMS[form]
+    assert _decode(encode(CONTENT), tmp_path, local) == CONTENT
+    assert _decode(encode(CONTENT[:1_000_000]) + encode(CONTENT[1_000_000:]), tmp_path, local) == CONTENT
+    assert _decode(CONTENT, tmp_path, local) == CONTENT
+
+
+@FORMS
+@LOCAL
+def test_changed_bits_are_refused(tmp_path: Path, form: str, local: bool) -> None:
+    """Damaged content passes, and so would damaged pixels."""
+    encoded = _FORMS[form](CONTENT)
+    for part in (5, 3, 2):
+        damaged = bytearray(encoded)
+        damaged[len(damaged) // part] ^= 8
+        with pytest.raises(PipelineError, match=f"archive is damaged or cut off: its {form} cannot be decoded"):
+            _decode(bytes(damaged), tmp_path, local)
+
+
+@FORMS
+@LOCAL
+def test_nothing_is_made_up_where_an_archive_is_cut_off(tmp_path: Path, form: str, local: bool) -> None:
+    """A truncated archive gives other bytes than the begin of the whole one; the end of the tar is then missing."""
+    encoded = _FORMS[form](CONTENT)
+    for length in (len(encoded) // 2, len(encoded) - 9):
+        try:
+            found = _decode(encoded[:length], tmp_path, local)
+        except PipelineError as err:
+            assert "cut off" in str(err)
+        else:
+            assert len(found) < len(CONTENT)
+            assert CONTENT.startswith(found)
+
+
+def test_a_frame_that_wants_gigabytes_of_memory_is_refused(tmp_path: Path) -> None:
+    """A small file makes the decoder take memory without end."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=30, compression_level=1)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters)
+    content = io.BytesIO()
+    with compressor.stream_writer(content, closefd=False) as writer:
+        writer.write(b"x")
+    with pytest.raises(PipelineError, match="needs a decoder with more than 128 MiB of memory"):
+        _decode(content.getvalue(), tmp_path, False)
