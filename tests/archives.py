@@ -52,9 +52,11 @@ def write_archive(
     prefix: str = "",
     order: int | None = None,
     more: tuple[tuple[tarfile.TarInfo, bytes], ...] = (),
+    first: bool = False,
 ) -> Path:
     """Write an archive, compressed as the name says; `order` seeds a random order, `more` are further members."""
-    members = [member(prefix + name, content) for name, content in files.items()] + list(more)
+    members = [member(prefix + name, content) for name, content in files.items()]
+    members = [*more, *members] if first else [*members, *more]
     if order is not None:
         random.Random(order).shuffle(members)
     path.write_bytes(COMPRESSIONS[path.name.partition(".")[2]](tar_of(members, style)))

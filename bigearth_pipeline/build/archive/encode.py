@@ -71,8 +71,11 @@ def encode_batch(
     record = np.empty(RECORD_VALUES, np.uint16)
     descriptor = os.open(batch.memory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with TiffReader() as reader, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
-            memory = memoryview(mapped)
+        with (
+            TiffReader() as reader,
+            mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as memory,
+        ):
             for patch in batch.patches:
                 files = {
                     file.name: BandFile(memory[file.offset : file.offset + file.length], file.mtime_ns)
@@ -93,7 +96,6 @@ def encode_batch(
                 encoded = encode_record(codec, parts, record)
                 entry = SpoolRecord(patch.folder, georeference, nodata_pixels, reader.bytes_read - before, encoded)
                 results.append((patch.folder, append_record(spool, patch.key, entry)))
-            memory.release()
     finally:
         os.close(descriptor)
     progress(len(batch.patches))

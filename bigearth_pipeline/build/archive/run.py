@@ -105,15 +105,16 @@ def build_from_archives(
     tables = read_tables(config, version, places, names)
     identities = [archive.identity() for archive in archives]
     note = archive_note(config, version, identities, tables.paths)
+    identity = {"archives": identities, "format": config.format, "codec": config.codec, "offset": note["offset"]}
+    assert config.spool is not None
+    spool = SpoolFolder(config.spool, config.out, identity)
     with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
         if finished:
+            spool.discard()
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, (), facts, finished_before=True)
         options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard)
-        identity = {"archives": identities, "format": config.format, "codec": config.codec, "offset": note["offset"]}
-        assert config.spool is not None
-        spool = SpoolFolder(config.spool, config.out, identity)
         chosen, num_chosen = _chooser(config, version, tables)
         work = _Work(config, archives, version, tables, options, spool, chosen, num_chosen, progress)
         with nullcontext(pool) if pool else open_cluster(workers, None, progress, limits=limits) as cluster:

@@ -153,7 +153,7 @@ def _scan_file(path: Path) -> Iterator[tuple[str, SpoolPlace]]:
 
 
 def _parse(data: memoryview, at: int, *, keep: bool = True) -> tuple[SpoolRecord, int, int] | None:
-    """Return the record at an offset, its checksum and length; None if it is damaged. `keep` tells to keep its parts."""
+    """Return the record at an offset, its checksum and length; None if it is damaged. `keep` keeps its parts."""
     if at + _HEAD.size > len(data):
         return None
     magic, crc, head_bytes, length, *facts = _HEAD.unpack_from(data, at)

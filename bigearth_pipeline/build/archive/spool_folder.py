@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,12 @@ class SpoolFolder:
             path.unlink(missing_ok=True)
         if self.path.is_dir():
             self.path.rmdir()
+
+    def discard(self) -> None:
+        """Delete what a run has left that was killed after it had finished the store; what is not its own stays."""
+        with suppress(OSError, PipelineError):
+            if self._earlier() == self.identity:
+                self.remove()
 
     def used(self) -> int:
         """Return the bytes that it takes."""
