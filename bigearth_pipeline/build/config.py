@@ -74,6 +74,9 @@ class BuildConfig:
         allow_bad: number of bad patches to tolerate.
         require_all: table rows without folders, and folders without rows, are an error.
         overwrite: replace an earlier build.
+        urls: addresses of archives, in place of `sources`.
+        keep: folder in which what comes from addresses is kept; None to keep nothing.
+        connections: to the server of an address, at a time.
         spool: folder for the spool files of a build from archives; None for that of the store.
 
     Raises:
@@ -91,6 +94,9 @@ class BuildConfig:
     allow_bad: int = 0
     require_all: bool = False
     overwrite: bool = False
+    urls: tuple[str, ...] = ()
+    keep: Path | None = None
+    connections: int = 4
     spool: Path | None = None
 
     def __post_init__(self) -> None:

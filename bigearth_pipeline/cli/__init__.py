@@ -28,6 +28,12 @@ def _build_shards() -> click.Command:
     return build_shards
 
 
+def _download() -> click.Command:
+    from bigearth_pipeline.cli.stores.download import download
+
+    return download
+
+
 def _train() -> click.Command:
     from bigearth_pipeline.cli.models.train import train
 
@@ -108,7 +114,8 @@ def _bench() -> click.Command:
 
 _COMMANDS: Final = {
     "quickstart": (_quickstart, "Synthetic patches → shards → a trained CNN, to try it all."),
-    "build-shards": (_build_shards, "Turn BigEarthNet GeoTIFFs into shards."),
+    "build-shards": (_build_shards, "Turn BigEarthNet GeoTIFFs, or archives, into shards."),
+    "download": (_download, "Download BigEarthNet's official files."),
     "train": (_train, "Train a CNN on shards."),
     "evaluate": (_evaluate, "Evaluate a trained CNN on a split."),
     "runs": (_runs, "List runs with their options, scores and speed."),

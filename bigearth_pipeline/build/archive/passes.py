@@ -98,7 +98,7 @@ def find_version(archive: Archive) -> Version:
     Raises:
         PipelineError: it holds none, or is no tar.
     """
-    with archive.chunks() as chunks, closing(iter(TarReader(chunks, archive.name))) as members:  # type: ignore[type-var]
+    with archive.chunks(probe=True) as chunks, closing(iter(TarReader(chunks, archive.name))) as members:  # type: ignore[type-var]
         for member in members:
             place = place_of(member.name)
             key = place.folder.rpartition("/")[2]

@@ -40,6 +40,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive, check_tar, is_archive
 from bigearth_pipeline.source.archive.official import check_digest, official_of
+from bigearth_pipeline.source.archive.remote import UrlArchive
 from bigearth_pipeline.source.tables import refuse_no_match
 from bigearth_pipeline.source.tree import Version
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
@@ -70,6 +71,12 @@ def find_archives(config: BuildConfig) -> list[Archive]:
     """
     paths = [path.absolute() for path in config.sources]
     named = [path for path in paths if is_archive(path)]
+    if config.urls:
+        if paths:
+            raise PipelineError(
+                f"{paths[0]} is of this machine and {config.urls[0]} is not; build from one of the kinds"
+            )
+        return [UrlArchive(url, connections=config.connections, keep=config.keep) for url in config.urls]
     if not named:
         return []
     if others := [path for path in paths if path not in named]:

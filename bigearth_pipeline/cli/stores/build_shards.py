@@ -1,6 +1,7 @@
 """`bep build-shards`."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from shards.text.words import counted
 if TYPE_CHECKING:
     from bigearth_pipeline.build.summary import BuildSummary
 
+_OFFICIAL = ("v1", "v2")
+"""Sources that stand for official archives."""
 CODECS = (
     "blosc-lz4",
     "blosc-zstd",
@@ -43,7 +46,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 
 
 @click.command("build-shards")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--out", required=True, type=PLACE, help="Directory or address of the store.")
 @click.option(
     "--format",
@@ -105,10 +108,27 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     help="Folder for encoded patches of an archive until their shards are written; it takes about as much disk as the "
     "store.  [default: that which holds the store]",
 )
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    help="Folder to keep an archive in that comes from an address.  [default: it is not kept]",
+)
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="Address of a folder with the official files, for `v1` and `v2`.  [default: their records at Zenodo]",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 32),
+    default=4,
+    show_default=True,
+    help="Connections to an address at a time.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier build in the directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def build_shards(
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     out: Path,
     store_format: Any,
     codec: str,
@@ -126,13 +146,17 @@ def build_shards(
     allow_bad: int,
     require_all: bool,
     spool: Path | None,
+    keep: Path | None,
+    base_url: str | None,
+    connections: int,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Turn BigEarthNet GeoTIFFs into compressed shards with exact statistics.
 
     SOURCE is a BigEarthNet v1 or v2 tree, or a tar archive of one (.tar, .tar.zst, .tar.gz, .tar.bz2, .tar.xz), which
-    is read in one pass and not unpacked; which one is found by looking. The build can be stopped at any
+    is read in one pass and not unpacked; which one is found by looking. An archive may be an http(s):// address; `v1`
+    and `v2` stand for the official ones, and the tables of v2 are downloaded as well. The build can be stopped at any
     time: the same command resumes it, and the result has the same bytes as that of an uninterrupted build.
     """
     from bigearth_pipeline.cli.errors import reported
@@ -145,12 +169,16 @@ def build_shards(
         from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
 
+        origin = _origin(sources, out, keep, base_url)
         config = BuildConfig(
-            sources=sources,
+            sources=origin.paths,
+            urls=origin.urls,
+            keep=keep,
+            connections=connections,
             out=out,
             format=store_format,
             codec=codec,
-            metadata=metadata,
+            metadata=metadata or origin.tables,
             splits=splits,
             rules=Rules(include_snow_cloud, split_by, limit, seed, offset),
             patches_per_shard=patches_per_shard,
@@ -174,6 +202,55 @@ def build_shards(
             click.echo(json.dumps(_summary_json(summary, out)))
         else:
             _print_summary(summary, out)
+
+
+@dataclass(slots=True)
+class _Origin:
+    """What the sources of a command line are: paths of this machine, or addresses; and tables that go with them."""
+
+    paths: tuple[Path, ...] = ()
+    urls: tuple[str, ...] = ()
+    tables: tuple[Path, ...] = ()
+
+
+def _origin(sources: tuple[str, ...], out: Path, keep: Path | None, base_url: str | None) -> _Origin:
+    from bigearth_pipeline.errors import PipelineError
+    from bigearth_pipeline.source.archive.official import files_of
+    from bigearth_pipeline.source.archive.remote import is_url
+
+    origin = _Origin()
+    for source in sources:
+        # A folder of this name is meant where there is one.
+        if source in _OFFICIAL and not Path(source).exists():
+            origin.urls += tuple(file.url(base_url) for file in files_of(source))
+            if source == "v2":
+                origin.tables = _download_tables(keep or out.absolute().parent, base_url)
+        elif is_url(source):
+            origin.urls += (source,)
+        else:
+            origin.paths += (Path(source),)
+    if keep is not None and not origin.urls:
+        raise PipelineError(f"`keep={keep}` has no effect: no source is an address; leave it out")
+    if base_url is not None and not any(source in _OFFICIAL for source in sources):
+        raise PipelineError(f"`base_url={base_url}` has no effect: no source is `v1` or `v2`; leave it out")
+    return origin
+
+
+def _download_tables(folder: Path, base_url: str | None) -> tuple[Path, ...]:
+    """Download the tables of v2 into a folder, unless they are there; return their paths."""
+    from bigearth_pipeline.cli.display.bytes import ByteProgress
+    from bigearth_pipeline.download.files import download
+    from bigearth_pipeline.source.archive.official import files_of
+
+    paths = []
+    for file in files_of("v2-metadata"):
+        with ByteProgress(file.name) as progress:
+            download(
+                file.url(base_url), folder / file.name, size=file.size, md5=file.md5,
+                say=progress.say, advance=progress.advance,
+            )  # fmt: skip
+        paths.append(folder / file.name)
+    return tuple(paths)
 
 
 def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where an archive is: a file of this machine. What a build needs of one, however it is reached, is `Archive`."""
+"""An archive that a build reads: what it needs of one, however that is reached (`Archive`), and files of this machine."""
 
 import hashlib
 import os
@@ -37,8 +37,8 @@ class Archive(Protocol):
     def identity(self) -> dict[str, Any]:
         """Return JSON values that change when the archive does."""
 
-    def chunks(self) -> AbstractContextManager[Iterator[bytes]]:
-        """Open the archive; the block gets the tar in it, in pieces."""
+    def chunks(self, *, probe: bool = False) -> AbstractContextManager[Iterator[bytes]]:
+        """Open the archive; the block gets the tar in it, in pieces. For a `probe` only the first are taken."""
 
     def digest(self) -> str | None:
         """Return the MD5 of the archive in hexadecimal, once all chunks were read; None unless it was asked for."""
@@ -78,11 +78,11 @@ class LocalArchive:
         return {"name": self.name, "size": self._status.st_size, "mtime_ns": self._status.st_mtime_ns}
 
     @contextmanager
-    def chunks(self) -> Iterator[Iterator[bytes]]:
+    def chunks(self, *, probe: bool = False) -> Iterator[Iterator[bytes]]:
         """See `Archive`."""
         try:
             with open_regular_file(self._path) as file:
-                digest = _Digest(self._path) if self._wants_digest else None
+                digest = _Digest(self._path) if self._wants_digest and not probe else None
                 try:
                     with closing(tar_chunks(file, self.name, self._path)) as chunks:  # type: ignore[type-var]
                         yield chunks
@@ -146,7 +146,7 @@ def check_tar(archive: Archive) -> None:
     Raises:
         PipelineError: there is none.
     """
-    with archive.chunks() as chunks:
+    with archive.chunks(probe=True) as chunks:
         head = b""
         for chunk in chunks:
             head += chunk

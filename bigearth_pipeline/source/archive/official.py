@@ -30,12 +30,23 @@ class OfficialFile:
     size: int | None
     md5: str | None
 
+    def url(self, base: str | None = None) -> str:
+        """Return the address of the file: at Zenodo, or below another address."""
+        if base is not None:
+            return f"{base.rstrip('/')}/{self.name}"
+        return f"https://zenodo.org/records/{self.record}/files/{self.name}?download=1"
+
 
 @lru_cache(maxsize=1)
 def official_files() -> tuple[OfficialFile, ...]:
     """Return all official files."""
     raw = json.loads(files("bigearth_pipeline.source.archive").joinpath("official.json").read_bytes())
     return tuple(OfficialFile(**each) for each in raw["files"])
+
+
+def files_of(part: str) -> tuple[OfficialFile, ...]:
+    """Return the official files of a part, such as `v2`."""
+    return tuple(file for file in official_files() if file.part == part)
 
 
 def official_of(name: str) -> OfficialFile | None:

@@ -27,6 +27,7 @@ from tests.terminal import BEP, ENVIRONMENT, Terminal
 COMMANDS = [
     "quickstart",
     "build-shards",
+    "download",
     "train",
     "evaluate",
     "runs",

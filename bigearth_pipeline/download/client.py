@@ -1,0 +1,224 @@
+"""Ranges of a file of an HTTP server (RFC 9110, 14): asked for again after what passes, refused after what does not."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from bigearth_pipeline.errors import PipelineError
+from shards.reporting import printable
+
+_PASSING: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
+"""Statuses after which the same request may succeed."""
+_LONGEST_WAIT: Final = 120.0
+_BLOCK: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long to wait for a server.
+
+    Attributes:
+        attempts: in a row without a byte, after which a download is given up.
+        first_seconds: wait after the first of them; then twice as long each time.
+        longest_seconds: of a wait, unless the server asks for more (`Retry-After`, up to two minutes).
+        silence_seconds: without a byte on a connection until it counts as cut.
+    """
+
+    attempts: int = 8
+    first_seconds: float = 0.5
+    longest_seconds: float = 30.0
+    silence_seconds: float = 60.0
+
+    def wait(self, attempt: int, asked: float | None = None) -> float:
+        """Return the seconds to wait after an attempt, from 0; jitter keeps connections from coming together."""
+        seconds: float = min(self.longest_seconds, self.first_seconds * 2.0**attempt) * random.uniform(0.5, 1.5)
+        return seconds if asked is None else max(seconds, min(asked, _LONGEST_WAIT))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file as its server describes it.
+
+    Attributes:
+        url: address.
+        size: bytes.
+        tag: strong `ETag`, or else `Last-Modified`; empty if there is neither.
+        has_ranges: the server gives parts of it.
+    """
+
+    url: str
+    size: int
+    tag: str
+    has_ranges: bool
+
+
+class Changed(PipelineError):
+    """The file on the server is not the one that the download began with."""
+
+
+class Stopped(Exception):
+    """Ends a thread whose bytes nobody takes any more."""
+
+
+class _Passing(Exception):
+    """What may not come again; `asked` are seconds that the server asks to wait."""
+
+    def __init__(self, text: str, asked: float | None = None) -> None:
+        super().__init__(text)
+        self.asked = asked
+
+
+class Client:
+    """Connections to HTTP servers; safe to share between threads."""
+
+    def __init__(self, connections: int = 1, patience: Patience | None = None) -> None:
+        """Make a client.
+
+        Args:
+            connections: kept open, at most.
+            patience: with servers that fail.
+        """
+        self._patience = patience or Patience()
+        self._client = httpx.Client(
+            follow_redirects=True,
+            timeout=httpx.Timeout(self._patience.silence_seconds),
+            limits=httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections + 1),
+            # The bytes of the file are wanted, and none that the server has compressed on the way.
+            headers={"Accept-Encoding": "identity", "User-Agent": "bep (bigearth-pipeline)"},
+        )
+        self._stopped = threading.Event()
+
+    def close(self) -> None:
+        """End all waits, and close all connections."""
+        self._stopped.set()
+        self._client.close()
+
+    def describe(self, url: str) -> RemoteFile:
+        """Ask what a file is.
+
+        Raises:
+            PipelineError: there is none, or the server does not answer.
+        """
+
+        def ask() -> RemoteFile:
+            with self._client.stream("GET", url, headers={"Range": "bytes=0-0"}) as answer:
+                _check(answer, url)
+                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+                if answer.status_code == 206 and total.isdigit():
+                    return RemoteFile(url, int(total), _tag(answer), True)
+                length = answer.headers.get("Content-Length", "")
+                if answer.status_code == 200 and length.isdigit():
+                    return RemoteFile(url, int(length), _tag(answer), False)
+                raise PipelineError(f"{url}: the server does not say how long the file is; expected a file")
+
+        return self._patiently(url, ask, lambda: 0)
+
+    def read(self, file: RemoteFile, begin: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of a range, again from where the connection was cut, if it is.
+
+        Args:
+            file: from `describe`.
+            begin: first byte.
+            end: after the last byte, at most `file.size`.
+
+        Raises:
+            Changed: the file is another one by now.
+            PipelineError: the server refuses, or fails too often.
+        """
+        at = begin
+        attempt = 0
+        while at < end:
+            before = at
+            try:
+                for block in self._read_once(file, at, end):
+                    at += len(block)
+                    yield block
+                if at < end:
+                    raise _Passing(f"the connection ended after {at:,} bytes")
+            except (_Passing, httpx.TransportError) as err:
+                attempt = 0 if at > before else attempt + 1
+                self._wait_or_raise(file.url, attempt, err)
+
+    def _read_once(self, file: RemoteFile, begin: int, end: int) -> Iterator[bytes]:
+        headers = {"Range": f"bytes={begin}-{end - 1}"} if file.has_ranges else {}
+        if file.has_ranges and file.tag:
+            headers["If-Range"] = file.tag
+        with self._client.stream("GET", file.url, headers=headers) as answer:
+            if answer.status_code == 416:
+                raise Changed(f"{file.url} has changed: it has no byte {begin:,} any more")
+            _check(answer, file.url)
+            if file.tag and _tag(answer) not in ("", file.tag):
+                raise Changed(f"{file.url} has changed while it was read")
+            if file.has_ranges and answer.status_code != 206:
+                if not file.tag and answer.headers.get("Content-Length") == str(file.size):
+                    raise _Passing("the server has answered with the whole file")
+                raise Changed(f"{file.url} has changed: the server answers with all of it")
+            if file.has_ranges and not answer.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
+                raise _Passing(f"the server has answered with another range than {begin}-{end - 1}")
+            skip, left = (0 if file.has_ranges else begin), end - begin
+            for block in answer.iter_raw(_BLOCK):
+                if self._stopped.is_set():
+                    raise Stopped
+                part = block[skip:]
+                skip -= len(block) - len(part)
+                part = part[:left]
+                left -= len(part)
+                if part:
+                    yield part
+                if not left:
+                    return
+
+    def _patiently(self, url: str, ask: Callable[[], RemoteFile], progress: Callable[[], int]) -> RemoteFile:
+        attempt = 0
+        while True:
+            try:
+                return ask()
+            except (_Passing, httpx.TransportError) as err:
+                attempt += 1
+                self._wait_or_raise(url, attempt, err)
+
+    def _wait_or_raise(self, url: str, attempt: int, err: Exception) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            PipelineError: there were enough.
+            Stopped: nobody waits for it any more.
+        """
+        if self._stopped.is_set():
+            raise Stopped
+        reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
+        if attempt >= self._patience.attempts:
+            raise PipelineError(
+                f"{url} cannot be read: {reason} ({attempt} attempts in a row); run the same command again to resume"
+            ) from err
+        asked = err.asked if isinstance(err, _Passing) else None
+        if self._stopped.wait(self._patience.wait(max(0, attempt - 1), asked)):
+            raise Stopped
+
+
+def _check(answer: httpx.Response, url: str) -> None:
+    """Refuse an answer without a file.
+
+    Raises:
+        _Passing: the same request may succeed later.
+        PipelineError: it will not.
+    """
+    status = answer.status_code
+    if status in (200, 206):
+        return
+    phrase = f"HTTP {status} {answer.reason_phrase}".strip()
+    if status in _PASSING:
+        asked = answer.headers.get("Retry-After", "")
+        raise _Passing(f"the server answers {phrase}", float(asked) if asked.isdigit() else None)
+    hint = "; check the address" if status in (404, 410) else ""
+    raise PipelineError(f"{url} cannot be read: the server answers {phrase}{hint}")
+
+
+def _tag(answer: httpx.Response) -> str:
+    tag = str(answer.headers.get("ETag", ""))
+    # A weak one says nothing of bytes.
+    return tag if tag and not tag.startswith("W/") else str(answer.headers.get("Last-Modified", ""))

@@ -1,0 +1,148 @@
+"""An archive of an HTTP server, read as it comes: by several connections, in order, and again where one was cut."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from bigearth_pipeline.download.client import Changed, Client, Patience
+from bigearth_pipeline.download.files import OnDisk, check_space
+from bigearth_pipeline.download.pieces import InMemory, fetched
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.archive.compression import tar_chunks
+from bigearth_pipeline.source.archive.location import Archive, LocalArchive
+from bigearth_pipeline.source.archive.official import official_of
+
+_AHEAD: Final = 2
+"""Pieces that wait in memory for each connection."""
+
+
+class UrlArchive:
+    """An archive of an HTTP server, as `Archive`."""
+
+    def __init__(
+        self, url: str, *, connections: int = 4, keep: Path | None = None, patience: Patience | None = None
+    ) -> None:
+        """Ask the server what it is.
+
+        Args:
+            url: its address.
+            connections: at a time.
+            keep: folder in which its bytes are kept while they are read; if they are there already, they are read there.
+            patience: with the server.
+
+        Raises:
+            PipelineError: the server does not have it, or does not answer.
+        """
+        self.name = shown(url)
+        self.root = str(Path(self.name))
+        self.beside: Path | None = keep
+        self._url, self._connections, self._patience = url, connections, patience
+        self._path = None if keep is None else keep / (urlsplit(url).path.rpartition("/")[2] or "archive.tar")
+        self._digest: str | None = None
+        self._wants_digest = official_of(self.name.rpartition("/")[2]) is not None
+        with closing(Client(1, patience)) as client:
+            self._file = client.describe(url)
+
+    @property
+    def size(self) -> int:
+        """See `Archive`."""
+        return self._file.size
+
+    def identity(self) -> dict[str, Any]:
+        """See `Archive`: size and tag."""
+        return {"name": self.name, "size": self._file.size, "tag": self._file.tag}
+
+    @contextmanager
+    def chunks(self, *, probe: bool = False) -> Iterator[Iterator[bytes]]:
+        """See `Archive`."""
+        if self._path is not None and self._path.exists():
+            with self._kept(self._path).chunks(probe=probe) as chunks:
+                yield chunks
+            return
+        connections = 1 if probe else self._connections
+        client = Client(connections, self._patience)
+        try:
+            if client.describe(self._url) != self._file:
+                raise Changed(f"{self.name} has changed since the build began; run the same command again")
+            disk = self._disk(self._path) if self._path is not None and not probe else None
+        except BaseException:
+            client.close()
+            raise
+        sink = disk or InMemory(_AHEAD * connections)
+        try:
+            with fetched(client, self._file, sink, connections) as pieces:
+                raw = _Stream(pieces, wants_digest=self._wants_digest and not probe)
+                with closing(tar_chunks(raw, self.name)) as chunks:  # type: ignore[type-var]
+                    yield chunks
+                if not probe:
+                    raw.drain()
+                    self._digest = raw.digest()
+            if disk is not None and self._path is not None:
+                disk.finish(self._path)
+        finally:
+            if disk is not None:
+                disk.close()
+
+    def digest(self) -> str | None:
+        """See `Archive`."""
+        return self._digest
+
+    def _disk(self, path: Path) -> OnDisk:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk = OnDisk(path, self._file)
+        try:
+            check_space(path.parent, self._file.size - disk.bytes_done(), path.name)
+        except BaseException:
+            disk.close()
+            raise
+        return disk
+
+    def _kept(self, path: Path) -> Archive:
+        archive = LocalArchive(path)
+        if archive.size != self._file.size:
+            raise PipelineError(
+                f"{path} has {archive.size:,} bytes, and {self.name} {self._file.size:,}; move the file elsewhere"
+            )
+        return archive
+
+
+class _Stream:
+    """Pieces as `Readable`, and the MD5 of what was read."""
+
+    def __init__(self, pieces: Iterator[bytes], *, wants_digest: bool) -> None:
+        self._pieces, self._rest = pieces, memoryview(b"")
+        self._md5 = hashlib.md5(usedforsecurity=False) if wants_digest else None
+
+    def read(self, size: int, /) -> bytes:
+        if not self._rest:
+            piece = next(self._pieces, b"")
+            if self._md5:
+                self._md5.update(piece)
+            self._rest = memoryview(piece)
+        part = bytes(self._rest[:size])
+        self._rest = self._rest[size:]
+        return part
+
+    def drain(self) -> None:
+        """Read what the decoder has left."""
+        while self.read(1 << 20):
+            pass
+
+    def digest(self) -> str | None:
+        return self._md5.hexdigest() if self._md5 else None
+
+
+def shown(url: str) -> str:
+    """Return an address without name and password, and without what follows its path: for messages and notes."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))
+
+
+def is_url(source: str) -> bool:
+    """Return whether a source is an address that can be read here."""
+    return source.lower().startswith(("http://", "https://"))

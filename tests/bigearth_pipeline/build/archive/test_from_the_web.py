@@ -1,0 +1,97 @@
+"""Builds from addresses: the store of the tree, whatever the network does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bigearth_pipeline.build.config import BuildConfig
+from bigearth_pipeline.build.run import build
+from bigearth_pipeline.cli import main
+from bigearth_pipeline.download import client
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.workers import InProcess
+from tests.archives import COMPRESSIONS, write_archive
+from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
+from tests.building import Recorder
+from tests.cutting import cutting_proxy
+from tests.web import Web, nginx
+
+
+@pytest.fixture(scope="module")
+def web(files: dict[str, bytes], tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A server with archives of the tree in all compressions."""
+    with nginx(tmp_path_factory.mktemp("web")) as web:
+        for compression in COMPRESSIONS:
+            write_archive(web.root / f"a.{compression}", files)
+        (web.root / "metadata.parquet").write_bytes((tree / "metadata.parquet").read_bytes())
+        yield web
+
+
+def _build(out: Path, url: str, tree: Path, **options: object) -> None:
+    options = {"metadata": (tree / "metadata.parquet",), "patches_per_shard": 2} | options
+    build(BuildConfig((), out, urls=(url,), **options), progress=Recorder(), pool=InProcess())
+
+
+@pytest.mark.parametrize("compression", sorted(COMPRESSIONS))
+def test_an_address_gives_the_store_of_the_tree(
+    web: Web, tree: Path, store: Path, tmp_path: Path, compression: str
+) -> None:
+    """Bytes are lost between the connections, or something of the archive stays on disk."""
+    for below in ("", "plain/"):
+        _build(tmp_path / f"out{below}", f"{web.url}/{below}a.{compression}?download=1", tree)
+        assert_same(store, tmp_path / f"out{below}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "outplain"]
+
+
+def test_connections_that_are_cut_lose_nothing(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:
+    """A build ends, or begins anew, where a connection is cut."""
+    with cutting_proxy(int(web.url.rpartition(":")[2]), 700_000, 6) as port:
+        _build(tmp_path / "out", f"http://127.0.0.1:{port}/a.tar", tree)
+    assert_same(store, tmp_path / "out")
+
+
+def test_an_archive_is_kept_where_that_is_wanted(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:
+    """A kept archive is another one, or is fetched twice."""
+    for out in ("out", "again"):
+        before = len(web.requests())
+        _build(tmp_path / out, f"{web.url}/a.tar.zst", tree, keep=tmp_path / "kept")
+        assert_same(store, tmp_path / out)
+        assert (tmp_path / "kept" / "a.tar.zst").read_bytes() == (web.root / "a.tar.zst").read_bytes()
+    assert len(web.requests()) - before == 1
+    (tmp_path / "kept" / "a.tar.zst").write_bytes(b"x")
+    with pytest.raises(PipelineError, match="has 1 bytes, and "):
+        _build(tmp_path / "third", f"{web.url}/a.tar.zst", tree, keep=tmp_path / "kept")
+
+
+def test_a_server_that_fails_is_said(web: Web, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing archive ends in a traceback, or its address shows a password."""
+    monkeypatch.setattr(client.Patience.__init__, "__defaults__", (2, 0.01, 0.01, 5.0))
+    for below, message in [
+        ("none.tar", "HTTP 404"),
+        ("gone/a.tar", "HTTP 503"),
+        ("metadata.parquet", "no BigEarthNet"),
+    ]:
+        with pytest.raises(PipelineError, match=message) as caught:
+            _build(tmp_path / "out", f"{web.url.replace('//', '//user:secret@')}/{below}?token=secret", tree)
+        assert "secret" not in str(caught.value)
+
+
+def test_the_command_builds_from_an_address(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:
+    """The command takes an address for a path, or mixes both."""
+    from click.testing import CliRunner
+
+    options = ["--metadata", str(tree / "metadata.parquet"), "--patches-per-shard", "2", "--workers", "1"]
+    url = f"{web.url}/a.tar.zst"
+    result = CliRunner().invoke(main, ["build-shards", url, "--out", str(tmp_path / "out"), *options])
+    assert result.exit_code == 0, result.output
+    assert_same(store, tmp_path / "out")
+    for arguments, message in [
+        ([url, str(tree), "--out", str(tmp_path / "other")], "is a path and"),
+        ([str(tree), "--out", str(tmp_path / "other"), "--keep", "x"], "--keep x has no effect"),
+        ([str(tree), "--out", str(tmp_path / "other"), "--base-url", "x"], "--base-url x has no effect"),
+        (["v2", "--out", str(tmp_path / "other"), "--base-url", web.url], "has 2,"),
+    ]:
+        result = CliRunner().invoke(main, ["build-shards", *arguments])
+        assert result.exit_code == 1
+        assert message in result.output
