@@ -19,8 +19,8 @@ def cutting_proxy(target: int, after: int, times: int) -> Iterator[int]:
                 while budget > 0 and (data := server.recv(min(1 << 16, budget))):
                     caller.sendall(data)
                     budget -= len(data)
-                # Without a farewell, as a network that is gone.
-                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                # The other thread, which waits for the caller, would keep the connection open.
+                caller.shutdown(socket.SHUT_RDWR)
 
         def accept() -> None:
             with suppress(OSError):

@@ -26,11 +26,10 @@ http {{
     listen 127.0.0.1:{port};
     root {root};
     location /busy/ {{ alias {root}/; limit_req zone=busy burst=1 nodelay; limit_req_status 503; }}
-    location /slow/ {{ alias {root}/; limit_rate 4m; }}
+    location /slow/ {{ alias {root}/; limit_rate 12m; }}
     location /plain/ {{ alias {root}/; max_ranges 0; }}
     location /gone/ {{ return 503; }}
     location /secret/ {{ return 403; }}
-    location /short/ {{ proxy_pass http://127.0.0.1:{cut}/; proxy_http_version 1.1; proxy_buffering off; }}
   }}
 }}
 """
@@ -41,8 +40,8 @@ class Web:
 
     Attributes:
         root: folder that is served.
-        url: address of that folder; below it `busy/`, `slow/`, `plain/` (without ranges), `gone/` (503), `secret/` (403)
-            and `short/` (through a proxy that cuts connections) serve the same files.
+        url: address of that folder; below it `busy/`, `slow/` and `plain/` (without ranges) serve the same files,
+            `gone/` answers 503 and `secret/` 403.
     """
 
     def __init__(self, root: Path, run: Path, port: int) -> None:
@@ -61,8 +60,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def nginx(folder: Path, cut: int = 9) -> Iterator[Web]:
-    """Run nginx; skip the test where there is none. `cut` is the port of a proxy behind `short/`."""
+def nginx(folder: Path) -> Iterator[Web]:
+    """Run nginx; skip the test where there is none."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/sbin")
     if program is None:
         pytest.skip("there is no nginx; Debian's package nginx-light has it")
@@ -70,7 +69,7 @@ def nginx(folder: Path, cut: int = 9) -> Iterator[Web]:
     root.mkdir()
     run.mkdir()
     port = free_port()
-    config = _CONFIG.format(run=run, root=root, port=port, cut=cut)
+    config = _CONFIG.format(run=run, root=root, port=port)
     (run / "nginx.conf").write_text(("user root;\n" if os.geteuid() == 0 else "") + config)
     process = subprocess.Popen([program, "-p", str(run), "-c", str(run / "nginx.conf")], stderr=subprocess.DEVNULL)
     try:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -113,7 +114,7 @@ class Client:
                 length = answer.headers.get("Content-Length", "")
                 if answer.status_code == 200 and length.isdigit():
                     return RemoteFile(url, int(length), _tag(answer), False)
-                raise PipelineError(f"{url}: the server does not say how long the file is; expected a file")
+                raise PipelineError(f"{shown(url)}: the server does not say how long the file is; expected a file")
 
         return self._patiently(url, ask, lambda: 0)
 
@@ -149,14 +150,14 @@ class Client:
             headers["If-Range"] = file.tag
         with self._client.stream("GET", file.url, headers=headers) as answer:
             if answer.status_code == 416:
-                raise Changed(f"{file.url} has changed: it has no byte {begin:,} any more")
+                raise Changed(f"{shown(file.url)} has changed: it has no byte {begin:,} any more")
             _check(answer, file.url)
             if file.tag and _tag(answer) not in ("", file.tag):
-                raise Changed(f"{file.url} has changed while it was read")
+                raise Changed(f"{shown(file.url)} has changed while it was read")
             if file.has_ranges and answer.status_code != 206:
                 if not file.tag and answer.headers.get("Content-Length") == str(file.size):
                     raise _Passing("the server has answered with the whole file")
-                raise Changed(f"{file.url} has changed: the server answers with all of it")
+                raise Changed(f"{shown(file.url)} has changed: the server answers with all of it")
             if file.has_ranges and not answer.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
                 raise _Passing(f"the server has answered with another range than {begin}-{end - 1}")
             skip, left = (0 if file.has_ranges else begin), end - begin
@@ -193,7 +194,8 @@ class Client:
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
         if attempt >= self._patience.attempts:
             raise PipelineError(
-                f"{url} cannot be read: {reason} ({attempt} attempts in a row); run the same command again to resume"
+                f"{shown(url)} cannot be read: {reason} ({attempt} attempts in a row); "
+                "run the same command again to resume"
             ) from err
         asked = err.asked if isinstance(err, _Passing) else None
         if self._stopped.wait(self._patience.wait(max(0, attempt - 1), asked)):
@@ -215,10 +217,18 @@ def _check(answer: httpx.Response, url: str) -> None:
         asked = answer.headers.get("Retry-After", "")
         raise _Passing(f"the server answers {phrase}", float(asked) if asked.isdigit() else None)
     hint = "; check the address" if status in (404, 410) else ""
-    raise PipelineError(f"{url} cannot be read: the server answers {phrase}{hint}")
+    raise PipelineError(f"{shown(url)} cannot be read: the server answers {phrase}{hint}")
 
 
 def _tag(answer: httpx.Response) -> str:
     tag = str(answer.headers.get("ETag", ""))
     # A weak one says nothing of bytes.
     return tag if tag and not tag.startswith("W/") else str(answer.headers.get("Last-Modified", ""))
+
+
+def shown(url: str) -> str:
+    """Return an address without name and password, and without what follows its path: for messages and notes."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))

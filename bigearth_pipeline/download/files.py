@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bigearth_pipeline.download.client import Changed, Client, Patience, RemoteFile
+from bigearth_pipeline.download.client import Changed, Client, Patience, RemoteFile, shown
 from bigearth_pipeline.download.pieces import PIECE, fetched, num_pieces
 from bigearth_pipeline.errors import PipelineError
 from shards.storage.atomic import atomic_write, make_folder, sync_folder
@@ -181,7 +181,7 @@ def _download_once(
     try:
         file = client.describe(url)
         if size is not None and file.size != size:
-            raise PipelineError(f"{url} has {file.size:,} bytes, expected {size:,}: it is another file, or damaged")
+            raise PipelineError(f"{shown(url)} has {file.size:,} bytes, expected {size:,}: it is another file")
         sink = OnDisk(path, file)
     except BaseException:
         client.close()
@@ -192,7 +192,7 @@ def _download_once(
         if before:
             say(f"{path.name}: {before:,} of {file.size:,} bytes are there from an earlier run")
         if not file.has_ranges:
-            say(f"{url}: the server gives no ranges, so that one connection reads all, and a cut begins anew")
+            say(f"{shown(url)}: the server gives no ranges, so that one connection reads all, and a cut begins anew")
         digest, checked = hashlib.md5(usedforsecurity=False), 0
         with fetched(client, file, sink, connections) as pieces:
             for piece in pieces:
@@ -203,7 +203,8 @@ def _download_once(
         if checked != file.size or md5 not in (None, found):
             sink.discard()
             raise PipelineError(
-                f"{url}: the MD5 of what came is {found}, expected {md5}; it was deleted, run the same command again"
+                f"{shown(url)}: the MD5 of what came is {found}, expected {md5}; it was deleted, "
+                "run the same command again"
             )
         sink.finish(path)
     finally:

@@ -38,7 +38,7 @@ from bigearth_pipeline.build.select import (
 from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
-from bigearth_pipeline.source.archive.location import Archive, LocalArchive, check_tar, is_archive
+from bigearth_pipeline.source.archive.location import Archive, LocalArchive, is_archive
 from bigearth_pipeline.source.archive.official import check_digest, official_of
 from bigearth_pipeline.source.archive.remote import UrlArchive
 from bigearth_pipeline.source.tables import refuse_no_match
@@ -67,15 +67,13 @@ def find_archives(config: BuildConfig) -> list[Archive]:
     """Return the archives among the sources of a build; none if they are folders.
 
     Raises:
-        PipelineError: there are both, one is named twice, or one cannot be read or is no tar.
+        PipelineError: there are both, one is named twice, or one cannot be read.
     """
     paths = [path.absolute() for path in config.sources]
     named = [path for path in paths if is_archive(path)]
     if config.urls:
         if paths:
-            raise PipelineError(
-                f"{paths[0]} is of this machine and {config.urls[0]} is not; build from one of the kinds"
-            )
+            raise PipelineError(f"{paths[0]} is a path and {config.urls[0]} an address; build from one of both kinds")
         return [UrlArchive(url, connections=config.connections, keep=config.keep) for url in config.urls]
     if not named:
         return []
@@ -87,7 +85,6 @@ def find_archives(config: BuildConfig) -> list[Archive]:
     archives: list[Archive] = []
     for path in named:
         archive = LocalArchive(path, wants_digest=official_of(path.name) is not None)
-        check_tar(archive)
         archives.append(archive)
     return archives
 

@@ -1,7 +1,6 @@
 """`bep build-shards`."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,6 @@ from shards.text.words import counted
 if TYPE_CHECKING:
     from bigearth_pipeline.build.summary import BuildSummary
 
-_OFFICIAL = ("v1", "v2")
-"""Sources that stand for official archives."""
 CODECS = (
     "blosc-lz4",
     "blosc-zstd",
@@ -123,7 +120,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     type=click.IntRange(1, 32),
     default=4,
     show_default=True,
-    help="Connections to an address at a time.",
+    help="Connections to an address.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier build in the directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -166,10 +163,11 @@ def build_shards(
         from bigearth_pipeline.build.run import build
         from bigearth_pipeline.build.select import Rules
         from bigearth_pipeline.cli.display.patches import PatchProgress
+        from bigearth_pipeline.cli.stores.origin import origin_of
         from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
 
-        origin = _origin(sources, out, keep, base_url)
+        origin = origin_of(sources, out, keep, base_url)
         config = BuildConfig(
             sources=origin.paths,
             urls=origin.urls,
@@ -202,55 +200,6 @@ def build_shards(
             click.echo(json.dumps(_summary_json(summary, out)))
         else:
             _print_summary(summary, out)
-
-
-@dataclass(slots=True)
-class _Origin:
-    """What the sources of a command line are: paths of this machine, or addresses; and tables that go with them."""
-
-    paths: tuple[Path, ...] = ()
-    urls: tuple[str, ...] = ()
-    tables: tuple[Path, ...] = ()
-
-
-def _origin(sources: tuple[str, ...], out: Path, keep: Path | None, base_url: str | None) -> _Origin:
-    from bigearth_pipeline.errors import PipelineError
-    from bigearth_pipeline.source.archive.official import files_of
-    from bigearth_pipeline.source.archive.remote import is_url
-
-    origin = _Origin()
-    for source in sources:
-        # A folder of this name is meant where there is one.
-        if source in _OFFICIAL and not Path(source).exists():
-            origin.urls += tuple(file.url(base_url) for file in files_of(source))
-            if source == "v2":
-                origin.tables = _download_tables(keep or out.absolute().parent, base_url)
-        elif is_url(source):
-            origin.urls += (source,)
-        else:
-            origin.paths += (Path(source),)
-    if keep is not None and not origin.urls:
-        raise PipelineError(f"`keep={keep}` has no effect: no source is an address; leave it out")
-    if base_url is not None and not any(source in _OFFICIAL for source in sources):
-        raise PipelineError(f"`base_url={base_url}` has no effect: no source is `v1` or `v2`; leave it out")
-    return origin
-
-
-def _download_tables(folder: Path, base_url: str | None) -> tuple[Path, ...]:
-    """Download the tables of v2 into a folder, unless they are there; return their paths."""
-    from bigearth_pipeline.cli.display.bytes import ByteProgress
-    from bigearth_pipeline.download.files import download
-    from bigearth_pipeline.source.archive.official import files_of
-
-    paths = []
-    for file in files_of("v2-metadata"):
-        with ByteProgress(file.name) as progress:
-            download(
-                file.url(base_url), folder / file.name, size=file.size, md5=file.md5,
-                say=progress.say, advance=progress.advance,
-            )  # fmt: skip
-        paths.append(folder / file.name)
-    return tuple(paths)
 
 
 def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An archive that a build reads: what it needs of one, however that is reached (`Archive`), and files of this machine."""
+"""Archives that a build reads: what it needs of one, wherever it is (`Archive`), and files of this machine."""
 
 import hashlib
 import os
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.source.archive.compression import Readable, tar_chunks
-from bigearth_pipeline.source.archive.headers import BLOCK, BadHeader, parse_header
+from bigearth_pipeline.source.archive.compression import tar_chunks
 from shards.storage.safe_open import open_regular_file
 
 ARCHIVE_NAMES: Final = (".tar", ".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -140,35 +139,7 @@ def is_archive(path: Path) -> bool:
     return path.is_file() or (path.name.lower().endswith(ARCHIVE_NAMES) and not path.is_dir())
 
 
-def check_tar(archive: Archive) -> None:
-    """Check that there is a tar in an archive.
-
-    Raises:
-        PipelineError: there is none.
-    """
-    with archive.chunks(probe=True) as chunks:
-        head = b""
-        for chunk in chunks:
-            head += chunk
-            if len(head) >= BLOCK:
-                break
-    reason = "it is shorter than a header" if len(head) < BLOCK else ""
-    if not reason and head[:BLOCK].strip(b"\0"):
-        try:
-            parse_header(head[:BLOCK])
-        except BadHeader as err:
-            reason = str(err)
-    if reason:
-        raise PipelineError(
-            f"{archive.name} is no tar archive, plain or in zstd, gzip, bzip2 or xz ({reason}); expected such an "
-            "archive of BigEarthNet, or a folder"
-        )
-
-
 def _unreadable(path: Path, err: OSError) -> PipelineError:
     if isinstance(err, FileNotFoundError):
         return PipelineError(f"source {path} does not exist")
     return PipelineError(f"source {path} cannot be read: {err.strerror or err}")
-
-
-__all__ = ["ARCHIVE_NAMES", "Archive", "LocalArchive", "Readable", "check_tar", "is_archive"]

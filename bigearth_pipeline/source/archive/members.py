@@ -113,6 +113,11 @@ class TarReader:
                     start = self.position
                     continue
             except BadHeader as err:
+                if not start:
+                    raise PipelineError(
+                        f"{self._name} is no tar archive, plain or in zstd, gzip, bzip2 or xz ({err}); expected an "
+                        "archive of BigEarthNet, or a folder"
+                    ) from err
                 raise PipelineError(f"{self._name}: at byte {start:,} of the tar: {err}") from err
             continues = header.continues
             while continues:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from bigearth_pipeline.download.client import Changed, Client, Patience
+from bigearth_pipeline.download.client import Changed, Client, Patience, shown
 from bigearth_pipeline.download.files import OnDisk, check_space
 from bigearth_pipeline.download.pieces import InMemory, fetched
 from bigearth_pipeline.errors import PipelineError
@@ -30,7 +30,7 @@ class UrlArchive:
         Args:
             url: its address.
             connections: at a time.
-            keep: folder in which its bytes are kept while they are read; if they are there already, they are read there.
+            keep: folder in which its bytes are kept while they are read, or are already and are read there.
             patience: with the server.
 
         Raises:
@@ -133,14 +133,6 @@ class _Stream:
 
     def digest(self) -> str | None:
         return self._md5.hexdigest() if self._md5 else None
-
-
-def shown(url: str) -> str:
-    """Return an address without name and password, and without what follows its path: for messages and notes."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))
 
 
 def is_url(source: str) -> bool:

@@ -1,15 +1,18 @@
 """Builds from addresses: the store of the tree, whatever the network does."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import build
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.download import client
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.archive import official
 from bigearth_pipeline.workers import InProcess
 from tests.archives import COMPRESSIONS, write_archive
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
@@ -46,7 +49,7 @@ def test_an_address_gives_the_store_of_the_tree(
 
 def test_connections_that_are_cut_lose_nothing(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:
     """A build ends, or begins anew, where a connection is cut."""
-    with cutting_proxy(int(web.url.rpartition(":")[2]), 700_000, 6) as port:
+    with cutting_proxy(int(web.url.rpartition(":")[2]), 500_000, 6) as port:
         _build(tmp_path / "out", f"http://127.0.0.1:{port}/a.tar", tree)
     assert_same(store, tmp_path / "out")
 
@@ -70,7 +73,7 @@ def test_a_server_that_fails_is_said(web: Web, tree: Path, tmp_path: Path, monke
     for below, message in [
         ("none.tar", "HTTP 404"),
         ("gone/a.tar", "HTTP 503"),
-        ("metadata.parquet", "no BigEarthNet"),
+        ("metadata.parquet", "no tar archive"),
     ]:
         with pytest.raises(PipelineError, match=message) as caught:
             _build(tmp_path / "out", f"{web.url.replace('//', '//user:secret@')}/{below}?token=secret", tree)
@@ -79,8 +82,6 @@ def test_a_server_that_fails_is_said(web: Web, tree: Path, tmp_path: Path, monke
 
 def test_the_command_builds_from_an_address(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:
     """The command takes an address for a path, or mixes both."""
-    from click.testing import CliRunner
-
     options = ["--metadata", str(tree / "metadata.parquet"), "--patches-per-shard", "2", "--workers", "1"]
     url = f"{web.url}/a.tar.zst"
     result = CliRunner().invoke(main, ["build-shards", url, "--out", str(tmp_path / "out"), *options])
@@ -90,8 +91,56 @@ def test_the_command_builds_from_an_address(web: Web, tree: Path, store: Path, t
         ([url, str(tree), "--out", str(tmp_path / "other")], "is a path and"),
         ([str(tree), "--out", str(tmp_path / "other"), "--keep", "x"], "--keep x has no effect"),
         ([str(tree), "--out", str(tmp_path / "other"), "--base-url", "x"], "--base-url x has no effect"),
-        (["v2", "--out", str(tmp_path / "other"), "--base-url", web.url], "has 2,"),
+        (["v2", "--out", str(tmp_path / "other"), "--base-url", web.url], "has 3,045 bytes, expected"),
     ]:
         result = CliRunner().invoke(main, ["build-shards", *arguments])
         assert result.exit_code == 1
         assert message in result.output
+
+
+def test_official_names_stand_for_official_files(
+    web: Web, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bep download` and `bep build-shards v2` fetch other files than the published ones, or accept others."""
+
+    def described(part: str, name: str) -> official.OfficialFile:
+        content = (web.root / name).read_bytes()
+        return official.OfficialFile(name, part, 1, len(content), hashlib.md5(content).hexdigest())
+
+    found = (described("v2", "a.tar.zst"), described("v2-metadata", "metadata.parquet"))
+    monkeypatch.setattr(official, "official_files", lambda: found)
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(main, [*map(str, arguments), "--base-url", web.url])
+
+    for again in (False, True):
+        told = run("download", "v2", "v2-metadata", "--out", tmp_path / "files")
+        assert told.exit_code == 0, told.output
+        assert told.output.count("is there already" if again else "downloaded") == 2
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == ["a.tar.zst", "metadata.parquet"]
+    (tmp_path / "stores").mkdir()
+    told = run("build-shards", "v2", "--out", tmp_path / "stores/out", "--patches-per-shard", "2", "--workers", "1")
+    assert told.exit_code == 0, told.output
+    assert "a.tar.zst is the official archive: its MD5 is" in " ".join(told.output.split())
+    assert_same(store, tmp_path / "stores" / "out")
+    assert sorted(path.name for path in (tmp_path / "stores").iterdir()) == ["metadata.parquet", "out"]
+    # Another content of the same length is refused, before the store is finished.
+    wrong = official.OfficialFile("a.tar.zst", "v2", 1, found[0].size, "0" * 32)
+    monkeypatch.setattr(official, "official_files", lambda: (wrong, found[1]))
+    told = run("build-shards", "v2", "--out", tmp_path / "wrong", "--workers", "1")
+    assert told.exit_code == 1
+    assert "differs from the official archive" in told.output
+    assert not (tmp_path / "wrong" / "manifest.json").exists()
+
+
+def test_the_official_files_are_those_of_the_published_records() -> None:
+    """A name, a size or a checksum of an official file is mistyped."""
+    from tests.conftest import real
+
+    for file in official.files_of("v2-metadata"):
+        content = real(f"v2/{file.name}").read_bytes()
+        assert (len(content), hashlib.md5(content).hexdigest()) == (file.size, file.md5)
+    assert [file.url() for file in official.files_of("v2")] == [
+        "https://zenodo.org/records/10891137/files/BigEarthNet-S2.tar.zst?download=1"
+    ]
+    assert [file.part for file in official.official_files()] == ["v2", "v2-maps", "v2-metadata", "v2-metadata", "v1"]

@@ -116,7 +116,7 @@ def test_damage_is_refused() -> None:
     for at in range(0, BLOCK - 12, 7):
         damaged = bytearray(tar)
         damaged[at] ^= 4
-        with pytest.raises(PipelineError, match=r"at byte 0 of the tar|checksum"):
+        with pytest.raises(PipelineError, match="is no tar archive"):
             _read(bytes(damaged))
     for tail, message in [(b"x" + bytes(BLOCK), "goes on after the end"), (bytes(65 << 20), "zeros after the end")]:
         with pytest.raises(PipelineError, match=message):
