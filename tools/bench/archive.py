@@ -1,0 +1,129 @@
+"""A build from an archive beside its parts: the decompressor alone, and the build from the unpacked tree, in turns.
+
+    python -m tools.bench.archive TREE --work /dev/shm/bench --repeats 3 --out archive.json
+
+TREE is one of `bep synth --patches 4000`; it is packed with `tar` and `zstd -6`, with all its sub-folders in order of
+names. Each repeat runs `zstd -dc ARCHIVE | cat >/dev/null`, `bep build-shards TREE`, `bep build-shards ARCHIVE`, and
+the same once more after it was killed in the middle of the pass. Peak memory is that of any one process of the build.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bigearth_pipeline.bench.environment import describe_environment
+from tools.arguments import count, run
+
+_BEP = [sys.executable, "-m", "bigearth_pipeline"]
+
+
+def _seconds(command: Sequence[str] | str, **options: Any) -> tuple[float, float]:
+    """Run a command; return its seconds, and the most memory in MB that a process of it had (without files that it shares)."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
+    peak = [0.0]
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(process.pid, peak, ended), daemon=True)
+    watcher.start()
+    try:
+        errors = process.communicate()[1]
+    finally:
+        process.kill()
+        ended.set()
+    seconds = time.perf_counter() - begin
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(errors.decode())
+    return seconds, peak[0] / 1e6
+
+
+def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
+    while not ended.wait(0.1):
+        try:
+            root = psutil.Process(pid)
+            for each in (root, *root.children(recursive=True)):
+                peak[0] = max(peak[0], each.memory_info().rss - each.memory_info().shared)
+        except psutil.Error:
+            continue
+
+
+def _resumed(archive: Path, table: Path, out: Path, workers: int, kill_after: float) -> float:
+    """Return the seconds of a build after one that was killed in the middle."""
+    command = [*_BEP, "build-shards", str(archive), "--metadata", str(table), "--out", str(out)]
+    command += ["--workers", str(workers)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(kill_after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return _seconds(command)[0]
+
+
+def _figures(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path, help="synthetic tree in the layout of v2")
+    parser.add_argument("--work", type=Path, required=True, help="folder for archive and stores")
+    parser.add_argument("--repeats", type=count, default=3, help="how often each is run")
+    parser.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), help="worker processes")
+    parser.add_argument("--out", type=Path, help="file for the figures, as JSON")
+    chosen = parser.parse_args(arguments)
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=chosen.work) as work:
+        text = json.dumps(_measure(chosen, Path(work)), indent=1)
+    print(text)
+    if chosen.out:
+        chosen.out.write_text(text + "\n")
+    return 0
+
+
+def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    archive, table = work / "tree.tar.zst", next(chosen.tree.rglob("metadata.parquet"))
+    folder = chosen.tree / "BigEarthNet-S2"
+    patches = sum(1 for product in folder.iterdir() for _ in product.iterdir())
+    pack = f"tar --sort=name --format=gnu -C '{chosen.tree}' -cf - BigEarthNet-S2 | zstd -q -6 -o '{archive}'"
+    subprocess.run(pack, shell=True, check=True)
+    names = ("decompress", "tree", "archive", "resumed")
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    memory = 0.0
+    for _ in range(chosen.repeats):
+        seconds["decompress"].append(_seconds(f"zstd -dc '{archive}' | cat >/dev/null", shell=True)[0])
+        for name, source in (("tree", folder), ("archive", archive)):
+            options = ["--metadata", str(table), "--out", str(work / "out"), "--workers", str(chosen.workers)]
+            took, peak = _seconds([*_BEP, "build-shards", str(source), *options])
+            seconds[name].append(took)
+            memory = max(memory, peak) if name == "archive" else memory
+            shutil.rmtree(work / "out")
+        seconds["resumed"].append(_resumed(archive, table, work / "out", chosen.workers, seconds["archive"][-1] / 2))
+        shutil.rmtree(work / "out")
+    rates = {name: _figures([patches / each for each in seconds[name]]) for name in names}
+    slower = min(rates["decompress"]["median"], rates["tree"]["median"])
+    return {
+        "environment": describe_environment({"work": work}),
+        "patches": patches,
+        "workers": chosen.workers,
+        "archive_bytes": archive.stat().st_size,
+        "patches_per_second": rates,
+        "share_of_slower": rates["archive"]["median"] / slower,
+        "largest_process_mb": memory,
+    }
+
+
+if __name__ == "__main__":
+    run(main)
