@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def cutting_proxy(target: int, after: int, times: int) -> Iterator[int]:
-    """Listen; the first connections are cut after so many bytes of answers. The block gets the port."""
+    """Listen; the first connections are cut after a number of bytes of answers. The block gets the port."""
     left = iter(range(times))
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -27,6 +27,7 @@ http {{
     root {root};
     location /busy/ {{ alias {root}/; limit_req zone=busy burst=1 nodelay; limit_req_status 503; }}
     location /slow/ {{ alias {root}/; limit_rate 12m; }}
+    location /crawl/ {{ alias {root}/; limit_rate_after 1m; limit_rate 10k; }}
     location /plain/ {{ alias {root}/; max_ranges 0; }}
     location /gone/ {{ return 503; }}
     location /secret/ {{ return 403; }}
@@ -40,8 +41,8 @@ class Web:
 
     Attributes:
         root: folder that is served.
-        url: address of that folder; below it `busy/`, `slow/` and `plain/` (without ranges) serve the same files,
-            `gone/` answers 503 and `secret/` 403.
+        url: address of that folder; below it `busy/`, `slow/`, `crawl/` and `plain/` (without ranges) serve the same
+            files, `gone/` answers 503 and `secret/` 403.
     """
 
     def __init__(self, root: Path, run: Path, port: int) -> None:

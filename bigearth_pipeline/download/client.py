@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -20,7 +20,7 @@ _BLOCK: Final = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often and how long to wait for a server.
+    """The number and length of waits for a server.
 
     Attributes:
         attempts: in a row without a byte, after which a download is given up.
@@ -66,7 +66,7 @@ class Stopped(Exception):
 
 
 class _Passing(Exception):
-    """What may not come again; `asked` are seconds that the server asks to wait."""
+    """A failure that may not come again; `asked` are seconds that the server asks to wait."""
 
     def __init__(self, text: str, asked: float | None = None) -> None:
         super().__init__(text)
@@ -118,7 +118,7 @@ class Client:
 
         return self._patiently(url, ask, lambda: 0)
 
-    def read(self, file: RemoteFile, begin: int, end: int) -> Iterator[bytes]:
+    def read(self, file: RemoteFile, begin: int, end: int) -> Generator[bytes, None, None]:
         """Yield the bytes of a range, again from where the connection was cut, if it is.
 
         Args:

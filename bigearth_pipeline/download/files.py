@@ -194,8 +194,8 @@ def _download_once(
         if not file.has_ranges:
             say(f"{shown(url)}: the server gives no ranges, so that one connection reads all, and a cut begins anew")
         digest, checked = hashlib.md5(usedforsecurity=False), 0
-        with fetched(client, file, sink, connections) as pieces:
-            for piece in pieces:
+        with fetched(client, file, sink, connections) as transfer:
+            for piece in transfer.in_order():
                 digest.update(piece)
                 checked += len(piece)
                 advance(max(checked, sink.bytes_done()), file.size, before)

@@ -12,11 +12,11 @@ PIECE: Final = 8 << 20
 
 
 class Sink(Protocol):
-    """Where pieces wait until they are taken."""
+    """A place where pieces wait until they are taken."""
 
     @property
     def ahead(self) -> int | None:
-        """How many pieces may wait; None for any number."""
+        """Number of pieces that may wait; None for any number."""
 
     def has(self, number: int) -> bool:
         """Return whether a piece is here."""
@@ -54,8 +54,8 @@ def num_pieces(size: int) -> int:
 
 
 @contextmanager
-def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> Iterator[Iterator[bytes]]:
-    """Fetch the pieces that a sink does not have; the block gets all of them in order.
+def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> Iterator["Transfer"]:
+    """Fetch the pieces that a sink does not have; the block takes all of them in order.
 
     The threads have ended when the block has. What one of them raises comes out of the iterator.
 
@@ -65,7 +65,7 @@ def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> I
         sink: where pieces wait.
         connections: number of threads; one where the server gives no ranges.
     """
-    work = _Work(client, file, sink)
+    work = Transfer(client, file, sink)
     threads = [
         threading.Thread(target=work.run, name="bep-download", daemon=True)
         for _ in range(connections if file.has_ranges else 1)
@@ -73,15 +73,16 @@ def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> I
     for thread in threads:
         thread.start()
     try:
-        yield work.in_order()
+        yield work
     finally:
         work.stop()
-        client.close()
         for thread in threads:
             thread.join()
 
 
-class _Work:
+class Transfer:
+    """The threads that fetch a file, and its pieces in order."""
+
     def __init__(self, client: Client, file: RemoteFile, sink: Sink) -> None:
         self._client, self._file, self._sink = client, file, sink
         self._condition = threading.Condition()
@@ -122,7 +123,7 @@ class _Work:
         if self._file.has_ranges:
             yield from self._client.read(self._file, begin, end)
             return
-        # One answer for all pieces, which come one after the other.
+        # One answer for all pieces, which come in sequence.
         if self._stream is None:
             self._rest, self._stream = b"", self._client.read(self._file, begin, self._file.size)
         while begin < end:
@@ -140,6 +141,8 @@ class _Work:
                 while not self._sink.has(number):
                     if self._error is not None:
                         raise self._error
+                    if self._is_stopped:
+                        raise Stopped
                     self._condition.wait()
             yield self._sink.take(number)
             with self._condition:
@@ -147,7 +150,8 @@ class _Work:
                 self._condition.notify_all()
 
     def stop(self) -> None:
-        """Let the threads end."""
+        """Let the threads end, and whoever waits for a piece; any thread may call."""
+        self._client.close()
         with self._condition:
             self._is_stopped = True
             self._condition.notify_all()

@@ -31,7 +31,7 @@ _BEP = [sys.executable, "-m", "bigearth_pipeline"]
 
 
 def _seconds(command: Sequence[str] | str, **options: Any) -> tuple[float, float]:
-    """Run a command; return its seconds, and the most memory in MB that a process of it had (without files that it shares)."""
+    """Run a command; return its seconds, and the most memory in MB that a process of it had for itself."""
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
     peak = [0.0]

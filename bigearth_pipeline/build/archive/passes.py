@@ -85,7 +85,7 @@ def run_pass(
 
 def _ready(archives: Sequence[Archive], gatherer: Gatherer, digests: dict[str, str]) -> Generator[Ready, None, None]:
     for archive in archives:
-        with archive.chunks() as chunks, ahead(chunks) as taken:
+        with archive.chunks() as chunks, ahead(chunks, archive.stop) as taken:
             yield from gatherer.read(TarReader(taken, archive.name), archive.root)
         digest = archive.digest()
         if digest is not None:

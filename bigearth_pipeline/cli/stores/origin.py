@@ -16,7 +16,7 @@ _OFFICIAL: Final = ("v1", "v2")
 
 @dataclass(slots=True)
 class Origin:
-    """What the sources of a command line are: paths of this machine, or addresses; and tables that go with them."""
+    """The sources of a command line, paths of this machine or addresses, and the tables that go with them."""
 
     paths: tuple[Path, ...] = ()
     urls: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Decompression in a thread of its own, a bounded number of pieces ahead of what takes them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Final
@@ -11,10 +11,14 @@ _POLL_SECONDS: Final = 0.1
 
 
 @contextmanager
-def ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+def ahead(chunks: Iterator[bytes], stop: Callable[[], object] = lambda: None) -> Iterator[Iterator[bytes]]:
     """Take chunks from an iterator in another thread, and give them and its error to the block.
 
     The thread has ended when the block has.
+
+    Args:
+        chunks: are taken one by one.
+        stop: called where the block ends with an error; ends a wait for the next chunk.
     """
     queue: Queue[bytes | BaseException | None] = Queue(_AHEAD)
     stopped = threading.Event()
@@ -53,6 +57,9 @@ def ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     thread.start()
     try:
         yield taken()
+    except BaseException:
+        stop()
+        raise
     finally:
         stopped.set()
         thread.join()

@@ -8,7 +8,7 @@ import bz2
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -51,7 +51,7 @@ def compression_of(head: bytes) -> str | None:
     return "zstd" if len(head) >= 4 and int.from_bytes(head[:4], "little") in _SKIPPABLE else None
 
 
-def tar_chunks(raw: Readable, name: str, path: Path | None = None) -> Iterator[bytes]:
+def tar_chunks(raw: Readable, name: str, path: Path | None = None) -> Generator[bytes, None, None]:
     """Yield the tar in an archive, in pieces.
 
     Args:

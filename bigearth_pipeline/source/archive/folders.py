@@ -52,7 +52,7 @@ class ArchiveFolders:
             yield name, f"{path}/{name}", ""
 
     def exists(self, path: str) -> bool:
-        """See `Folders`; of files only those that are asked for when a tree is looked for."""
+        """See `Folders`; of files only those that a search for a tree asks about."""
         folder, _, name = path.rpartition("/")
         own = folder.rpartition("/")[2]
         if name == SYNTHETIC and folder in self._marked:

@@ -52,7 +52,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Facts:
-    """What the members of archives say besides the pixels.
+    """The facts that the members of archives tell besides the pixels.
 
     Attributes:
         folders: the tree that they form.

@@ -21,7 +21,7 @@ _NANO: Final = 1_000_000_000
 
 
 class Kind(Enum):
-    """What a header describes; the value is how messages call it."""
+    """The kind of thing that a header describes; the value is its name in messages."""
 
     FILE = "a regular file"
     FOLDER = "a folder"

@@ -39,6 +39,9 @@ class Archive(Protocol):
     def chunks(self, *, probe: bool = False) -> AbstractContextManager[Iterator[bytes]]:
         """Open the archive; the block gets the tar in it, in pieces. For a `probe` only the first are taken."""
 
+    def stop(self) -> None:
+        """End a wait for the next chunk, which then fails; any thread may call."""
+
     def digest(self) -> str | None:
         """Return the MD5 of the archive in hexadecimal, once all chunks were read; None unless it was asked for."""
 
@@ -83,7 +86,7 @@ class LocalArchive:
             with open_regular_file(self._path) as file:
                 digest = _Digest(self._path) if self._wants_digest and not probe else None
                 try:
-                    with closing(tar_chunks(file, self.name, self._path)) as chunks:  # type: ignore[type-var]
+                    with closing(tar_chunks(file, self.name, self._path)) as chunks:
                         yield chunks
                     if digest:
                         self._digest = digest.result()
@@ -97,6 +100,9 @@ class LocalArchive:
             raise
         if (status.st_size, status.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
             raise PipelineError(f"{self.name} was changed while it was read; run the same command again")
+
+    def stop(self) -> None:
+        """See `Archive`: a file is never waited for."""
 
     def digest(self) -> str | None:
         """See `Archive`."""

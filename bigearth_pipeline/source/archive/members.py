@@ -1,4 +1,4 @@
-"""The members of a tar, one after the other, from a stream of its bytes."""
+"""The members of a tar in sequence, from a stream of its bytes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -114,10 +114,7 @@ class TarReader:
                     continue
             except BadHeader as err:
                 if not start:
-                    raise PipelineError(
-                        f"{self._name} is no tar archive, plain or in zstd, gzip, bzip2 or xz ({err}); expected an "
-                        "archive of BigEarthNet, or a folder"
-                    ) from err
+                    raise self._no_tar(str(err)) from err
                 raise PipelineError(f"{self._name}: at byte {start:,} of the tar: {err}") from err
             continues = header.continues
             while continues:
@@ -167,7 +164,7 @@ class TarReader:
             after += len(rest)
             if rest.strip(b"\0"):
                 raise PipelineError(
-                    f"{self._name} goes on after the end of its tar, at byte {self.position:,}; name each archive by "
+                    f"{self._name} continues after the end of its tar, at byte {self.position:,}; name each archive by "
                     "itself, and not several in one file"
                 )
             if after > _MAX_AFTER_END:
@@ -212,7 +209,14 @@ class TarReader:
             raise self._truncated()
         return False
 
+    def _no_tar(self, reason: str) -> PipelineError:
+        return PipelineError(
+            f"source {self._name} is not a directory, and no tar archive, plain or in zstd, gzip, bzip2 or xz: {reason}"
+        )
+
     def _truncated(self) -> PipelineError:
+        if self.position < BLOCK:
+            return self._no_tar("it is shorter than a header")
         where = f"in the middle of member {printable(self._current)}" if self._current else "without the end of a tar"
         return PipelineError(
             f"{self._name} is cut off: it ends {where}, after {self.position:,} bytes of the tar; get it again"

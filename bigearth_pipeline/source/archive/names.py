@@ -7,7 +7,7 @@ _MAX_DEPTH: Final = 64
 
 
 class Place(NamedTuple):
-    """Where a member lies: its folder and its own name, both without what a name cannot hold, and what is wrong."""
+    """The place of a member: its folder and its own name, without empty parts, and what is wrong with its path."""
 
     folder: str
     name: str

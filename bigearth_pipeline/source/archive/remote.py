@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bigearth_pipeline.download.client import Changed, Client, Patience, shown
 from bigearth_pipeline.download.files import OnDisk, check_space
-from bigearth_pipeline.download.pieces import InMemory, fetched
+from bigearth_pipeline.download.pieces import InMemory, Transfer, fetched
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive
@@ -41,6 +41,7 @@ class UrlArchive:
         self.beside: Path | None = keep
         self._url, self._connections, self._patience = url, connections, patience
         self._path = None if keep is None else keep / (urlsplit(url).path.rpartition("/")[2] or "archive.tar")
+        self._transfer: Transfer | None = None
         self._digest: str | None = None
         self._wants_digest = official_of(self.name.rpartition("/")[2]) is not None
         with closing(Client(1, patience)) as client:
@@ -62,29 +63,41 @@ class UrlArchive:
             with self._kept(self._path).chunks(probe=probe) as chunks:
                 yield chunks
             return
-        connections = 1 if probe else self._connections
-        client = Client(connections, self._patience)
+        if probe:
+            # Block by block, so that the first file of a patch need not wait for a whole piece.
+            with (
+                closing(Client(1, self._patience)) as client,
+                closing(client.read(self._file, 0, self.size)) as blocks,
+                closing(tar_chunks(_Stream(blocks, wants_digest=False), self.name)) as chunks,
+            ):
+                yield chunks
+            return
+        client = Client(self._connections, self._patience)
         try:
             if client.describe(self._url) != self._file:
                 raise Changed(f"{self.name} has changed since the build began; run the same command again")
-            disk = self._disk(self._path) if self._path is not None and not probe else None
+            disk = self._disk(self._path) if self._path is not None else None
         except BaseException:
             client.close()
             raise
-        sink = disk or InMemory(_AHEAD * connections)
+        sink = disk or InMemory(_AHEAD * self._connections)
         try:
-            with fetched(client, self._file, sink, connections) as pieces:
-                raw = _Stream(pieces, wants_digest=self._wants_digest and not probe)
-                with closing(tar_chunks(raw, self.name)) as chunks:  # type: ignore[type-var]
+            with fetched(client, self._file, sink, self._connections) as self._transfer:
+                raw = _Stream(self._transfer.in_order(), wants_digest=self._wants_digest)
+                with closing(tar_chunks(raw, self.name)) as chunks:
                     yield chunks
-                if not probe:
-                    raw.drain()
-                    self._digest = raw.digest()
+                raw.drain()
+                self._digest = raw.digest()
             if disk is not None and self._path is not None:
                 disk.finish(self._path)
         finally:
             if disk is not None:
                 disk.close()
+
+    def stop(self) -> None:
+        """See `Archive`."""
+        if self._transfer is not None:
+            self._transfer.stop()
 
     def digest(self) -> str | None:
         """See `Archive`."""

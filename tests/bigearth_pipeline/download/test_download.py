@@ -93,7 +93,7 @@ def _killed(url: str, path: Path, seconds: float) -> None:
 
 
 def test_a_killed_download_goes_on(web: Web, tmp_path: Path) -> None:
-    """What came before a kill is fetched again, or is trusted where it is not whole."""
+    """Pieces that came before a kill are fetched again, or are trusted where they are not whole."""
     path = tmp_path / "big.bin"
     for attempt in range(20):
         _killed(f"{web.url}/slow/big.bin", path, 0.8 + attempt / 5)
@@ -178,14 +178,14 @@ def test_wrong_bytes_are_refused(web: Web, tmp_path: Path) -> None:
     ],
 )
 def test_servers_that_refuse(web: Web, tmp_path: Path, address: str, message: str) -> None:
-    """A server that is away ends in a traceback, or is asked for ever."""
+    """A server that is away ends in a traceback, or gets requests without end."""
     with pytest.raises(PipelineError, match=message):
         _get(address.format(url=web.url), tmp_path / "big.bin")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_noticed_before(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A download of hours ends for lack of room."""
+    """A download of hours ends because there is no room."""
     monkeypatch.setattr(files, "_ROOM", 1 << 60)
     with pytest.raises(PipelineError, match=r"takes 25,178,169 bytes more in .* are free; make room"):
         _get(f"{web.url}/big.bin", tmp_path / "big.bin")

@@ -1,6 +1,10 @@
 """Builds from addresses: the store of the tree, whatever the network does."""
 
 import hashlib
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +100,24 @@ def test_the_command_builds_from_an_address(web: Web, tree: Path, store: Path, t
         result = CliRunner().invoke(main, ["build-shards", *arguments])
         assert result.exit_code == 1
         assert message in result.output
+
+
+def test_an_interrupt_does_not_wait_for_the_server(web: Web, tree: Path, tmp_path: Path) -> None:
+    """Ctrl-C while the server is silent takes as long as the patience with it."""
+
+    class Interrupted(Recorder):
+        def start(self, total: int, done: int) -> None:
+            threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    (web.root / "long.tar").write_bytes((web.root / "a.tar").read_bytes()[:-1024] + bytes(64 << 20))
+    config = BuildConfig(
+        (), tmp_path / "out", urls=(f"{web.url}/crawl/long.tar",), metadata=(tree / "metadata.parquet",)
+    )
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        build(config, progress=Interrupted(), pool=InProcess())
+    assert time.monotonic() - begin < 20
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bep-")]
 
 
 def test_official_names_stand_for_official_files(

@@ -61,7 +61,7 @@ def test_a_build_killed_at_any_moment_resumes(files: dict[str, bytes], store: Pa
 
 
 def _interrupted(out: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Build until so many records are spooled, and then fail as a full disk does."""
+    """Build until a number of records are spooled, and then fail as a full disk does."""
     append, count = spool.append_record, iter(range(after))
 
     def failing(*arguments: object) -> object:

@@ -106,7 +106,7 @@ def test_an_archive_that_is_cut_off_is_refused_wherever_it_is_cut() -> None:
     end += -end % BLOCK
     assert len(_read(tar[: end + 2 * BLOCK])) == 2
     for length in range(0, end + 2 * BLOCK, 37):
-        with pytest.raises(PipelineError, match="is cut off: it ends"):
+        with pytest.raises(PipelineError, match="is cut off: it ends" if length >= BLOCK else "shorter than a header"):
             _read(tar[:length])
 
 
@@ -116,9 +116,9 @@ def test_damage_is_refused() -> None:
     for at in range(0, BLOCK - 12, 7):
         damaged = bytearray(tar)
         damaged[at] ^= 4
-        with pytest.raises(PipelineError, match="is no tar archive"):
+        with pytest.raises(PipelineError, match="no tar archive"):
             _read(bytes(damaged))
-    for tail, message in [(b"x" + bytes(BLOCK), "goes on after the end"), (bytes(65 << 20), "zeros after the end")]:
+    for tail, message in [(b"x" + bytes(BLOCK), "continues after the end"), (bytes(65 << 20), "zeros after the end")]:
         with pytest.raises(PipelineError, match=message):
             _read(tar + tail, 1 << 20)
 
