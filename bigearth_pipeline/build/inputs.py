@@ -20,7 +20,7 @@ from bigearth_pipeline.source.tree import Version
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What was read, and the files that it came from."""
+    """Tables and lists, and the files that they came from."""
 
     metadata: Metadata | None
     lists: SplitLists | None

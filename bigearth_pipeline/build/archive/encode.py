@@ -1,4 +1,4 @@
-"""What a worker does in a pass: reads the band files of some patches from memory, and spools the encoded records."""
+"""The task of a worker in a pass: it reads the band files of some patches from memory, and spools their records."""
 
 import mmap
 import os
@@ -22,7 +22,7 @@ from shards.write.shard import encode_record
 
 
 class Extent(NamedTuple):
-    """Where the content of a band file lies in the memory of a batch."""
+    """The place of the content of a band file in the memory of a batch."""
 
     name: str
     offset: int

@@ -1,4 +1,4 @@
-"""What a pass over archives has found, kept on disk so that a build that is resumed need not read them again."""
+"""The findings of a pass over archives, kept on disk so that a build that is resumed need not read them again."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _MAX_BYTES: Final = 2 << 30
 
 @dataclass(slots=True)
 class Listing:
-    """What the members of all archives are, besides their pixels.
+    """The members of all archives, besides their pixels.
 
     Attributes:
         version: of BigEarthNet.

@@ -55,7 +55,7 @@ class SpoolRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SpoolOptions:
-    """Where records are spooled; small enough to travel to every worker.
+    """The place of spool files; small enough to travel to every worker.
 
     Attributes:
         folder: of the spool files.
