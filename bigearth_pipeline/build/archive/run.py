@@ -150,7 +150,9 @@ def build_from_archives(
             progress.say(f"writing {len(plan):,} shards")
             results, written = write_shards(spooled, {}, options, cluster, progress, write_spooled)
             build_seconds = time.perf_counter() - build_started
-        manifest = finish(config, options, version, plan, results, selection, len(bad), note, synthetic=listing.synthetic)
+        manifest = finish(
+            config, options, version, plan, results, selection, len(bad), note, synthetic=listing.synthetic
+        )
         facts = source_facts(config.out, manifest)
         spool.remove()
     seconds = time.perf_counter() - started

@@ -13,6 +13,7 @@ from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive import gather
+from bigearth_pipeline.source.tree import SYNTHETIC
 from bigearth_pipeline.workers import InProcess
 from tests.archives import COMPRESSIONS, files_below, member, write_archive
 from tests.building import Recorder, contents
@@ -72,6 +73,18 @@ def test_options_mean_what_they_mean_for_a_tree(
     """An option is lost on the way through the spool."""
     build_here(beside / "tree", tree, **options)
     build_here(beside / "out", write_archive(beside / "a.tar", files), **options)
+    assert_same(beside / "tree", beside / "out")
+
+
+def test_the_mark_of_synthetic_patches_is_seen(files: dict[str, bytes], tree: Path, beside: Path) -> None:
+    """A store of an archive of synthetic patches passes for one of real ones."""
+    shutil.copytree(tree, beside / "marked")
+    (beside / "marked" / "BigEarthNet-S2" / SYNTHETIC).write_text("x")
+    build_here(beside / "tree", beside / "marked")
+    manifest = build_here(
+        beside / "out", write_archive(beside / "a.tar", {**files, f"BigEarthNet-S2/{SYNTHETIC}": b"x"}, order=1)
+    ).manifest
+    assert manifest.synthetic
     assert_same(beside / "tree", beside / "out")
 
 
