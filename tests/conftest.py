@@ -21,6 +21,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 settings.load_profile(WHOLE)
 
 
+def pytest_sessionstart() -> None:
+    """Forget the width that pytest-xdist gives to its processes: tables would be as narrow as a terminal."""
+    os.environ.pop("COLUMNS", None)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out files without a test for a GPU where only such tests are requested, by `-m gpu`.
 

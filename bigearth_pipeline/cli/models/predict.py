@@ -10,7 +10,6 @@ import click
 
 from bigearth_pipeline.cli.errors import reported
 from bigearth_pipeline.cli.run_options import run_option
-from shards.text.words import counted
 from trainer.definition.choices import TTAS
 
 if TYPE_CHECKING:
@@ -120,6 +119,7 @@ def _to_json(outcome: "Outcome") -> dict[str, Any]:
 
 def _print(outcome: "Outcome") -> None:
     from bigearth_pipeline.cli.display.console import echo
+    from shards.text.words import counted
 
     counts = outcome.counts
     one, many = ("window", "windows") if outcome.is_scene else ("patch", "patches")

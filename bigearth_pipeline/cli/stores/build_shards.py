@@ -8,7 +8,6 @@ import click
 
 from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.stores.options import stall_minutes
-from shards.text.words import counted
 
 if TYPE_CHECKING:
     from bigearth_pipeline.build.summary import BuildSummary
@@ -235,6 +234,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     from bigearth_pipeline.build.run import UNMATCHED
     from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
     from bigearth_pipeline.cli.errors import with_flags
+    from shards.text.words import counted
 
     manifest = summary.manifest
     if summary.finished_before:

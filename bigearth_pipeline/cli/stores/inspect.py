@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from bigearth_pipeline.cli.places import PLACE
-from shards.text.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +31,7 @@ def inspect(folder: Path, as_json: bool) -> None:
             return
         from bigearth_pipeline.cli.display.console import echo, human_bytes, output_width, print_table
         from bigearth_pipeline.cli.display.statistics import statistics_table
+        from shards.text.words import counted
 
         echo(
             f"{folder}: {manifest.dataset}, {counted(manifest.count, 'patch', 'patches')} in "
