@@ -1,5 +1,6 @@
 """Fixtures that several test folders use: real data, trees made of it, and a running Dask cluster."""
 
+import os
 import signal
 import tarfile
 from collections import Counter
