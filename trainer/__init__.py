@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.data.bands import BandSelection
+    from trainer.data.dataset import PatchDataset
     from trainer.data.loader import Loader, LoaderConfig
     from trainer.data.normalisation import Normalisation
     from trainer.data.subset.rows import Subset, select
@@ -20,6 +21,7 @@ __all__ = [
     "Loader",
     "LoaderConfig",
     "Normalisation",
+    "PatchDataset",
     "Subset",
     "select",
 ]
@@ -47,6 +49,10 @@ def __getattr__(name: str) -> Any:
         from trainer.data.bands import BandSelection
 
         return BandSelection
+    if name == "PatchDataset":
+        from trainer.data.dataset import PatchDataset
+
+        return PatchDataset
     if name == "Normalisation":
         from trainer.data.normalisation import Normalisation
 

@@ -22,6 +22,7 @@ from shards.read.checks import Verify, verify_mode
 from shards.read.extents import Extents, files_of
 from shards.read.groups import Readers
 from shards.read.reader import ROWS
+from shards.read.sequence import PatchSequence
 from shards.read.sharing import MemorySharing
 from shards.runtime.threads import Threads
 from shards.storage.base import RangeTable, Storage
@@ -33,7 +34,7 @@ Number = TypeVar("Number", bound=np.generic)
 """Type of the pixels of a record or a group."""
 
 
-class Store(MemorySharing, ReadAhead):
+class Store(MemorySharing, ReadAhead, PatchSequence):
     """A finished store, open for reading; safe to share between threads and with forked processes.
 
     Reading methods compare the stored bytes of records with their CRC-32C as `verify` says: by default, each record the
@@ -126,9 +127,6 @@ class Store(MemorySharing, ReadAhead):
             OSError: it is absent (FileNotFoundError), cannot be read, or has more than `at_most` bytes (EFBIG).
         """
         return self._storage.read(name, at_most)
-
-    def __len__(self) -> int:
-        return self.manifest.count
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _open_again, (self.folder.absolute(), self._how, self._identity)
