@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import Formatter, MaxNLocator
 from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.look import SERIES, SOFT, WIDTH, look, new_axes
@@ -118,7 +118,7 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
     place = axes.xaxis if which == "x" else axes.yaxis
     if not axis.log:
         place.set_major_locator(MaxNLocator(5, integer=axis.whole))
-    place.set_major_formatter(FuncFormatter(_number))
+    place.set_major_formatter(_Marks())
 
 
 def legend(figure: Figure, labels: Sequence[str]) -> None:
@@ -136,7 +136,23 @@ def shortened(text: str, most: int = _LONG_NAME) -> str:
     return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
-def _number(value: float, _: int) -> str:
+class _Marks(Formatter):
+    """Numbers with three digits, or with more until no two marks of an axis read the same."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return one mark."""
+        return _number(x, 3)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Return all marks of an axis."""
+        for digits in range(3, 8):
+            marks = [_number(value, digits) for value in values]
+            if len(set(marks)) == len(set(values)):
+                break
+        return marks
+
+
+def _number(value: float, digits: int) -> str:
     if value and abs(value) < 1e-3:
-        return f"{value:.0e}".replace("e-0", "e-").replace("-", "−")
-    return f"{value:,.0f}".replace("-", "−") if float(value).is_integer() else f"{value:,.3g}".replace("-", "−")
+        return f"{value:.{digits - 3}e}".replace("e-0", "e-").replace("-", "−")
+    return f"{value:,.0f}".replace("-", "−") if float(value).is_integer() else f"{value:,.{digits}g}".replace("-", "−")
