@@ -23,7 +23,7 @@ from trainer.export.card import card, name_of
 from trainer.export.folder import CARD, ONNX, PROGRAM, new_folder
 from trainer.export.graph import OUTPUT, Graph, Inputs
 from trainer.export.scores import measured
-from trainer.inference.model_folder import FORMAT_VERSION, WEIGHTS, describe
+from trainer.inference.model_folder import FORMAT_VERSION, WEIGHTS, describe, is_model_folder
 from trainer.inference.trained import TrainedRun
 from trainer.models.classifier import Classifier
 from trainer.models.weights_config import CONFIG
@@ -106,6 +106,11 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
             written = run.written
             found = patches.find(config.shards, None if written is None else places_of(written.data.shards, run.folder))
             differences, origin = _write_programs(config, run, network, folder, found, say), found.origin
+        if is_model_folder(run.folder):
+            say(
+                f"{run.folder} is an export, without results: the new card has no scores, and no licence but the one "
+                f"that is given; those in {run.folder / CARD} hold for the same weights"
+            )
         say("writing the card")
         files = {name: _about(name, config.inputs) for name in (WEIGHTS, CONFIG, *differences)}
         text = card(run, network, measured(run), name=name_of(config.out), files=files, license=config.license)

@@ -169,6 +169,16 @@ def test_an_export_takes_the_place_of_a_run(net: Path, small: Path, tiny: Path, 
     assert {path.name: path.read_bytes() for path in net.iterdir()} == before
 
 
+def test_an_export_of_an_export_says_what_its_card_lacks(net: Path, tmp_path: Path) -> None:
+    """Scores and licence vanish from the card without a word."""
+    result = invoke("export", net, "--out", tmp_path / "again", "--format", "weights")
+    assert result.exit_code == 0, result.output
+    told = "".join(result.stderr.split())  # Lines are as long as the terminal is wide.
+    assert f"{net} is an export, without results: the new card has no scores".replace(" ", "") in told
+    assert f"those in {net / 'README.md'} hold for the same weights".replace(" ", "") in told
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (net / "model.safetensors").read_bytes()
+
+
 def test_an_export_in_the_cache_of_the_hub(net: Path, small: Path, tiny: Path, tmp_path: Path) -> None:
     """A network that is in the cache is not found without a connection."""
     repository = tmp_path / "hub" / "models--owner--net"
