@@ -30,7 +30,7 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
             raise click.ClickException(f"{out} is not empty; name another directory with --out, or delete it")
     steps: list[tuple[str, str, dict[str, Any]]] = [
         (f"bep synth --out {data} --patches {patches}", "synth", {"out": data, "patches": patches}),
-        (f"bep build-shards {data} --out {store}", "build-shards", {"sources": (data,), "out": store}),
+        (f"bep build-shards {data} --out {store}", "build-shards", {"sources": (str(data),), "out": store}),
         (
             f"bep train {store} --out {run} --epochs {epochs} --batch-size 64 --test",
             "train",

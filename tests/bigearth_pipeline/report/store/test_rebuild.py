@@ -37,7 +37,7 @@ def test_the_command_has_the_options_of_the_build(options: dict[str, Any], tmp_p
     words = shlex.split(rebuild_command(note, allow_bad=2).replace("\\\n", " "))
     assert words[:2] == ["bep", "build-shards"]
     found = build_shards.make_context("build-shards", words[2:]).params
-    assert found["sources"] == (root,)
+    assert found["sources"] == (str(root),)
     assert (found["store_format"], found["codec"]) == (config.format, config.codec)
     assert (found["patches_per_shard"], found["allow_bad"]) == (config.patches_per_shard, 2)
     rules = config.rules
