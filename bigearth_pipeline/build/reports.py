@@ -62,7 +62,7 @@ def refuse_empty(selection: Selection, config: BuildConfig) -> None:
     """Refuse a build without a patch.
 
     Raises:
-        PipelineError: there is none to store.
+        PipelineError: no patch is left to store.
     """
     if not selection.entries:
         reasons = [f"{count:,} {reason}" for reason, count in sorted(selection.left_out.items())]

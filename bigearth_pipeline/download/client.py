@@ -102,7 +102,7 @@ class Client:
         """Ask what a file is.
 
         Raises:
-            PipelineError: there is none, or the server does not answer.
+            PipelineError: the file does not exist, or the server does not answer.
         """
 
         def ask() -> RemoteFile:

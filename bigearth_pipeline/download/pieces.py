@@ -106,7 +106,7 @@ class Transfer:
                 self._condition.notify_all()
 
     def _claim(self) -> int | None:
-        """Return the next piece to fetch, as soon as it may be; None if there is none."""
+        """Return the next piece to fetch, as soon as it may be; None if none is left, or the transfer ends."""
         with self._condition:
             while True:
                 while self._next < num_pieces(self._file.size) and self._sink.has(self._next):

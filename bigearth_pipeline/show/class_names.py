@@ -10,7 +10,7 @@ def class_index(text: str) -> int:
     """Return the index of the class with a name, in any case, or with the only name that contains the text.
 
     Raises:
-        InvalidValue: there is none, or more than one.
+        InvalidValue: no class matches, or more than one does.
     """
     wanted = text.strip().lower()
     names = [name.lower() for name in CLASSES]

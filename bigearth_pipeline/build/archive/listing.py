@@ -78,7 +78,7 @@ class Listing:
 
     @classmethod
     def load(cls, folder: Path, identity: dict[str, Any]) -> "Listing | None":
-        """Return the listing in the folder of a spool; None if there is none of that identity."""
+        """Return the listing in the folder of a spool; None if no listing has that identity."""
         try:
             raw = json.loads(read_regular(folder / LISTING, _MAX_BYTES))
             if raw["identity"] != identity:

@@ -82,7 +82,7 @@ class SpoolFolder:
         return sum(path.stat().st_size for path in self._files())
 
     def _earlier(self) -> Any:
-        """Return the identity that the folder was made for; None if there is none.
+        """Return the identity that the folder was made for; None if it does not say one.
 
         Raises:
             PipelineError: the folder is not one of a spool.

@@ -2,8 +2,6 @@
 
 import threading
 import time
-from types import TracebackType
-from typing import Any
 
 from rich.progress import (
     BarColumn,
@@ -17,8 +15,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from bigearth_pipeline.cli.display.console import Console, LineClock
-from bigearth_pipeline.cli.errors import with_flags
+from bigearth_pipeline.cli.display.bar import BarDisplay
+from bigearth_pipeline.cli.display.console import LineClock
 
 
 class _RateColumn(ProgressColumn):
@@ -27,35 +25,17 @@ class _RateColumn(ProgressColumn):
         return Text(f"{speed:,.0f} patches/s" if speed else "– patches/s", style="progress.data.speed")
 
 
-class PatchProgress:
+class PatchProgress(BarDisplay):
     """Shows how many patches are done, at which rate, and the time left; on stderr, for stdout is for results.
 
     It is a `bigearth_pipeline.progress.Progress`.
     """
 
     def __init__(self, title: str) -> None:
+        super().__init__()
         self._title = title
-        self._console = Console(stderr=True)
-        self._bar: Progress | None = None
-        self._task: Any = None
         self._lock = threading.Lock()
         self._total = self._done = self._first = 0
-        self._started = 0.0
-        self._line = LineClock()
-
-    def __enter__(self) -> "PatchProgress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(with_flags(text), soft_wrap=True)
 
     def start(self, total: int, done: int) -> None:
         """Show the bar for `total` patches, of which `done` were there before."""

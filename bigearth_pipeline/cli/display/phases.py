@@ -1,8 +1,7 @@
 """Progress over phases that count different things: a bar a phase on a terminal, lines elsewhere."""
 
 import time
-from types import TracebackType
-from typing import Any
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -14,12 +13,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bigearth_pipeline.cli.display.bar import BarDisplay
 from bigearth_pipeline.cli.display.console import Console, LineClock
-from bigearth_pipeline.cli.errors import with_flags
 from shards.text.words import counted
 
 
-class PhaseProgress:
+class PhaseProgress(BarDisplay):
     """Shows which phase is under way, how far it is, and the time left in it; on stderr, for stdout is for results.
 
     It is a `bigearth_pipeline.progress.Phases`. Where the output is no terminal, a phase has a line when it begins, and
@@ -28,16 +27,12 @@ class PhaseProgress:
 
     def __init__(self, console: Console | None = None) -> None:
         """Take a console; None for that of stderr."""
-        self._console = console or Console(stderr=True)
-        self._bar: Progress | None = None
-        self._task: Any = None
+        super().__init__(console)
         self._title = ""
         self._total = self._done = 0
         self._words = ("", "")
-        self._started = 0.0
-        self._line = LineClock()
 
-    def __enter__(self) -> "PhaseProgress":
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
@@ -52,17 +47,6 @@ class PhaseProgress:
             )
             self._bar.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(with_flags(text), soft_wrap=True)
 
     def begin(self, title: str, total: int, one: str, many: str | None = None) -> None:
         """Show the bar of a phase, or a line that it begins."""

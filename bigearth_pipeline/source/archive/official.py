@@ -50,7 +50,7 @@ def files_of(part: str) -> tuple[OfficialFile, ...]:
 
 
 def official_of(name: str) -> OfficialFile | None:
-    """Return the official file of a name, of which the MD5 is known; None if there is none."""
+    """Return the official file of a name, of which the MD5 is known; None for any other name."""
     return next((file for file in official_files() if file.name == name and file.md5 is not None), None)
 
 
