@@ -1,4 +1,4 @@
-"""What displays of progress share: a bar on a terminal, lines every ten seconds elsewhere, on stderr."""
+"""The base of the displays of progress: a bar on a terminal, lines every ten seconds elsewhere, on stderr."""
 
 import time
 from types import TracebackType
