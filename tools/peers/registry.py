@@ -13,7 +13,8 @@ class Peer:
 
     Attributes:
         title: what it is called in the table.
-        module: the module of this package that converts to its format and reads from it: `convert` and `open_epochs`.
+        module: its module in `tools.peers.systems`, which converts to its format and reads from it: `convert` and
+            `open_epochs`.
         store: name of the folder with the patches in its format; peers may share one. Empty: it reads the source.
         option: tells the module which of its variants is meant.
         requirements: name of the requirements file of its environment; empty for the project's own packages.

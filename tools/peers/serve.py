@@ -32,7 +32,7 @@ class Session:
             job: what it has to do.
         """
         self._peer, self._job = PEERS[name], job
-        self._module: Any = import_module(f"tools.peers.{self._peer.module}")
+        self._module: Any = import_module(f"tools.peers.systems.{self._peer.module}")
         self._epochs: Epochs | None = None
 
     def answer(self, command: str) -> dict[str, Any]:
