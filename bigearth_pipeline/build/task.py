@@ -13,6 +13,7 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.fingerprint import annotation_statuses, fingerprint
 from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
+from bigearth_pipeline.source.tiff.ahead import ReadAhead
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.layout.facts import NAMES, Facts
 from shards.write.options import StoreOptions
@@ -41,12 +42,13 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
     with (
         no_garbage_collection(),
         TiffReader() as reader,
+        ReadAhead(reader, [(entry.folder, entry.key) for entry in plan.entries]) as patches,
         ShardWriter(options, plan.split, plan.number) as shard,
     ):
-        for done, entry in enumerate(plan.entries, 1):
+        for number, entry in enumerate(plan.entries):
             record = shard.next_record()
             try:
-                georeference = reader.read_patch(entry.folder, entry.key, record)
+                georeference = patches.read(number, record)
                 nodata_pixels = count_missing(record)
             except BadPatch as err:
                 bad.append(Quarantined(entry.key, entry.folder, str(err)))
@@ -55,7 +57,7 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
                     if entry.harmonise:
                         subtract_offset(record, entry.baseline)
                     shard.add(facts_of(entry, georeference, nodata_pixels), record)
-            if done % PROGRESS_EVERY == 0:
+            if (number + 1) % PROGRESS_EVERY == 0:
                 progress(PROGRESS_EVERY)
         progress(len(plan.entries) % PROGRESS_EVERY)
         if bad:

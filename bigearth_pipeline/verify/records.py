@@ -6,6 +6,7 @@ import numpy as np
 
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.offset import subtract_offset
+from bigearth_pipeline.source.tiff.ahead import ReadAhead
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.verify.findings import Findings
 from shards import CorruptShard, Patch, Store
@@ -35,7 +36,12 @@ def check_records(
         What is wrong, a line each.
     """
     harmonised = store.manifest.offset == "auto"
-    with TiffReader(always_gdal=True) as reader:
+    compared = [row for row in rows if row in folders]
+    number_of = {row: number for number, row in enumerate(compared)}
+    with (
+        TiffReader(always_gdal=True) as reader,
+        ReadAhead(reader, [(folders[row], store.index.key(row)) for row in compared]) as sources,
+    ):
         for row in rows:
             yield from _check_groups(store, row)
             try:
@@ -50,7 +56,7 @@ def check_records(
             findings.patches += 1
             yield from _check_missing(patch, harmonised)
             if row in folders:
-                yield from _compare(patch, folders[row], reader, findings, harmonised=harmonised)
+                yield from _compare(patch, sources, number_of[row], findings, harmonised=harmonised)
 
 
 def _check_groups(store: Store, row: int) -> Iterator[str]:
@@ -72,10 +78,10 @@ def _check_missing(patch: Patch, harmonised: bool) -> Iterator[str]:
         yield f"{patch.key} has {zeros:,} pixels of value 0, but {patch.nodata_pixels:,} missing pixels in the index"
 
 
-def _compare(patch: Patch, folder: str, reader: TiffReader, findings: Findings, *, harmonised: bool) -> Iterator[str]:
+def _compare(patch: Patch, sources: ReadAhead, number: int, findings: Findings, *, harmonised: bool) -> Iterator[str]:
     record = np.empty(RECORD_VALUES, np.uint16)
     try:
-        place = reader.read_patch(folder, patch.key, record)
+        place = sources.read(number, record)
     except BadPatch as err:
         yield f"source of {patch.key}: {err}"
         return

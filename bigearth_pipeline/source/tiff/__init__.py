@@ -1,1 +1,1 @@
-"""Band files: the short way for plain TIFFs, and GDAL for all others."""
+"""Band files: the short way for plain TIFFs, GDAL for all others; `ahead` reads patches before they are used."""
