@@ -108,9 +108,11 @@ def _drop(tree: Path, everything: bool) -> None:
 
 def _rate(code: str, arguments: Sequence[object], checkout: Path | None, variables: dict[str, str]) -> float:
     """Return the patches per second that a program prints."""
-    environment = os.environ | ({"PYTHONPATH": str(checkout.resolve())} if checkout else {}) | variables
+    checkout = (checkout or Path(__file__).parents[2]).resolve()
+    environment = os.environ | {"PYTHONPATH": str(checkout)} | variables
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    # The folder that it runs in comes first where modules are looked for.
+    done = subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True)
     if done.returncode:
         raise PipelineError(f"a process of the benchmark failed: {done.stderr.strip().splitlines()[-1:]}")
     patches, seconds = json.loads(done.stdout.splitlines()[-1])
@@ -195,8 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drop-caches", action="store_true", help="empty all caches of the kernel (root)")
     parser.add_argument("--out", type=Path, help="file for the figures, as JSON")
     chosen = parser.parse_args(arguments)
+    chosen.tree = chosen.tree.resolve()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen.work) as work:
+    with tempfile.TemporaryDirectory(dir=chosen.work.resolve()) as work:
         text = json.dumps(measure(chosen, Path(work)), indent=1, ensure_ascii=False)
     print(text)
     if chosen.out:
