@@ -18,9 +18,11 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.tiff import ahead
 from bigearth_pipeline.source.tiff.ahead import ReadAhead
 from bigearth_pipeline.source.tiff.reader import TiffReader
+from bigearth_pipeline.verify.store import verify_store
+from bigearth_pipeline.workers import InProcess
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
 from tests.building import contents
-from tests.small_tree import write_small_tree
+from tests.small_tree import build_here, write_small_tree
 from tests.tiffs import official
 from tools.bench.slow_opens import NO_COMPILER, SlowOpens
 
@@ -31,6 +33,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "folder": lambda path: (path.unlink(), path.mkdir()),
     "device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "null device": lambda path: (path.unlink(), path.symlink_to("/dev/null")),
+    "no size": lambda path: (path.unlink(), path.symlink_to("/proc/version")),
     "broken link": lambda path: (path.unlink(), path.symlink_to("absent")),
     "empty": lambda path: os.truncate(path, 0),
     "cut off": lambda path: os.truncate(path, path.stat().st_size - 1),
@@ -97,6 +101,28 @@ def test_the_outcome_is_that_of_reading_in_turn(tmp_path: Path, seed: int, alway
         assert (other.statuses, other.bytes_read) == (one.statuses, one.bytes_read)
     assert sum(len(outcome) == 1 for outcome in found) > len(DAMAGE)
     assert not _threads()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_verifying_against_a_source_that_is_read_ahead_finds_the_same(tmp_path: Path) -> None:
+    """Files that are read ahead are compared with another patch, or their faults go unseen."""
+    tree = write_small_tree(tmp_path / "tree", 40)
+    build_here(tmp_path / "store", tree, patches_per_shard=20)
+    folders = sorted((tree / "BigEarthNet-S2").glob("*/*"))
+    changed, lost = (folder / f"{folder.name}_B05.tif" for folder in (folders[17], folders[31]))
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)
+    lost.unlink()
+    findings = verify_store(tmp_path / "store", against=[tree], pool=InProcess())
+    assert (findings.patches, findings.compared) == (40, 39)
+    assert sorted(findings.problems) == sorted(
+        [
+            f"{folders[17].name} differs from its GeoTIFFs in B05",
+            f"source of {folders[31].name}: {lost} is missing",
+            *(problem for problem in findings.problems if "source files" in problem),
+        ]
+    )
 
 
 def _of_bytes(folder: Path, count: int, size: int) -> Iterator[tuple[str, str]]:
