@@ -37,9 +37,10 @@ THREAD_NAME: Final = "bep-read"
 """Start of the names of the threads."""
 _LIMIT_SHARE: Final = 16
 """Open files that the process may have for each thread; a thread opens two."""
-_WAITS: Final = 2
+_WAITS: Final = 8
 _PATCHES: Final = 3
-"""Threads start once this many patches in sequence have waited at least `_WAITS` times each."""
+"""Threads start once this many patches in sequence have waited at least `_WAITS` times each. Twelve files that are not
+in memory make a patch wait twelve times; a few waits are those for the interpreter lock, which other threads hold."""
 
 _Files = dict[str, BandFile]
 
