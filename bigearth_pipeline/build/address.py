@@ -91,9 +91,7 @@ def _delete_store(client: Client, names: list[str], earlier: dict[str, Any]) -> 
     strangers = [name for name in names if not is_of_build(name, earlier["format"], max_shards)]
     if MANIFEST in names:
         manifest = Manifest.read(client.address)
-        listed = {info.path for info in manifest.files}
-        listed |= {info.path for shard in manifest.shards for info in shard.files}
-        listed |= {name for name in names if "/" not in name and not name.endswith((".tar", ".idx"))}
+        listed = manifest.paths | {name for name in names if "/" not in name and not name.endswith((".tar", ".idx"))}
         strangers += [name for name in names if name not in listed and not name.startswith(f"{WORK}/")]
     if strangers:
         raise PipelineError(

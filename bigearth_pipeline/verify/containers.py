@@ -201,10 +201,9 @@ def _zarr_metadata(store: Store, split: str) -> list[str]:
 def check_zarr_files(store: Store) -> Iterator[str]:
     """Compare the files in the folders of splits, and the metadata that there must be, with those of the manifest."""
     manifest = store.manifest
-    listed = {info.path for infos in (manifest.files, *(shard.files for shard in manifest.shards)) for info in infos}
     found = {str(path.relative_to(store.folder)) for split in manifest.splits for path in _files(store.folder / split)}
     needed = {path for split in manifest.splits for path in _zarr_metadata(store, split)}
-    yield from (f"{MANIFEST} does not list {path}" for path in sorted((found | needed) - listed))
+    yield from (f"{MANIFEST} does not list {path}" for path in sorted((found | needed) - manifest.paths))
 
 
 def _files(folder: Path) -> Iterator[Path]:

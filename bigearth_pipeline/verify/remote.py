@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bigearth_pipeline.verify.findings import Findings
+from bigearth_pipeline.verify.unlisted import describe, unlisted
 from shards.errors import BepError
 from shards.metadata.entries import ShardInfo
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
@@ -16,6 +17,7 @@ from shards.storage.remote.address import Address
 from shards.storage.remote.attempts import attempt, system_error
 from shards.storage.remote.client import Client, Refused
 from shards.storage.remote.copy import copy_objects
+from shards.write.contents import LISTS
 
 _NO_LIST: Final = ("http", "https")
 
@@ -30,7 +32,7 @@ def copied(address: Address, manifest: Manifest) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bep-verify-") as folder:
         small = [FileEntry(info.path, info.size_bytes) for info in manifest.files]
         client = Client(address)
-        copy_objects(client, [FileEntry(MANIFEST, 0), FileEntry(BUILD_NOTE, 0), *small], Path(folder))
+        copy_objects(client, [*(FileEntry(name, 0) for name in (MANIFEST, BUILD_NOTE, *LISTS)), *small], Path(folder))
         try:
             yield Path(folder)
         except BepError as err:
@@ -62,21 +64,19 @@ def renamed(findings: Findings, folder: Path, address: Address) -> Findings:
 
 
 def add_unlisted(findings: Findings, address: Address, manifest: Manifest) -> None:
-    """Add the objects in the folders of splits of a Zarr store that the manifest does not list.
+    """Add the objects that the manifest does not list: those in the folders of splits of a Zarr store are problems.
 
     Raises:
         OSError: the address cannot be listed.
     """
-    if manifest.format != "zarr":
-        return
     if address.scheme in _NO_LIST:
         findings.notes.append(f"{address} cannot be listed, so files that {MANIFEST} lacks were not looked for")
         return
-    listed = {info.path for infos in (manifest.files, *(shard.files for shard in manifest.shards)) for info in infos}
-    client = Client(address)
-    for split in manifest.splits:
-        try:
-            found = {entry.name for entry in attempt(partial(client.list, split))}
-        except Refused as err:
-            raise system_error(address, err) from None
-        findings.problems += [f"{MANIFEST} does not list {name}" for name in found - listed]
+    try:
+        found = {entry.name for entry in attempt(partial(Client(address).list, ""))}
+    except Refused as err:
+        raise system_error(address, err) from None
+    findings.notes += describe(unlisted(manifest, found))
+    if manifest.format == "zarr":
+        inside = {name for name in found if name.split("/")[0] in manifest.splits}
+        findings.problems += [f"{MANIFEST} does not list {name}" for name in inside - manifest.paths]

@@ -28,7 +28,8 @@ from bigearth_pipeline.verify.containers import (
 from bigearth_pipeline.verify.findings import Findings
 from bigearth_pipeline.verify.records import check_records
 from bigearth_pipeline.verify.remote import add_unlisted, copied, renamed, shard_copied
-from bigearth_pipeline.verify.tables import check_build_note, check_order, read_histograms
+from bigearth_pipeline.verify.tables import check_build_note, check_lists, check_order, read_histograms
+from bigearth_pipeline.verify.unlisted import notes_on_unlisted
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload, refuse_import_by_worker
 from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
@@ -149,12 +150,15 @@ def _verify(
         findings.problems += differences(store.manifest, store.index)
         findings.problems += check_order(store)
         findings.problems += check_build_note(store)
+        findings.problems += check_lists(store)
         # Where a record could not be read, other sums are no news.
         whole = {name: counts[name] for name in counts if name not in unread}
         findings.problems += _check_statistics(store, whole, histograms=not described.get(HISTOGRAMS))
         if store.manifest.format == "zarr":
             findings.problems += check_zarr_files(store)
             findings.problems += check_zarr_tables(store)
+        if address is None:
+            findings.notes += notes_on_unlisted(store)
     findings.problems = sorted(set(findings.problems))
     if findings.outdated:
         findings.notes.append(_describe_outdated(sorted(findings.outdated)))

@@ -1,4 +1,4 @@
-"""Checks of the small files of a store: histograms, the note on the build, and the order of the index."""
+"""Checks of the small files of a store: histograms, lists, the note on the build, and the order of the index."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_pipeline.build.select import BAD
+from bigearth_pipeline.build.reports import read_left_out
+from bigearth_pipeline.build.select import BAD, NO_FOLDER, NO_ROW
 from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
@@ -21,6 +22,8 @@ from shards.runtime.arrow import numeric_array, numpy_values
 from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown
 from shards.text.json_text import parse_json
+from shards.text.words import patches
+from shards.write.contents import QUARANTINE, UNMATCHED
 
 _HISTOGRAMS: Final = pa.schema(
     [
@@ -96,3 +99,29 @@ def check_build_note(store: Store) -> Iterator[str]:
     for name, value in expected.items():
         if note.get(name) != value:
             yield f"{path}: {name} is {shown(note.get(name))}, {MANIFEST} says {shown(value)}"
+
+
+def check_lists(store: Store) -> Iterator[str]:
+    """Compare the lists of patches that the store lacks, where they are, with the manifest and the index."""
+    try:
+        found = read_left_out(store.folder)
+    except CorruptShard as err:
+        yield str(err)
+        return
+    left_out, folder = store.manifest.left_out, store.folder
+    if found.quarantine and len(found.quarantine) != left_out.get(BAD, 0):
+        yield (
+            f"{folder / QUARANTINE} lists {patches(len(found.quarantine))}, "
+            f"{MANIFEST} says {left_out.get(BAD, 0):,} × {BAD}"
+        )
+    counts = found.unmatched_counts()
+    if unknown := counts.keys() - {NO_ROW, NO_FOLDER}:
+        yield f"{folder / UNMATCHED} has {shown(min(unknown))}, expected {NO_ROW} or {NO_FOLDER}"
+    if counts and counts.get(NO_ROW, 0) != left_out.get(NO_ROW, 0):
+        yield (
+            f"{folder / UNMATCHED} says {counts.get(NO_ROW, 0):,} × {NO_ROW}, "
+            f"{MANIFEST} says {left_out.get(NO_ROW, 0):,}"
+        )
+    keys = set(store.index.table["key"].to_pylist())
+    both = sorted(key for _, key in found.unmatched if key in keys)
+    yield from (f"{folder / UNMATCHED} lists {shown(key)}, which the store holds" for key in both)

@@ -119,6 +119,11 @@ class Manifest:
         """Stored parts of each patch."""
         return parts_of(self.format, self.layout)
 
+    @property
+    def paths(self) -> set[str]:
+        """Paths of all files that the manifest lists, those of the shards included."""
+        return {info.path for infos in (self.files, *(shard.files for shard in self.shards)) for info in infos}
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values, the checksum of the others last."""
         fields = asdict(self) | {"layout": layout_to_json(self.layout), "format_version": self.format_version}

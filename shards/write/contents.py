@@ -20,9 +20,12 @@ WORK: Final = ".build"
 LOCK: Final = "lock"
 QUARANTINE: Final = "quarantine.jsonl"
 UNMATCHED: Final = "unmatched.csv"
+UNMATCHED_PRODUCTS: Final = "unmatched-products.csv"
+LISTS: Final = (QUARANTINE, UNMATCHED, UNMATCHED_PRODUCTS)
+"""Lists of patches that a store lacks; each is there only if it has rows."""
 LOCKS: Final = (f"{WORK}/{LOCK}", f"{WORK}/{LOCK}{MARK_SUFFIX}")
 
-_FIXED: Final = {MANIFEST, BUILD_NOTE, INDEX, HISTOGRAMS, QUARANTINE, UNMATCHED, *LOCKS}
+_FIXED: Final = {MANIFEST, BUILD_NOTE, INDEX, HISTOGRAMS, *LISTS, *LOCKS}
 _SPLIT: Final = f"(?:{'|'.join(SPLITS)})"
 _SHARD: Final = rf"{_SPLIT}-\d{{5,}}"
 _NOTES: Final = re.compile(rf"{re.escape(WORK)}/({_SHARD})\.(?:json|tags\.json|index\.parquet|histogram\.parquet)")

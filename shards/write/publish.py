@@ -19,7 +19,7 @@ from shards.storage.remote.attempts import attempt, system_error
 from shards.storage.remote.client import Client, Entry, Refused
 from shards.storage.remote.copy import copy_objects
 from shards.storage.remote.upload import put_file, put_once
-from shards.write.contents import QUARANTINE, UNMATCHED, WORK, note_of, note_paths, shard_paths
+from shards.write.contents import LISTS, WORK, note_of, note_paths, shard_paths
 from shards.write.options import StoreOptions
 
 _SUFFIXES: Final = (".tags.json", ".index.parquet", ".histogram.parquet", ".json")
@@ -86,7 +86,7 @@ def publish_store(options: StoreOptions, manifest: Manifest) -> None:
 def publish_lists(options: StoreOptions) -> None:
     """Send the lists of patches that could not be used; those that there are none of are deleted."""
     client = _client(options)
-    for name in (QUARANTINE, UNMATCHED):
+    for name in LISTS:
         if (options.folder / name).exists():
             put_file(client, name, options.folder / name)
         else:

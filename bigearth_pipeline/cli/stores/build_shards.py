@@ -231,10 +231,12 @@ def _summary_json(summary: "BuildSummary", out: Path) -> dict[str, Any]:
 def _print_summary(summary: "BuildSummary", out: Path) -> None:
     from rich.table import Table
 
+    from bigearth_pipeline.build.reports import MOST_UNMATCHED
     from bigearth_pipeline.build.run import UNMATCHED
     from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
     from bigearth_pipeline.cli.errors import with_flags
     from shards.text.words import counted
+    from shards.write.contents import UNMATCHED_PRODUCTS
 
     manifest = summary.manifest
     if summary.finished_before:
@@ -254,6 +256,10 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     for kind, count in summary.unmatched.items():
         table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
+    if (number := sum(summary.unmatched.values())) > MOST_UNMATCHED:
+        echo(
+            f"{UNMATCHED} lists {MOST_UNMATCHED:,} of the {number:,} names; {UNMATCHED_PRODUCTS} counts all by product"
+        )
     for fact in summary.facts.lines():
         echo(with_flags(fact))
     if summary.foreign:

@@ -1,78 +1,19 @@
 """Patches that the store does not hold, and facts that are not known of those that it holds."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from io import StringIO
-from pathlib import Path
 from typing import Final
 
+from bigearth_pipeline.build.reports import LeftOut, read_left_out
 from bigearth_pipeline.build.select import BAD
 from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import count_cell, share_cell
 from bigearth_pipeline.report.store.contents import Contents
-from shards import CorruptShard
-from shards.storage.places import storage_of
-from shards.text.json_text import parse_json
 from shards.text.words import counted, patches
 from shards.write.contents import QUARANTINE, UNMATCHED
 
 _MOST: Final = 200
 """Patches of a list that are named."""
-_MAX_BYTES: Final = 1 << 30
-
-
-@dataclass(slots=True)
-class LeftOut:
-    """Patches of the source that the store lacks.
-
-    Attributes:
-        quarantine: (patch, folder, reason) of those that could not be used.
-        unmatched: (what is missing, patch) of table rows without folders and folders without rows.
-    """
-
-    quarantine: list[tuple[str, str, str]] = field(default_factory=list)
-    unmatched: list[tuple[str, str]] = field(default_factory=list)
-
-
-def read_left_out(folder: Path) -> LeftOut:
-    """Return what the lists in a store say; a list that is not there is empty.
-
-    Raises:
-        CorruptShard: a list is not as a build writes it.
-    """
-    found = LeftOut()
-    for number, line in enumerate(_text(folder, QUARANTINE).splitlines(), 1):
-        try:
-            raw = parse_json(line.encode())
-        except ValueError as err:
-            raise CorruptShard(f"{folder / QUARANTINE}: line {number} is no JSON: {err}") from None
-        values = [raw.get(name) for name in ("key", "folder", "reason")] if isinstance(raw, dict) else []
-        texts = [value for value in values if isinstance(value, str)]
-        if len(texts) < 3:
-            raise CorruptShard(f"{folder / QUARANTINE}: line {number} lacks one of key, folder and reason")
-        found.quarantine.append((texts[0], texts[1], texts[2]))
-    try:
-        rows = list(csv.reader(StringIO(_text(folder, UNMATCHED)), strict=True))
-    except csv.Error as err:
-        raise CorruptShard(f"{folder / UNMATCHED} is no CSV: {err}") from None
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != 2:
-            raise CorruptShard(f"{folder / UNMATCHED}: line {number} has {len(row)} fields, expected 2")
-        found.unmatched.append((row[0], row[1]))
-    return found
-
-
-def _text(folder: Path, name: str) -> str:
-    try:
-        return storage_of(folder).read(name, _MAX_BYTES).decode()
-    except FileNotFoundError:
-        return ""
-    except OSError as err:
-        raise CorruptShard(f"{folder / name} cannot be read: {err.strerror}") from err
-    except UnicodeDecodeError as err:
-        raise CorruptShard(f"{folder / name}: byte {err.start} is no UTF-8") from None
 
 
 def left_out(contents: Contents) -> Section:
@@ -113,12 +54,16 @@ def _lists(found: LeftOut) -> Iterator[Block]:
             by_reason: list[list[Cell | str]] = [[reason, count_cell(n)] for reason, n in reasons.most_common(_MOST)]
             yield Table("reasons-table", f"{BAD}: reasons", ["reason", "patches"], by_reason)
     if found.unmatched:
-        kinds = Counter(kind for kind, _ in found.unmatched)
-        what = ", ".join(f"{n:,} × {kind}" for kind, n in kinds.most_common(8))
-        number = len(found.unmatched)
+        kinds = found.unmatched_counts()
+        what = ", ".join(f"{n:,} × {kind}" for kind, n in kinds.items())
+        number = sum(kinds.values())
         words = f"{counted(number, 'name')} without a partner ({UNMATCHED}): {what}{_first(number)}"
         rows = [list(row) for row in found.unmatched[:_MOST]]
         yield Table("unmatched-table", words, ["what", "patch"], rows, folded=True)
+        most = found.products.most_common(_MOST)
+        words = f"The same by Sentinel-2 product{_first(len(found.products))}"
+        products: list[list[Cell | str]] = [[what, product, count_cell(n)] for (what, product), n in most]
+        yield Table("products-table", words, ["what", "product", "patches"], products, folded=True)
 
 
 def _first(count: int) -> str:
