@@ -7,6 +7,7 @@ from pathlib import Path
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tables import (
+    METADATA_NAMES,
     Metadata,
     SplitLists,
     find_metadata,
@@ -47,6 +48,8 @@ def read_tables(config: BuildConfig, version: Version, places: Sequence[Path], s
                 f"no metadata.parquet in or beside {sources}: BigEarthNet v2 keeps its labels there; "
                 "name it with `metadata=`"
             )
+        if config.rules.include_snow_cloud:
+            _refuse_without_flags(metadata, metadata_paths, sources)
         # Lists that lie about may be v1's: the tables of v2 have splits of their own.
         chosen = read_split_lists(config.splits) if config.splits else None
         return Tables(metadata, chosen, (*metadata_paths, *(chosen.paths if chosen else ())))
@@ -68,3 +71,18 @@ def read_tables(config: BuildConfig, version: Version, places: Sequence[Path], s
         )
     lists = read_exclusions(places, lists)
     return Tables(metadata, lists, (*metadata_paths, *lists.paths))
+
+
+def _refuse_without_flags(metadata: Metadata, paths: Sequence[Path], sources: str) -> None:
+    """Refuse to take flagged patches where no table names one.
+
+    Raises:
+        PipelineError: the second table is missing, and no row of the others is flagged.
+    """
+    flagged = METADATA_NAMES[1]
+    if flagged in (path.name for path in paths) or metadata.snow.any() or metadata.cloud.any():
+        return
+    raise PipelineError(
+        f"`include_snow_cloud=True` has no effect: {paths[0]} flags no patch, and {flagged}, which has those with "
+        f"snow, clouds or shadows, is not in or beside {sources}; name both tables with `metadata=`"
+    )

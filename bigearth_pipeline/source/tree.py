@@ -30,6 +30,8 @@ BAND_FILES: Final = tuple(
 ANNOTATION_SUFFIX: Final = "_labels_metadata.json"
 SYNTHETIC: Final = "SYNTHETIC.txt"
 """File in the root of a tree of synthetic patches that says so."""
+ARCHIVE_NAMES: Final = (".tar", ".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+"""Ends of the names of archives of a tree."""
 _DEPTH: Final = 3
 _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold no patches.
 
@@ -176,14 +178,23 @@ def find_source_in(path: Path, files: Folders) -> Source:
     except OSError as err:
         raise PipelineError(f"source {err.filename} cannot be read: {err.strerror}") from err
     if not found:
+        archive = _archive_in(path) if isinstance(files, OnDisk) else ""
         raise PipelineError(
             f"source {path} holds no BigEarthNet tree: expected folders <patch>/<patch>_B02.tif (v1) "
-            f"or <product>/<patch>/<patch>_B02.tif (v2), at most {_DEPTH} levels down"
+            f"or <product>/<patch>/<patch>_B02.tif (v2), at most {_DEPTH} levels down{archive}"
         )
     if len(found) > 1:
         roots = ", ".join(f"{source.root} ({source.version})" for source in found)
         raise PipelineError(f"source {path} holds several trees; name the one to build: {roots}")
     return found[0]
+
+
+def _archive_in(path: Path) -> str:
+    """Return the hint at an archive in a folder; empty if there is none."""
+    with suppress(OSError):
+        if found := sorted(name for name in os.listdir(path) if name.endswith(ARCHIVE_NAMES)):
+            return f"; {path / found[0]} is an archive, which a build reads where it is named itself"
+    return ""
 
 
 def _find(path: Path, depth: int, files: Folders) -> Iterator[Source]:

@@ -18,3 +18,16 @@ def listed(words: Sequence[str], most: int = 12) -> str:
     if len(words) > most:
         return f"{', '.join(words[:most])} and {len(words) - most:,} more"
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def rate(number: float) -> str:
+    """Return a rate in words: whole from 10 on, and with two digits below, so that it is 0 only if it is."""
+    return f"{number:,.0f}" if number >= 9.5 or number == 0 else f"{number:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, such as `42 s`, `12 min` or `1 h 12 min`; to the second below two minutes."""
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"

@@ -10,6 +10,7 @@ from bigearth_pipeline.bench.loader.forecast import Epoch
 from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.cli.display.console import print_table
 from shards.runtime.filesystem import MEMORY
+from shards.text.words import duration
 
 WIDTH: Final = 200
 """Columns at least that a table may take where there is no terminal."""
@@ -24,7 +25,7 @@ def print_epochs(epochs: list[Epoch], passes: dict[str, str], file_system: str, 
         # What the page cache is for other files, these are themselves.
         warm = file_system if file_system in MEMORY else "disk, page cache"
         place = warm if epoch.place == "disk" else epoch.place
-        times = [_duration(epoch.seconds[layout]) for layout in layouts if layout in epoch.seconds]
+        times = [duration(epoch.seconds[layout]) for layout in layouts if layout in epoch.seconds]
         sources = "; ".join(dict.fromkeys(passes[name] for names in epoch.measured_by.values() for name in names))
         if any(len(names) > 1 for names in epoch.measured_by.values()):
             sources += " (the slower one)"
@@ -51,9 +52,3 @@ def numbers(rate: Rate) -> Iterable[str]:
     """Return the cells of a rate: median, lowest, highest, and the start in seconds."""
     start = f"{rate.start:.3f}" if rate.start else ""
     return (*(f"{number:,.0f}" for number in (rate.median, rate.lowest, rate.highest)), start)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

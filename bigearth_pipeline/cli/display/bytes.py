@@ -5,6 +5,7 @@ import time
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from bigearth_pipeline.cli.display.bar import BarDisplay
+from shards.text.words import duration
 
 
 class ByteProgress(BarDisplay):
@@ -27,5 +28,5 @@ class ByteProgress(BarDisplay):
             rate = max(1.0, (done - before) / (time.monotonic() - self._started))
             self.say(
                 f"{self._title}: {done / 1e9:,.2f} of {total / 1e9:,.2f} GB, {rate / 1e6:,.1f} MB/s, "
-                f"{(total - done) / rate:,.0f} s left"
+                f"{duration((total - done) / rate)} left"
             )

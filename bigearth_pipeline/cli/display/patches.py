@@ -17,12 +17,13 @@ from rich.text import Text
 
 from bigearth_pipeline.cli.display.bar import BarDisplay
 from bigearth_pipeline.cli.display.console import LineClock
+from shards.text import words
 
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} patches/s" if speed else "– patches/s", style="progress.data.speed")
+        return Text(f"{words.rate(speed)} patches/s" if speed else "– patches/s", style="progress.data.speed")
 
 
 class PatchProgress(BarDisplay):
@@ -71,5 +72,7 @@ class PatchProgress(BarDisplay):
                 self._bar.advance(self._task, count)
             elif not self._console.is_terminal and self._line.is_due():
                 rate = (self._done - self._first) / (time.monotonic() - self._started)
-                left = f", {(self._total - self._done) / rate:,.0f} s left" if rate else ""
-                self.say(f"{self._title}: {self._done:,} of {self._total:,} patches, {rate:,.0f} patches/s{left}")
+                left = f", {words.duration((self._total - self._done) / rate)} left" if rate else ""
+                self.say(
+                    f"{self._title}: {self._done:,} of {self._total:,} patches, {words.rate(rate)} patches/s{left}"
+                )

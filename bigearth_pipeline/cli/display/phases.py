@@ -15,7 +15,7 @@ from rich.progress import (
 
 from bigearth_pipeline.cli.display.bar import BarDisplay
 from bigearth_pipeline.cli.display.console import Console, LineClock
-from shards.text.words import counted
+from shards.text.words import counted, duration
 
 
 class PhaseProgress(BarDisplay):
@@ -68,5 +68,5 @@ class PhaseProgress(BarDisplay):
                 self._bar.advance(self._task, count)
         elif self._done < self._total and self._line.is_due():
             rate = self._done / (time.monotonic() - self._started)
-            left = f", {(self._total - self._done) / rate:,.0f} s left" if rate else ""
+            left = f", {duration((self._total - self._done) / rate)} left" if rate else ""
             self.say(f"{self._title}: {self._done:,} of {counted(self._total, *self._words)}{left}")

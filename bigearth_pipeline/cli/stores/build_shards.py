@@ -235,7 +235,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     from bigearth_pipeline.build.run import UNMATCHED
     from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
     from bigearth_pipeline.cli.errors import with_flags
-    from shards.text.words import counted
+    from shards.text.words import counted, rate
     from shards.write.contents import UNMATCHED_PRODUCTS
 
     manifest = summary.manifest
@@ -272,6 +272,9 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     )
     if summary.built:
         patches = counted(summary.built, "patch", "patches")
-        rate, steady = summary.built / summary.seconds, summary.built / summary.build_seconds
-        echo(f"{patches} in {summary.seconds:.1f} s: {rate:,.0f} patches/s ({steady:,.0f} without start and end)")
-    echo(f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first")
+        whole, steady = rate(summary.built / summary.seconds), rate(summary.built / summary.build_seconds)
+        echo(f"{patches} in {summary.seconds:.1f} s: {whole} patches/s ({steady} without start and end)")
+    following = [f"bep inspect {out}", f"bep verify {out}"]
+    if {"train", "validation"} <= manifest.splits.keys():
+        following.append(f"bep train {out} --out runs/first")
+    echo(f"next: {', '.join(following)}")

@@ -5,9 +5,9 @@ from typing import Any
 from bigearth_pipeline.report.page.blocks import Block, Cell, Section, Table, Text, Tiles
 from bigearth_pipeline.report.page.numbers import NONE
 from bigearth_pipeline.report.run.contents import RunContents
-from bigearth_pipeline.report.run.words import duration, number_at, value_words
+from bigearth_pipeline.report.run.words import number_at, value_words
 from shards.metadata.manifest import VERSIONS, dataset_name
-from shards.text.words import counted, listed
+from shards.text.words import counted, duration, listed
 
 
 def training(contents: RunContents) -> Section:
@@ -21,7 +21,7 @@ def training(contents: RunContents) -> Section:
         ("test AP macro", _percent(facts["test"]["ap_macro"])),
         ("test F1 macro", _percent(facts["test"]["f1_macro"])),
         ("parameters", _count(facts["parameters"])),
-        ("training and validation", duration(record.seconds)),
+        ("training and validation", NONE if record.seconds is None else duration(record.seconds)),
         ("patches/s, median", _count(facts["patches_per_second"])),
         ("waiting for the loader, median", _percent(facts["wait_share"])),
     ]

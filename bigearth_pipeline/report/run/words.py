@@ -63,16 +63,6 @@ def value_words(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time in words, such as `1 h 12 min`."""
-    if seconds is None:
-        return NONE
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
-
-
 def _percent(value: float, signed: bool = False) -> str:
     shown = 0.0 if round(100 * value, 1) == 0 else 100 * value
     text = f"{shown:+.1f}" if signed and shown else f"{shown:.1f}"

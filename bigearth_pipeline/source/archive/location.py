@@ -10,9 +10,9 @@ from typing import Any, Final, Protocol
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
+from bigearth_pipeline.source.tree import ARCHIVE_NAMES
 from shards.storage.safe_open import open_regular_file
 
-ARCHIVE_NAMES: Final = (".tar", ".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _PIECE: Final = 1 << 20
 
 

@@ -193,7 +193,7 @@ def test_the_summary_for_people(scene_tree: Path, tmp_path: Path) -> None:
     assert rows[f"left out: {LIMIT}"] == ("260", "")
     ratio = manifest.source_bytes / manifest.size_bytes
     assert re.fullmatch(rf"[\d.]+ MB of GeoTIFFs → [\d.]+ MB of shards \(ratio {ratio:.2f}\)", lines[-3])
-    assert re.fullmatch(r"40 patches in [\d.]+ s: [\d,]+ patches/s \([\d,]+ without start and end\)", lines[-2])
+    assert re.fullmatch(r"40 patches in [\d.]+ s: [\d,.]+ patches/s \([\d,.]+ without start and end\)", lines[-2])
     assert lines[-1] == f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first"
 
 
@@ -214,7 +214,7 @@ def test_progress_without_a_terminal_is_lines(scene_tree: Path, tmp_path: Path) 
     assert first.startswith("found 300")
     assert lines
     for line in lines:
-        assert re.fullmatch(r"building: \d+ of 40 patches, [\d,]+ patches/s, [\d,]+ s left", line)
+        assert re.fullmatch(r"building: \d+ of 40 patches, [\d,.]+ patches/s, (\d+ h )?\d+ (s|min) left", line)
     done = [int(line.split()[1]) for line in lines]
     assert done == sorted(done)
     assert done[-1] <= 40
@@ -238,6 +238,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, scene_tree: Path) -> P
             path.write_text("not a directory")
         elif name == "empty":
             path.mkdir(exist_ok=True)
+        elif name == "archives":
+            path.mkdir(exist_ok=True)
+            (path / "a.tar.zst").touch()
         elif name == "text.parquet":
             path.write_text("patch_id,labels\n")
         elif name == "narrow.parquet":
@@ -271,6 +274,11 @@ def _write_bad_tree(scene_tree: Path, tree: Path) -> None:
         ("<absent> --out <s>", ["source", "absent does not exist"]),
         ("<file> --out <s>", ["source", "file is not a directory"]),
         ("<empty> --out <s>", ["empty holds no BigEarthNet tree", "expected folders"]),
+        ("<archives> --out <s>", ["holds no BigEarthNet tree", "archives/a.tar.zst is an archive", "named itself"]),
+        (
+            "<scene> --out <s> --include-snow-cloud",
+            ["--include-snow-cloud has no effect", "snow_cloud_or_shadow.parquet"],
+        ),
         ("<alone> --out <s>", ["no metadata.parquet in or beside", "--metadata"]),
         ("<scene> --out <s> --metadata <absent>", ["metadata", "absent does not exist"]),
         ("<scene> --out <s> --metadata <empty>", ["metadata", "empty"]),
@@ -476,3 +484,11 @@ def test_a_bar_on_a_terminal_and_ctrl_c(scene_tree: Path, tmp_path: Path) -> Non
     assert re.search(r"building .*300/300 ", resumed.text)
     assert f"{300 - int(there[1])} patches in " in resumed.text
     assert Manifest.read(out).count == 300
+
+
+def test_what_cannot_be_trained_on_is_not_named_so(scene_tree: Path, tmp_path: Path) -> None:
+    """The command that is to come next ends in an error."""
+    out = tmp_path / "s"
+    told = call("build-shards", scene_tree, "--out", out, "--workers", "1", "--limit", "1")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1] == f"next: bep inspect {out}, bep verify {out}"

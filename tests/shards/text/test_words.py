@@ -2,7 +2,7 @@
 
 import pytest
 
-from shards.text.words import counted, listed, patches
+from shards.text.words import counted, duration, listed, patches, rate
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,30 @@ def test_lists_are_sentences() -> None:
     """All words are joined by `and`, or a long list is not cut off."""
     assert [listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     assert listed([str(n) for n in range(14)], most=2) == "0, 1 and 12 more"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "0"),
+        (0.0371, "0.037"),
+        (0.14, "0.14"),
+        (1, "1"),
+        (9.46, "9.5"),
+        (9.6, "10"),
+        (99.6, "100"),
+        (12345.6, "12,346"),
+    ],
+)
+def test_a_low_rate_is_not_0(number: float, words: str) -> None:
+    """One patch in seven seconds is said to be 0 patches/s."""
+    assert rate(number) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (119.4, "119 s"), (119.6, "2 min"), (3742, "1 h 2 min"), (3599, "1 h 0 min"), (360000, "100 h 0 min")],
+)
+def test_long_times_are_not_in_seconds(seconds: float, words: str) -> None:
+    """A wait is given as 3,742 s, which nobody can read, or as 60 min."""
+    assert duration(seconds) == words
