@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import click
 
 from bigearth_pipeline.cli.display.streams import guarded
 from bigearth_pipeline.cli.lazy import LazyGroup
+from bigearth_pipeline.cli.output_options import is_verbose, log_of
 
 _FAILED: Final = 1
 _OPTION: Final = re.compile(r"`([a-z][a-z0-9_.]*)=([^`]*)`")
@@ -37,7 +39,7 @@ class ReportingGroup(LazyGroup):
     def main(self, *arguments: Any, **settings: Any) -> Any:
         """Run a command as `click.Group.main` does."""
         outcome = _Outcome()
-        with guarded("stdout") as stdout, guarded("stderr"):
+        with guarded("stdout") as stdout, guarded("stderr"), _logged(outcome):
             try:
                 return super().main(*arguments, **{"obj": outcome} | settings)
             except SystemExit as end:
@@ -73,6 +75,20 @@ class _Outcome:
 
 
 @contextmanager
+def _logged(outcome: _Outcome) -> Iterator[None]:
+    """Have a log file, if the command has opened one, end with how the command ended."""
+    ended: BaseException | None = None
+    try:
+        yield
+    except BaseException as err:
+        ended = err
+        raise
+    finally:
+        if log := log_of(outcome.meta):
+            log.finish(ended)
+
+
+@contextmanager
 def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
     """Turn errors for people into one line and exit status 1, and signals into one line and 128 + their number.
 
@@ -101,6 +117,8 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
         line = one_line(err)
         if line is None:
             raise
+        if is_verbose():
+            click.echo(traceback.format_exc(), err=True)
         raise click.ClickException(f"{prefix}{with_flags(line)}") from err
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from bigearth_pipeline.cli.output_options import with_output_options
+
 
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it is used, so that help and start-up cost no heavy import."""
@@ -29,7 +31,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return None
         load, _ = self._lazy[cmd_name]
-        return load()
+        return with_output_options(load())
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from rich.progress import Progress
 
-from bigearth_pipeline.cli.display.console import Console, LineClock
+from bigearth_pipeline.cli.display.console import Console, LineClock, notes_console
 from bigearth_pipeline.cli.errors import with_flags
 
 
@@ -15,7 +15,7 @@ class BarDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         """Take a console; None for that of stderr."""
-        self._console = console or Console(stderr=True)
+        self._console = console or notes_console()
         self._bar: Progress | None = None
         self._task: Any = None
         self._started, self._line = time.monotonic(), LineClock()

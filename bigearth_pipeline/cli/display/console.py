@@ -9,6 +9,7 @@ from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.text import Text
 
+from bigearth_pipeline.cli.output_options import is_quiet
 from shards.reporting import printable
 
 LINE_SECONDS: Final = 10.0
@@ -41,6 +42,11 @@ class Console(RichConsole):
     def render_str(self, text: str, **settings: Any) -> Text:
         """Return a text with its control characters as escapes; rich calls this for every string."""
         return super().render_str("\n".join(map(printable, text.split("\n"))), **settings)
+
+
+def notes_console() -> Console:
+    """Return the console of stderr, for progress and notes; it shows nothing if the command is to be quiet."""
+    return Console(stderr=True, quiet=is_quiet())
 
 
 def echo(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from bigearth_pipeline.cli.display.console import LineClock
+from bigearth_pipeline.cli.output_options import is_quiet
 from shards.reporting import printable
 
 _CLEAR: Final = "\r\033[K"
@@ -20,9 +21,11 @@ def status_line(subject: str) -> Iterator[Callable[[str], None]]:
     Args:
         subject: begins each line.
     """
-    line, subject = LineClock(), printable(subject)
+    line, subject, quiet = LineClock(), printable(subject), is_quiet()
 
     def say(text: str) -> None:
+        if quiet:
+            return
         if sys.stderr.isatty():
             click.echo(f"{_CLEAR}{subject}: {text}", nl=False, err=True)
         elif line.is_due():
@@ -31,5 +34,5 @@ def status_line(subject: str) -> Iterator[Callable[[str], None]]:
     try:
         yield say
     finally:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not quiet:
             click.echo(_CLEAR, nl=False, err=True)

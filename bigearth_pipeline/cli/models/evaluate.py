@@ -74,13 +74,13 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
     rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
     """
     with reported():
-        from bigearth_pipeline.cli.display.console import Console, echo
+        from bigearth_pipeline.cli.display.console import echo, notes_console
         from bigearth_pipeline.cli.display.training import open_progress
         from shards.reporting import RESULTS_KEPT
         from trainer.runs.results import NotWritten
 
         try:
-            with open_progress(Console(stderr=True)) as progress:
+            with open_progress(notes_console()) as progress:
                 found, path = _evaluate(run, options, progress)
         except NotWritten as err:
             _print(err.evaluation, as_json=as_json)

@@ -39,7 +39,7 @@ def export(run: Path, formats: tuple[str, ...], as_json: bool, **options: Any) -
     once it is on the hub.
     """
     with reported():
-        from bigearth_pipeline.cli.display.console import Console
+        from bigearth_pipeline.cli.display.console import notes_console
         from bigearth_pipeline.extra import ONNX, require
         from shards.errors import InvalidValue
         from shards.reporting import RESULTS_KEPT
@@ -51,7 +51,7 @@ def export(run: Path, formats: tuple[str, ...], as_json: bool, **options: Any) -
         chosen = tuple(each for each in FORMATS if each in (formats or FORMATS))
         if "onnx" in chosen:
             require(ONNX, extra="export")
-        console = Console(stderr=True)
+        console = notes_console()
         found = work(ExportConfig(run=run, formats=chosen, **options), say=console.print)
         click.get_current_context().meta[RESULTS_KEPT] = True
         _print(found, as_json=as_json)

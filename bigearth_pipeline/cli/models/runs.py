@@ -37,11 +37,11 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
     with reported():
         import json
 
-        from bigearth_pipeline.cli.display.console import Console, echo, print_table
+        from bigearth_pipeline.cli.display.console import echo, notes_console, print_table
         from trainer.history.find import find
         from trainer.history.query import query
 
-        console = Console(stderr=True)
+        console = notes_console()
         found = find(folder, lambda text: console.print(text, soft_wrap=True))
         chosen = query(found, where, sort)
         if as_json:

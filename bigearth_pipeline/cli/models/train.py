@@ -75,14 +75,14 @@ def _train(options: dict[str, Any]) -> "tuple[Result | None, Path]":
     """Run and return the result, None for a process of the run that has nothing to say."""
     import os
 
-    from bigearth_pipeline.cli.display.console import Console
+    from bigearth_pipeline.cli.display.console import notes_console
     from bigearth_pipeline.cli.display.training import open_progress
     from trainer.config.assemble import assemble
     from trainer.training import start
 
     resume, file, recipe = (options.pop(name) for name in ("resume", "file", "recipe"))
     is_first = os.environ.get("RANK", "0") == "0"
-    with open_progress(Console(stderr=True), quiet=not is_first) as progress:
+    with open_progress(notes_console(), quiet=not is_first) as progress:
         settings = settings_of(options)
         if resume is None and file is None:
             _check_complete({setting.key for setting in settings})
