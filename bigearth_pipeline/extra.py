@@ -1,5 +1,7 @@
 """Libraries that only some commands need, and that an installation may lack."""
 
+import re
+from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from typing import Final
 
@@ -11,6 +13,7 @@ PICTURES: Final = {"PIL": "Pillow"}
 PAGES: Final = DRAWING | PICTURES | {"jinja2": "Jinja2"}
 ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 """Names of packages by the names of their modules."""
+_DISTRIBUTION: Final = "bigearth-pipeline"
 EXPLANATIONS: Final = {"captum": "Captum"}
 
 
@@ -34,6 +37,22 @@ def require(libraries: dict[str, str], extra: str = "report") -> None:
             f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{extra}`: "
             f"pip install 'bigearth-pipeline[{extra}]'"
         )
+
+
+def without_requirement(err: ModuleNotFoundError) -> str | None:
+    """Return the line about a requirement that is not installed; None if the module is of none, which is a bug."""
+    module = (err.name or "").partition(".")[0]
+    try:
+        requirements = requires(_DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return None
+    names = {match[0].lower().replace("-", "_") for text in requirements if (match := re.match(r"[\w.-]+", text))}
+    if module not in names | {"nvidia", "PIL"}:
+        return None
+    return (
+        f"{module} is not installed: this command needs the whole package; get it by: pip install {_DISTRIBUTION} "
+        "(an installation of requirements-build.txt builds and verifies)"
+    )
 
 
 def _absent(libraries: dict[str, str]) -> list[str]:

@@ -57,6 +57,12 @@ class ReportingGroup(LazyGroup):
                     raise SystemExit(_FAILED) from failure
                 raise
             except Exception as err:
+                if isinstance(err, ModuleNotFoundError):
+                    from bigearth_pipeline.extra import without_requirement
+
+                    if line := without_requirement(err):
+                        click.echo(f"Error: {line}", err=True)
+                        raise SystemExit(_FAILED) from None
                 from shards.reporting import bug_report
 
                 err.add_note(bug_report())

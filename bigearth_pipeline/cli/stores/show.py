@@ -42,14 +42,15 @@ def show(
     from bigearth_pipeline.cli.errors import reported
 
     with reported():
+        from bigearth_pipeline.extra import PICTURES, require
+
+        require(PICTURES)
         import shards
         from bigearth_pipeline.cli.display.console import echo, human_bytes
-        from bigearth_pipeline.extra import PICTURES, require
         from bigearth_pipeline.pictures.compose import COMPOSITIONS, composition_of
         from bigearth_pipeline.show.choose import Choice, chosen_rows
         from bigearth_pipeline.show.rows import row_of, stretch_of
 
-        require(PICTURES)
         compositions = COMPOSITIONS if bands is None else (composition_of(bands),)
         with shards.open(folder) as store:
             choice = Choice(keys=keys, rows=rows, random=random, label=label, split=split, seed=seed)
