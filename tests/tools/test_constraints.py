@@ -30,7 +30,7 @@ def test_the_file_goes_with_the_requirements(extra: str) -> None:
 
 
 def test_requirements_of_requirements_are_found() -> None:
-    """What torch needs changes under one's feet."""
+    """The packages that torch needs are left free."""
     plain, cloud = closure(PROJECT, frozenset()), closure(PROJECT, frozenset({"cloud"}))
     assert {"torch", "sympy", "mpmath"} <= plain.keys()  # torch needs sympy, which needs mpmath.
     assert plain["sympy"] == version("sympy")

@@ -105,7 +105,7 @@ def test_what_cannot_be_is_a_wrong_usage(arguments: list[str], message: str, tmp
 
 
 def test_a_bug_is_logged_with_its_traceback(tmp_path: Path) -> None:
-    """What a report on a bug needs is gone with the terminal."""
+    """The traceback that a report on a bug needs is gone with the terminal."""
     log = tmp_path / "log"
     code = (
         "import sys, shards.metadata.manifest as m\n"
