@@ -1,6 +1,5 @@
 """The machine that a measurement was made on, and the versions of what was measured."""
 
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from shards.runtime.cores import num_cores
 from shards.runtime.filesystem import file_system
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def describe_environment(paths: Mapping[str, Path], device: "torch.device | None
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": num_cores(),
         **({} if device is None else {"device": _device_name(device)}),
         "python": platform.python_version(),
         "versions": _versions(),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from shards.codec.registry import ZARR_CODECS
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
 from shards.metadata.parts import PARTS
 from shards.reporting import printable
+from shards.runtime.cores import num_cores
 from shards.storage.places import storage_of
 from shards.storage.remote.address import Address
 from shards.storage.safe_open import read_regular
@@ -218,4 +218,4 @@ def _short(value: object) -> str:
 
 def default_workers() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return num_cores()

@@ -1,6 +1,5 @@
 """A prediction from beginning to end: inputs are opened, units predicted, results written."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from bigearth_pipeline.scenes.work.units import Units
 from bigearth_pipeline.scenes.write.item import Result, write_item
 from bigearth_pipeline.scenes.write.picture import SHEET, write_sheet
 from bigearth_pipeline.scenes.write.places import System, to_degrees
+from shards.runtime.cores import num_cores
 from shards.storage.lock import exclusive
 from shards.text.words import counted
 from trainer.inference import Ensemble, load_ensemble, one_thread_a_batch
@@ -77,7 +77,7 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
             require(DRAWING)
         except PipelineError as err:
             raise PipelineError(f"{err}; or leave the picture out: `picture=False`") from None
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or num_cores()
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
         model = load_ensemble(config.runs, device=config.device, tta=config.tta, batch_size=config.batch_size)

@@ -23,6 +23,7 @@ from bigearth_pipeline.synth.tables import labels_json, write_tables
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
+from shards.runtime.cores import num_cores
 
 ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
 """Directory of the patch folders in each layout."""
@@ -78,7 +79,7 @@ def write_dataset(
     progress = progress or Silent()
     planned = plan_patches(patches, layout, seed)
     chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
-    num_workers = min(workers or len(os.sched_getaffinity(0)), len(chunks))
+    num_workers = min(workers or num_cores(), len(chunks))
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):

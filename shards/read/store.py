@@ -24,6 +24,7 @@ from shards.read.groups import Readers
 from shards.read.reader import ROWS
 from shards.read.sequence import PatchSequence
 from shards.read.sharing import MemorySharing
+from shards.runtime.cores import num_cores
 from shards.runtime.threads import Threads
 from shards.storage.base import RangeTable, Storage
 from shards.storage.places import storage_of
@@ -92,7 +93,7 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
         self.manifest = Manifest.read(self.folder, place)
         self.index = Index.read(self.folder, self.manifest, place)
         check_fit(self.folder, self.manifest, self.index, compare=compare)
-        self.num_threads = num_threads or len(os.sched_getaffinity(0))
+        self.num_threads = num_threads or num_cores()
         self._how = {
             "num_threads": num_threads,
             "mapped": mapped,

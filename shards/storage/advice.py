@@ -41,7 +41,7 @@ class Adviser:
                     size = min(_BYTES, start + length - offset)
                     os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
-        if places:
+        if places and hasattr(os, "posix_fadvise"):  # macOS has no such call.
             with self._lock:
                 if self._thread is None:
                     self._thread = ThreadPoolExecutor(1, "advise")
@@ -58,7 +58,10 @@ class Adviser:
 
 def is_cached(descriptor: int, offset: int) -> bool:
     """Return whether a byte can be read without waiting; False if the file system cannot say."""
+    flag: int | None = getattr(os, "RWF_NOWAIT", None)
+    if flag is None:  # Linux alone has it.
+        return False
     try:
-        return os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        return os.preadv(descriptor, [bytearray(1)], offset, flag) == 1
     except (OSError, OverflowError):  # No file has an offset that only Python's integers can hold.
         return False

@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,7 +29,7 @@ KEPT: Final = 2
 
 _HEADER: Final = struct.Struct("<8s32sQQ")  # magic, identity of the store, ranges, bytes of all ranges
 _MAGIC: Final = b"BEPKEPT\x01"
-_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_SEALS: Final = sum(getattr(fcntl, f"F_SEAL_{name}", 0) for name in ("SHRINK", "GROW", "SEAL"))
 
 
 class SharedRanges:
@@ -62,7 +63,12 @@ class SharedRanges:
             identity: 32 bytes that only stores with the same records share.
             num_ranges: ranges of the store.
             size_bytes: bytes of all of them.
+
+        Raises:
+            ShardError: the system has no anonymous files, as macOS.
         """
+        if not hasattr(os, "memfd_create"):
+            raise ShardError(f"`cache=ram` needs memfd_create(2), which {sys.platform} has not; leave it out")
         descriptor = os.memfd_create("bep-records", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.truncate(descriptor, _data_start(num_ranges) + size_bytes)

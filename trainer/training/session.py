@@ -1,6 +1,5 @@
 """From a configuration to all that a run needs: the data, its loaders and the network."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 import shards
 from shards import CLASSES, Store
+from shards.runtime.cores import num_cores
 from trainer.config import effect
 from trainer.config.chosen import Chosen, digest
 from trainer.config.given import Given
@@ -210,7 +210,7 @@ def open_session(
         ValueError: a name or a number is not allowed.
     """
     given = given or Given()
-    cores = len(os.sched_getaffinity(0))
+    cores = num_cores()
     threads = config.machine.threads or max(1, cores // ranks.num_local)
     with shards.open(
         config.data.shards,

@@ -1,6 +1,5 @@
 """A measurement of predicting a scene: what share of the network's rate is left, and how fast windows are read."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from bigearth_pipeline.scenes.grid.windows import windows_of
 from bigearth_pipeline.scenes.inputs.description import Description, Known
 from bigearth_pipeline.scenes.inputs.find import find
 from shards.errors import InvalidValue
+from shards.runtime.cores import num_cores
 from trainer.definition.choices import DeviceName, Tta
 from trainer.inference import load_ensemble, one_thread_a_batch
 
@@ -92,7 +92,7 @@ def bench_predict(
         TrainError: a run cannot be used.
         InvalidValue: the input is no scene.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or num_cores()
     with gdal_environment(), one_thread_a_batch():
         model = load_ensemble(runs, device=device, tta=tta, batch_size=batch_size)
         # Whatever the offset is, subtracting it takes the same time.

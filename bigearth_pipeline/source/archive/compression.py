@@ -6,7 +6,6 @@ and those that come as a stream by one; xz by one.
 
 import bz2
 import lzma
-import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from bigearth_pipeline.errors import PipelineError
 from shards.reporting import printable
+from shards.runtime.cores import num_cores
 
 CHUNK: Final = 1 << 20
 """Bytes of a piece of the tar, about."""
@@ -134,7 +134,7 @@ def _zstd(raw: Readable) -> Iterator[bytes]:
 def _parallel(path: Path, compression: str) -> Iterator[bytes]:
     import rapidgzip
 
-    threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    threads = min(num_cores(), _MAX_THREADS)
     opened: Any = rapidgzip.RapidgzipFile if compression == "gzip" else rapidgzip.IndexedBzip2File
     with closing(opened(str(path), parallelization=threads)) as file:
         while piece := file.read(CHUNK):
