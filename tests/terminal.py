@@ -12,9 +12,7 @@ import termios
 import time
 from pathlib import Path
 
-BEP = [sys.executable, "-m", "bigearth_pipeline"]
-# What makes rich write colours without a terminal.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+from tests.commands.command import ENVIRONMENT
 
 
 class Terminal:
@@ -29,7 +27,7 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            [*BEP, *map(str, arguments)],
+            [sys.executable, "-m", "bigearth_pipeline", *map(str, arguments)],
             stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal, env=ENVIRONMENT | {"TERM": "xterm"},
         )  # fmt: skip
         os.close(slave)

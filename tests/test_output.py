@@ -13,8 +13,9 @@ from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.display import streams
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.metadata.manifest import Manifest
+from tests import commands
 from tests.building import build_store
-from tests.terminal import BEP, ENVIRONMENT
+from tests.commands.command import ENVIRONMENT
 
 HOSTILE = "a\x1b]0;owned\x07\x9b2Jb"
 
@@ -30,9 +31,7 @@ def hostile(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run `bep` in a process of its own."""
-    return subprocess.run(
-        [*BEP, *map(str, arguments)], capture_output=True, timeout=300, env=dict(ENVIRONMENT) | environment
-    )
+    return commands.run(*arguments, text=False, env=ENVIRONMENT | environment)
 
 
 @pytest.mark.long
@@ -88,11 +87,8 @@ def call_without(stream: str, *arguments: object, **environment: str) -> tuple[i
         os.close(reader)
     other = {"stdout": "stderr", "stderr": "stdout"}[name]
     try:
-        done = subprocess.run(
-            [*BEP, *map(str, arguments)],
-            **{name: writer, other: subprocess.PIPE},  # type: ignore[call-overload]
-            env=ENVIRONMENT | environment,
-            timeout=300,
+        done = commands.run(
+            *arguments, text=False, env=ENVIRONMENT | environment, **{name: writer, other: subprocess.PIPE}
         )
     finally:
         os.close(writer)

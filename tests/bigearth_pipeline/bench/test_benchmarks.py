@@ -3,7 +3,6 @@
 import json
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.bench.loader.titles import TITLES
 from bigearth_pipeline.bench.train.timed_stepper import STEP
 from bigearth_pipeline.cli import main
-from tests.paths import ROOT
+from tests import commands
 from tests.terminal import Terminal
 
 QUICK = ("--repeats", 1, "--least-seconds", 0)
@@ -51,10 +50,7 @@ def test_the_loader_is_measured(folder: Path, tmp_path: Path) -> None:
         str(plot),
         "--json",
     ]
-    command = [sys.executable, "-m", "bigearth_pipeline", "bench", "loader", str(folder), "--order", "block", *options]
-    done = subprocess.run(
-        [*command, "--order", "sequential"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = commands.run("bench", "loader", folder, "--order", "block", *options, "--order", "sequential")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     assert found.keys() == {str(folder)}

@@ -6,11 +6,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -24,7 +24,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.statistics import histogram_counts
-from tests import faults
+from tests import commands, faults
 from tests.building import build_store, contents
 from tests.scene import PRODUCT, scene_records, write_patch, write_table
 
@@ -118,9 +118,12 @@ def test_same_bytes_whatever_the_workers(scene_tree: Path, scheduler: str, tmp_p
     assert len(contents(tmp_path / "local")) > 10
 
 
-def _command(tree: Path, out: Path, *more: str) -> list[str]:
-    options = ["--patches-per-shard", "16", "--workers", "2", *more]
-    return [sys.executable, "-m", "bigearth_pipeline", "build-shards", str(tree), "--out", str(out), *options]
+def _start(tree: Path, out: Path, *more: str, **options: Any) -> commands.Command:
+    """Start a build of two workers."""
+    return commands.start(
+        "build-shards", tree, "--out", out, "--patches-per-shard", 16, "--workers", 2, *more,
+        stdout=subprocess.DEVNULL, **options,
+    )  # fmt: skip
 
 
 def _processes_of(folder: Path) -> list[int]:
@@ -160,13 +163,10 @@ def test_killed_at_random_and_resumed_gives_the_same_bytes(
     rng = random.Random(17)
     kills = 0
     for _ in range(4):
-        build = subprocess.Popen(
-            _command(scene_tree, out, "--format", store_format), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        build = _start(scene_tree, out, "--format", store_format, stderr=subprocess.DEVNULL)
         # Wait for the first shards, or go on from those that are there, and kill a moment later.
         before = len(list(out.glob(".build/*.json")))
-        while build.poll() is None and len(list(out.glob(".build/*.json"))) == before:
-            time.sleep(0.002)
+        commands.while_running(build, lambda before=before: len(list(out.glob(".build/*.json"))) == before)
         time.sleep(rng.random() * 0.06)
         workers = _descendants(build.pid)
         build.send_signal(signal.SIGKILL)
@@ -188,11 +188,9 @@ def test_ctrl_c_stops_everything_and_says_how_to_go_on(scene_tree: Path, tmp_pat
     """Ctrl-C leaves workers running, or a user without a hint."""
     out = tmp_path / "s"
     # A session of its own is what a terminal's foreground group is: the signal goes to all its processes.
-    build = subprocess.Popen(
-        _command(scene_tree, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while build.poll() is None and not list(out.glob("*.tar")):
-        time.sleep(0.002)
+    # A new interpreter: a fork would have the command line of another process, which is looked at below.
+    build = _start(scene_tree, out, own_session=True, fresh=True)
+    commands.while_running(build, lambda: not list(out.glob("*.tar")))
     os.killpg(build.pid, signal.SIGINT)
     printed, errors = build.communicate(timeout=60)
     assert build.returncode == 130, errors
@@ -206,10 +204,13 @@ def test_ctrl_c_stops_everything_and_says_how_to_go_on(scene_tree: Path, tmp_pat
 def test_a_lost_worker_is_replaced(scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
     """One worker that dies, for instance because memory runs out, ends the build or leaves other bytes."""
     out = tmp_path / "s"
-    build = subprocess.Popen(_command(scene_tree, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    build = _start(scene_tree, out)
     killed = 0
     while build.poll() is None and not killed:
-        for process in psutil.Process(build.pid).children(recursive=True):
+        time.sleep(0.005)
+        if not list(out.glob("*.part")):
+            continue
+        for process in _descendants(build.pid):
             with suppress(psutil.Error):
                 if any(file.path.endswith(".part") for file in process.open_files()):
                     process.kill()
@@ -226,10 +227,10 @@ def test_a_lost_worker_is_replaced(scene_tree: Path, scheduler: str, tmp_path: P
 def test_tasks_end_with_the_build_on_an_external_scheduler(scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
     """After Ctrl-C the workers of a shared scheduler go on writing a large shard."""
     out = tmp_path / "s"
-    command = [sys.executable, "-m", "bigearth_pipeline", "build-shards", str(scene_tree), "--out", str(out)]
-    build = subprocess.Popen([*command, "--scheduler", scheduler], stderr=subprocess.PIPE, text=True)
-    while build.poll() is None and not list(out.rglob("*.part")):
-        time.sleep(0.001)
+    build = commands.start(
+        "build-shards", scene_tree, "--out", out, "--scheduler", scheduler, stdout=subprocess.DEVNULL
+    )
+    commands.while_running(build, lambda: not list(out.rglob("*.part")))
     build.send_signal(signal.SIGINT)
     _, errors = build.communicate(timeout=60)
     assert build.returncode == 130, errors
@@ -246,11 +247,8 @@ def test_a_lost_scheduler_is_one_clear_error(scene_tree: Path, tmp_path: Path) -
     with LocalCluster(
         n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
     ) as cluster:
-        build = subprocess.Popen(
-            [*_command(scene_tree, out), "--scheduler", cluster.scheduler_address], stderr=subprocess.PIPE, text=True
-        )
-        while build.poll() is None and not list(out.glob("*.tar")):
-            time.sleep(0.002)
+        build = _start(scene_tree, out, "--scheduler", cluster.scheduler_address)
+        commands.while_running(build, lambda: not list(out.glob("*.tar")))
     _, errors = build.communicate(timeout=60)
     assert build.returncode == 1
     assert errors.splitlines()[-1] == (
@@ -266,21 +264,42 @@ def test_a_build_leaves_the_environment_alone(scene_tree: Path, tmp_path: Path) 
     assert dict(os.environ) == before
 
 
+def _repeat_patches(tree: Path, times: int) -> None:
+    """Let every patch of a v1 tree occur so often, under other names; the files are the same."""
+    for folder in [folder for folder in tree.glob("*/*") if folder.is_dir()]:
+        for number in range(1, times):
+            # The last two parts of a name are its column and row.
+            product, column, row = folder.name.rsplit("_", 2)
+            name = f"{product}_{int(column) + 1000 * number}_{row}"
+            (folder.parent / name).mkdir()
+            for path in folder.iterdir():
+                os.link(path, folder.parent / name / path.name.replace(folder.name, name))
+
+
+def _highest_memory(process: int) -> int:
+    """Return the most memory that a process has had, in bytes; 0 of one that has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
 @pytest.mark.long
 def test_workers_stay_small(tmp_path: Path) -> None:
     """A worker holds a whole shard in memory, and many of them exhaust the machine."""
-    write_dataset(tmp_path / "tree", patches=2100, layout="v1", seed=3)
+    write_dataset(tmp_path / "tree", patches=100, layout="v1", seed=3, workers=1)
     for table in (tmp_path / "tree").glob("*.csv"):
         table.unlink()
-    command = [sys.executable, "-m", "bigearth_pipeline", "build-shards", str(tmp_path / "tree")]
-    options = ["--out", str(tmp_path / "s"), "--workers", "1", "--split-by", "hash:100/0/0"]
-    build = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _repeat_patches(tmp_path / "tree", 21)
+    options = ["--workers", 1, "--split-by", "hash:100/0/0"]
+    build = commands.start(
+        "build-shards", tmp_path / "tree", "--out", tmp_path / "s", *options, stdout=subprocess.DEVNULL
+    )
     peak = 0
     while build.poll() is None:
-        with suppress(psutil.Error):
-            family = [psutil.Process(build.pid), *psutil.Process(build.pid).children(recursive=True)]
-            peak = max(peak, *(process.memory_info().rss for process in family))
-        time.sleep(0.01)
+        peak = max(peak, *map(_highest_memory, [build.pid, *(process.pid for process in _descendants(build.pid))]))
+        time.sleep(0.1)
     assert build.returncode == 0
     with shards.open(tmp_path / "s") as store:
         assert store.manifest.shards[0].count == 2048
@@ -515,14 +534,16 @@ _SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number: signal.Signals, stage: str) -> None:
     """A signal leaves processes, half files or semaphores, or prints more than a line."""
     out = tmp_path / "s"
-    build = subprocess.Popen(
-        _command(scene_tree, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    build = _start(scene_tree, out, own_session=True)
     family: set[psutil.Process] = set()
     semaphores: set[str] = set()
-    while build.poll() is None and not (list(out.rglob("*.part")) if stage == "work" else len(family) >= 3):
+
+    def is_early() -> bool:
         family.update(_descendants(build.pid))
         semaphores.update(_semaphores(family))
+        return not (list(out.rglob("*.part")) if stage == "work" else len(family) >= 3)
+
+    commands.while_running(build, is_early)
     os.killpg(build.pid, number)
     _, errors = build.communicate(timeout=60)
     assert build.returncode == _SIGNALS[number], errors
@@ -547,9 +568,8 @@ def _semaphores(processes: Iterable[psutil.Process]) -> set[str]:
 def test_a_second_signal_does_not_cut_off_the_end(scene_tree: Path, tmp_path: Path) -> None:
     """Ctrl-C twice leaves half files, or ends in a traceback."""
     out = tmp_path / "s"
-    build = subprocess.Popen(_command(scene_tree, out), stderr=subprocess.PIPE, text=True)
-    while build.poll() is None and not list(out.rglob("*.part")):
-        time.sleep(0.001)
+    build = _start(scene_tree, out)
+    commands.while_running(build, lambda: not list(out.rglob("*.part")))
     while build.poll() is None:
         build.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -561,11 +581,14 @@ def test_a_second_signal_does_not_cut_off_the_end(scene_tree: Path, tmp_path: Pa
 
 def test_verify_ends_in_order(tar_store: Path, scene_tree: Path) -> None:
     """A signal leaves the processes of `bep verify`, or prints more than a line."""
-    command = [sys.executable, "-m", "bigearth_pipeline", "verify", str(tar_store), "--against", str(scene_tree)]
-    verify = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True)
+    verify = commands.start("verify", tar_store, "--against", scene_tree, "--workers", 2, stdout=subprocess.DEVNULL)
     family: set[psutil.Process] = set()
-    while verify.poll() is None and len(family) < 4:
+
+    def is_early() -> bool:
         family.update(_descendants(verify.pid))
+        return len(family) < 4
+
+    commands.while_running(verify, is_early)
     verify.send_signal(signal.SIGTERM)
     _, errors = verify.communicate(timeout=60)
     assert verify.returncode == 143, errors

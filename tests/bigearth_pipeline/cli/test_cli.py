@@ -20,9 +20,11 @@ import shards
 from bigearth_pipeline.build.select import BAD, LIMIT, NO_FOLDER, Rules
 from bigearth_pipeline.cli import main
 from shards.metadata.manifest import Manifest
+from tests import commands
 from tests.building import build_store, contents
+from tests.commands.command import ENVIRONMENT
 from tests.scene import PRODUCT, write_table
-from tests.terminal import BEP, ENVIRONMENT, Terminal
+from tests.terminal import Terminal
 
 COMMANDS = [
     "quickstart",
@@ -46,7 +48,7 @@ COMMANDS = [
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `bep` in a process of its own."""
-    return subprocess.run([*BEP, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
+    return commands.run(*arguments)
 
 
 def invoke(*arguments: object) -> click.testing.Result:

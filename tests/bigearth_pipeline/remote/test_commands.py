@@ -10,7 +10,8 @@ import torch
 import shards
 from shards.storage.remote import attempts
 from shards.testing.stores import make_store
-from tests.bigearth_pipeline.cli.test_cli import BEP, ENVIRONMENT
+from tests import commands
+from tests.commands.command import ENVIRONMENT
 from tests.servers import SECRET
 from tests.shelves import STORMY, Shelf
 from trainer import Loader, LoaderConfig, Normalisation
@@ -29,10 +30,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def call(shelf: Shelf, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `bep` in a process of its own that finds the server."""
-    environment = ENVIRONMENT | shelf.environment()
-    return subprocess.run(
-        [*BEP, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=environment, check=False
-    )
+    return commands.run(*arguments, env=ENVIRONMENT | shelf.environment())
 
 
 def batches(store: shards.Store, order: str) -> list[dict[str, torch.Tensor]]:

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,10 @@ from rio_cogeo import cog_validate
 import shards
 from bigearth_pipeline.cli import main
 from shards.layout.classes import CLASSES
+from tests import commands
 from tests.bigearth_pipeline.scenes.making import Pixels, random_pixels, write_files, write_item, write_safe
 from tests.bigearth_pipeline.scenes.stac import validated
 from tests.conftest import real
-from tests.paths import ROOT
 from trainer.inference import load, one_thread_a_batch
 
 OUTPUTS = {"map.tif", "patches.parquet", "patches.csv", "item.json", "preview.png", "prediction.json"}
@@ -159,12 +158,12 @@ def test_any_number_of_threads_gives_the_same_bytes(predicted: Path, scene: Path
 def test_a_killed_prediction_resumes_to_the_same_bytes(trained: Path, scene: Path, predicted: Path) -> None:
     """A kill leaves a half result, or the resumed one differs or begins anew."""
     out = predicted.with_name("killed")
-    command = [sys.executable, "-m", "bigearth_pipeline", "predict", trained, scene, "--out", out, "--csv"]
+    command = ["predict", trained, scene, "--out", out, "--csv"]
     command += ["--overlap", "0.85", "--batch-size", "4", "--threads", "1"]
     units = out / ".predict"
     while not units.exists():  # Once more if it was done before it was killed.
         shutil.rmtree(out, ignore_errors=True)
-        process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = commands.start(*command, stdout=subprocess.DEVNULL)
         try:
             while process.poll() is None and len(list(units.glob("unit-*.npz"))) < 3:
                 time.sleep(0.005)

@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +23,7 @@ from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.verify.store import MAX_PROBLEMS_A_SHARD, verify_store
 from bigearth_pipeline.verify.tables import check_build_note
 from shards.metadata.parts import PARTS
-from tests import faults
+from tests import commands, faults
 from tests.building import Recorder
 from tests.scene import PRODUCT, write_patch
 
@@ -456,9 +454,7 @@ def test_wrong_sources_are_refused(tar_store: Path, v1_tree: Path, tmp_path: Pat
 
 def run_verify(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `bep verify` in a process of its own."""
-    command = [sys.executable, "-m", "bigearth_pipeline", "verify", "--workers", "2", *map(str, arguments)]
-    environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-    told = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    told = commands.run("verify", "--workers", 2, *arguments)
     # What it says of its progress depends on how busy the machine is.
     told.stderr = re.sub(r"^verifying: .*\n", "", told.stderr, flags=re.MULTILINE)
     return told

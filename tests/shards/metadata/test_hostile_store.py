@@ -20,7 +20,7 @@ from shards.errors import ShardError
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, Manifest
 from shards.testing.stores import make_store
-from tests import faults
+from tests import commands, faults
 from tests.shards.conftest import replace_index
 
 SECONDS = 240
@@ -121,10 +121,7 @@ def test_commands_end_at_once(command: str, small: Path, tmp_path: Path) -> None
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
     arguments = [str(folder), *(["--out", str(tmp_path / "run")] if command == "train" else [])]
-    told = subprocess.run(
-        [sys.executable, "-m", "bigearth_pipeline", command, *arguments],
-        capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
+    told = commands.run(command, *arguments, timeout=SECONDS)
     assert told.returncode == 1
     assert told.stderr.startswith(f"Error: {folder}/manifest.json cannot be read: it is a named pipe, expected"), told
     assert told.stderr.count("\n") == 1

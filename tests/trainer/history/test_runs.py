@@ -5,7 +5,6 @@ import math
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.display.fitting import Column, fitting_table
 from shards.storage.lock import exclusive
+from tests import commands
 from tests.paths import ROOT
 from tests.trainer.conftest import Run
 from trainer.history.find import find
@@ -114,8 +114,7 @@ def test_wrong_expressions_are_one_line(runs: Path, expression: str) -> None:
 def test_a_signal_ends_an_expression_that_takes_long(runs: Path, number: int) -> None:
     """Ctrl-C in the middle of a query ends in a traceback, and in a request to report it."""
     endless = "(with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c) > 0"
-    command = [sys.executable, "-m", "bigearth_pipeline", "runs", str(runs), "--where", endless]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = commands.start("runs", runs, "--where", endless)
     try:
         assert process.stderr is not None
         # Runs are read before the expression is evaluated.

@@ -8,8 +8,6 @@ import os
 import resource
 import shutil
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 from collections import deque
@@ -28,7 +26,7 @@ from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.models.train import train as bep_train
 from shards.errors import BepError, InUse
 from shards.testing.stores import make_store
-from tests.paths import ROOT
+from tests import commands
 from tests.trainer.configs import edit_description, edit_options, with_option
 from trainer.config import stored
 from trainer.config.options import TrainConfig
@@ -416,10 +414,9 @@ def test_hostile_archives_end_in_one_line(folder_of_run: Path, kind: str) -> Non
     else:
         content = packed({}) if kind == "empty" else packed({"a": b""})
     path.write_bytes(sign(content))
-    command = [sys.executable, "-m", "bigearth_pipeline", "train", "--resume", str(folder_of_run)]
     if kind == "short storage":
         # In a process of its own, for it might be killed.
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        done = commands.run("train", "--resume", folder_of_run)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert "last.pt" in done.stderr
     else:

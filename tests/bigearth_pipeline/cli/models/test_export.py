@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 import shards
+from tests import commands
 from tests.bigearth_pipeline.cli.test_cli import assert_one_error, invoke
-from tests.terminal import BEP, ENVIRONMENT
+from tests.commands.command import ENVIRONMENT
 from trainer.config.options import TrainConfig
 from trainer.inference import load
 from trainer.training.start import train
@@ -134,8 +135,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("disk", [500, 2500, 4000], indirect=True)
 def test_a_full_disk_is_one_line(disk: Path, small: Path) -> None:
     """A full disk kills the process, leaves half an export, or the line does not say which folder."""
-    command = [*BEP, "export", str(small), "--out", str(disk / "net")]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
+    told = commands.run("export", small, "--out", disk / "net")
     assert told.returncode == 1, told.stderr[-500:]
     file = re.escape(str(disk / "net")) + r"(/model\.[a-z0-9]+)?"
     assert re.match(rf"Error: {file}: No space left on device; make room", told.stderr.splitlines()[-1])
@@ -193,14 +193,13 @@ def test_an_export_in_the_cache_of_the_hub(net: Path, small: Path, tiny: Path, t
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     environment = ENVIRONMENT | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    command = [*BEP, "evaluate", "hf://owner/net", "--shards", str(tiny), "--device", "cpu", "--json"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    options = ["--shards", tiny, "--device", "cpu", "--json"]
+    told = commands.run("evaluate", "hf://owner/net", *options, env=environment)
     assert told.returncode == 0, told.stderr
     found, kept = json.loads(told.stdout), json.loads((small / "metrics-test.json").read_text())
     # Another number of threads changes the last bits.
     assert found["loss"] == pytest.approx(kept["loss"], rel=1e-5)
     assert all(found[name] == kept[name] for name in ("rows_sha256", "epoch", "count"))
-    command[command.index("hf://owner/net")] = "hf://owner/absent"
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    told = commands.run("evaluate", "hf://owner/absent", *options, env=environment)
     assert told.returncode == 1
     assert_one_error(told.stderr, "hf://owner/absent cannot be loaded from the Hugging Face hub, nor from its cache")

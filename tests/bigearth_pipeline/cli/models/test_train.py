@@ -1,7 +1,6 @@
 """`bep train` and `bep evaluate` as a user meets them: in a process of their own."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -17,32 +16,17 @@ from click.testing import CliRunner
 import shards
 from bigearth_pipeline.cli import main
 from shards.testing.stores import make_store
-from tests import faults
+from tests import commands, faults
 from tests.paths import ROOT
 from tests.trainer.conftest import Run
 from trainer.config import stored
 from trainer.runs.checkpoint import Checkpoint
 
-COMMAND = [sys.executable, "-m", "bigearth_pipeline"]
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """Start the command."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
 
 def call(*arguments: object) -> tuple[int, str, str]:
     """Run the command and return its status, output and error output."""
-    process = start(*arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    done = commands.run(*arguments)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.long
@@ -152,7 +136,7 @@ def test_damage_is_one_line(tiny: Path, tmp_path: Path) -> None:
             assert re.search(rf"\.tar: the record of {key} has CRC-32C [0-9a-f]{{8}}, expected", line)
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> None:
+def wait_for(process: commands.Command, text: str) -> None:
     """Wait until a line of the error output holds a text."""
     assert process.stderr is not None
     for line in process.stderr:
@@ -166,7 +150,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signals) -> None:
     """Ctrl-C hangs, prints a traceback, looks like success to a script, or loses the run."""
     run = tmp_path / "run"
-    process = start("train", tiny, "--out", run, "--epochs", 100_000, "--batch-size", 24)
+    process = commands.start("train", tiny, "--out", run, "--epochs", 100_000, "--batch-size", 24)
     wait_for(process, "epoch 2/")
     process.send_signal(sent)
     _, err = process.communicate(timeout=300)
@@ -198,7 +182,7 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_run_ends_as_if_it_had_not_been(tiny: Path, tmp_path: Path, whole: Path, delay: float) -> None:
     """After kill -9 a run is lost, or ends with other weights."""
     killed = tmp_path / "killed"
-    process = start("train", tiny, "--out", killed, *OPTIONS)
+    process = commands.start("train", tiny, "--out", killed, *OPTIONS)
     deadline = time.monotonic() + 300
     while not (killed / "checkpoints/last.pt").exists():
         assert time.monotonic() < deadline
