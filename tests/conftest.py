@@ -6,12 +6,12 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
 from hypothesis import settings
 
 from tests.examples import WHOLE
+from tests.kinds import kinds
 from tests.paths import DATA
 
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
@@ -37,20 +37,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return "pytest.mark.gpu" not in collection_path.read_text() or None
 
 
-FIXTURES: Final = {
-    "cluster": {"scheduler"},
-    "real": {"v1_tree", "v1_splits", "v2_tree", "scene_tree"},
-    "train": {"run"},
-}
-"""Marks that tests get from the fixtures that they use."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, and put files with long ones first."""
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        needed = [mark for mark, names in FIXTURES.items() if fixtures & names]
-        for mark in needed:
+        needed = kinds(item)
+        for mark in sorted(needed):
             item.add_marker(mark)
         if not needed and not any(item.get_closest_marker(mark) for mark in ("long", "gpu")):
             item.add_marker("fast")

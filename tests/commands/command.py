@@ -162,6 +162,7 @@ class _Server:
         return WORD.unpack(process)[0], ended
 
 
+_lock = threading.Lock()
 _servers: dict[tuple[int, bool], _Server] = {}
 
 
@@ -206,9 +207,10 @@ def start(
     with_networks = words[:1] == [] or words[0] not in _WITHOUT_NETWORKS
     # A fork of this process would share its socket.
     key = os.getpid(), with_networks
-    server = _servers.get(key)
-    if server is None:
-        server = _servers[key] = _Server(_NETWORKS if with_networks else _STORES)
+    with _lock:
+        server = _servers.get(key)
+        if server is None:
+            server = _servers[key] = _Server(_NETWORKS if with_networks else _STORES)
     message = {
         "arguments": words,
         "folder": str(cwd or Path.cwd()),

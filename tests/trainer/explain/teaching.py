@@ -21,7 +21,7 @@ BAND = "B11"
 QUADRANT = (slice(0, 60), slice(60, 120))
 """Rows and columns on the 10 m grid: the north-east."""
 _LEVEL, _NOISE, _RAISED = 2000, 200, 1200
-_STEPS, _BATCH = {"bepnet-s": 40, "resnet18": 20, "convnextv2_atto": 60}, 16
+_STEPS, _BATCH = {"bepnet-s": 40, "resnet18": 20, "convnextv2_atto": 60}, 8
 
 
 @dataclass(frozen=True)

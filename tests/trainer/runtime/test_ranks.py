@@ -1,9 +1,10 @@
 """Several processes against one."""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +12,57 @@ import pytest
 import torch
 
 from shards.testing.stores import make_store
+from tests import commands
+from tests.commands.command import ENVIRONMENT
 from tests.paths import ROOT
+from tests.servers import free_port
 from trainer.errors import TrainError
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runtime.ranks import open_ranks
 
+Launch = Callable[..., "subprocess.CompletedProcess[str]"]
 OPTIONS = ["--epochs", 2, "--device", "cpu", "--threads", 1, "--augment", "strong", "--lr", 0.01]
 OPTIONS += ["--set", "optimisation.optimizer=sgd"]
 
 
 def torchrun(num_ranks: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run `bep train` in several processes."""
+    """Run `bep train` in several processes that `torchrun` starts."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_ranks)]
     return subprocess.run(
         [*launch, "-m", "bigearth_pipeline", "train", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
     )
 
 
-def train(num_ranks: int, *arguments: object) -> dict[str, Any]:
+def forked(num_ranks: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `bep train` in several processes, with the variables that `torchrun` sets."""
+    common = {"WORLD_SIZE": num_ranks, "LOCAL_WORLD_SIZE": num_ranks}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    with ThreadPoolExecutor(num_ranks) as pool:
+        environments = [common | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(num_ranks)]
+        done = list(
+            pool.map(
+                lambda more: commands.run(
+                    "train", *arguments, env=ENVIRONMENT | {name: str(value) for name, value in more.items()}
+                ),
+                environments,
+            )
+        )
+    return subprocess.CompletedProcess(
+        [*map(str, arguments)],
+        max((each.returncode for each in done), key=abs),
+        "".join(each.stdout for each in done),
+        "".join(each.stderr for each in done),
+    )
+
+
+def train(num_ranks: int, *arguments: object, launch: Launch = forked) -> dict[str, Any]:
     """Run `bep train --json` in several processes and return what it prints."""
-    done = torchrun(num_ranks, *arguments, "--json")
+    done = launch(num_ranks, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
@@ -79,7 +106,7 @@ def _first_lines(*runs: Path) -> list[str]:
 def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -> None:
     """A run of several processes hangs, or loses its place, when its time is up."""
     common = [tiny, "--batch-size", 10, "--device", "cpu", "--threads", 1, "--epochs", 400]
-    stopped = train(2, *common, "--out", tmp_path / "run", "--set", "run.max_minutes=0.05")
+    stopped = train(2, *common, "--out", tmp_path / "run", "--set", "run.max_minutes=0.05", launch=torchrun)
     assert not stopped["finished"]
     before = Checkpoint.read(tmp_path / "run/checkpoints/last.pt")
     again = train(2, "--resume", tmp_path / "run", "--set", "run.max_minutes=0.05")
