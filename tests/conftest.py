@@ -12,7 +12,8 @@ from hypothesis import settings
 
 from tests.examples import WHOLE
 from tests.kinds import kinds
-from tests.paths import DATA
+from tests.paths import DATA, ROOT
+from tools.durations import FILES
 
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
 # starts would inherit that.
@@ -38,7 +39,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they need, and put files with long ones first."""
+    """Mark tests by what they need, and put the files that take longest first."""
     for item in items:
         needed = kinds(item)
         for mark in sorted(needed):
@@ -46,9 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not needed and not any(item.get_closest_marker(mark) for mark in ("long", "gpu")):
             item.add_marker("fast")
     # A process of pytest-xdist takes a file at a time: a file of long tests at the end leaves the other cores idle.
+    seconds = _seconds_of_files()
     num_long = Counter(item.path for item in items if item.get_closest_marker("long"))
-    items.sort(key=lambda item: -num_long[item.path])
+    items.sort(key=lambda item: (-seconds.get(item.path, 0), -num_long[item.path]))
     _skip_without_gpu(items)
+
+
+def _seconds_of_files() -> dict[Path, float]:
+    """Return how long files took when it was last recorded."""
+    if not FILES.exists():
+        return {}
+    lines = [line.split() for line in FILES.read_text().splitlines()]
+    return {ROOT / file: float(value) for value, file in lines}
 
 
 def _skip_without_gpu(items: list[pytest.Item]) -> None:

@@ -49,6 +49,7 @@ def store(request: pytest.FixtureRequest, tree: Path, scheduler: str, tmp_path_f
     return out
 
 
+@pytest.mark.long
 def test_pixels_are_those_that_were_published(tree: Path, store: Path) -> None:
     """GDAL reads other pixels from the files, or a patch is absent."""
     exact = exact_patches(tree)
@@ -84,6 +85,7 @@ def test_facts_are_those_of_the_table(table: pa.Table, store: Path) -> None:
             assert f"{patch.date:%Y%m%dT%H%M%S}" in patch.key
 
 
+@pytest.mark.long
 def test_the_store_is_sound(tree: Path, store: Path) -> None:
     """The verifier finds fault with what the build has just written."""
     findings = verify_store(store, against=[tree])
@@ -104,6 +106,7 @@ def test_neighbours_of_one_tile_touch(store: Path) -> None:
     assert len(corners) == 28
 
 
+@pytest.mark.long
 def test_v1_patches_with_their_json(v1_splits: Path, scheduler: str, tmp_path: Path) -> None:
     """The original files of eight more patches read otherwise than the six that the other tests have."""
     tree = unpack("bigearthnet-v1", tmp_path)

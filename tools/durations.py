@@ -1,4 +1,4 @@
-"""`python tools/durations.py LOG`: write the longest tests of a run into `tools/records/durations.txt`.
+"""`python tools/durations.py LOG`: write the longest tests and files of a run into `tools/records/`.
 
 The log is what `python tools/check.py --all --durations=0 --durations-min=0.5` printed.
 """
@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Final
 
 RECORD: Final = Path(__file__).resolve().parent / "records" / "durations.txt"
+FILES: Final = RECORD.with_name("files.txt")
+"""Seconds of each file of tests, by which `tests/conftest.py` orders them."""
 _LINE: Final = re.compile(r"^([0-9.]+)s (?:call|setup|teardown) +(\S.*)$", re.MULTILINE)
 _LONGEST: Final = 50
+_SHORT_FILE: Final = 2.0
+"""Seconds; files below are run in any order."""
 
 
 def summary(log: str) -> list[tuple[float, str]]:
@@ -25,8 +29,16 @@ def summary(log: str) -> list[tuple[float, str]]:
     return sorted(((value, test) for test, value in seconds.items()), reverse=True)
 
 
+def by_file(log: str) -> list[tuple[float, str]]:
+    """Return (seconds, file) of a log, the longest first."""
+    seconds: dict[str, float] = defaultdict(float)
+    for value, test in summary(log):
+        seconds[test.partition("::")[0]] += value
+    return sorted(((value, file) for file, value in seconds.items()), reverse=True)
+
+
 def main() -> None:
-    """Write the record and print its first line."""
+    """Write the records and print its first line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("log", type=Path, help="output of the run")
     parser.add_argument("--load", default="not noted", help="what else ran on the machine")
@@ -43,6 +55,7 @@ def main() -> None:
         f"Seconds of the {_LONGEST} longest tests, with the fixtures that each was the first to use:",
     ]
     RECORD.write_text("\n".join([*head, *(f"{value:7.1f} {test}" for value, test in found[:_LONGEST])]) + "\n")
+    FILES.write_text("".join(f"{value:7.1f} {file}\n" for value, file in by_file(text) if value >= _SHORT_FILE))
     print(head[0])
 
 

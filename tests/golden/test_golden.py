@@ -82,6 +82,7 @@ def test_a_store_is_read_as_it_was_written(golden: Golden, name: str) -> None:
             assert given == {fact: pytest.approx(value, rel=1e-12) for fact, value in facts.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STORES)
 def test_a_store_passes_verification(golden: Golden, name: str) -> None:
     """A store that is whole is called damaged, or unlike its source."""

@@ -16,6 +16,7 @@ from tests.paths import GOLDEN
 ARCHIVES = sorted(path for path in GOLDEN.glob("*/*.tar.xz") if path.name != "run.tar.xz")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not ARCHIVES, reason="stores of earlier versions are absent")
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: f"{path.parent.name}-{path.name.partition('.')[0]}")
 def test_stores_of_earlier_versions_read_as_they_did(archive: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def without_work(files: dict[str, bytes]) -> dict[str, bytes]:
     return {path: content for path, content in files.items() if not path.startswith(".build/")}
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")  # Of zarr-python, after an error.
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize(

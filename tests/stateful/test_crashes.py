@@ -23,6 +23,7 @@ def pixels(folder: Path) -> bytes:
         return store.read_into(np.arange(len(store)), np.zeros((len(store), 80_000), np.uint16)).tobytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("store_format", "earlier", "every"),
     [

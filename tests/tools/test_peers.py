@@ -126,6 +126,7 @@ def test_images_are_those_of_the_reference(left_right: bool, up_down: bool) -> N
     np.testing.assert_allclose(image, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_process_answers_after_an_error_and_its_end_is_noticed(work: Path) -> None:
     """One wrong command ends a peer, or a run waits for one that is gone."""
     layout: Layout = "native"

@@ -121,6 +121,7 @@ def test_figures_of_the_loader_are_shown(raw_store: Path) -> None:
     assert "(best)" in printed or "not possible: " in printed
 
 
+@pytest.mark.long
 def test_training_is_measured(folder: Path, tmp_path: Path) -> None:
     """`bep bench train` fails, its shares do not add up, or its trace lacks the steps."""
     trace = tmp_path / "trace.json"

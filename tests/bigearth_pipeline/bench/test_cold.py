@@ -40,6 +40,7 @@ def read_all(store: Store, pages: RecordPages) -> None:
     pytest.fail("the page cache does not keep what is read")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["tar_store", "zarr_store", "packed_store", "raw_store"])
 def test_pages_are_those_of_the_records(kind: str, request: pytest.FixtureRequest) -> None:
     """The share in the page cache is that of other records, so a half-cold pass counts as cold."""

@@ -25,6 +25,7 @@ from trainer.data.order import KINDS, Kind
 CPU = torch.device("cpu")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["dali", "torch"])
 def test_every_pass_handles_every_patch(store: Store, backend: Any) -> None:
     """A stage is fast because it leaves patches out; or its name has no title, so that nobody sees it."""

@@ -23,6 +23,7 @@ from bigearth_pipeline.build.select import BAD, NO_FOLDER, SNOW, Rules
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify.store import verify_store
+from bigearth_pipeline.workers import remote
 from shards.layout.statistics import histogram_counts
 from tests import commands, faults
 from tests.building import build_store, contents
@@ -31,6 +32,7 @@ from tests.scene import PRODUCT, scene_records, write_patch, write_table
 FORMATS = pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
 
 
+@pytest.mark.long
 @FORMATS
 def test_real_v1_patches(v1_tree: Path, v1_splits: Path, scheduler: str, tmp_path: Path, store_format: str) -> None:
     """The official v1 patches come out with other pixels, labels or places."""
@@ -59,6 +61,7 @@ def _num_listed(tree: Path, splits: Path) -> int:
     return sum(folder.name in split_of for folder in (tree / "BigEarthNet-S2-Example").iterdir())
 
 
+@pytest.mark.long
 @FORMATS
 def test_the_real_v2_patch(v2_tree: Path, scheduler: str, tmp_path: Path, store_format: str) -> None:
     """The official v2 patch comes out with other pixels, or table rows without files go unmentioned."""
@@ -107,6 +110,7 @@ def test_histograms_beside_the_manifest(tar_store: Path) -> None:
             assert counts[0].sum() == info.statistics["B02"].count == 14_400 * info.count
 
 
+@pytest.mark.long
 @FORMATS
 def test_same_bytes_whatever_the_workers(scene_tree: Path, scheduler: str, tmp_path: Path, store_format: str) -> None:
     """Two builds of the same source differ in a byte."""
@@ -375,6 +379,7 @@ def test_a_finished_build_is_left_alone(small_tree: Path, scheduler: str, tmp_pa
     assert contents(tmp_path / "s") == before
 
 
+@pytest.mark.long
 @FORMATS
 def test_bad_patches_are_quarantined_and_mended(
     small_tree: Path, scheduler: str, tmp_path: Path, store_format: str
@@ -520,8 +525,12 @@ def test_a_full_disk_is_one_clear_error_and_resumes(
         subprocess.run(["umount", disk], check=True)
 
 
-def test_an_absent_scheduler_is_one_clear_error(small_tree: Path, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_an_absent_scheduler_is_one_clear_error(
+    small_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wrong scheduler address ends in a traceback after minutes."""
+    monkeypatch.setattr(remote, "_CONNECT_SECONDS", 1.0)
     with pytest.raises(PipelineError, match=r"scheduler tcp://127\.0\.0\.1:9 cannot be reached"):
         build_store(tmp_path / "s", small_tree, scheduler="tcp://127.0.0.1:9")
 

@@ -145,6 +145,7 @@ def test_flags_of_v1_are_those_of_the_official_lists(v1_splits: Path) -> None:
         assert v1_flags(key) is None
 
 
+@pytest.mark.long
 def test_the_packed_flags_are_what_the_tool_makes(v1_splits: Path) -> None:
     """The file in the package is of other lists than the official ones."""
     from tools.pack_v1_flags import pack
@@ -235,6 +236,7 @@ def test_annotations_of_other_kinds_are_bad_patches(tmp_path: Path) -> None:
             read_v1_annotation("q", str(tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("forms", "found"),
     [
@@ -297,6 +299,7 @@ def test_the_offset_is_subtracted_where_there_is_one(baseline: int | None, seed:
     assert np.array_equal(found, np.where(record == 0, 0, np.maximum(record.astype(np.int64) - shift, 1)))
 
 
+@pytest.mark.long
 def test_baselines_are_not_mixed_without_a_word(tmp_path: Path, scheduler: str) -> None:
     """Patches with and without the offset are trained on as if they were of one kind."""
     tree = tmp_path / "tree"

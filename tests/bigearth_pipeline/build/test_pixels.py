@@ -18,6 +18,7 @@ def store(request: pytest.FixtureRequest) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_patches_equal_their_geotiffs(store: Path, scene_tree: Path) -> None:
     """A store holds other pixels, or another place, than the files it was built from."""
     with shards.open(store) as opened:

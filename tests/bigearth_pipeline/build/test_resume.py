@@ -182,6 +182,7 @@ def test_changed_sources_make_a_shard_outdated(tree: Path, tmp_path: Path, chang
         assert _check(plan, options).result is not None
 
 
+@pytest.mark.long
 @FORMATS
 def test_damaged_and_outdated_shards_are_built_again(
     tree: Path, scheduler: str, tmp_path: Path, store_format: str
@@ -206,6 +207,7 @@ def test_damaged_and_outdated_shards_are_built_again(
     assert verify_store(tmp_path / "s", against=[source]).problems == []
 
 
+@pytest.mark.long
 def test_the_verifier_tells_when_source_files_changed(tree: Path, scheduler: str, tmp_path: Path) -> None:
     """Nobody can tell a store that is wrong from a source that was changed after the build."""
     source = faults.copy(tree, tmp_path / "tree")

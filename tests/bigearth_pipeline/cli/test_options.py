@@ -326,6 +326,7 @@ def outcomes(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return get
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, option in TRAIN.items() if not option.shown_by])
 def test_an_option_has_an_effect(outcomes: Any, name: str) -> None:
     """An option that is taken does nothing."""

@@ -55,6 +55,7 @@ def objects(address: Address) -> dict[str, bytes]:
     return {entry.name: bytes(client.get_whole(entry.name, 1 << 30).content) for entry in client.list()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
 def test_a_build_in_bad_weather_gives_the_bytes_of_one_into_a_folder(
     bucket: Shelf, tree: Path, tmp_path: Path, store_format: str, request: pytest.FixtureRequest
@@ -72,6 +73,7 @@ def test_a_build_in_bad_weather_gives_the_bytes_of_one_into_a_folder(
     assert (findings.patches, findings.compared) == (12, 12)
 
 
+@pytest.mark.long
 def test_a_build_that_was_interrupted_goes_on(
     bucket: Shelf, tree: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_build_that_was_interrupted_goes_on(
     assert objects(address) == contents(tmp_path / "local")
 
 
+@pytest.mark.long
 def test_objects_that_were_changed_meanwhile_are_built_again(
     bucket: Shelf, tree: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_objects_that_were_changed_meanwhile_are_built_again(
     assert objects(address) == contents(tmp_path / "local")
 
 
+@pytest.mark.long
 def test_another_build_and_other_objects_are_left_alone(
     bucket: Shelf, tree: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -28,6 +28,7 @@ def test_options(options: list[str], words: str, trained: Path, tmp_path: Path) 
     assert words in result.stderr, result.stderr
 
 
+@pytest.mark.long
 def test_other_results_are_kept(trained: Path, small_store: Path, tmp_path: Path) -> None:
     """A second prediction mixes with the first, or deletes what is of no prediction."""
     out = tmp_path / "out"

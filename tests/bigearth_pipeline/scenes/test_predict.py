@@ -185,6 +185,7 @@ def test_a_killed_prediction_resumes_to_the_same_bytes(trained: Path, scene: Pat
     assert {path.name for path in out.iterdir()} == OUTPUTS
 
 
+@pytest.mark.long
 def test_runs_and_turns_are_averaged(trained: Path, trained_rgb: Path, tmp_path: Path) -> None:
     """An ensemble is that of its first run, or bands of the second run are not read."""
     pixels = random_pixels(20, 40, seed=4)
@@ -223,6 +224,7 @@ def results_of(out: Path) -> dict[str, Any]:
     return dict(zip(table["name"], table[list(CLASSES)].to_numpy(), strict=True))
 
 
+@pytest.mark.long
 def test_a_split_of_a_store(trained: Path, small_store: Path, tmp_path: Path) -> None:
     """Patches get the probabilities of others."""
     call(trained, small_store, "--out", tmp_path / "out", "--batch-size", 16)

@@ -31,6 +31,7 @@ def pixels() -> Pixels:
     return Pixels(bands, *place)
 
 
+@pytest.mark.long
 def test_cogs_and_a_product_give_the_same(pixels: Pixels, trained: Path, tmp_path: Path) -> None:
     """A form of a scene is read otherwise, or an output is no file of its kind."""
     scenes = {

@@ -193,6 +193,7 @@ def test_metadata_of_real_products(tmp_path: Path) -> None:
             read_metadata(path.read_bytes(), "x")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("gdal")
 @pytest.mark.parametrize("cell", ["199U_1099R", "0U_199R"])
 def test_a_real_scene_as_a_product(cell: str, tmp_path: Path) -> None:

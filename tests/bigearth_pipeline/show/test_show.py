@@ -149,6 +149,7 @@ def test_three_bands_are_shown_as_they_are_written() -> None:
             composition_of(text)
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300))
 def test_blocks_are_means_of_the_pixels(seed: int, columns: int) -> None:
     """A picture in a terminal is upside down, or wider than the terminal."""
@@ -230,6 +231,7 @@ def test_a_terminal_gets_pictures(folder: Path) -> None:
     assert [line.count("▀") for line in lines[:21]] == [2 * BLOCK_SIDE] * 20 + [0]
 
 
+@pytest.mark.long
 def test_wrong_input_is_one_line(folder: Path, tmp_path: Path) -> None:
     """A traceback, or a sheet of other patches."""
     (tmp_path / "file").mkdir()

@@ -41,6 +41,7 @@ def read(reader: TiffReader, path: Path, group: RecordGroup) -> tuple[np.ndarray
     return out, reader.read_band(str(path), group, out)
 
 
+@pytest.mark.long
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(creation_options, st.integers(0, 2**32)), min_size=1, max_size=4), st.sampled_from(GROUPS))
 def test_both_ways_agree_on_whatever_gdal_writes(

@@ -76,6 +76,7 @@ def pixels(group: RecordGroup) -> bytes:
     return np.random.default_rng(group.metres).integers(0, 65_536, group.band_values).astype("<u2").tobytes()
 
 
+@pytest.mark.long
 def test_a_changed_byte_of_a_head(scratch: Path, v1_tree: Path) -> None:
     """A damaged byte of a header ends a build, or gives other pixels or another place than GDAL reads."""
     real_files = [
@@ -92,6 +93,7 @@ def test_a_changed_byte_of_a_head(scratch: Path, v1_tree: Path) -> None:
     assert min(pair.counts["refused"], pair.counts["short"], pair.counts["handed over"]) > 40
 
 
+@pytest.mark.long
 def test_a_changed_tag(scratch: Path) -> None:
     """A tag that is doubled, lost, moved, of another type or value is read otherwise than GDAL reads it."""
     pair = Pair(scratch)

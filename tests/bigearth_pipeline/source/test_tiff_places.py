@@ -187,6 +187,7 @@ def test_all_bands_of_the_real_patches_agree(v1_tree: Path) -> None:
         assert not short._gdal._started
 
 
+@pytest.mark.long
 def test_a_build_quarantines_them_and_a_check_names_them(scheduler: str, tmp_path: Path) -> None:
     """A store is built of bands of other patches, or a check against such a source hangs or ends early."""
     tree = tmp_path / "tree"

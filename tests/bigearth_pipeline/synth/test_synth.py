@@ -118,6 +118,7 @@ def test_band_files_equal_the_official_ones(layout: str) -> None:
         assert ours == content, name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["v1", "v2"])
 def test_every_band_file_opens_with_the_right_pixels_and_place(layout: str, request: pytest.FixtureRequest) -> None:
     """Pixels, size, coordinate system or corner of a file differ from what the plan says."""
@@ -245,6 +246,7 @@ def test_layouts_hold_the_same_patches(v1: Path, v2: Path) -> None:
         assert one.read_bytes()[-28_800:] == two.read_bytes()[-28_800:]
 
 
+@pytest.mark.long
 def test_bytes_do_not_depend_on_the_workers(v2: Path, tmp_path: Path) -> None:
     """The same arguments give other bytes with another number of processes, or another seed gives the same ones."""
     progress = Recorder()
@@ -262,6 +264,7 @@ def test_a_patch_does_not_depend_on_the_others() -> None:
     assert few.items() <= many.items()
 
 
+@pytest.mark.long
 def test_places_are_taken_once() -> None:
     """Two patches have one name, and the later overwrites the earlier."""
     plan = plan_patches(30_000, "v1", 0)

@@ -69,6 +69,7 @@ def fit(folder: Path, path: str) -> None:
     faults.edit_manifest(folder, change)
 
 
+@pytest.mark.long
 def test_damage_of_many_kinds_is_named_in_one_run(damaged: Path) -> None:
     """A flipped bit in a further group, or a pixel that does not fit its checksum, passes; a sound group does not."""
     with shards.open(damaged) as store:
@@ -99,6 +100,7 @@ def test_damage_of_many_kinds_is_named_in_one_run(damaged: Path) -> None:
     assert all("zarr-python" in one and "quagga_7" in one for one in others), others
 
 
+@pytest.mark.long
 def test_a_sound_store_passes(grouped: Path) -> None:
     """A store with further groups is called damaged."""
     findings = verify_store(grouped)

@@ -84,6 +84,7 @@ def rows_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return rows
 
 
+@pytest.mark.long
 @KINDS
 def test_a_sound_store_has_no_problems(kind: str, request: pytest.FixtureRequest) -> None:
     """A sound store is called damaged, or a part of it is not read."""
@@ -161,6 +162,7 @@ def test_a_flipped_bit_in_any_part_of_a_zarr_store(damaged: Path) -> None:
     assert not any("statistics" in problem or "differs from the pixels" in problem for problem in problems)
 
 
+@pytest.mark.long
 @KINDS
 def test_shortened_files(kind: str, damaged: Path) -> None:
     """A file that was not copied whole goes unseen, wherever it was cut, or hides another one."""
@@ -186,6 +188,7 @@ def test_shortened_files(kind: str, damaged: Path) -> None:
     assert not any(str(damaged / name) in problem for problem in problems for name in whole)
 
 
+@pytest.mark.long
 @KINDS
 def test_absent_files(kind: str, damaged: Path) -> None:
     """A lost file goes unseen, or hides what is wrong elsewhere."""
@@ -227,6 +230,7 @@ def test_a_damaged_index(damaged: Path) -> None:
         verify_store(damaged)
 
 
+@pytest.mark.long
 @KINDS
 def test_wrong_numbers_in_the_manifest(damaged: Path) -> None:
     """A manifest whose counts, statistics or checksums are not those of the data is believed."""
@@ -266,6 +270,7 @@ def test_wrong_numbers_in_the_manifest(damaged: Path) -> None:
     )
 
 
+@pytest.mark.long
 @KINDS
 def test_swapped_shards_and_lost_parts_of_the_manifest(kind: str, damaged: Path) -> None:
     """Shards under each other's names are read as each other's patches; a split that was dropped is not missed."""
@@ -291,6 +296,7 @@ def test_swapped_shards_and_lost_parts_of_the_manifest(kind: str, damaged: Path)
         assert_named(problems, f"{name}: {64 - MAX_PROBLEMS_A_SHARD} more problems like these")
 
 
+@pytest.mark.long
 @KINDS
 def test_an_index_that_differs_from_the_shards(kind: str, damaged: Path) -> None:
     """Labels, splits, dates, places or byte ranges of other patches are believed since their checksum fits."""
@@ -345,6 +351,7 @@ def test_an_index_that_differs_from_the_shards(kind: str, damaged: Path) -> None
         assert_named(problems, damaged / "train/b10/c/2/0/0/0", "the shard index differs from index.parquet")
 
 
+@pytest.mark.long
 @KINDS
 def test_wrong_small_files_with_fitting_checksums(kind: str, damaged: Path) -> None:
     """Histograms, DALI indices, labels or patches in the wrong shard are believed since their checksum fits."""
@@ -404,6 +411,7 @@ def changed_tree(scene_tree: Path, tmp_path: Path) -> tuple[Path, dict[str, str]
     return tmp_path / "tree", {"lost": lost, "cut": cut, "pixel": pixel, "moved": moved}
 
 
+@pytest.mark.long
 @KINDS
 def test_against_changed_geotiffs(
     kind: str, changed_tree: tuple[Path, dict[str, str]], request: pytest.FixtureRequest
@@ -436,6 +444,7 @@ def test_a_moved_place_in_the_index_of_a_zarr_store(zarr_store: Path, scene_tree
     assert sum("has no folder in the source" in problem for problem in problems) == 299
 
 
+@pytest.mark.long
 def test_a_sample_compares_as_many_as_it_says(tar_store: Path, scene_tree: Path) -> None:
     """`--sample` compares fewer patches than it was asked for, or all, or leaves others undecoded."""
     findings = verify_store(tar_store, against=[scene_tree], sample=7, workers=2)
@@ -482,6 +491,7 @@ def test_the_command_tells_sound_from_damaged(tar_store: Path, scene_tree: Path,
     assert unfinished.stderr == f"Error: {damaged} holds no manifest.json: its build has not finished\n"
 
 
+@pytest.mark.long
 @KINDS
 def test_facts_of_the_manifest_that_no_pixel_shows(kind: str, damaged: Path) -> None:
     """Another codec, seed, version or size of shards, or a file that the manifest leaves out, is believed."""

@@ -137,6 +137,7 @@ def _no_workers() -> Iterator[str]:
         yield address
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("address", [_silent_socket, _web_server, _greeter, _closed_port, _unknown_host, _no_workers])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_address_that_is_of_no_use(address: Callable[[], "contextmanager[str]"]) -> None:

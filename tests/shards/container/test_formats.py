@@ -107,6 +107,7 @@ def test_dali_reads_raw_tars(raw_store: Path) -> None:
             np.testing.assert_array_equal(labels, store.index.labels()[start : start + 50])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["blosc-lz4", "blosc-zstd", "raw"])
 def test_zarr_and_xarray_open_the_arrays(codec: str, scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
     """A Zarr store needs our code to be read, or reads differently without it."""

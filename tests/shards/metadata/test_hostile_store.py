@@ -90,6 +90,7 @@ def test_what_is_no_regular_file_is_one_line(small: Path, tmp_path: Path) -> Non
         assert line.startswith(f"{path} "), line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("store_format", ["tar", "zarr"])
 def test_verify_names_what_is_no_regular_file(
     store_format: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -302,6 +303,7 @@ def test_verify_reads_what_opening_refuses(small: Path, tmp_path: Path) -> None:
         assert part in problems
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "size"), [(b"x", 7 << 30), (b"L", 7 << 30), (b"g", 7 << 30), (b"S", 512), (b"0", 7 << 30)]
 )

@@ -103,6 +103,7 @@ CHANGES: dict[str, tuple[Callable[[Any], object], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_layout_that_was_made_to_harm_is_one_line(small: Path, tmp_path: Path, name: str) -> None:
     """A hostile layout ends in a traceback, in memory that is taken, or in pixels of another shape."""

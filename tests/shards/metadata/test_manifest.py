@@ -67,6 +67,7 @@ def read_mutated(folder: Path, content: bytes, expected: Manifest) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_any_flipped_bit_is_found_or_changes_nothing(small: Path, tmp_path: Path) -> None:
     """A flipped bit changes the normalisation, the classes or the splits in silence, or ends in a traceback."""
     expected = Manifest.read(small)

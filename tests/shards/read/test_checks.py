@@ -42,6 +42,7 @@ def place(store: shards.Store, row: int, part: int, share: float) -> tuple[Path,
     return shard_files(store.folder)[int(store.shard_of([row])[0])][part], offset + int(share * length)
 
 
+@pytest.mark.long
 def test_every_flipped_bit_is_an_error_at_the_first_reading(copied: tuple[Path, dict[str, bool]]) -> None:
     """A damaged record trains in silence, by one way of reading at least."""
     folder, how = copied

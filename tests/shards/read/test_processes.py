@@ -35,6 +35,7 @@ class Patches(Dataset):
         return torch.from_numpy(read_rows(self.store, rows).view(np.int16))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "kind"),
     [("fork", "tar_store"), ("fork", "packed_store"), ("forkserver", "tar_store"), ("spawn", "zarr_store")],
@@ -58,6 +59,7 @@ def _unchanged(batch: torch.Tensor) -> torch.Tensor:
     return batch
 
 
+@pytest.mark.long
 def test_a_child_of_a_busy_store(any_store: Path) -> None:
     """A child that is forked while threads read waits for ever for a lock that one of them held."""
     with shards.open(any_store, num_threads=3) as store:

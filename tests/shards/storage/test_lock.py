@@ -48,6 +48,7 @@ def _hold_in_rounds(folder: Path, rng: random.Random, code: int, kill: bool) -> 
             work.rmdir()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "kill"),
     [

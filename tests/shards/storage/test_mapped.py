@@ -61,6 +61,7 @@ def from_files(folder: Path, rows: np.ndarray) -> np.ndarray:
     return out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_shuffled_rows_equal_the_files(in_memory: Path, num_threads: int) -> None:
     """Records from a mapping are others than those of the files, or nothing is mapped."""
@@ -194,6 +195,7 @@ def _send_checksum(source: "Path | shards.Store", answers: Connection) -> None:
     answers.send(_checksum(source))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_other_processes_read_the_same(in_memory: Path, method: str) -> None:
     """A worker that inherits an open store, or opens it itself, reads other pixels than its parent."""

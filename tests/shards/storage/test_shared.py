@@ -30,6 +30,7 @@ def remove_files(folder: Path) -> None:
             path.unlink()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_every_path_gives_the_same_pixels(any_store: Path, tmp_path: Path, num_threads: int) -> None:
     """Records differ once they are kept in memory, or a file is still read for them."""
@@ -80,6 +81,7 @@ def _read_attached(folder: Path, handle: str, rows: list[int], verify: bool) -> 
         return hashlib.sha256(read_rows(store, rows, verify=verify).tobytes()).hexdigest()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_other_processes_share_the_memory(any_store: Path, tmp_path: Path, method: str) -> None:
     """Ranks of one machine read other pixels, or keep a copy each, or do not see what another one has read."""

@@ -61,6 +61,7 @@ def expected() -> dict[Path, dict[str, bytes | None]]:
     return {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["on disk", pytest.param("mapped", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["io", "short", "flipped", "memory", "full"])
 def test_every_effect_of_reading_fails_once(

@@ -26,6 +26,7 @@ KINDS: list[tuple[dict[str, int], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("counts", "options"), KINDS, ids=str)
 def test_every_store_passes_verify(counts: dict[str, int], options: dict[str, Any], tmp_path: Path) -> None:
     """Tests rely on a store that breaks the specification."""

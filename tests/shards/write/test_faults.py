@@ -19,6 +19,7 @@ MANY = ("full", "torn")
 """Kinds of faults that hundreds of small writes can have; every 31st of them has to do."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["full", "torn", "lost", "late"])
 @pytest.mark.parametrize(
     ("store_format", "extras"),

@@ -38,6 +38,7 @@ def test_items_are_those_of_the_loader(store: Store, layout: Layout) -> None:
                 torch.testing.assert_close(value, expected[name][i], rtol=0, atol=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_read_the_same(store: Store, method: str) -> None:
     """A store does not survive the way into another process."""

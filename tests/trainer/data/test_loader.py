@@ -74,6 +74,7 @@ def batches_of(loader: Loader) -> list[Batch]:
     return list(loader)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["dali", "numba", "torch"])
 @pytest.mark.parametrize("layout", ["stacked", "native"])
 @pytest.mark.parametrize("recipe", ["none", pytest.param("standard", marks=pytest.mark.long), "strong"])

@@ -142,6 +142,7 @@ def test_thresholds_are_tuned_on_patches_and_not_on_names_of_splits(copy: Path, 
     assert evaluated(copy, "--shards", run.config.data.shards)["thresholds_tuned_here"] is False
 
 
+@pytest.mark.long
 def test_patches_that_a_run_left_out_were_not_tuned_on(copy: Path, run: Run, tmp_path: Path) -> None:
     """All of a split counts as tuned on whatever the run's own conditions, or a changed list as its own."""
     with shards.open(run.config.data.shards) as store:

@@ -39,6 +39,7 @@ def records() -> NDArray[np.uint16]:
     return scene_records(real("scenes/199U_1099R"), 11)
 
 
+@pytest.mark.long
 def test_files_give_what_predictions_give(exported: Exported, records: NDArray[np.uint16]) -> None:
     """A file normalises, orders bands or averages weights otherwise, or takes batches of one size alone."""
     expected = load(exported.out, device="cpu").probabilities(records)
@@ -72,6 +73,7 @@ def test_an_onnx_file_says_what_it_takes(exported: Exported) -> None:
     assert facts["thresholds"].startswith("{")
 
 
+@pytest.mark.long
 def test_networks_of_timm_for_some_bands(tmp_path: Path, records: NDArray[np.uint16]) -> None:
     """Upsampling is not in the file, or inputs that no band is seen of are missing."""
     check("test_resnet", ("B04", "B11", "B02"), "groups", "bilinear", tmp_path, records)

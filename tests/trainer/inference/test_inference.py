@@ -121,6 +121,7 @@ def test_an_ensemble_averages_probabilities_and_thresholds(run: Run, stacked: Pa
         load(stacked.parent, device="cpu")
 
 
+@pytest.mark.long
 def test_evaluations_of_averages_have_their_own_files(run: Run, stacked: Path) -> None:
     """The result of an average replaces that of the run, or is that of the run."""
     folder = run.config.run.out

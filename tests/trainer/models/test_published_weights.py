@@ -209,6 +209,7 @@ def test_two_networks_that_fit_are_refused(tmp_path: Path) -> None:
         create(ModelSpec(ARCHITECTURE, BANDS), weights=path, weights_bands="reben-s2-v0.2.0")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_resnets_of_torchgeo(name: str, tmp_path: Path) -> None:
     """The ResNets of SSL4EO-S12, as torchgeo publishes them without a classifier, get averaged filters."""

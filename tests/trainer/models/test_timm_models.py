@@ -44,6 +44,7 @@ def save(net: torch.nn.Module, path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_takes_its_bands_and_returns_float32_logits(name: str) -> None:
     """A named network does not run on 120×120 images of some set of bands, or returns something else than logits."""
@@ -55,6 +56,7 @@ def test_takes_its_bands_and_returns_float32_logits(name: str) -> None:
         assert logits.isfinite().all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "size"), FRAMED.items())
 def test_every_pixel_counts(name: str, size: int) -> None:
     """A network with patches that do not divide 120 ignores the pixels at the edge."""

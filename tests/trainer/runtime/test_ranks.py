@@ -121,7 +121,7 @@ def test_several_processes_stop_and_go_on_together(tiny: Path, tmp_path: Path) -
 def test_more_processes_than_patches_are_refused(tmp_path: Path) -> None:
     """Processes without patches hang the others."""
     store = make_store(tmp_path / "store", {"train": 4, "validation": 2, "test": 1})
-    done = torchrun(2, store, "--out", tmp_path / "run", "--test", *OPTIONS)
+    done = forked(2, store, "--out", tmp_path / "run", "--test", *OPTIONS)
     assert done.returncode != 0
     assert "2 ranks share the 1 patches of the test split" in done.stderr
     assert not (tmp_path / "run").exists()

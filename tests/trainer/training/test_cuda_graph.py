@@ -96,6 +96,7 @@ def recorded(stepper: Stepper, recorder: Recorder) -> RecordedStep:
     return step
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"optimizer": "sgd", "clip": 0.1, "accumulate": 2, "ema": 0.9}])
 def test_replays_do_what_steps_do(options: dict[str, Any]) -> None:
     """A replay trains on another batch, at the first learning rate, or leaves out the average; or one batch is lost."""

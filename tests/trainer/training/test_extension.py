@@ -35,6 +35,7 @@ def copy_of(config: TrainConfig, folder: Path) -> Path:
     return shutil.copytree(config.run.out, folder)
 
 
+@pytest.mark.long
 def test_an_extended_run_is_that_of_the_length(short: TrainConfig, tmp_path: Path) -> None:
     """With a learning rate that does not depend on the length, a run of 2 epochs and 2 more is not one of 4."""
     whole = short.replace(out=tmp_path / "whole", epochs=4)

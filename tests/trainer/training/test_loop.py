@@ -130,6 +130,7 @@ def test_tensorboard_shows_the_run(run: Run) -> None:
     assert shown == pytest.approx([line["validation"]["ap_macro"] for line in lines(run.config.run.out)])
 
 
+@pytest.mark.long
 def test_a_run_can_be_repeated(tiny: Path, tmp_path: Path) -> None:
     """The same seed gives another result, or another seed the same, or decode threads change it."""
     for name, seed, threads in (("a", 1, 1), ("b", 1, 3), ("c", 2, 1)):
@@ -172,6 +173,7 @@ def whole(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.T
     return config
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop_after", [6, *(pytest.param(steps, marks=pytest.mark.long) for steps in (1, 4, 8))])
 def test_a_stopped_run_ends_as_if_it_had_not_been(
     whole: TrainConfig, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
@@ -281,6 +283,7 @@ def test_a_damaged_run_is_named(run: Run, tmp_path: Path, damage: str) -> None:
         resume(copy)
 
 
+@pytest.mark.long
 def test_early_stopping(tiny: Path, tmp_path: Path) -> None:
     """A run continues long after it has stopped learning, or ends while it still learns."""
     config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=30, batch_size=24, lr=1e-12, patience=2)
@@ -300,6 +303,7 @@ def test_max_steps_ends_the_run(tiny: Path, tmp_path: Path) -> None:
     assert resume(config.run.out).validation == result.validation
 
 
+@pytest.mark.long
 def test_max_minutes_stops_the_run(tiny: Path, tmp_path: Path) -> None:
     """A job is killed by its scheduler before it has saved anything."""
     config = TrainConfig.of(shards=tiny, out=tmp_path / "run", epochs=1000, batch_size=7, max_minutes=0.02)

@@ -41,6 +41,7 @@ def _kill_after(seconds: float, out: Path, archive: Path) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["a.tar.zst", "a.tar.gz"])
 def test_a_build_killed_at_any_moment_resumes(files: dict[str, bytes], store: Path, beside: Path, name: str) -> None:
     """A kill leaves records, notes or a spool that the next run trusts too much, or trips over."""

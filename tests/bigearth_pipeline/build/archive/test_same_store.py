@@ -31,6 +31,7 @@ def assert_same(store: Path, other: Path) -> None:
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
+@pytest.mark.long
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     compression=st.sampled_from(sorted(COMPRESSIONS)),

@@ -42,6 +42,7 @@ def net(small: Path) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_every_option_counts(small: Path, tiny: Path, tmp_path: Path) -> None:
     """An option changes nothing, or the outcome says something else than the folder."""
     out = tmp_path / "net"

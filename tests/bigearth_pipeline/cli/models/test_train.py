@@ -104,6 +104,7 @@ def test_errors_are_one_line(run: Run, tmp_path: Path, arguments: list[str], mes
     assert sorted(run.config.run.out.rglob("*")) == before
 
 
+@pytest.mark.long
 def test_damage_is_one_line(tiny: Path, tmp_path: Path) -> None:
     """A damaged record trains in silence unless checks were asked for, or the options for it do not reach the run."""
     damaged = faults.copy(tiny, tmp_path / "damaged")

@@ -165,6 +165,7 @@ def test_the_worst_patch_is_explained(page: Html, trained: Path) -> None:
     assert len(list(section.iter("img"))) == 1 + 2 * len(rows)
 
 
+@pytest.mark.long
 def test_why_nothing_is_explained_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report ends where Captum or the weights are absent, or explains the predictions of other weights."""
 
@@ -181,6 +182,7 @@ def test_why_nothing_is_explained_is_said(run: Path, monkeypatch: pytest.MonkeyP
     assert "cannot be read" in section()
 
 
+@pytest.mark.long
 def test_the_temperature_is_of_the_validation_split(page: Html, run: Path) -> None:
     """The temperature is fitted on the patches that it is applied to, or the page does not say on which."""
     caption, temperatures = page.captions()["reliability-figure"], []
@@ -197,6 +199,7 @@ def test_the_temperature_is_of_the_validation_split(page: Html, run: Path) -> No
     assert "bep evaluate run --split validation writes them" in caption
 
 
+@pytest.mark.long
 def test_the_same_run_gives_the_same_bytes(trained: Path, run: Path, run_content: bytes) -> None:
     """A report differs from one time to the next, or by the folder's place."""
     assert run_report(run, samples=1) == run_content
@@ -226,6 +229,7 @@ def test_without_predictions_the_command_is_named(run: Path) -> None:
     assert "No epoch has ended yet." in words(Html.of(run_report(run)).by_id("curves"))
 
 
+@pytest.mark.long
 def test_without_its_store_the_rest_is_there(trained: Path, run: Path, tmp_path: Path) -> None:
     """A store that was moved takes the report away, another one passes for it, or naming it does not help."""
     store = trained.parent / "store"
@@ -289,6 +293,7 @@ def test_predictions_that_cannot_be_are_one_line(run: Path) -> None:
             run_report(run, samples=0)
 
 
+@pytest.mark.long
 def test_a_damaged_record_is_one_line(trained: Path, run: Path, tmp_path: Path) -> None:
     """Pictures of damaged records pass for those of the store."""
     store = Path(shutil.copytree(trained.parent / "store", tmp_path / "damaged"))
@@ -317,6 +322,7 @@ def test_no_label_at_all(run: Path) -> None:
 HOSTILE = "<script>alert('x')</script>&\"'"
 
 
+@pytest.mark.long
 def test_texts_of_files_are_text(trained: Path, tmp_path: Path) -> None:
     """Whoever wrote a run runs a script in the browser of whoever looks at its report."""
     run = Path(shutil.copytree(trained, tmp_path / "<b>run&"))

@@ -105,6 +105,7 @@ def test_runs_without_predictions_or_epochs_are_listed(trained: Path, tmp_path: 
     assert "No epoch of these runs has ended yet" in words(page.by_id("curves"))
 
 
+@pytest.mark.long
 def test_many_runs_are_all_in_the_table(trained: Path) -> None:
     """More runs than there are colours end in a traceback, or are left out of the table in silence."""
     page = Html.of(runs_report([trained] * 20))

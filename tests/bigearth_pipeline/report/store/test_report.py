@@ -260,6 +260,7 @@ def test_a_damaged_store_is_refused(tar: Path, tmp_path: Path) -> None:
             bands(Contents(store))
 
 
+@pytest.mark.long
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["webdataset-blosc-lz4", "zarr-blosc-zstd"])
 def test_stores_of_earlier_versions_have_reports(name: str, tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def make_loader(store: Store, **options: Any) -> Loader:
     return Loader(store, store.index.rows("train"), norm, replace(config, **options))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["bitpack", "blosc-lz4"])
 @pytest.mark.parametrize(
     "tier", ["ram", "gpu-encoded", *(pytest.param(tier, marks=pytest.mark.long) for tier in ("none", "gpu"))]

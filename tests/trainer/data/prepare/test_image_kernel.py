@@ -93,6 +93,7 @@ def test_bits_equal_those_of_the_reference(
     assert_bits_equal(make(records, draws, norm, layout, how), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", INTERPOLATIONS)
 def test_boxes_at_the_edge_are_turned_alike(interpreter: None, how: Interpolation) -> None:
     """A box that is no square, or lies in part or altogether outside, shows other pixels when it is turned."""

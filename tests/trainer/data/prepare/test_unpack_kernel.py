@@ -57,6 +57,7 @@ def varied_record() -> NDArray[np.uint16]:
     return record.astype(np.uint16)
 
 
+@pytest.mark.long
 def test_any_widths_coefficients_and_bits_are_decoded_as_specified() -> None:
     """The device decodes only what our encoder makes, or overflows where the specification wraps."""
     data = any_encoding(np.random.default_rng(0))
@@ -73,6 +74,7 @@ def test_encoded_records_are_restored() -> None:
     np.testing.assert_array_equal(unpacked([encode(np.zeros_like(record)), data]), [np.zeros_like(record), record])
 
 
+@pytest.mark.long
 def test_real_patches_are_restored() -> None:
     """Pixels of real patches differ from those that were stored."""
     record = scene_records(real("scenes/199U_1099R"), 1)[0]

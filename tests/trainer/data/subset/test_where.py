@@ -380,6 +380,7 @@ def test_time_and_memory_of_a_condition_are_bounded(varied: Store, where: str, m
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "where",
     [
