@@ -18,17 +18,13 @@ from typing import IO, Any, Final
 from tests.commands.wire import WORD
 from tests.paths import ROOT
 
-_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1"}
-"""The networks of tests are too small for several."""
-
-
-def _without_colours(environment: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what makes rich write colours without a terminal."""
-    return {name: value for name, value in environment.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
-
-
-ENVIRONMENT: Final = _without_colours(os.environ) | _ONE_THREAD
-"""Variables of a command, as they were when the tests started."""
+ENVIRONMENT: Final = {
+    # These would make rich write colours without a terminal.
+    name: value
+    for name, value in os.environ.items()
+    if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")
+} | {"OMP_NUM_THREADS": "1"}
+"""Variables of a command, as they were when the tests started; the networks are too small for several threads."""
 
 _STORES: Final = ("click", "rich", "rasterio", "pyarrow.parquet", "distributed", "bigearth_pipeline.build.run")
 _NETWORKS: Final = (
@@ -189,13 +185,13 @@ def start(
         stdout: likewise.
         stderr: likewise.
         text: the output is text, not bytes.
-        env: all its variables; default: those of the caller, with one thread.
+        env: all its variables; default: `ENVIRONMENT`.
         cwd: its folder; default: that of the caller.
         own_session: it has a session, and thus a process group, of its own.
         fresh: a new interpreter.
     """
     words = [str(argument) for argument in arguments]
-    environment = {**(_without_colours(os.environ) | _ONE_THREAD if env is None else env)}
+    environment = dict(ENVIRONMENT if env is None else env)
     names = ENVIRONMENT.keys() | environment.keys()
     changed = {name for name in names if ENVIRONMENT.get(name) != environment.get(name)}
     if fresh or not all(name.startswith(_READ_LATE) for name in changed):
