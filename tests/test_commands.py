@@ -12,10 +12,11 @@ from tests.commands.command import ENVIRONMENT
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [("--version", 0), ("inspect absent", 1), ("inspect", 2), ("train absent --out run", 1), ("runs .", 0)],
+    [("--version", 0), ("inspect absent", 1), ("inspect", 2), ("train absent --out run", 1), ("runs made", 0)],
 )
 def test_a_fork_does_what_an_interpreter_does(tmp_path: Path, words: str, status: int) -> None:
     """Status, streams or working folder of a fork are others, so that tests of commands show nothing."""
+    (tmp_path / "made").mkdir()
     told = [commands.run(*words.split(), cwd=tmp_path, fresh=fresh) for fresh in (True, False)]
     assert [each.returncode for each in told] == [status, status]
     assert told[0].stdout == told[1].stdout
