@@ -124,10 +124,8 @@ def test_same_bytes_whatever_the_workers(scene_tree: Path, scheduler: str, tmp_p
 
 def _start(tree: Path, out: Path, *more: str, **options: Any) -> commands.Command:
     """Start a build of two workers."""
-    return commands.start(
-        "build-shards", tree, "--out", out, "--patches-per-shard", 16, "--workers", 2, *more,
-        stdout=subprocess.DEVNULL, **options,
-    )  # fmt: skip
+    size = ("--patches-per-shard", 16, "--workers", 2)
+    return commands.start("build-shards", tree, "--out", out, *size, *more, **options)
 
 
 def _processes_of(folder: Path) -> list[int]:
@@ -167,7 +165,7 @@ def test_killed_at_random_and_resumed_gives_the_same_bytes(
     rng = random.Random(17)
     kills = 0
     for _ in range(4):
-        build = _start(scene_tree, out, "--format", store_format, stderr=subprocess.DEVNULL)
+        build = _start(scene_tree, out, "--format", store_format, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # Wait for the first shards, or go on from those that are there, and kill a moment later.
         before = len(list(out.glob(".build/*.json")))
         commands.while_running(build, lambda before=before: len(list(out.glob(".build/*.json"))) == before)
