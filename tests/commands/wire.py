@@ -1,4 +1,4 @@
-"""What the process that commands are forked from tells those who start one."""
+"""Messages of the process that commands are forked from."""
 
 import struct
 from typing import Final
