@@ -48,6 +48,7 @@ def test_training_on_real_windows(kind: str, tmp_path: Path, request: pytest.Fix
     assert 0 < metrics["test"]["ap_macro"] <= 1
 
 
+@pytest.mark.smoke
 def test_training_on_the_official_v1_patches(v1_tree: Path, scheduler: str, tmp_path: Path) -> None:
     """A store of the official files cannot be trained on."""
     names = sorted(path.name for path in (v1_tree / "BigEarthNet-S2-Example").iterdir())

@@ -117,6 +117,7 @@ def _options(out: Path) -> list[str]:
     return ["--out", str(out), "--limit", "40", "--patches-per-shard", "16", "--workers", "2"]
 
 
+@pytest.mark.smoke
 def test_build_prints_json_and_nothing_else(
     built: tuple[Path, subprocess.CompletedProcess[str]], scene_tree: Path
 ) -> None:
