@@ -48,8 +48,6 @@ def read_tables(config: BuildConfig, version: Version, places: Sequence[Path], s
                 f"no metadata.parquet in or beside {sources}: BigEarthNet v2 keeps its labels there; "
                 "name it with `metadata=`"
             )
-        if config.rules.include_snow_cloud:
-            _refuse_without_flags(metadata, metadata_paths, sources)
         # Lists that lie about may be v1's: the tables of v2 have splits of their own.
         chosen = read_split_lists(config.splits) if config.splits else None
         return Tables(metadata, chosen, (*metadata_paths, *(chosen.paths if chosen else ())))
@@ -73,16 +71,24 @@ def read_tables(config: BuildConfig, version: Version, places: Sequence[Path], s
     return Tables(metadata, lists, (*metadata_paths, *lists.paths))
 
 
-def _refuse_without_flags(metadata: Metadata, paths: Sequence[Path], sources: str) -> None:
-    """Refuse to take flagged patches where no table names one.
+def refuse_unused_flags(config: BuildConfig, tables: Tables, version: Version, sources: str) -> None:
+    """Refuse to take flagged patches of v2 where no table flags one.
+
+    Args:
+        config: of the build.
+        tables: as `read_tables` returns them.
+        version: of the sources.
+        sources: names of the sources.
 
     Raises:
-        PipelineError: the second table is missing, and no row of the others is flagged.
+        PipelineError: the table of flagged patches is missing, and no row of the other is flagged.
     """
+    if not config.rules.include_snow_cloud or version != "v2" or tables.metadata is None or tables.lists is not None:
+        return
     flagged = METADATA_NAMES[1]
-    if flagged in (path.name for path in paths) or metadata.snow.any() or metadata.cloud.any():
+    if flagged in (path.name for path in tables.paths) or tables.metadata.snow.any() or tables.metadata.cloud.any():
         return
     raise PipelineError(
-        f"`include_snow_cloud=True` has no effect: {paths[0]} flags no patch, and {flagged}, which has those with "
-        f"snow, clouds or shadows, is not in or beside {sources}; name both tables with `metadata=`"
+        f"`include_snow_cloud=True` has no effect: {tables.paths[0]} flags no patch, and {flagged}, which has those "
+        f"with snow, clouds or shadows, is not in or beside {sources}; name both tables with `metadata=`"
     )

@@ -12,7 +12,7 @@ from bigearth_pipeline.build.archive.run import build_from_archives, find_archiv
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
-from bigearth_pipeline.build.inputs import Tables, read_tables
+from bigearth_pipeline.build.inputs import Tables, read_tables, refuse_unused_flags
 from bigearth_pipeline.build.plan import plan_shards, without
 from bigearth_pipeline.build.reports import (
     all_bad,
@@ -109,6 +109,7 @@ def build(
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, foreign, facts, finished_before=True)
+        refuse_unused_flags(config, tables, sources[0].version, _names(sources))
         config = replace(config, out=out)
         options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard, address=address)
         # A patch folder of each source is enough to tell that a worker sees it.

@@ -16,7 +16,7 @@ from bigearth_pipeline.build.archive.write import SpooledPlan, write_spooled
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, archive_note
 from bigearth_pipeline.build.execute import write_shards
-from bigearth_pipeline.build.inputs import Tables, read_tables
+from bigearth_pipeline.build.inputs import Tables, read_tables, refuse_unused_flags
 from bigearth_pipeline.build.plan import ShardPlan, plan_shards, without
 from bigearth_pipeline.build.reports import (
     all_bad,
@@ -118,6 +118,7 @@ def build_from_archives(
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, (), facts, finished_before=True)
+        refuse_unused_flags(config, tables, version, names)
         options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard)
         chosen, num_chosen = _chooser(config, version, tables)
         work = _Work(config, archives, version, tables, options, spool, chosen, num_chosen, progress)

@@ -25,6 +25,7 @@ from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify.store import verify_store
 from bigearth_pipeline.workers import remote
 from shards.layout.statistics import histogram_counts
+from shards.write.contents import UNMATCHED_PRODUCTS
 from tests import commands, faults
 from tests.building import build_store, contents
 from tests.scene import PRODUCT, scene_records, write_patch, write_table
@@ -70,7 +71,10 @@ def test_the_real_v2_patch(v2_tree: Path, scheduler: str, tmp_path: Path, store_
     findings = verify_store(tmp_path / "s", against=[v2_tree])
     assert (findings.problems, findings.compared) == ([], 1)
     with open(tmp_path / "s" / UNMATCHED, newline="") as file:
-        assert sum(1 for _ in csv.reader(file)) == 1 + 549_487
+        assert sum(1 for _ in csv.reader(file)) == 1 + 10_000
+    # All of them are counted, by product.
+    with open(tmp_path / "s" / UNMATCHED_PRODUCTS, newline="") as file:
+        assert sum(int(row["patches"]) for row in csv.DictReader(file)) == 549_487
     with shards.open(tmp_path / "s") as store:
         patch = store.read(0)
         assert patch.key == f"{PRODUCT}_75_43"
