@@ -119,10 +119,23 @@ def test_torch_is_counted_on_a_gpu_that_is_not_there() -> None:
         assert made.cost == Cost(1, 20, 20)
         values.expand(10, 4, 6) + 1
         assert made.cost == Cost(2, 20, 20 + 96 + 960)
-        torch.add(values, values[:1], out=torch.empty_like(values))
+        torch.add(values, torch.empty_like(values)[:1], out=torch.empty_like(values))
         assert made.cost == Cost(3, 20, 20 + 96 + 960 + 96 + 24 + 96)
         values.mul_(2)
         assert made.cost.device_bytes == 20 + 96 + 960 + 96 + 24 + 96 + 192
+
+
+def test_what_an_operator_reads_twice_counts_once() -> None:
+    """Neighbours are taken for memory of their own, or the target of a copy for an input of it."""
+    with TorchCost() as made:
+        device = torch.device("cuda", 0)
+        values, weights = torch.empty((4, 6), device=device), torch.empty((4, 5), device=device)
+        torch.lerp(values[:, :-1], values[:, 1:], weights)
+        assert made.cost == Cost(1, 0, 96 + 80 + 80)
+        torch.add(values[:2, :2], values[2:, 4:])
+        assert made.cost == Cost(2, 0, 256 + 16 + 16 + 16)
+        weights.copy_(values[:, 1:])
+        assert made.cost == Cost(3, 0, 304 + 80 + 80)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")

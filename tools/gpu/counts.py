@@ -1,7 +1,8 @@
 """Work that a GPU would have to do, counted without one: launches, and bytes read from and written to its memory.
 
-Each operator is taken to read each byte of its inputs once and to write each byte of its outputs once, as if nothing
-stayed in a cache between two of them and no sector of memory was written in parts.
+Each operator is taken to read each byte of its inputs once, also where two of them are views of the same memory, and to
+write each byte of its outputs once, as if nothing stayed in a cache between two of them and no sector of memory was
+written in parts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,13 @@ class Cost:
     launches: int = 0
     bus_bytes: float = 0.0
     device_bytes: float = 0.0
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.launches - other.launches,
+            self.bus_bytes - other.bus_bytes,
+            self.device_bytes - other.device_bytes,
+        )
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -80,14 +88,15 @@ class TorchCost(TorchDispatchMode):
         outputs = [value for value in _flat(result) if value.is_cuda]
         if not outputs or func.is_view or func.overloadpacket in _ALLOCATIONS:
             return result
-        inputs = _flat((args, {name: value for name, value in kwargs.items() if name != "out"}))
+        # A copy does not read what it writes to, as other operators in place do.
+        read = args[1:] if func.overloadpacket is torch.ops.aten.copy_ else args
+        inputs = _flat((read, {name: value for name, value in kwargs.items() if name != "out"}))
         written = sum(map(_num_bytes, outputs))
         hosts = [value for value in inputs if not value.is_cuda and value.ndim]
         if hosts:
             self.cost += copied(written)
         else:
-            read = sum(_num_bytes(value) for value in inputs if value.is_cuda)
-            self.cost += Cost(1, 0, read + written)
+            self.cost += Cost(1, 0, _num_bytes_of(value for value in inputs if value.is_cuda) + written)
         return result
 
 
@@ -107,6 +116,26 @@ def _num_bytes(tensor: Tensor) -> int:
     """Return how much memory a tensor shows; what is repeated counts once."""
     shown = [size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride]
     return int(np.prod(shown)) * tensor.element_size() if tensor.numel() else 0
+
+
+def _num_bytes_of(tensors: Iterable[Tensor]) -> int:
+    """Return how much memory tensors show together; where views of one memory overlap, it counts once."""
+    views: dict[int, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.numel():
+            views.setdefault(tensor.untyped_storage()._cdata, []).append(tensor)
+    return sum(_union(shown) if len(shown) > 1 else _num_bytes(shown[0]) for shown in views.values())
+
+
+def _union(views: list[Tensor]) -> int:
+    """Return how many bytes some views of one memory show."""
+    seen = np.zeros(views[0].untyped_storage().nbytes(), np.bool_)
+    for view in views:
+        size = view.element_size()
+        first = seen[view.storage_offset() * size :]
+        strides = (*(step * size for step in view.stride()), 1)
+        np.lib.stride_tricks.as_strided(first, (*view.shape, size), strides)[...] = True
+    return int(seen.sum())
 
 
 @dataclass(frozen=True)

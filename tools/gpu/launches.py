@@ -16,13 +16,11 @@ from shards import BANDS, RECORD_VALUES
 from shards.layout.bands import GROUP_OF, RECORD_BYTES
 from tools.arguments import count, run
 from tools.gpu.counts import Cost, TorchCost, copied, run_graph
-from trainer.data.augment.boxes import erase
 from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete, completed, rest
 from trainer.data.batch import Batch, Draws, Layout
-from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
-from trainer.data.prepare.dali.gpu_arguments import spans_of
+from trainer.data.prepare.dali.gpu_arguments import Plan, spans_of
 from trainer.data.prepare.dali.gpu_graph import BatchedGraph
 from trainer.data.prepare.dali.interleave import Interleave
 from trainer.data.prepare.image_layout import images_of
@@ -132,12 +130,13 @@ def by_dali(case: Case) -> Found:
             torch.empty((PATCHES, *batch.shapes[0]), dtype=_TYPES[batch.value_bytes], device=DEVICE)
             for batch in returned
         ]
-        last = Interleave(case.normalisation, images, spans_of(images), DEVICE)
+        last = Interleave(
+            case.normalisation, images, spans_of(images), Plan(RECIPES[case.recipe], case.interpolation), DEVICE
+        )
         # Constants are there before the first batch.
-        made.cost = Cost()
-        written = last.images(bands, replace(draws, erase=None))
-        cost += made.cost
-        return Found(cost, _rest(written, draws, made))
+        plain = _counted(made, lambda: last.images(bands, replace(draws, erase=None)))
+        erased = _counted(made, lambda: last.images(bands, draws))
+        return Found(cost + plain, erased - plain + _completion(last.images(bands, draws), draws, made))
 
 
 def by_torch(case: Case) -> Found:
@@ -145,8 +144,13 @@ def by_torch(case: Case) -> Found:
     draws = case.draws()
     with TorchCost() as made:
         records = torch.empty((PATCHES, RECORD_VALUES), dtype=torch.uint16, device=DEVICE)
-        images = prepare(records, replace(draws, erase=None), case.normalisation, case.layout, case.interpolation)
-        return Found(copied(PATCHES * RECORD_BYTES) + made.cost, _rest(images, draws, made))
+
+        def images(drawn: Draws) -> Batch:
+            return prepare(records, drawn, case.normalisation, case.layout, case.interpolation)
+
+        plain = _counted(made, lambda: images(replace(draws, erase=None)))
+        erased = _counted(made, lambda: images(draws))
+        return Found(copied(PATCHES * RECORD_BYTES) + plain, erased - plain + _completion(images(draws), draws, made))
 
 
 def by_triton(case: Case) -> Found:
@@ -166,9 +170,7 @@ def by_triton(case: Case) -> Found:
             for image in images
         }
         sent = {name: torch.from_numpy(array).to(DEVICE) for name, array in arrays.items()}
-        made.cost = Cost()
-        completed(made_images, sent)
-        return Found(cost, made.cost)
+        return Found(cost, _counted(made, lambda: completed(made_images, sent)))
 
 
 ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
@@ -177,14 +179,16 @@ ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali
 _TYPES: Final = {2: torch.uint16, 4: torch.float32}
 
 
-def _rest(images: Batch, draws: Draws, made: TorchCost) -> Cost:
+def _counted(made: TorchCost, work: Callable[[], object]) -> Cost:
+    """Return the cost of some work, within `made`."""
+    before = made.cost
+    work()
+    return made.cost - before
+
+
+def _completion(images: Batch, draws: Draws, made: TorchCost) -> Cost:
     """Return the cost of what follows the images, within `made`."""
-    made.cost = Cost()
-    if draws.erase is not None:
-        for image in images.values():
-            erase(image, to_device(draws.erase, DEVICE))
-    complete(images, *_no_labels(), draws)
-    return made.cost
+    return _counted(made, lambda: complete(images, *_no_labels(), draws))
 
 
 def _no_labels() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:

@@ -1,28 +1,43 @@
-"""Boxes of cells, one for each patch of a batch, as masks of its images."""
+"""Boxes of cells, one for each patch of a batch, as masks of its images.
 
-import torch
+All images are whole multiples of cells, so a mask has one value a cell, and images are looked at cell by cell.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.data.batch import CELLS
 
 
-def box_masks(boxes: Tensor, size: int) -> Tensor:
-    """Return which pixels lie in the boxes.
+def box_sides(boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which rows and columns of cells boxes cover, (n, 2, 20).
 
     Args:
-        boxes: (n, 4) of integers: top, left, height, width in cells.
-        size: side of the images in pixels, a multiple of `CELLS`.
-
-    Returns:
-        (n, 1, size, size) bool.
+        boxes: (n, 4): top, left, height, width in cells.
     """
-    pixels = torch.arange(size, device=boxes.device)
-    start = boxes[:, :2, None] * (size // CELLS)
-    stop = start + boxes[:, 2:, None] * (size // CELLS)
-    inside = (pixels >= start) & (pixels < stop)
-    return (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None]
+    cells, start = np.arange(CELLS), boxes[:, :2, None]
+    return (cells >= start) & (cells < start + boxes[:, 2:, None])
 
 
-def erase(images: Tensor, boxes: Tensor) -> Tensor:
-    """Set the pixels of images (n, C, H, H) in boxes (n, 4) to 0, in place, and return the images."""
-    return images.masked_fill_(box_masks(boxes, images.shape[2]), 0)
+def box_masks(sides: Tensor) -> Tensor:
+    """Return which cells lie in boxes, (n, 20, 1, 20, 1, 1) bool, of what `box_sides` returns.
+
+    It is broadcast over images as `by_cell` shows them.
+    """
+    return sides[:, 0, :, None, None, None, None] & sides[:, 1, None, None, :, None, None]
+
+
+def by_cell(images: Tensor) -> Tensor:
+    """Return images (n, C, H, H) as (n, 20, H / 20, 20, H / 20, C), without a copy."""
+    return images.permute(0, 2, 3, 1).unflatten(2, (CELLS, -1)).unflatten(1, (CELLS, -1))
+
+
+def erase(images: Tensor, masks: Tensor) -> None:
+    """Set the pixels of images (n, C, H, H) in boxes to 0, in place.
+
+    Args:
+        images: of any number of channels; H is a multiple of 20.
+        masks: of the boxes, as `box_masks` returns them, where the images are.
+    """
+    by_cell(images).masked_fill_(masks, 0)

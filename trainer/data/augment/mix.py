@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.data.augment.boxes import box_masks
+from trainer.data.augment.boxes import box_masks, box_sides, by_cell
 from trainer.data.batch import CELLS, Batch, Draws
-from trainer.data.device.transfer import send, to_device
+from trainer.data.device.transfer import send
 
 _IMAGES = ("image", "b10", "b20", "b60")
 
@@ -33,15 +33,12 @@ def rest(
     labels: NDArray[np.float32], rows: NDArray[np.int64], mask: NDArray[np.bool_], draws: Draws
 ) -> dict[str, NDArray[Any]]:
     """Return what `completed` needs on the device, by name."""
-    mixing = {"share": draws.share, "paste": draws.paste}
-    drawn = {name: array for name, array in mixing.items() if array is not None}
-    return {"label": labels, "row": rows, "mask": mask, **drawn}
+    return {"label": labels, "row": rows, "mask": mask, **_mixing(draws)}
 
 
 def completed(images: Batch, sent: Mapping[str, Tensor]) -> Batch:
     """Do what `complete` does, with arrays that are on the device already: those of `rest`, by name."""
-    batch = images | {name: sent[name] for name in ("label", "row", "mask")}
-    return _mix(batch, sent.get("share"), sent.get("paste"))
+    return _mix(images | {name: sent[name] for name in ("label", "row", "mask")}, sent)
 
 
 def mix(batch: Batch, draws: Draws) -> Batch:
@@ -56,34 +53,51 @@ def mix(batch: Batch, draws: Draws) -> Batch:
     Returns:
         A batch with new images and labels, and the other tensors of this one.
     """
-    device = batch["label"].device
-    share, boxes = (None if array is None else to_device(array, device) for array in (draws.share, draws.paste))
-    return _mix(batch, share, boxes)
+    return _mix(batch, send(_mixing(draws), batch["label"].device))
 
 
-def _mix(batch: Batch, share: Tensor | None, boxes: Tensor | None) -> Batch:
-    if share is None and boxes is None:
+def _mixing(draws: Draws) -> dict[str, NDArray[Any]]:
+    """Return by name what patches are mixed by, where they are.
+
+    - `paste`, (n, 2, 20) bool, sides of the boxes that the partner takes;
+    - `share`, (n,) float32, the patch's own share of the other pixels: 1 where none is drawn;
+    - `own`, (n,) float32, its share of the label.
+    """
+    if draws.share is None and draws.paste is None:
+        return {}
+    if draws.paste is None:
+        assert draws.share is not None
+        return {"share": draws.share, "own": draws.share}
+    share = np.ones(len(draws.paste), np.float32) if draws.share is None else draws.share
+    area = (draws.paste[:, 2] * draws.paste[:, 3]).astype(np.float32) / np.float32(CELLS**2)
+    return {"share": share, "own": share * (1 - area), "paste": box_sides(draws.paste)}
+
+
+def _mix(batch: Batch, mixing: Mapping[str, Tensor]) -> Batch:
+    if "share" not in mixing:
         return batch
-    label = batch["label"]
-    own = torch.ones(len(label), device=label.device) if share is None else share
-    mixed = dict(batch)
+    mixed, some = dict(batch), next(batch[name] for name in _IMAGES if name in batch)
+    weight = mixing["share"].to(some.dtype)[:, None, None, None, None, None]
+    if "paste" in mixing:
+        weight = torch.where(box_masks(mixing["paste"]), 0, weight)
     for name in _IMAGES:
         if name in batch:
-            image = batch[name]
-            weight = own[:, None, None, None]
-            if boxes is not None:
-                weight = weight * ~box_masks(boxes, image.shape[2])
             # With the channels last, as they lie in memory, so that they stay there.
-            pixels, weight = image.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1).to(image.dtype)
-            mixed[name] = torch.lerp(_partners(pixels), pixels, weight).permute(0, 3, 1, 2)
-    if boxes is not None:
-        own = own * (1 - boxes[:, 2] * boxes[:, 3] / CELLS**2)
-    mixed["label"] = torch.lerp(_partners(label), label, own[:, None])
+            mixed[name] = torch.empty_like(batch[name], memory_format=torch.channels_last)
+            _blend(by_cell(batch[name]), weight, by_cell(mixed[name]))
+    mixed["label"] = torch.empty_like(batch["label"])
+    _blend(batch["label"], mixing["own"][:, None], mixed["label"])
     return mixed
 
 
-def _partners(values: Tensor) -> Tensor:
-    """Return the partners of values (n, …): neighbours swapped, the last one of an odd number left where it is."""
-    places = torch.arange(len(values), device=values.device)
-    # Several times as fast on the CPU as index_select.
-    return values[(places ^ 1).clamp(max=len(values) - 1)]
+def _blend(values: Tensor, weight: Tensor, out: Tensor) -> None:
+    """Write weight · value + (1 − weight) · partner's value into `out`; all are (n, …).
+
+    Two passes, one over patches at even places and one over odd ones: partners are views, and are not copied.
+    """
+    num, pairs = len(values), len(values) // 2 * 2
+    for place in (0, 1):
+        patches, partners = slice(place, pairs, 2), slice(1 - place, pairs, 2)
+        torch.lerp(values[partners], values[patches], weight[patches], out=out[patches])
+    if pairs < num:
+        out[pairs:] = values[pairs:]

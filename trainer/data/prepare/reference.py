@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF
-from trainer.data.augment.boxes import erase
+from trainer.data.augment.boxes import box_masks, box_sides, erase
 from trainer.data.augment.draw import check_draws
 from trainer.data.augment.mix import complete
 from trainer.data.bands import runs
@@ -88,7 +88,7 @@ def prepare(
         if chosen.clamp:
             values.clamp_(0, 1)
         if draws.erase is not None:
-            erase(values, to_device(draws.erase, device))
+            erase(values, box_masks(to_device(box_sides(draws.erase), device)))
         dtype = torch.float16 if device.type == "cuda" else torch.float32
         images[image.name] = values.to(dtype, memory_format=torch.channels_last)
     return images

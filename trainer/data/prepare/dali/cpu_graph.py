@@ -12,7 +12,7 @@ from nvidia.dali.types import DALIDataType, DALIInterpType
 from torch import Tensor
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF
-from trainer.data.augment.boxes import erase
+from trainer.data.augment.boxes import box_masks, box_sides, erase
 from trainer.data.bands import runs
 from trainer.data.batch import Batch, Draws
 from trainer.data.device.transfer import to_device
@@ -56,7 +56,7 @@ class HostGraph:
             if self._normalisation.clamp:
                 image.clamp_(0, 1)
             if draws.erase is not None:
-                erase(image, to_device(draws.erase, image.device))
+                erase(image, box_masks(to_device(box_sides(draws.erase), image.device)))
         return images
 
 

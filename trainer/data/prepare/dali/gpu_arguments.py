@@ -81,13 +81,14 @@ class Plan:
         """True if boxes are cut out by a slice, which fills what lies outside the patch."""
         return self.augmentation.crop == "pad"
 
-    def enlarges(self, span: Span) -> bool:
-        """True if DALI enlarges a span; repeating nearest pixels is left to the pass that writes the image."""
-        return self.resized or (self.interpolation == "bilinear" and span.group.size < span.size)
+    @property
+    def grows(self) -> bool:
+        """True if a warp enlarges boxes with nearest pixels: it reads and writes each pixel once."""
+        return self.resized and self.interpolation == "nearest"
 
-    def grows(self, span: Span) -> bool:
-        """True if DALI enlarges a span in a warp, which reads and writes each pixel once."""
-        return self.enlarges(span) and self.interpolation == "nearest"
+    def smooths(self, span: Span) -> bool:
+        """True if a span is enlarged with bilinear pixels after DALI: by the same factor in all patches."""
+        return not self.resized and self.interpolation == "bilinear" and span.group.size < span.size
 
 
 def feeds_of(draws: Draws, spans: tuple[Span, ...], plan: Plan) -> dict[str, NDArray]:
@@ -119,7 +120,7 @@ def feeds_of(draws: Draws, spans: tuple[Span, ...], plan: Plan) -> dict[str, NDA
             feeds |= {f"start_{name}": (boxes[:, :2] * cell).astype(np.int32), f"sides_{name}": sides.astype(np.int32)}
         else:
             feeds[f"size_{name}"] = np.insert(sides, 0, len(span.bands), axis=1).astype(np.int32)
-            if plan.grows(span):
+            if plan.grows:
                 feeds[f"grow_{name}"] = _grow(sides, span.size)
     return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
 
