@@ -6,7 +6,7 @@ from torch import Tensor
 
 def blend_weights(factor: int, like: Tensor) -> Tensor:
     """Return the shares of the second of two neighbours in the pixels between their centres, (factor,)."""
-    return (torch.arange(factor, device=like.device) + 0.5).div(factor).to(like.dtype)
+    return ((torch.arange(factor, dtype=torch.float64) + 0.5) / factor).to(like)
 
 
 def enlarge(images: Tensor, axis: int, weights: Tensor, out: Tensor) -> None:
