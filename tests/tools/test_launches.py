@@ -13,7 +13,7 @@ from nvidia.dali.types import DALIDataType
 
 from shards import BANDS
 from tools.gpu.counts import Cost, TorchCost, run_graph, schemas_of
-from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, by_triton, render
+from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, by_triton, render, render_operators
 from trainer.data.prepare.dali.gpu_graph import BatchedGraph
 from trainer.data.prepare.dali.pipeline import DaliPreparation, _pipeline
 from trainer.data.prepare.image_layout import images_of
@@ -208,3 +208,16 @@ def test_the_table_says_that_it_is_no_measurement() -> None:
     text = render({(name, case): find(case) for name, find in ENGINES.items()}, 512)
     assert text.startswith("predicted, not measured")
     assert {"dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}
+
+
+def test_operators_add_up_to_the_graph() -> None:
+    """The bytes of an operator are left out, or stand in another row."""
+    case = Case("strong", "native", "bilinear")
+    found = by_dali(case)
+    text = render_operators({("dali", case): found, ("triton", case): by_triton(case)})
+    assert text.startswith("predicted, not measured")
+    rows = [line.split()[4:] for line in text.splitlines()[2:]]
+    assert [" ".join(row[:-2]) for row in rows] == ["copy to the device", "WarpAffine", "Resize", "torch"]
+    assert sum(int(row[-2]) for row in rows) == found.images.launches
+    whole = found.images.device_bytes / PATCHES / 1e3
+    assert sum(float(row[-1].replace(",", "")) for row in rows) == pytest.approx(whole, abs=len(rows))

@@ -5,7 +5,7 @@ Nothing of it is measured. An engine adds itself to `ENGINES`.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -98,10 +98,12 @@ class Found:
     Attributes:
         images: from host memory to normalised images.
         rest: after that: erased boxes, labels and the like, MixUp and CutMix, which are the same for every engine.
+        operators: cost of the images by operator, where it is known.
     """
 
     images: Cost
     rest: Cost
+    operators: Mapping[str, Cost] = field(default_factory=dict)
 
     def patches_per_second(self, card: Card, batch_size: int) -> float:
         """Return how many patches a card could prepare at most.
@@ -123,7 +125,10 @@ def by_dali(case: Case) -> Found:
     graph = BatchedGraph(case.normalisation, images, case.interpolation, RECIPES[case.recipe], torch.device("cpu"))
     records = np.zeros((PATCHES, RECORD_VALUES), np.uint16)
     operators, returned = run_graph(graph.define, {"records": records, **graph.feeds(draws)})
-    cost = sum((operator.cost for operator in operators), copied(PATCHES * RECORD_BYTES))
+    costs = {"copy to the device": copied(PATCHES * RECORD_BYTES)}
+    for operator in operators:
+        if operator.cost.launches:
+            costs[operator.schema] = costs.get(operator.schema, Cost()) + operator.cost
 
     with TorchCost() as made:
         bands = [
@@ -134,9 +139,10 @@ def by_dali(case: Case) -> Found:
             case.normalisation, images, spans_of(images), Plan(RECIPES[case.recipe], case.interpolation), DEVICE
         )
         # Constants are there before the first batch.
-        plain = _counted(made, lambda: last.images(bands, replace(draws, erase=None)))
-        erased = _counted(made, lambda: last.images(bands, draws))
-        return Found(cost + plain, erased - plain + _completion(last.images(bands, draws), draws, made))
+        costs["torch"] = _counted(made, lambda: last.images(bands, replace(draws, erase=None)))
+        erased = _counted(made, lambda: last.images(bands, draws)) - costs["torch"]
+        rest = erased + _completion(last.images(bands, draws), draws, made)
+        return Found(sum(costs.values(), Cost()), rest, costs)
 
 
 def by_torch(case: Case) -> Found:
@@ -214,8 +220,22 @@ def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:
                 *(f"{costs.patches_per_second(card, batch_size):,.0f}/s" for card in CARDS),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     title = f"predicted, not measured: a batch of {batch_size} patches of 12 bands, from host memory to the model"
+    return _table(title, rows)
+
+
+def render_operators(found: Mapping[tuple[str, Case], Found]) -> str:
+    """Return what the images cost by operator, for the engines that have some, as a table for a terminal."""
+    rows = [("engine", "recipe", "layout", "pixels", "operator", "launches", "kB a patch")]
+    for (engine, case), costs in found.items():
+        for name, cost in costs.operators.items():
+            kilobytes = f"{cost.device_bytes / PATCHES / 1e3:,.0f}"
+            rows.append((engine, case.recipe, case.layout, case.interpolation, name, str(cost.launches), kilobytes))
+    return _table("predicted, not measured: the images by operator, without what follows them", rows)
+
+
+def _table(title: str, rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join([title, *("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)])
 
 
@@ -225,9 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Predict what preparing a batch costs a GPU.", prog="python -m tools.gpu.launches"
     )
     parser.add_argument("--batch-size", type=count, default=512, help="default: 512")
+    parser.add_argument("--operators", action="store_true", help="also print the operators of DALI's graphs")
     options = parser.parse_args(arguments)
     found = {(name, case): find(case) for name, find in ENGINES.items() for case in CASES}
     print(render(found, options.batch_size))
+    if options.operators:
+        print(f"\n{render_operators(found)}")
     return 0
 
 
