@@ -164,7 +164,7 @@ def run_tests(logs: Path, log: Path, deadline: Deadline) -> dict[str, Any]:
     # A file that lacks what it imports is a failure of its own, and keeps no other from being run.
     options = ("-m", "gpu", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", f"--junitxml={report}")
     limit = f"--session-timeout={max(1.0, deadline.left - _END_OF_TESTS):.0f}"
-    printed = call(("-m", "pytest", *options, limit, "tests"), log, deadline, _PYTEST_REPORTS)
+    printed = call(("-m", "pytest", *options, limit, *gpu_tests()), log, deadline, _PYTEST_REPORTS)
     with open(log, "a") as file:
         file.write(printed)
     found = read_report(report)
@@ -173,6 +173,15 @@ def run_tests(logs: Path, log: Path, deadline: Deadline) -> dict[str, Any]:
     if "session-timeout" in printed:
         raise StepFailed(f"not all were run within {deadline.seconds:.0f} s", found)
     return found
+
+
+def gpu_tests(tests: Path = Path("tests")) -> list[Path]:
+    """Return the files with a test that needs a GPU.
+
+    They are named one by one because a folder is not entered then unless it has one: what the others prepare for their
+    tests may need packages that such a machine lacks.
+    """
+    return sorted(path for path in tests.rglob("test_*.py") if "pytest.mark.gpu" in path.read_text())
 
 
 def read_report(path: Path) -> dict[str, Any]:
