@@ -4,13 +4,14 @@ import random
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
-
-import httpx
 
 from bigearth_pipeline.errors import PipelineError
 from shards.reporting import printable
+
+if TYPE_CHECKING:
+    import httpx
 
 _PASSING: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
 """Statuses after which the same request may succeed."""
@@ -83,7 +84,11 @@ class Client:
             connections: kept open, at most.
             patience: with servers that fail.
         """
+        # A tenth of a second, which builds of local files do not spend.
+        import httpx
+
         self._patience = patience or Patience()
+        self._failures = (_Passing, httpx.TransportError)
         self._client = httpx.Client(
             follow_redirects=True,
             timeout=httpx.Timeout(self._patience.silence_seconds),
@@ -140,7 +145,7 @@ class Client:
                     yield block
                 if at < end:
                     raise _Passing(f"the connection ended after {at:,} bytes")
-            except (_Passing, httpx.TransportError) as err:
+            except self._failures as err:
                 attempt = 0 if at > before else attempt + 1
                 self._wait_or_raise(file.url, attempt, err)
 
@@ -178,7 +183,7 @@ class Client:
         while True:
             try:
                 return ask()
-            except (_Passing, httpx.TransportError) as err:
+            except self._failures as err:
                 attempt += 1
                 self._wait_or_raise(url, attempt, err)
 
@@ -202,7 +207,7 @@ class Client:
             raise Stopped
 
 
-def _check(answer: httpx.Response, url: str) -> None:
+def _check(answer: "httpx.Response", url: str) -> None:
     """Refuse an answer without a file.
 
     Raises:
@@ -220,7 +225,7 @@ def _check(answer: httpx.Response, url: str) -> None:
     raise PipelineError(f"{shown(url)} cannot be read: the server answers {phrase}{hint}")
 
 
-def _tag(answer: httpx.Response) -> str:
+def _tag(answer: "httpx.Response") -> str:
     tag = str(answer.headers.get("ETag", ""))
     # A weak one says nothing of bytes.
     return tag if tag and not tag.startswith("W/") else str(answer.headers.get("Last-Modified", ""))

@@ -5,6 +5,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,3 +213,12 @@ def test_damaged_notes_of_a_download_are_not_trusted(web: Web, tmp_path: Path) -
         assert _get(f"{web.url}/big.bin", path)[0]
         assert path.read_bytes() == CONTENT
         path.unlink()
+
+
+def test_a_build_of_local_files_imports_no_client() -> None:
+    """Each build takes a tenth of a second more to start, for a library of which it needs nothing."""
+    code = (
+        "import sys, bigearth_pipeline.build.run; print({'httpx', 'rich', 'zstandard', 'rapidgzip'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "set()\n"
