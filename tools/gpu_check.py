@@ -32,12 +32,12 @@ from typing import Any
 
 from shards.storage.atomic import atomic_write
 from tools.arguments import count, positive, run
-from tools.gpu.actions import Workplace
-from tools.gpu.execute import Outcome, carry_out
-from tools.gpu.logs import pack
-from tools.gpu.machine import choose_work, describe
-from tools.gpu.plan import SIZES, Size, plan_steps
-from tools.gpu.targets import judge, render
+from tools.gpu.check.actions import Workplace
+from tools.gpu.check.execute import Outcome, carry_out
+from tools.gpu.check.logs import pack
+from tools.gpu.check.machine import choose_work, describe
+from tools.gpu.check.plan import SIZES, Size, plan_steps
+from tools.gpu.check.targets import judge, render
 
 RESULT = "gpu-check.json"
 LOGS = "logs.tar.gz"

@@ -13,7 +13,7 @@ from tests.paths import ROOT
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["tools.gpu.launches", "--batch-size", "0"], "expected an integer of at least 1"),
+        (["tools.gpu.predict.launches", "--batch-size", "0"], "expected an integer of at least 1"),
         (["tools.gpu_check", "--device", "cpu", "--minutes", "-1"], "expected a number above 0"),
         (["tools.bench.simulated", "{}/absent"], "absent does not exist, expected the folder of a store"),
         (["tools.bench.simulated", "{}/absent", "--seconds", "nan"], "expected a number above 0"),

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import conftest
-from tools.gpu.actions import gpu_tests, read_report, write_table
-from tools.gpu.command import ROOT, Deadline, call
-from tools.gpu.execute import Outcome, StepFailed, carry_out
-from tools.gpu.logs import pack
-from tools.gpu.plan import GPU, REHEARSAL, Size, Step, plan_steps
-from tools.gpu.targets import Row, judge, render
+from tools.gpu.check.actions import gpu_tests, read_report, write_table
+from tools.gpu.check.command import ROOT, Deadline, call
+from tools.gpu.check.execute import Outcome, StepFailed, carry_out
+from tools.gpu.check.logs import pack
+from tools.gpu.check.plan import GPU, REHEARSAL, Size, Step, plan_steps
+from tools.gpu.check.targets import Row, judge, render
 from tools.gpu_check import main
 
 STEPS = plan_steps(GPU)

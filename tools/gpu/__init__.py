@@ -1,1 +1,5 @@
-"""The parts of `tools/gpu_check.py`: what only a GPU can show, checked and measured."""
+"""Predictions without a GPU (`predict`), measurements on one (`measure`), and the check of one (`check`).
+
+`tools/gpu_check.py` is the command of the check; the modules of `measure` are commands of their own, and so is
+`predict.launches`.
+"""

@@ -1,4 +1,4 @@
-"""Train with two ranks on one GPU: `torchrun --nproc-per-node 2 -m tools.gpu.two_ranks STORE OUT`.
+"""Train with two ranks on one GPU: `torchrun --nproc-per-node 2 -m tools.gpu.measure.two_ranks STORE OUT`.
 
 NCCL refuses two ranks on one device, so the ranks speak by gloo. What differs from one rank runs all the same:
 DistributedDataParallel, synchronised batch normalisation, and gathering of logits, on CUDA tensors.

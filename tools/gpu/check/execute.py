@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from tools.gpu.plan import Step, seconds_for, why_not
+from tools.gpu.check.plan import Step, seconds_for, why_not
 
 _REASON: Final = 300  # Longest reason, in characters.
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tools.gpu.command import BEP, Deadline, call
-from tools.gpu.execute import StepFailed
-from tools.gpu.plan import CODECS, Size, Step
+from tools.gpu.check.command import BEP, Deadline, call
+from tools.gpu.check.execute import StepFailed
+from tools.gpu.check.plan import CODECS, Size, Step
 
 _END_OF_TESTS: Final = 10.0
 """Seconds before the limit in which no further test is begun, so that there is a report of those that were."""
@@ -51,7 +51,7 @@ class Workplace:
                 return self._kernels(log, deadline)
             case "resume":
                 # torch takes seconds to import, which no other step needs in this process.
-                from tools.gpu.resume import check_resume
+                from tools.gpu.check.resume import check_resume
 
                 return check_resume(self.size, self._store(CODECS[0]), self.work, log, deadline)
             case "train":
@@ -96,7 +96,7 @@ class Workplace:
         return found
 
     def _kernels(self, log: Path, deadline: Deadline) -> dict[str, Any]:
-        printed = call(("-m", "tools.gpu.kernels", "--batch-size", self.size.batch_size), log, deadline)
+        printed = call(("-m", "tools.gpu.measure.kernels", "--batch-size", self.size.batch_size), log, deadline)
         found: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return found
 
@@ -111,7 +111,7 @@ class Workplace:
     def _timm(self, network: str, log: Path, deadline: Deadline) -> dict[str, Any]:
         options: tuple[Any, ...] = ("--precision", self.size.precision, "--steps", self.size.steps)
         options += ("--repeats", self.size.repeats, "--least-seconds", self.size.least_seconds)
-        printed = call(("-m", "tools.gpu.timm_rate", network, *options, *self._common), log, deadline)
+        printed = call(("-m", "tools.gpu.measure.timm_rate", network, *options, *self._common), log, deadline)
         found: dict[str, Any] = json.loads(printed)
         return found
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import torch
 
-from tools.gpu.command import BEP, Deadline, call, last_line, started
-from tools.gpu.execute import StepFailed
-from tools.gpu.plan import Size
+from tools.gpu.check.command import BEP, Deadline, call, last_line, started
+from tools.gpu.check.execute import StepFailed
+from tools.gpu.check.plan import Size
 from trainer.errors import TrainError
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.folder import LAST, METRICS

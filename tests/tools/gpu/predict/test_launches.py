@@ -12,8 +12,19 @@ from nvidia.dali.pipeline import Pipeline
 from nvidia.dali.types import DALIDataType
 
 from shards import BANDS
-from tools.gpu.counts import Cost, TorchCost, run_graph, schemas_of
-from tools.gpu.launches import CARDS, CASES, ENGINES, PATCHES, Case, Found, by_dali, by_triton, render, render_operators
+from tools.gpu.predict.counts import Cost, TorchCost, run_graph, schemas_of
+from tools.gpu.predict.launches import (
+    CARDS,
+    CASES,
+    ENGINES,
+    PATCHES,
+    Case,
+    Found,
+    by_dali,
+    by_triton,
+    render,
+    render_operators,
+)
 from trainer.data.prepare.dali.gpu_graph import BatchedGraph
 from trainer.data.prepare.dali.pipeline import DaliPreparation, _pipeline
 from trainer.data.prepare.image_layout import images_of
@@ -106,7 +117,7 @@ def test_what_is_counted_is_what_is_built(recipe: str, interpolation: Any, monke
         seen.append(sorted(one.schema for one in operators if one.schema != "ExternalSource"))
         return operators, returned
 
-    monkeypatch.setattr("tools.gpu.launches.run_graph", watched)
+    monkeypatch.setattr("tools.gpu.predict.launches.run_graph", watched)
     by_dali(case)
     assert seen == [schemas_of(built._pipeline)]
 

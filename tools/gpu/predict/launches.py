@@ -1,4 +1,4 @@
-"""Computed cost of the preparation of a batch on a GPU, by engine: `python -m tools.gpu.launches`.
+"""Computed cost of the preparation of a batch on a GPU, by engine: `python -m tools.gpu.predict.launches`.
 
 Nothing of it is measured. An engine adds itself to `ENGINES`.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shards import BANDS, RECORD_VALUES
 from shards.layout.bands import GROUP_OF, RECORD_BYTES
 from tools.arguments import count, run
-from tools.gpu.counts import Cost, TorchCost, copied, run_graph
+from tools.gpu.predict.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete, completed, rest
 from trainer.data.batch import Batch, Draws, Layout
@@ -242,7 +242,7 @@ def _table(title: str, rows: Sequence[tuple[str, ...]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(
-        description="Predict what preparing a batch costs a GPU.", prog="python -m tools.gpu.launches"
+        description="Predict what preparing a batch costs a GPU.", prog="python -m tools.gpu.predict.launches"
     )
     parser.add_argument("--batch-size", type=count, default=512, help="default: 512")
     parser.add_argument("--operators", action="store_true", help="also print the operators of DALI's graphs")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tools.gpu.execute import StepFailed
+from tools.gpu.check.execute import StepFailed
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[3]
 BEP: Final = ("-m", "bigearth_pipeline")
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.trainer.data.prepare.interpreter import interpreted
-from tools.gpu import kernels as tool
-from tools.gpu.kernels import Rate
+from tools.gpu.measure import kernels as tool
+from tools.gpu.measure.kernels import Rate
 from trainer.data.prepare.triton import images, unpack
 
 

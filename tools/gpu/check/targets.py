@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from tools.gpu.execute import Outcome
-from tools.gpu.plan import Size, plan_steps
+from tools.gpu.check.execute import Outcome
+from tools.gpu.check.plan import Size, plan_steps
 
 Verdict = Literal["yes", "no", "reported", "not measured", "rehearsal"]
 

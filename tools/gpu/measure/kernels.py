@@ -1,4 +1,4 @@
-"""Rates of the kernels by themselves: `python -m tools.gpu.kernels`.
+"""Rates of the kernels by themselves: `python -m tools.gpu.measure.kernels`.
 
 A table of patches a second of the image kernel, of the decoder of `bitpack` and of both together, beside torch's
 reference; by CUDA events, over sets of records that take turns, so that none stays in the L2 cache. Data and images
@@ -136,7 +136,9 @@ def measure(what: str, size: int, work: Work, *, batch_size: int, calls: int, re
 
 def main() -> None:
     """Print the table, and JSON last."""
-    parser = argparse.ArgumentParser(description="Measure the kernels on a GPU.", prog="python -m tools.gpu.kernels")
+    parser = argparse.ArgumentParser(
+        description="Measure the kernels on a GPU.", prog="python -m tools.gpu.measure.kernels"
+    )
     parser.add_argument("--batch-size", type=count, default=512, help="patches a call; default: 512")
     parser.add_argument("--calls", type=count, default=40, help="calls a repeat; default: 40")
     parser.add_argument("--repeats", type=count, default=5, help="timed repeats; default: 5")

@@ -1,4 +1,4 @@
-"""Training rate of timm's network in a plain loop: `python -m tools.gpu.timm_rate resnet50 --batch-size 512`.
+"""Training rate of timm's network in a plain loop: `python -m tools.gpu.measure.timm_rate resnet50 --batch-size 512`.
 
 It does what `benchmark.py --bench train` of timm does: steps on one random batch that lies on the device, in
 channels-last format, with autocast and `cudnn.benchmark`. Optimiser and loss are those that our runs have, so that what
