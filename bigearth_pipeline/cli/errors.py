@@ -21,6 +21,8 @@ from bigearth_pipeline.cli.output_options import is_verbose, log_of
 
 _FAILED: Final = 1
 _OPTION: Final = re.compile(r"`([a-z][a-z0-9_.]*)=([^`]*)`")
+_LINE: Final = re.compile(rf"{_OPTION.pattern}(?: {_OPTION.pattern})+")
+"""Options in a row with a blank between each two: what a command line is to have."""
 _PARAMETERS: Final = {"augmentation": "augment"}
 """Parameters of commands that are no fields of their name."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -132,16 +134,27 @@ def with_flags(text: str) -> str:
     """Return a text in which options are those of the command under way.
 
     Libraries name an option as a Python argument in backquotes, see `shards.errors`: `cache=ram` is shown as
-    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. Of a command that has
-    `--set`, an option of a run is shown by it if it has no flag, or is named with its table. Anything else stays.
+    `--cache ram`, `overwrite=True` as `--overwrite`, and an argument of the command by its place. Several of them in a
+    row, an argument among them, are a whole command line, and begin with the command. Of a command that has `--set`, an
+    option of a run is shown by it if it has no flag, or is named with its table. Anything else stays.
     """
     context = click.get_current_context(silent=True)
     parameters = [] if context is None else context.command.params
 
+    def named(option: str) -> list[click.Parameter]:
+        name = _PARAMETERS.get(option, option)
+        long = f"--{name.replace('_', '-')}"
+        return [parameter for parameter in parameters if name == parameter.name or long in parameter.opts]
+
+    def line(match: re.Match[str]) -> str:
+        options = [option for option, _ in _OPTION.findall(match[0])]
+        if context is None or not any(isinstance(each, click.Argument) for option in options for each in named(option)):
+            return match[0]
+        return f"{_command(context)} {match[0]}"
+
     def flag(match: re.Match[str]) -> str:
         name, value = _PARAMETERS.get(match[1], match[1]), match[2]
-        long = f"--{name.replace('_', '-')}"
-        found = [parameter for parameter in parameters if name == parameter.name or long in parameter.opts]
+        found = named(match[1])
         if found:
             return _written(found[0], value)
         if any("--set" in parameter.opts for parameter in parameters):
@@ -151,7 +164,16 @@ def with_flags(text: str) -> str:
                 return f"--set {shlex.quote(f'{KEYS.get(name, name)}={value}') if value else KEYS.get(name, name)}"
         return match[0]
 
-    return _OPTION.sub(flag, text)
+    return _OPTION.sub(flag, _LINE.sub(line, text))
+
+
+def _command(context: click.Context) -> str:
+    """Return the command under way as people type it, such as `bep bench loader`."""
+    names: list[str] = []
+    while context.parent is not None:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join(["bep", *names])
 
 
 def _written(parameter: click.Parameter, value: str) -> str:

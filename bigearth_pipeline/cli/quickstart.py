@@ -1,5 +1,6 @@
 """`bep quickstart`."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,17 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
     with reported():
         if out.exists() and any(out.iterdir()):
             raise click.ClickException(f"{out} is not empty; name another directory with --out, or delete it")
+    # As a shell takes them, for a folder may have blanks in its name.
+    shown = {path: shlex.quote(str(path)) for path in (data, store, run)}
     steps: list[tuple[str, str, dict[str, Any]]] = [
-        (f"bep synth --out {data} --patches {patches}", "synth", {"out": data, "patches": patches}),
-        (f"bep build-shards {data} --out {store}", "build-shards", {"sources": (str(data),), "out": store}),
+        (f"bep synth --out {shown[data]} --patches {patches}", "synth", {"out": data, "patches": patches}),
         (
-            f"bep train {store} --out {run} --epochs {epochs} --batch-size 64 --test",
+            f"bep build-shards {shown[data]} --out {shown[store]}",
+            "build-shards",
+            {"sources": (str(data),), "out": store},
+        ),
+        (
+            f"bep train {shown[store]} --out {shown[run]} --epochs {epochs} --batch-size 64 --test",
             "train",
             {"shards": store, "out": run, "epochs": epochs, "batch_size": 64, "test": True},
         ),
@@ -48,4 +55,6 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
     click.secho("\nThat was all of it. With the real dataset (BigEarthNet v2, unpacked) the same is:", bold=True)
     click.echo("  bep build-shards BigEarthNet-S2 --out store")
     click.echo("  bep train store --out runs/first --test")
-    click.echo(f"To look around here: bep inspect {store}, bep verify {store} --against {data}, bep bench build {data}")
+    click.echo(
+        f"To look around here: bep inspect {shown[store]}, bep verify {shown[store]} --against {shown[data]}, bep bench build {shown[data]}"
+    )

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bigearth_pipeline.cli.places import PLACE
+
+if TYPE_CHECKING:
+    from bigearth_pipeline.cli.display.phases import PhaseProgress
 
 
 @click.command()
@@ -50,11 +54,13 @@ def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None
         require(PAGES)
         kinds = {folder: kind_of(folder) for folder in folders}
         from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.phases import PhaseProgress
         from bigearth_pipeline.report.page.file import check_out, write_page
 
         _check(kinds, folders, split, store)
         check_out(out, folders if store is None else (*folders, store))
-        content = _content(folders, kinds[folders[0]], samples, split, store)
+        with PhaseProgress() as phases:
+            content = _content(folders, kinds[folders[0]], samples, split, store, phases)
         write_page(out, content)
         echo(f"{out}: {human_bytes(len(content))}")
 
@@ -82,16 +88,17 @@ def _check(kinds: Mapping[Path, str], folders: tuple[Path, ...], split: str | No
             raise InvalidValue(f"`{name}={value}` is for reports of runs, and {found[0]} is the folder of a store")
 
 
-def _content(folders: tuple[Path, ...], kind: str, samples: int, split: str | None, store: Path | None) -> bytes:
+def _content(
+    folders: tuple[Path, ...], kind: str, samples: int, split: str | None, store: Path | None, phases: "PhaseProgress"
+) -> bytes:
     if kind == "store":
         from bigearth_pipeline.report.store.report import store_report
 
-        return store_report(folders[0], samples)
+        return store_report(folders[0], samples, phases)
     if len(folders) == 1:
-        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.report.run.report import run_report
 
-        return run_report(folders[0], split=split, store=store, samples=samples, given=str(folders[0]), say=echo)
+        return run_report(folders[0], split=split, store=store, samples=samples, given=str(folders[0]), phases=phases)
     from bigearth_pipeline.report.runs.report import runs_report
 
-    return runs_report(folders, split=split)
+    return runs_report(folders, split=split, phases=phases)

@@ -19,8 +19,8 @@ _path = click.Path(path_type=Path)
 @click.option("--random", metavar="N", type=int, help="Explain N patches of the split, drawn at random.")
 @click.option("--worst", metavar="N", type=int, help="Explain the N patches of the split with the largest loss.")
 @click.option("--class", "classes", metavar="NAME", multiple=True,
-              help="Explain this class, and choose from patches that have it; can be repeated.  [default: those that "
-              "are predicted or labelled]")  # fmt: skip
+              help="Explain this class, and choose from patches that have it; a part of its name is enough; can be "
+              "repeated.  [default: those that are predicted or labelled]")  # fmt: skip
 @click.option("--out", default="explained", show_default=True, metavar="DIR", type=_path, help="Folder of the results.")
 @click.option(
     "--method", "methods", multiple=True, type=click.Choice(ALL), help="Method; can be repeated.  [default: all]"

@@ -1,6 +1,7 @@
 """The command `bep train`. Importing this file costs no more than click; the rest is imported when it runs."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,4 +144,7 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
     if stopped is not None:
         # Last, so that no table hides it.
         why = "Interrupted" if stopped.name == "SIGNAL" else "The time is up"
-        click.echo(f"{why}: the state is saved; resume with: bep train --resume {printable(str(folder))}", err=True)
+        click.echo(
+            f"{why}: the state is saved; resume with: bep train --resume {printable(shlex.quote(str(folder)))}",
+            err=True,
+        )

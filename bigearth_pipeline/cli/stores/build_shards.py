@@ -1,6 +1,7 @@
 """`bep build-shards`."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -274,7 +275,8 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         patches = counted(summary.built, "patch", "patches")
         whole, steady = rate(summary.built / summary.seconds), rate(summary.built / summary.build_seconds)
         echo(f"{patches} in {summary.seconds:.1f} s: {whole} patches/s ({steady} without start and end)")
-    following = [f"bep inspect {out}", f"bep verify {out}"]
+    place = shlex.quote(str(out))
+    following = [f"bep inspect {place}", f"bep verify {place}"]
     if {"train", "validation"} <= manifest.splits.keys():
-        following.append(f"bep train {out} --out runs/first")
+        following.append(f"bep train {place} --out runs/first")
     echo(f"next: {', '.join(following)}")

@@ -1,5 +1,6 @@
 """`bep synth`: write a synthetic dataset."""
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -33,4 +34,5 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
         f"{out}: {summary.patches:,} patches in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB "
         f"({summary.flagged} with snow or cloud, {summary.classless} without any of the 19 classes)"
     )
-    click.echo(f"next: bep build-shards {out} --out {out.with_name(out.name + '-shards')}")
+    data, store = (shlex.quote(str(path)) for path in (out, out.with_name(f"{out.name}-shards")))
+    click.echo(f"next: bep build-shards {data} --out {store}")

@@ -1,11 +1,11 @@
 """Options of explanations."""
 
 import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bigearth_pipeline.show.class_names import class_index
 from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.definition.choices import DeviceName
@@ -27,8 +27,9 @@ class ExplainConfig:
         inputs: patch folders and trees, stores, and keys of patches in the run's store.
         random: number of patches of the split drawn at random; None for none.
         worst: number of patches of the split with the largest loss; None for none.
-        classes: names of the classes to explain, which restrict `random` and `worst` to patches that have one of them;
-            empty for those that are predicted or labelled.
+        classes: names of the classes to explain, or parts of them as `bigearth_pipeline.show.class_names` takes them;
+            they restrict `random` and `worst` to patches that have one of them. Empty for those that are predicted or
+            labelled.
         methods: names of the methods, of `trainer.explain.names.ALL`.
         split: of the run's store.
         shards: folder of the store; None for that of the run.
@@ -61,12 +62,12 @@ class ExplainConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.classes:
-            if name not in CLASSES:
-                raise InvalidValue(_unknown("class", name, CLASSES))
+        # As `bep show` takes them; a class that is named twice is one.
+        found = dict.fromkeys(CLASSES[class_index(name)] for name in self.classes)
+        object.__setattr__(self, "classes", tuple(found))
         for name in self.methods:
             if name not in ALL:
-                raise InvalidValue(_unknown("method", name, ALL))
+                raise InvalidValue(_unknown_method(name))
         if self.square not in SQUARES:
             raise InvalidValue(f"`square={self.square}` m, expected one of {', '.join(map(str, SQUARES))}")
         chosen = [bool(self.inputs), self.random is not None, self.worst is not None]
@@ -80,10 +81,6 @@ class ExplainConfig:
                 raise InvalidValue(f"`{name}={value}`, expected 1 to {MOST} patches")
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1, 0.4)
-    return (
-        f"no {what} {name!r:.60}, perhaps {close[0]!r}"
-        if close
-        else f"no {what} {name!r:.60}; there are {', '.join(known)}"
-    )
+def _unknown_method(name: str) -> str:
+    close = difflib.get_close_matches(name, ALL, 1, 0.4)
+    return f"no method {name!r:.60}; " + (f"perhaps {close[0]!r}" if close else f"there are {', '.join(ALL)}")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.pictures.compose import TRUE_COLOUR, Stretch, colours
 from bigearth_pipeline.pictures.png import png
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.explain.explained import Explained, explain_patches
 from bigearth_pipeline.report.explain.patches import Chosen
 from bigearth_pipeline.report.figure.overlay import colour_key, limit_of, overlay
@@ -25,7 +26,12 @@ _REFERENCE: Final = (255, 230, 0)
 
 
 def panel(
-    predictor: Predictor, name: str, patches: Sequence[Chosen], classes: Sequence[str], methods: Sequence[str]
+    predictor: Predictor,
+    name: str,
+    patches: Sequence[Chosen],
+    classes: Sequence[str],
+    methods: Sequence[str],
+    phases: Phases | None = None,
 ) -> list[Block]:
     """Explain patches and return the blocks that show it, for any page.
 
@@ -35,9 +41,10 @@ def panel(
         patches: at least one.
         classes: names of the classes; empty for those that are predicted or labelled.
         methods: names of methods of `trainer.explain.names.OF_PATCHES`.
+        phases: receives a phase for each method; None for no reports.
     """
     chosen = {each: method for each, method in all_methods().items() if each in methods}
-    return blocks(explain_patches(predictor, patches, chosen, classes=classes), name)
+    return blocks(explain_patches(predictor, patches, chosen, classes=classes, phases=phases), name)
 
 
 def blocks(explained: Explained, name: str) -> list[Block]:

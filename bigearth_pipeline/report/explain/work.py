@@ -72,7 +72,15 @@ def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
     assert written is not None
     if config.inputs and find_store(written.data.shards, config.run) is None:
         return None
-    return shards.open(store_of(written.data.shards, config.run, "`shards=DIR`"))
+    return shards.open(store_of(written.data.shards, config.run, _with_shards(config)))
+
+
+def _with_shards(config: ExplainConfig) -> str:
+    """Return the options that name another store and choose the same patches."""
+    options: list[tuple[str, object]] = [("run", config.run), *(("inputs", text) for text in config.inputs)]
+    options += [("shards", "DIR"), *(("classes", name) for name in config.classes)]
+    options += [(name, value) for name in ("random", "worst") if (value := getattr(config, name)) is not None]
+    return " ".join(f"`{name}={value}`" for name, value in options)
 
 
 def _explain(

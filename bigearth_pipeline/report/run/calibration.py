@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.report.figure.lines import Axis, Line, draw_lines
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table
 from bigearth_pipeline.report.page.numbers import count_cell, number_cell
-from bigearth_pipeline.report.run.contents import RunContents, evaluate_command
+from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import percent_cell
 from bigearth_pipeline.report.scores.calibration import (
     MOST,
@@ -48,7 +48,7 @@ def scale(contents: RunContents) -> Scaling:
         words = f"The temperature, {temperature:.3f}, was fitted on the {number} of the validation split"
         words += _at_the_end([temperature])
         return Scaling(scaled(found.probabilities, temperature), words)
-    command = evaluate_command(contents.place, "validation")
+    command = contents.evaluate_command("validation")
     if tiles is None or tiles.count < 2:
         return Scaling(
             None,

@@ -45,6 +45,7 @@ class RunContents:
         rows: row of each patch in the index of the store, (N,) int64; None without a store.
         no_store: why there is no store, in a sentence; empty if there is one, or it is not needed.
         given: path of the run's folder for commands; empty for its name, so that the page is the same wherever it lies.
+        shards: option that names the store for commands; empty where the run says where it is.
     """
 
     record: RunRecord
@@ -55,6 +56,7 @@ class RunContents:
     rows: NDArray[np.int64] | None = None
     no_store: str = ""
     given: str = ""
+    shards: str = ""
 
     @property
     def name(self) -> str:
@@ -69,7 +71,15 @@ class RunContents:
     @property
     def command(self) -> str:
         """Command that writes the predictions."""
-        return evaluate_command(self.place, self.split)
+        return self.evaluate_command(self.split)
+
+    def evaluate_command(self, split: str) -> str:
+        """Return the command that writes the predictions of a split."""
+        return self.command_for("evaluate", f"--split {split}")
+
+    def command_for(self, verb: str, options: str) -> str:
+        """Return a command on the run, such as `bep explain RUN --worst 5`, as it works from here."""
+        return " ".join(["bep", verb, shlex.quote(self.place), options, *([self.shards] if self.shards else [])])
 
     @property
     def found(self) -> Predictions:
@@ -114,11 +124,6 @@ class RunContents:
     def interval_words(self) -> str:
         """A sentence about the intervals, for captions."""
         return interval_words(self.tiles)
-
-
-def evaluate_command(place: str, split: str) -> str:
-    """Return the command that writes the predictions of a run on a split."""
-    return f"bep evaluate {shlex.quote(place)} --split {split}"
 
 
 def interval_words(tiles: Tiles | None) -> str:
@@ -188,6 +193,8 @@ def open_run(
         OSError: a file cannot be read.
     """
     contents = replace(read_run(folder, split), given=given)
+    if store is not None:
+        contents = replace(contents, shards=f"--shards {shlex.quote(str(store))}")
     if contents.predictions is None:
         yield contents
         return
@@ -216,6 +223,7 @@ def open_run(
 def read_run(folder: Path, split: str | None = None) -> RunContents:
     """Return a run without its store; see `open_run`."""
     record = RunRecord.read(folder)
+    named = "" if find_store(record.config.data.shards, folder) else "--shards DIR"
     wanted = PREFERRED if split is None else (split,)
     assert set(wanted) <= set(SPLITS)
     for each in wanted:
@@ -224,8 +232,8 @@ def read_run(folder: Path, split: str | None = None) -> RunContents:
             validation = None if each == "validation" else read_predictions(folder / split_predictions("validation"))
             if validation is not None and validation.about.get("epoch") != predictions.about.get("epoch"):
                 validation = None
-            return RunContents(record, each, predictions, validation)
-    return RunContents(record, wanted[0], None)
+            return RunContents(record, each, predictions, validation, shards=named)
+    return RunContents(record, wanted[0], None, shards=named)
 
 
 def _rows(store: Store, predictions: Predictions) -> tuple[NDArray[np.int64], str]:

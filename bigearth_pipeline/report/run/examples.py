@@ -6,6 +6,7 @@ import numpy as np
 
 from bigearth_pipeline.pictures.compose import COMPOSITIONS, MISSING_WORD, Stretch
 from bigearth_pipeline.pictures.png import patch_png
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.page.blocks import Group, Picture, Section, Sheet, Text
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.examples import doubts, first_of_each, losses
@@ -19,7 +20,7 @@ _LOW, _HIGH = "1", "99"
 """Percentiles of the stretch."""
 
 
-def examples(contents: RunContents, samples: int) -> Section:
+def examples(contents: RunContents, samples: int, phases: Phases) -> Section:
     """Return the section; without a store it says what is missing, and with 0 `samples` it reads no shard.
 
     Raises:
@@ -30,10 +31,10 @@ def examples(contents: RunContents, samples: int) -> Section:
         return Section("examples", title, (Text(contents.no_store),))
     if not samples:
         return Section("examples", title, (Text("Pictures were left out on request."),))
-    return Section("examples", title, (_sheet(contents, samples * PER_STEP),))
+    return Section("examples", title, (_sheet(contents, samples * PER_STEP, phases),))
 
 
-def _sheet(contents: RunContents, number: int) -> Sheet:
+def _sheet(contents: RunContents, number: int, phases: Phases) -> Sheet:
     assert contents.store is not None
     found = contents.found
     loss, doubt = losses(found.probabilities, found.labels), doubts(found.probabilities)
@@ -45,13 +46,16 @@ def _sheet(contents: RunContents, number: int) -> Sheet:
         ("Worst: the highest loss", np.argsort(-loss, kind="stable")),
         ("Most doubtful: the highest entropy", np.argsort(-doubt, kind="stable")),
     )
+    chosen = [(title, first_of_each(order, found.labels, number)) for title, order in kinds]
+    phases.begin("pictures", sum(len(numbers) for _, numbers in chosen), "patch", "patches")
     groups, shown, missing = [], 0, 0
-    for title, order in kinds:
+    for title, numbers in chosen:
         rows = []
-        for i in first_of_each(order, found.labels, number):
+        for i in numbers:
             pictures, has_missing = _pictures(contents, i, stretch)
             rows.append((pictures, f"{_note(contents, i)} Loss {loss[i]:.3f}, entropy {doubt[i]:.3f} bit."))
             missing += has_missing
+            phases.advance(1)
         groups.append(Group(title, rows))
         shown += len(rows)
     caption = (

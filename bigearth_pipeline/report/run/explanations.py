@@ -1,11 +1,11 @@
 """Explanations of the patches with the highest loss: what their scores depend on."""
 
-import shlex
 from typing import Final
 
 import numpy as np
 
 from bigearth_pipeline.extra import EXPLANATIONS, is_installed
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.page.blocks import Block, Code, Section, Text
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.examples import first_of_each, losses
@@ -14,20 +14,21 @@ from trainer.errors import TrainError
 _TITLE: Final = "What the scores of the worst patches depend on"
 
 
-def explanations(contents: RunContents, samples: int) -> Section:
+def explanations(contents: RunContents, samples: int, phases: Phases) -> Section:
     """Return the section; it says what is missing where nothing can be explained.
 
     Args:
         contents: of the run.
         samples: patches that are explained, those with the highest loss of different sets of labels.
+        phases: receives a phase for each method.
 
     Raises:
         CorruptShard: a record is damaged.
     """
-    return Section("explanations", _TITLE, tuple(_blocks(contents, samples)))
+    return Section("explanations", _TITLE, tuple(_blocks(contents, samples, phases)))
 
 
-def _blocks(contents: RunContents, samples: int) -> list[Block]:
+def _blocks(contents: RunContents, samples: int, phases: Phases) -> list[Block]:
     if contents.store is None:
         return [Text(contents.no_store)]
     if not samples:
@@ -45,7 +46,7 @@ def _blocks(contents: RunContents, samples: int) -> list[Block]:
 
     more = Code(
         "More methods, patches and classes, and tests of the methods:",
-        f"bep explain {shlex.quote(contents.place)} --worst 5",
+        contents.command_for("explain", "--worst 5"),
     )
     try:
         predictor = load(contents.record.folder)
@@ -67,4 +68,4 @@ def _blocks(contents: RunContents, samples: int) -> list[Block]:
         )
         for i in first_of_each(order, found.labels, samples)
     ]
-    return [*panel(predictor, "explanations", patches, (), (GRAD_CAM, INTEGRATED_GRADIENTS)), more]
+    return [*panel(predictor, "explanations", patches, (), (GRAD_CAM, INTEGRATED_GRADIENTS), phases), more]

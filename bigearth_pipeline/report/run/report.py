@@ -5,8 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.page.blocks import Code, Page, Section, Text
 from bigearth_pipeline.report.page.render import render
+from bigearth_pipeline.report.page.sections import make_sections
 from bigearth_pipeline.report.run.calibration import calibration
 from bigearth_pipeline.report.run.classes import classes
 from bigearth_pipeline.report.run.contents import RunContents, open_run
@@ -31,7 +33,7 @@ def run_report(
     store: Path | None = None,
     samples: int = SAMPLES,
     given: str = "",
-    say: Callable[[str], None] = lambda _: None,
+    phases: Phases | None = None,
 ) -> bytes:
     """Return the report of a run as HTML in UTF-8, ended or not. The same run gives the same bytes.
 
@@ -43,7 +45,7 @@ def run_report(
             explained.
         given: path of the folder for commands on the page; empty for its name, which makes the page independent of
             its place.
-        say: receives a line on what the page has to leave out.
+        phases: receives the progress, and a line on what the page has to leave out; None for no reports.
 
     Raises:
         TrainError: a file of the run is damaged.
@@ -51,33 +53,29 @@ def run_report(
         PipelineError: the store that was named is absent, or not that of the predictions.
         OSError: a file cannot be read.
     """
+    phases = phases or Silent()
     with open_run(folder, split, store, given=given) as contents:
         if contents.predictions is None:
-            say(
+            phases.say(
                 f"{folder} has no predictions of the {contents.split} split, so the page is without scores by class; "
                 f"they are written by: {contents.command}"
             )
         elif contents.no_store:
-            say(contents.no_store)
-        return render(run_page(contents, samples))
+            phases.say(contents.no_store)
+        return render(run_page(contents, samples, phases))
 
 
-def run_page(contents: RunContents, samples: int) -> Page:
+def run_page(contents: RunContents, samples: int, phases: Phases) -> Page:
     """Return the page; see `run_report`."""
-    sections: list[Callable[[RunContents], Section]] = [training, curves]
+    makers: list[Callable[[RunContents], Section]] = [training, curves]
     if contents.predictions is None:
-        sections.append(_without_predictions)
+        makers.append(_without_predictions)
     else:
         # Sections that need predictions; those that need the store say so where it is absent.
-        sections += [
-            classes,
-            precision_recall,
-            calibration,
-            mistakes,
-            groups,
-            partial(examples, samples=samples),
-            partial(explanations, samples=samples),
-        ]
+        makers += [classes, precision_recall, calibration, mistakes, groups]
+    sections = make_sections([partial(section, contents) for section in makers], phases)
+    if contents.predictions is not None:
+        sections += [examples(contents, samples, phases), explanations(contents, samples, phases)]
     source = "no predictions"
     if contents.predictions is not None:
         digest = value_words(contents.found.about.get("rows_sha256"))
@@ -86,7 +84,7 @@ def run_page(contents: RunContents, samples: int) -> Page:
     return Page(
         title=contents.name if contents.name.lower().startswith("run") else f"Run {contents.name}",
         summary=f"{record.config.model.model}, {record.state}, {counted(len(record.epochs), 'epoch')}.",
-        sections=[section(contents) for section in sections],
+        sections=sections,
         source=f"Made by bep report of the run {contents.name}: {source}.",
     )
 

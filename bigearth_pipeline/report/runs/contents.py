@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.figure.lines import MOST_LINES
 from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
 from shards.text.words import patches
@@ -29,6 +29,7 @@ class RunsContents:
         first: place of the run that the others are compared with, the first that has predictions; None if none has.
         tiles: of its patches; None if nothing tells them.
         apart: why a run cannot be compared with it, by place; runs that can be are not in here.
+        resampled: scores in the same resamples, by place of each of `comparable`.
     """
 
     runs: Sequence[RunContents]
@@ -37,6 +38,7 @@ class RunsContents:
     first: int | None
     tiles: Tiles | None
     apart: dict[int, str]
+    resampled: dict[int, Resampled] = field(default_factory=dict)
 
     @property
     def shown(self) -> range:
@@ -47,15 +49,6 @@ class RunsContents:
     def comparable(self) -> list[int]:
         """Places of the runs that were evaluated on the same patches, the one that is compared with among them."""
         return [i for i in range(len(self.runs)) if i not in self.apart]
-
-    @cached_property
-    def resampled(self) -> dict[int, Resampled]:
-        """Scores in the same resamples, by place of each of `comparable`."""
-        found = {}
-        for i in self.comparable:
-            each = self.runs[i].found
-            found[i] = resample(each.probabilities, each.labels, thresholds_of(each), self.tiles)
-        return found
 
     def differences(self, place: int, other: int, score: str = "ap") -> list[Estimate]:
         """Return by how much the scores of one run are above those of another, by class, macro and micro.
@@ -71,12 +64,13 @@ class RunsContents:
 
 
 @contextmanager
-def open_runs(folders: Sequence[Path], split: str | None = None) -> Iterator[RunsContents]:
+def open_runs(folders: Sequence[Path], split: str | None, phases: Phases) -> Iterator[RunsContents]:
     """Read runs, and pair the predictions of those that were evaluated on the same patches.
 
     Args:
         folders: of the runs.
-        split: whose predictions are compared; default: test, or validation if no run has predictions of test.
+        split: whose predictions are compared; None for test, or validation if no run has predictions of test.
+        phases: receives the progress.
 
     Raises:
         TrainError: a file of a run is damaged.
@@ -86,7 +80,7 @@ def open_runs(folders: Sequence[Path], split: str | None = None) -> Iterator[Run
     if split is None:
         found = [each for each in PREFERRED if any((folder / split_predictions(each)).exists() for folder in folders)]
         split = found[0] if found else PREFERRED[0]
-    runs = [read_run(folder, split) for folder in folders]
+    runs = [replace(read_run(folder, split), given=str(folder)) for folder in folders]
     names = _names(folders)
     first = next((i for i, run in enumerate(runs) if run.predictions is not None), None)
     if first is None:
@@ -103,7 +97,13 @@ def open_runs(folders: Sequence[Path], split: str | None = None) -> Iterator[Run
                     apart[i] = paired
                 else:
                     runs[i] = replace(run, predictions=paired)
-        yield RunsContents(runs, names, split, first, opened.tiles, apart)
+        contents = RunsContents(runs, names, split, first, opened.tiles, apart)
+        phases.begin("resampling scores", len(contents.comparable), "run")
+        for i in contents.comparable:
+            each = runs[i].found
+            contents.resampled[i] = resample(each.probabilities, each.labels, thresholds_of(each), opened.tiles)
+            phases.advance(1)
+        yield contents
 
 
 def _absent(run: RunContents) -> str:

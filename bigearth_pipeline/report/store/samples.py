@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.pictures.compose import COMPOSITIONS, MISSING_WORD, Stretch, band_of
 from bigearth_pipeline.pictures.png import patch_png, png
+from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.page.blocks import Figure, Group, Picture, Section, Sheet, Text
 from bigearth_pipeline.report.store.bands import IN_ORDER, band_words
 from bigearth_pipeline.report.store.contents import Contents, shown_classes
@@ -50,7 +51,7 @@ def choose(labels: NDArray[np.uint8], fit: NDArray[np.bool_], per_class: int) ->
     return chosen
 
 
-def samples(contents: Contents, per_class: int) -> Section:
+def samples(contents: Contents, per_class: int, phases: Phases) -> Section:
     """Return the section; without patches a class it says so, and reads no shard.
 
     Raises:
@@ -62,15 +63,16 @@ def samples(contents: Contents, per_class: int) -> Section:
     fit = usable(contents)
     split = contents.splits[0]
     stretch = Stretch.of_statistics(contents.manifest.splits[split].statistics, _LOW, _HIGH)
-    sheet = _sheet(contents, choose(contents.labels, fit, per_class), stretch, split)
+    sheet = _sheet(contents, choose(contents.labels, fit, per_class), stretch, split, phases)
     return Section("samples", title, (sheet, _bands(contents, fit)))
 
 
-def _sheet(contents: Contents, chosen: list[list[int]], stretch: Stretch, split: str) -> Sheet:
+def _sheet(contents: Contents, chosen: list[list[int]], stretch: Stretch, split: str, phases: Phases) -> Sheet:
+    phases.begin("pictures", sum(map(len, chosen)), "patch", "patches")
     read: dict[int, Patch] = {row: contents.store.read(row, groups=()) for rows in chosen for row in rows}
     counts = contents.labels.sum(axis=0, dtype=np.int64)
     groups = [
-        Group(f"{name} ({patches(int(count))})", [_strip(contents, read[row], row, stretch) for row in rows])
+        Group(f"{name} ({patches(int(count))})", [_strip(contents, read[row], row, stretch, phases) for row in rows])
         for name, count, rows in zip(CLASSES, counts, chosen, strict=True)
         if rows
     ]
@@ -88,11 +90,14 @@ def _sheet(contents: Contents, chosen: list[list[int]], stretch: Stretch, split:
     return Sheet("samples-sheet", caption, groups)
 
 
-def _strip(contents: Contents, patch: Patch, row: int, stretch: Stretch) -> tuple[Sequence[Picture], str]:
+def _strip(
+    contents: Contents, patch: Patch, row: int, stretch: Stretch, phases: Phases
+) -> tuple[Sequence[Picture], str]:
     pictures = [
         Picture(patch_png(patch.s2, composition, stretch), f"{patch.key} in {composition.words}")
         for composition in COMPOSITIONS
     ]
+    phases.advance(1)
     return pictures, f"{patch.key}: {shown_classes(contents.labels[row])}"
 
 

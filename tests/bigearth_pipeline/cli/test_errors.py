@@ -68,6 +68,8 @@ def failing(message: str) -> Result:
         ("`augmentation=` has no effect", "--augment has no effect"),
         ("name the folder as `data=DIR`, or `folder=DIR`", "name the folder as DIR, or --shards DIR"),
         ("`data=` is missing", "DIR is missing"),
+        ("name it: `data=a b` `folder=DIR`", "name it: bep 'a b' --shards DIR"),
+        ("use `folder=DIR` `cache=ram`", "use --shards DIR --cache ram"),
         ("`cache=/a b/c`", "--cache '/a b/c'"),
         ("take `machine.cache=ram`", "take --set machine.cache=ram"),
         ("take `step_gamma=0.1`", "take --set optimisation.step_gamma=0.1"),

@@ -1,5 +1,6 @@
 """`bep report` as a user meets it."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,12 +19,25 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(tmp_path_factory.mktemp("report") / "store", {"train": 3})
 
 
+def phases_of(told: str) -> dict[str, str]:
+    """Return what there is to do in each phase that a command says, by its title; any other line is an error."""
+    found = {}
+    for line in told.splitlines():
+        match = re.fullmatch(r"([a-z -]+): ([\d,]+ [a-z ]+)|[a-z -]+: [\d,]+ of [\d,]+ [a-z ]+(, [\d,]+ s left)?", line)
+        assert match is not None, line
+        if match[1]:
+            found[match[1]] = match[2]
+    return found
+
+
 def test_a_report_is_written(small: Path, tmp_path: Path) -> None:
-    """The command writes no page, or prints anything but where it is."""
+    """The command writes no page, is silent while it works, or prints anything but where the page is on stdout."""
     out = tmp_path / "page.html"
     told = call("report", small, "--out", out, "--samples", 1)
-    assert (told.returncode, told.stderr) == (0, "")
+    assert told.returncode == 0, told.stderr
+    assert phases_of(told.stderr) == {"charts and tables": "8 sections", "pictures": "1 patch"}
     assert told.stdout.startswith(f"{out}: ")
+    assert told.stdout.count("\n") == 1
     assert out.read_bytes().startswith(b"<!DOCTYPE html>")
     assert out.stat().st_size > 100_000
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
@@ -60,10 +74,18 @@ def test_reports_of_runs_are_written(tmp_path: Path) -> None:
     with tarfile.open(ROOT / "tests/golden/0.1/runs.tar.xz") as archive:
         archive.extractall(tmp_path / "runs", filter="data")
     runs = [tmp_path / "runs/finished", tmp_path / "runs/stopped"]
-    for folders, title in ((runs[:1], "<title>Run finished</title>"), (runs, "<title>2 runs compared</title>")):
+    without = f"{runs[0]} has no predictions of the test split, so the page is without scores by class; they are written "
+    without += f"by: bep evaluate {runs[0]} --split test --shards DIR"
+    for folders, title, left_out in (
+        (runs[:1], "<title>Run finished</title>", [without]),
+        (runs, "<title>2 runs compared</title>", []),
+    ):
         out = tmp_path / "page.html"
         result = invoke("report", *folders, "--out", out)
-        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.exit_code == 0
+        *others, last = result.stderr.splitlines()
+        assert others == left_out
+        assert phases_of(last) == {"charts and tables": "3 sections"}
         assert title in out.read_text()
     result = invoke("report", *runs, "--out", runs[1] / "page.html")
     assert result.exit_code == 1

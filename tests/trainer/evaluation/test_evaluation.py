@@ -191,7 +191,7 @@ def test_a_store_that_was_moved(copy: Path, run: Run, tmp_path: Path) -> None:
     for part in (
         f"{tmp_path / 'gone'} holds no manifest.json",
         f"{copy / 'config.toml'} names it",
-        f"name their new folder: {copy} --shards DIR",
+        f"name their new folder: bep evaluate {copy} --shards DIR",
     ):
         assert part in result.stderr
     assert evaluated(copy, "--shards", run.config.data.shards)["count"] == 20

@@ -431,7 +431,7 @@ def test_a_store_that_was_moved(small: TrainConfig, folder_of_run: Path, tmp_pat
     for part in (
         f"{tmp_path / 'gone'} holds no manifest.json",
         "config.toml",
-        f"name their new folder: DIR --resume {folder_of_run}",
+        f"name their new folder: bep train DIR --resume {folder_of_run}",
     ):
         assert part in line
     result = CliRunner().invoke(main, ["train", str(moved), "--resume", str(folder_of_run)])

@@ -61,13 +61,15 @@ def test_a_store_at_neither_place_is_named_with_both(run: Path, made: Path, tmp_
     (made / "store").rename(made / "elsewhere")
     try:
         told = bep("evaluate", run, "--device", "cpu")
+        explained = bep("explain", run, "--class", "pasture", "--worst", 2, "--device", "cpu")
         page = bep("report", run, "--out", "page.html", "--samples", 0)
     finally:
         (made / "elsewhere").rename(made / "store")
     assert told.exit_code == 1
     expected = f"store (from {tmp_path}) holds no manifest.json, nor does {made / 'store'}; "
     assert expected in told.output
-    assert f"{run} --shards DIR" in told.output
+    assert f": bep evaluate {run} --shards DIR\n" in told.output
+    assert f": bep explain {run} --shards DIR --class Pastures --worst 2\n" in explained.output
     assert page.exit_code == 0, page.output
     assert str(made / "store") in (tmp_path / "page.html").read_text()
     # The command on the page works from here, where the name of the folder alone does not.

@@ -80,9 +80,10 @@ def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--class", "Pasture"], "no class 'Pasture', perhaps 'Pastures'"),
+        (["--class", "Pastrues"], "no class 'Pastrues'; perhaps 'Pastures'"),
+        (["--class", "waters"], "class 'waters' may be 'Inland waters' or 'Marine waters'; write more of it"),
         (["nobody"], "nobody is no file or folder, and no key of the store, such as "),
-        (["--class", "Pastures"], "no patch of test has the class Pastures"),
+        (["--class", "pasture"], "no patch of test has the class Pastures"),
         (["--random", 1, "--worst", 1], "patches are chosen in two ways"),
         ([], "no patch is chosen"),
         (["--random", 0], "--random 0, expected 1 to 200"),

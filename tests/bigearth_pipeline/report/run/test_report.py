@@ -242,7 +242,9 @@ def test_without_its_store_the_rest_is_there(trained: Path, run: Path, tmp_path:
         assert f"{tmp_path / 'gone'} is absent" in words(page.by_id(name))
         assert "bep report run --store DIR" in words(page.by_id(name))
     assert "There are no intervals" in page.captions()["scores-figure-classes"]
-    assert len(list(Html.of(run_report(run, store=moved, samples=1)).by_id("examples").iter("img"))) == 27
+    page = Html.of(run_report(run, store=moved, samples=1))
+    assert len(list(page.by_id("examples").iter("img"))) == 27
+    assert f"bep explain run --worst 5 --shards {moved}" in words(page.by_id("explanations"))
     with pytest.raises(PipelineError, match=r"gone is no folder of a store"):
         run_report(run, store=tmp_path / "gone")
     other = make_store(tmp_path / "gone", {"test": 40}, seed=1)
@@ -252,6 +254,11 @@ def test_without_its_store_the_rest_is_there(trained: Path, run: Path, tmp_path:
     few = make_store(tmp_path / "few", {"test": 30})
     with pytest.raises(PipelineError, match="it lacks 10 patches of 40"):
         run_report(run, store=few)
+    shutil.rmtree(tmp_path / "gone")
+    (run / FILE).unlink()
+    (run / "predictions-validation.parquet").unlink()
+    page = Html.of(run_report(run))
+    assert words(page.by_id("scores")).endswith("bep evaluate run --split test --shards DIR")
 
 
 def _damage(run: Path) -> dict[str, bytes]:

@@ -83,7 +83,7 @@ def test_other_patches_are_not_compared(trained: Path, other: Path, tmp_path: Pa
         "fewer": ["evaluated on other patches: 30 patches, of which 30 are among the 40 of the first run"],
         "others": ["evaluated on other patches: 40 patches, of which 39 are among the 40 of the first run"],
         "labels": ["evaluated on other labels: those of 40 patches differ"],
-        "none": ["no predictions of the test split; bep evaluate none --split test writes them"],
+        "none": [f"no predictions of the test split; bep evaluate {runs[4]} --split test writes them"],
     }
     assert "none are compared" in words(page.by_id("differences"))
     assert "differences-table" not in page.text
