@@ -9,6 +9,7 @@ from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.scenes.gdal import opened
 from bigearth_pipeline.scenes.inputs.description import BandFile, Description
 from bigearth_pipeline.scenes.inputs.names import SCL, native_metres
+from bigearth_pipeline.scenes.inputs.tiff import check_tiff
 from bigearth_pipeline.source.tiff.gdal import cause, crs_name, epsg_in_metres
 from shards.layout.statistics import NODATA
 
@@ -82,7 +83,7 @@ def open_scene(description: Description, needed: Sequence[str]) -> Scene:
         needed: bands that a network sees.
 
     Raises:
-        BadScene: a needed band is missing; a file cannot be read; pixels are of another type or size than they should
+        BadScene: a needed band is missing; a file cannot be read or is cut off; pixels are of another type or size than they should
             be, or the bands do not lie on one grid.
     """
     missing = [band for band in needed if band not in description.files]
@@ -151,6 +152,8 @@ def _check(name: str, file: BandFile) -> tuple[Band, tuple[Any, ...]]:
                 f"{file.shown} is stored in blocks of {columns} × {rows} pixels, which take too much memory; rewrite "
                 "it with gdal_translate -of COG"
             )
+        if source.driver == "GTiff":
+            check_tiff(source, file.index, file.shown)
         band = Band(name=name, file=file, metres=metres, block_rows=rows, size=source.shape)
         size = (metres * source.width, metres * source.height)
         return band, (epsg, transform.c, transform.f, *size)

@@ -7,7 +7,7 @@ ISO/IEC 15444-1, annexes I.4 and A.4.
 import os
 import struct
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from bigearth_pipeline.errors import BadScene
 from shards.storage.safe_open import open_regular_file
@@ -15,6 +15,20 @@ from shards.storage.safe_open import open_regular_file
 _SIGNATURE: Final = bytes.fromhex("0000000c6a5020200d0a870a")
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _MAX_BOXES: Final = 1024
+
+
+def check_member(file: IO[bytes], size: int, shown: str) -> None:
+    """Check that a JPEG 2000 file in an archive is not cut off, by its first boxes: its codestream ends within it.
+
+    Args:
+        file: the file from its beginning.
+        size: its length in bytes.
+        shown: name for messages.
+
+    Raises:
+        BadScene: it is cut off, or no JPEG 2000.
+    """
+    _codestream_end(file, size, shown, beyond=False)
 
 
 def check_jp2(path: Path) -> None:
@@ -26,33 +40,39 @@ def check_jp2(path: Path) -> None:
     """
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if file.read(len(_SIGNATURE)) != _SIGNATURE:
-            raise BadScene(f"{path} is no JPEG 2000 file: it does not begin as one")
-        at, end_of_codestream = len(_SIGNATURE), 0
-        for _ in range(_MAX_BOXES):
-            if at >= size:
-                break
-            file.seek(at)
-            header = file.read(16)
-            if len(header) < 8:
-                raise _cut_off(path, size, at + 8)
-            length, kind = struct.unpack_from(">I4s", header)
-            if length == 1 and len(header) == 16:
-                (length,) = struct.unpack_from(">Q", header, 8)
-            end = size if length == 0 else at + length
-            if end > size:
-                raise _cut_off(path, size, end)
-            if end <= at:
-                raise BadScene(f"{path} is damaged: a box of JPEG 2000 has no length")
-            if kind == b"jp2c":
-                end_of_codestream = end
-            at = end
-        if not end_of_codestream:
-            raise BadScene(f"{path} has no codestream: it was cut off, or is damaged")
-        file.seek(end_of_codestream - 2)
+        end = _codestream_end(file, size, str(path), beyond=True)
+        file.seek(end - len(_END_OF_CODESTREAM))
         if file.read(2) != _END_OF_CODESTREAM:
             raise BadScene(f"{path} was cut off after {size:,} bytes: its codestream has no end")
 
 
-def _cut_off(path: Path, size: int, expected: int) -> BadScene:
-    return BadScene(f"{path} was cut off: it has {size:,} bytes, expected at least {expected:,}")
+def _codestream_end(file: IO[bytes], size: int, shown: str, *, beyond: bool) -> int:
+    """Return where the codestream ends; `beyond`: read the boxes after it, too."""
+    if file.read(len(_SIGNATURE)) != _SIGNATURE:
+        raise BadScene(f"{shown} is no JPEG 2000 file: it does not begin as one")
+    at, end_of_codestream = len(_SIGNATURE), 0
+    for _ in range(_MAX_BOXES):
+        if at >= size or (end_of_codestream and not beyond):
+            break
+        file.seek(at)
+        header = file.read(16)
+        if len(header) < 8:
+            raise _cut_off(shown, size, at + 8)
+        length, kind = struct.unpack_from(">I4s", header)
+        if length == 1 and len(header) == 16:
+            (length,) = struct.unpack_from(">Q", header, 8)
+        end = size if length == 0 else at + length
+        if end > size:
+            raise _cut_off(shown, size, end)
+        if end <= at:
+            raise BadScene(f"{shown} is damaged: a box of JPEG 2000 has no length")
+        if kind == b"jp2c":
+            end_of_codestream = end
+        at = end
+    if not end_of_codestream:
+        raise BadScene(f"{shown} has no codestream: it was cut off, or is damaged")
+    return end_of_codestream
+
+
+def _cut_off(shown: str, size: int, expected: int) -> BadScene:
+    return BadScene(f"{shown} was cut off: it has {size:,} bytes, expected at least {expected:,}")

@@ -7,7 +7,8 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from bigearth_pipeline.scenes.inputs.description import (
     parse_baseline,
     parse_time,
 )
-from bigearth_pipeline.scenes.inputs.jp2 import check_jp2
+from bigearth_pipeline.scenes.inputs.jp2 import check_jp2, check_member
 from bigearth_pipeline.scenes.inputs.names import SCL, band_in, native_files
 from shards.storage.safe_open import read_regular
 
@@ -120,10 +121,11 @@ def describe_folder(folder: Path, known: Known) -> Description:
     )
 
 
-def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a file of an archive, any failure of whose unpackers means that the archive is damaged."""
+@contextmanager
+def _unpacking(name: str) -> Iterator[None]:
+    """Let any failure of an unpacker mean that the archive is damaged."""
     try:
-        return archive.read(name)
+        yield
     except (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as err:
         raise zipfile.BadZipFile(f"{name} cannot be unpacked: {err}") from err
 
@@ -143,7 +145,8 @@ def describe_zip(path: Path, known: Known) -> Description:
                 raise BadScene(f"{path} holds {len(found)} files {METADATA}, expected that of one Level-2A product")
             if archive.getinfo(found[0]).file_size > _MAX_BYTES:
                 raise BadScene(f"{path}: {found[0]} is longer than {_MAX_BYTES:,} bytes")
-            content = _unpacked(archive, found[0])
+            with _unpacking(found[0]):
+                content = archive.read(found[0])
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
         raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
     top = found[0].removesuffix(METADATA)
@@ -154,8 +157,17 @@ def describe_zip(path: Path, known: Known) -> Description:
         known,
         has=lambda name: top + name in inside,
         gdal_path=lambda name: f"/vsizip/{path.absolute()}/{top}{name}",
-        check=lambda name: None,
+        check=lambda name: _check_member(path, top + name),
     )
+
+
+def _check_member(path: Path, name: str) -> None:
+    """Check that an image in an archive is whole."""
+    try:
+        with zipfile.ZipFile(path) as archive, _unpacking(name), archive.open(name) as file:
+            check_member(file, archive.getinfo(name).file_size, f"{path}/{name}")
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
+        raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
 
 
 def _describe(

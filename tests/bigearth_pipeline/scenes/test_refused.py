@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 from affine import Affine
@@ -93,6 +94,18 @@ def safe_cut_off(folder: Path, share: float) -> Path:
     return path
 
 
+def files_cut_off(folder: Path, share: float) -> Path:
+    path = files(folder)
+    cut_off(band(path, "B03"), share)
+    return path
+
+
+def zip_cut_off(folder: Path) -> Path:
+    """Return an archive that is whole, of a product whose image was cut off before."""
+    path = safe_cut_off(folder, 0.6)
+    return zipped(path)
+
+
 def endless(folder: Path) -> Path:
     """Return a product in which a codestream says to reach to the end of its file, and is cut off."""
     path = safe(folder)
@@ -170,6 +183,9 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no place": (lambda f: rewrite(files(f), "B02", PIXELS, driver="GTiff", crs=None), "no georeference"),
     "too small": (lambda f: write_files(f / "scene", random_pixels(19, 30)), "expected at least 1200 × 1200 m"),
     "no TIFF": (lambda f: no_item(f, "text").rename(f / "scene.tif"), "cannot be read"),
+    "TIFF cut off": (lambda f: files_cut_off(f, 0.99), "B03.tif was cut off: it has "),
+    "TIFF almost empty": (lambda f: files_cut_off(f, 0.001), "B03.tif cannot be read"),
+    "JPEG 2000 cut off in a ZIP": (zip_cut_off, "was cut off: it has "),
     "JPEG 2000 cut off": (lambda f: safe_cut_off(f, 0.6), "was cut off"),
     "JPEG 2000 without its end": (endless, "its codestream has no end"),
     "JPEG 2000 almost empty": (lambda f: safe_cut_off(f, 0.001), "was cut off"),
@@ -238,18 +254,55 @@ def test_one_line(case: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("case", ["missing band", "unknown baseline", "JPEG 2000 cut off"])
+@pytest.mark.parametrize("case", ["missing band", "unknown baseline", "JPEG 2000 cut off", "TIFF cut off"])
 def test_a_command_ends_before_it_begins(case: str, trained: Path, tmp_path: Path) -> None:
     """A wrong scene is found after hours, or an option is not shown as a flag."""
     make, words = CASES[case]
     out = tmp_path / "out"
-    options = ["--baseline", "02.12"] if case == "missing band" else []
+    options = ["--baseline", "02.12"] if case in ("missing band", "TIFF cut off") else []
     result = CliRunner().invoke(main, ["predict", str(trained), str(make(tmp_path)), "--out", str(out), *options])
     assert result.exit_code == 1, result.output
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("Error: "), result.output
     assert words.replace("`baseline=`", "--baseline") in last, last
     assert not out.exists()
+
+
+LAYOUTS: dict[str, dict[str, object]] = {
+    "tiles": {"tiled": True, "blockxsize": 64, "blockysize": 64},
+    "strips": {"compress": "lzw"},
+    "BigTIFF of plain strips": {"BIGTIFF": "YES"},
+    "one strip": {"blockysize": 150},
+}
+
+
+@pytest.mark.usefixtures("gdal")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_tiff_that_was_cut_off_anywhere_is_found_at_the_start(layout: str, tmp_path: Path) -> None:
+    """A file that lacks its last bytes is opened, and missed when its last rows are read; or a whole one is refused."""
+    path = rewrite(files(tmp_path), "B03", PIXELS, driver="GTiff", **LAYOUTS[layout])
+    target = band(path, "B03")
+    content, known = target.read_bytes(), Known(baseline=212)
+    found = find(path, known)
+    assert isinstance(found, Description)
+    # The directory may lie behind the pixels: then the file cannot even be opened.
+    for length in (len(content), *np.random.default_rng(3).integers(1, len(content), 12).tolist(), len(content) - 1):
+        target.write_bytes(content[:length])
+        if length == len(content):
+            assert open_scene(found, BANDS).bands
+            continue
+        with pytest.raises(BadScene, match=r"B03\.tif (was cut off: it has [\d,]+ bytes|cannot be read: )"):
+            open_scene(found, BANDS)
+
+
+@pytest.mark.usefixtures("gdal")
+def test_a_sparse_tiff_is_whole(tmp_path: Path) -> None:
+    """Tiles that a file leaves out, all of whose pixels are missing ones, pass for cut off."""
+    pixels = Pixels(PIXELS.bands | {"B03": PIXELS.bands["B03"] * 0})
+    rewrite(files(tmp_path), "B03", pixels, driver="GTiff", tiled=True, blockxsize=64, blockysize=64, SPARSE_OK=True)
+    found = find(tmp_path / "scene", Known(baseline=212))
+    assert isinstance(found, Description)
+    assert open_scene(found, BANDS).bands
 
 
 def test_an_error_in_the_middle_names_the_file(trained: Path, tmp_path: Path) -> None:
