@@ -16,6 +16,7 @@ from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
 from shards.reporting import printable
 from shards.storage.atomic import FULL, atomic_write, make_folder, sync_folder
 from shards.storage.lock import exclusive
+from shards.storage.names import renamed
 from shards.write.contents import LOCK, LOCKS, WORK, Contents, look
 
 _ROUNDS: Final = 100  # Each that fails means that another build has just ended.
@@ -81,7 +82,7 @@ def _enter(out: Path, note: dict[str, Any], overwrite: bool, say: Callable[[str]
 
 def _lock(out: Path, say: Callable[[str], None], stack: ExitStack) -> None:
     for _ in range(_ROUNDS):
-        with suppress(FileExistsError):
+        with suppress(FileExistsError), renamed(out / WORK, out):
             (out / WORK).mkdir()
         with ExitStack() as attempt:
             # Fails while the lock is there, or the notes are.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from shards.storage.names import named
+from shards.storage.names import named, renamed
 
 TEMPORARY_SUFFIX: Final = ".part"
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -31,14 +31,16 @@ def atomic_write(path: Path) -> AbstractContextManager[IO[bytes]]:
 @contextmanager
 def _create(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with renamed(temporary, path):
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         # Records are longer than the buffer, so they are written from where they are.
         with named(path), open(descriptor, "wb", buffering=1 << 14) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with renamed(temporary, path):
+            os.replace(temporary, path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -41,7 +41,7 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
 
     Raises:
         InUse: another process holds it; the message names that process, if it is known.
-        OSError: the file cannot be made.
+        OSError: the file cannot be made; the error names its folder.
     """
     process = os.getpid()
     held = path
@@ -49,6 +49,7 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
         descriptor = _lock(path, what)
     except OSError as err:
         if err.errno not in _NO_LOCKS:
+            _name_folder(err, path)
             raise
         held = path.with_name(path.name + MARK_SUFFIX)
         descriptor = _mark(held, what)
@@ -80,6 +81,36 @@ def is_held(path: Path) -> bool:
     """
     holders = [_read_holder(path), _read_holder(path.with_name(path.name + MARK_SUFFIX))]
     return any(holder and not _is_dead_here(holder) for holder in holders)
+
+
+@contextmanager
+def exclusive_beside(out: Path, verb: str, what: str) -> Iterator[None]:
+    """Hold the place of results that a command makes elsewhere and then renames, while the block runs.
+
+    Args:
+        out: folder of the results, which may be absent; the lock file lies beside it.
+        verb: command that makes them, such as `export`, for the name of the lock file.
+        what: as for `exclusive`.
+
+    Raises:
+        InUse: another process holds it.
+        OSError: nothing can be made beside it; the error names `out`.
+    """
+    place = out.resolve()
+    with ExitStack() as stack:
+        try:
+            lock = place.with_name(f".{place.name}.{verb}.lock")
+            stack.enter_context(exclusive(lock, what))
+        except OSError as err:
+            reason = f"nothing can be written beside it, in {place.parent}: {err.strerror}"
+            raise OSError(err.errno, reason, str(out)) from err
+        yield
+
+
+def _name_folder(err: OSError, path: Path) -> None:
+    """Let an error of a lock file that cannot be made name its folder, for the file is nobody's but ours."""
+    if err.filename == str(path) and (err.errno == errno.EROFS or not os.path.lexists(path)):
+        err.filename = str(path.parent)
 
 
 def _lock(path: Path, what: str) -> int:

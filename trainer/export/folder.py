@@ -11,8 +11,8 @@ from typing import Final
 
 from shards.errors import InvalidValue
 from shards.storage.atomic import make_folder, sync_file, sync_folder
-from shards.storage.lock import exclusive
-from shards.storage.names import named
+from shards.storage.lock import exclusive_beside
+from shards.storage.names import named, renamed
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS, is_model_folder
 from trainer.models.weights_config import CONFIG
@@ -57,8 +57,8 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     check_out(out, overwrite=overwrite)
     make_folder(out.absolute().parent)
-    lock = out.absolute().with_name(f".{out.absolute().name}.export.lock")
-    with exclusive(lock, f"{out} is in use by another export"), _temporary(out, overwrite=overwrite) as temporary:
+    in_use = f"{out} is in use by another export"
+    with exclusive_beside(out, "export", in_use), _temporary(out, overwrite=overwrite) as temporary:
         yield temporary
 
 
@@ -67,18 +67,15 @@ def _temporary(out: Path, *, overwrite: bool) -> Iterator[Path]:
     temporary = _beside(out)
     temporary.mkdir()
     try:
-        yield temporary
-        for path in temporary.iterdir():
-            with named(path):
-                sync_file(path)
-        sync_folder(temporary)
-        # Another process may have written there meanwhile.
-        check_out(out, overwrite=overwrite)
-        _rename(temporary, out)
-    except OSError as err:
-        if isinstance(err.filename, str) and Path(err.filename).is_relative_to(temporary):
-            err.filename = str(out / Path(err.filename).relative_to(temporary))
-        raise
+        with renamed(temporary, out):
+            yield temporary
+            for path in temporary.iterdir():
+                with named(path):
+                    sync_file(path)
+            sync_folder(temporary)
+            # Another process may have written there meanwhile.
+            check_out(out, overwrite=overwrite)
+            _rename(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

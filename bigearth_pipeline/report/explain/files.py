@@ -21,7 +21,8 @@ from bigearth_pipeline.report.explain.page import Results, page_of
 from bigearth_pipeline.report.explain.panel import map_picture, true_colour
 from bigearth_pipeline.report.page.render import render
 from shards import CLASSES
-from shards.storage.lock import exclusive
+from shards.storage.lock import exclusive_beside
+from shards.storage.names import named, renamed
 
 FACTS: Final = "explanations.json"
 PAGE: Final = "index.html"
@@ -67,10 +68,9 @@ def held(out: Path) -> Iterator[None]:
 
     Raises:
         InUse: another process makes explanations there.
-        OSError: the lock file beside it cannot be made.
+        OSError: nothing can be written beside it.
     """
-    place = out.resolve()
-    with exclusive(place.with_name(f".{place.name}.explain.lock"), f"{out} is in use by another explanation"):
+    with exclusive_beside(out, "explain", f"{out} is in use by another explanation"):
         yield
 
 
@@ -80,11 +80,12 @@ def _folder(out: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     try:
         new = temporary / "new"
-        new.mkdir()
-        yield new
-        if place.exists():
-            place.rename(temporary / "old")
-        new.rename(place)
+        with renamed(new, out), named(out):
+            new.mkdir()
+            yield new
+            if place.exists():
+                place.rename(temporary / "old")
+            new.rename(place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """The file of a page: written whole, and never over something that is no page."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,10 @@ def check_out(out: Path, folders: Iterable[Path]) -> None:
             raise PipelineError(f"`out={out}` lies in {folder}, whose files are checked; name a file elsewhere")
     if not out.parent.is_dir():
         raise PipelineError(f"{out.parent} is no folder, expected one in which `out={out}` can be written")
+    if not os.access(out.parent, os.W_OK):
+        raise PipelineError(
+            f"{out} cannot be written: no file can be made in the folder {out.parent}; name another one"
+        )
     if not out.exists():
         return
     with open_regular_file(out) as file:

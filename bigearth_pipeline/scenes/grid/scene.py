@@ -83,8 +83,8 @@ def open_scene(description: Description, needed: Sequence[str]) -> Scene:
         needed: bands that a network sees.
 
     Raises:
-        BadScene: a needed band is missing; a file cannot be read or is cut off; pixels are of another type or size than they should
-            be, or the bands do not lie on one grid.
+        BadScene: a needed band is missing; a file cannot be read or is cut off; pixels are of another type or size than
+            they should be, or the bands do not lie on one grid.
     """
     missing = [band for band in needed if band not in description.files]
     if missing:

@@ -20,6 +20,7 @@ import shards
 from bigearth_pipeline.build.select import BAD, LIMIT, NO_FOLDER, Rules
 from bigearth_pipeline.cli import main
 from shards.metadata.manifest import Manifest
+from shards.testing.stores import make_store
 from tests import commands
 from tests.building import build_store, contents
 from tests.commands.command import ENVIRONMENT
@@ -369,6 +370,23 @@ def test_an_unwritable_place_is_one_line(scene_tree: Path, read_only: Path) -> N
     result = invoke("build-shards", scene_tree, "--out", read_only / "s")
     assert (result.exit_code, result.stdout) == (1, "")
     assert_one_error(result.stderr, f"{read_only / 's'} cannot be written: ")
+
+
+@pytest.mark.parametrize("command", ["report", "show", "download", "synth", "build-shards"])
+def test_a_place_that_cannot_be_written_to_is_named_as_it_was_given(
+    command: str, scene_tree: Path, tmp_path: Path, read_only: Path
+) -> None:
+    """A message names a temporary file or a lock, of which the user knows nothing, or comes after the work."""
+    out = read_only / "page" if command in ("report", "show") else read_only
+    arguments = {"download": ["v2"], "synth": ["--patches", 1], "build-shards": [scene_tree]}.get(command)
+    if arguments is None:
+        arguments = [make_store(tmp_path / "store", {"train": 3})]
+    result = invoke(command, *arguments, "--out", out)
+    assert (result.exit_code, result.stdout) == (1, "")
+    *before, line = result.stderr.splitlines()
+    assert before in ([], [f"found 300 patch folders (v2) in {scene_tree / 'BigEarthNet-S2'}"]), before
+    assert re.search(rf"{re.escape(str(out))}(/BigEarthNet-S2)?( cannot be written)?: ", line), line
+    assert not re.search(r"/\.|\.part|\.lock", line), line
 
 
 def test_bad_patches_that_are_allowed(place: Place, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from shards.errors import InUse
-from shards.storage.lock import MARK_SUFFIX, exclusive
+from shards.storage.lock import MARK_SUFFIX, exclusive, exclusive_beside
 from tests import faults
 from tests.paths import ROOT
 
@@ -178,3 +178,35 @@ def test_without_locks_a_file_stands_for_one(tmp_path: Path) -> None:
     assert once() == [f"store is in use (process 1 on node\x1b[2J7); if that process has ended, delete {mark}"]
     mark.write_text("")
     assert once() == [f"store is in use; if none is running, delete {mark}"]
+
+
+def test_an_error_names_the_folder_and_not_the_lock(tmp_path: Path) -> None:
+    """The user reads of a file that only this program knows."""
+    with pytest.raises(FileNotFoundError) as caught, exclusive(tmp_path / "gone/.lock", "in use"):
+        pass
+    assert caught.value.filename == str(tmp_path / "gone")
+    out = tmp_path / "gone/results"
+    with pytest.raises(FileNotFoundError) as caught, exclusive_beside(out, "export", "in use"):
+        pass
+    assert caught.value.filename == str(out)
+    assert f"nothing can be written beside it, in {tmp_path / 'gone'}: " in str(caught.value.strerror)
+    # A lock that is there and cannot be opened is named, for it has to be looked at.
+    (tmp_path / ".lock").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="lock") as link, exclusive(tmp_path / ".lock", "in use"):
+        pass
+    assert link.value.filename == str(tmp_path / ".lock")
+
+
+def test_a_place_is_held_once(tmp_path: Path) -> None:
+    """Two processes write the same results, or an error of the work is taken for one of the lock."""
+    out = tmp_path / "results"
+    with (
+        exclusive_beside(out, "export", "results are in use"),
+        pytest.raises(InUse, match="results are in use"),
+        exclusive_beside(out, "export", "results are in use"),
+    ):
+        pass
+    with pytest.raises(OSError, match="of the work") as caught, exclusive_beside(out, "export", "in use"):
+        raise OSError(errno.EIO, "of the work")
+    assert caught.value.filename is None
+    assert list(tmp_path.iterdir()) == []
