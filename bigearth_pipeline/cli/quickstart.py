@@ -55,6 +55,5 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
     click.secho("\nThat was all of it. With the real dataset (BigEarthNet v2, unpacked) the same is:", bold=True)
     click.echo("  bep build-shards BigEarthNet-S2 --out store")
     click.echo("  bep train store --out runs/first --test")
-    click.echo(
-        f"To look around here: bep inspect {shown[store]}, bep verify {shown[store]} --against {shown[data]}, bep bench build {shown[data]}"
-    )
+    look = (f"inspect {shown[store]}", f"verify {shown[store]} --against {shown[data]}", f"bench build {shown[data]}")
+    click.echo(f"To look around here: {', '.join(f'bep {each}' for each in look)}")

@@ -74,10 +74,8 @@ def test_reports_of_runs_are_written(tmp_path: Path) -> None:
     with tarfile.open(ROOT / "tests/golden/0.1/runs.tar.xz") as archive:
         archive.extractall(tmp_path / "runs", filter="data")
     runs = [tmp_path / "runs/finished", tmp_path / "runs/stopped"]
-    without = (
-        f"{runs[0]} has no predictions of the test split, so the page is without scores by class; they are written "
-    )
-    without += f"by: bep evaluate {runs[0]} --split test --shards DIR"
+    without = f"{runs[0]} has no predictions of the test split, so the page is without scores by class; they are "
+    without += f"written by: bep evaluate {runs[0]} --split test --shards DIR"
     for folders, title, left_out in (
         (runs[:1], "<title>Run finished</title>", [without]),
         (runs, "<title>2 runs compared</title>", []),
