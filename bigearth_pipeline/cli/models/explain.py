@@ -47,11 +47,12 @@ def explain(run: Path, inputs: tuple[str, ...], **options: Any) -> None:
     INPUT is a patch folder or tree of BigEarthNet, or the key of a patch in the run's store. DIR gets index.html, and
     for each patch a folder with pictures (.png) and arrays (attributions.npz).
 
-    On one CPU core bepnet-s takes about 1.5 s for each pair of a patch and a class by all methods (occlusion 0.6 s,
-    integrated-gradients 0.4 to 6 s, band-occlusion 0.1 s, grad-cam less), networks of timm three to ten times as long.
-    The randomisation test (--sanity) repeats this for up to 4 pairs on each of at least 5 networks, so as long as 20
-    pairs or more; --score predicts each pair about 600 times. Permutation predicts each of --patches 66 times for 12
-    bands.
+    The time is that of predictions: for each pair of a patch and a class occlusion takes 101 of them, band-occlusion one
+    more than there are bands, integrated-gradients 32, or up to 928, with gradients (three times as long), --score
+    about 550. The randomisation test (--sanity) explains up to 4 pairs on each of at least 5 networks; permutation
+    predicts each of --patches 61 times for 12 bands. A prediction by bepnet-s takes 5 ms of a core of a Xeon at
+    2.1 GHz, and bep explain RUN --worst 2 --score on 291 test patches took 144 s of them, 87 s for permutation. bep
+    bench predict measures the predictions of a network on this machine.
     """
     with reported():
         from bigearth_pipeline.cli.display.console import echo

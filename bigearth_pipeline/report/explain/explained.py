@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import torch
@@ -12,12 +11,9 @@ from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.explain.patches import Chosen
 from shards import CLASSES
 from trainer.explain.maps import Maps
-from trainer.explain.methods.registry import Method
+from trainer.explain.methods.registry import Method, explained_by
 from trainer.explain.subject import CannotExplain, Inputs, Subject
 from trainer.inference import Predictor
-
-_AT_A_TIME: Final = 4
-"""Pairs of a patch and a class between two reports of progress: seconds by most methods on a CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,11 +116,7 @@ def _by_method(
     name: str, method: Method, subject: Subject, inputs: Inputs, targets: torch.Tensor, phases: Phases
 ) -> Maps:
     phases.begin(name, len(targets), "pair of patch and class", "pairs of patch and class")
-    parts = []
-    for part, classes in subject.parts(inputs, targets, _AT_A_TIME):
-        parts.append(method(subject, part, classes))
-        phases.advance(len(classes))
-    return Maps.joined(parts)
+    return explained_by(name, method, subject, inputs, targets, phases.advance)
 
 
 def _chosen(

@@ -1,9 +1,13 @@
 """Explanations from beginning to end: patches are chosen, explained, tested, scored and written."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 import shards
 from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
@@ -22,6 +26,7 @@ from trainer.explain.names import PERMUTATION
 from trainer.explain.sanity.cascade import explanations, randomisation_test
 from trainer.explain.score.agreement import Agreement, agreement
 from trainer.explain.score.faithfulness import faithfulness, num_orders
+from trainer.explain.side_by_side import side_by_side
 from trainer.inference import Predictor, load
 from trainer.runs.store_place import find_store, store_of
 
@@ -54,7 +59,8 @@ def explain(config: ExplainConfig, phases: Phases) -> Results:
             patches = of_inputs(config, store, predictor.bands)
         else:
             assert store is not None
-            patches = of_split(config, store, predictor.probabilities, phases)
+            logits = _side_by_side(predictor)
+            patches = of_split(config, store, lambda records: logits(records).sigmoid().numpy(), phases)
         results = _explain(config, predictor, store, patches, phases)
         files.write(config.out, results, {"run": predictor.about, "seed": config.seed}, phases)
     return results
@@ -145,13 +151,24 @@ def _permutation(config: ExplainConfig, predictor: Predictor, store: Store, phas
     labels = store.index.labels()[rows]
     phases.begin(PERMUTATION, num_predicted(len(rows), len(predictor.bands)), "predicted patch", "predicted patches")
     return permutation(
-        predictor.record_logits,
+        _side_by_side(predictor),
         records_of(store, rows),
         labels,
         predictor.bands,
         seed=config.seed,
         done=phases.advance,
     )
+
+
+def _side_by_side(predictor: Predictor) -> Callable[[NDArray[np.uint16]], Tensor]:
+    """Return `predictor.record_logits` with a batch for each core at a time."""
+    size = predictor.batch_size
+
+    def logits(records: NDArray[np.uint16]) -> Tensor:
+        batches = [records[start : start + size] for start in range(0, len(records), size)]
+        return torch.cat(side_by_side(predictor.record_logits, batches, predictor.device))
+
+    return logits
 
 
 def _agreements(explained: Explained) -> dict[str, list[tuple[int, Agreement]]]:

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.europe import Outlines
-from bigearth_pipeline.report.figure.look import ALL, FIXED, GRID, LAND, SERIES, SOFT, WIDTH, look
+from bigearth_pipeline.report.figure.look import ALL, FIXED, GRID, INK, LAND, PAPER, SERIES, SOFT, WIDTH, look
 from bigearth_pipeline.report.figure.svg import svg
 
 _MOST_SQUARES: Final = 3000
@@ -60,6 +60,8 @@ def draw_map(
     outlines: Outlines | None,
     *,
     colours: Sequence[int] = ALL,
+    frame: View | None = None,
+    label: str = "",
 ) -> str:
     """Return a map as SVG.
 
@@ -70,6 +72,8 @@ def draw_map(
         squares: their corners, (n, 4, 2) metres, by the name of the series, of which there are at most three.
         outlines: land and borders; None for a part of the map that is too small for them.
         colours: number of the colour of each series, below three.
+        frame: a part of it that is framed, as large as can be seen at least; None for no frame.
+        label: words in the upper left corner, such as the name of the place; empty for none.
     """
     with look():
         height = WIDTH * view.height / view.width
@@ -92,6 +96,11 @@ def draw_map(
         axes.set_yticks([])
         axes.grid(visible=False)
         axes.spines[:].set(visible=True, color=GRID)
+        if frame is not None:
+            _frame(axes, view, frame)
+        if label:
+            box = {"facecolor": PAPER, "edgecolor": "none", "pad": 2}
+            axes.text(0.02, 0.98, label, transform=axes.transAxes, ha="left", va="top", fontsize=8, bbox=box, zorder=5)
         _scale(axes, view)
         _legend(axes, list(squares), palette)
         return svg(figure, name, title, cropped=True)
@@ -107,6 +116,12 @@ def _outlines(axes: Axes, view: View, outlines: Outlines) -> None:
 def _is_near(line: NDArray[np.float64], view: View) -> bool:
     low, high = np.nanmin(line, axis=0), np.nanmax(line, axis=0)
     return bool(low[0] < view.right and high[0] > view.left and low[1] < view.top and high[1] > view.bottom)
+
+
+def _frame(axes: Axes, view: View, frame: View) -> None:
+    side = max(frame.width, view.width / 25)
+    left, bottom = (frame.left + frame.right - side) / 2, (frame.bottom + frame.top - side) / 2
+    axes.add_patch(Rectangle((left, bottom), side, side, fill=False, edgecolor=INK, linewidth=1.2, zorder=4))
 
 
 def _scale(axes: Axes, view: View) -> None:

@@ -9,8 +9,23 @@ from bigearth_pipeline.source.tiff.gdal import check_proj
 
 MAP_EPSG: Final = 3035
 """ETRS89-extended / LAEA Europe, which the European Environment Agency uses for statistical maps."""
+_DEGREES: Final = 4326
+"""Longitude and latitude on WGS 84."""
 _MOST_METRES: Final = 2e7
 """Of a coordinate: half of the earth's circumference."""
+
+
+def degrees_of(x: float, y: float) -> str:
+    """Return a point of the map, in metres, as latitude and longitude, such as `60.17° N 24.94° E`."""
+    from rasterio import Env
+    from rasterio.crs import CRS
+    from rasterio.warp import transform
+
+    check_proj()
+    with Env():
+        (longitude,), (latitude,) = transform(CRS.from_epsg(MAP_EPSG), CRS.from_epsg(_DEGREES), [x], [y])[:2]
+    north, east = "N" if latitude >= 0 else "S", "E" if longitude >= 0 else "W"
+    return f"{abs(latitude):.2f}° {north} {abs(longitude):.2f}° {east}"
 
 
 def map_points(epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

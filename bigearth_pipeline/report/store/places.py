@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.europe import europe
 from bigearth_pipeline.report.figure.map import View, draw_map
-from bigearth_pipeline.report.figure.projection import map_points
+from bigearth_pipeline.report.figure.projection import degrees_of, map_points
 from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
 from bigearth_pipeline.report.page.numbers import share
 from bigearth_pipeline.report.store.contents import Contents
@@ -102,15 +102,16 @@ def places(contents: Contents) -> Section:
     blocks: list[Block] = []
     if len(found.points):
         view, inside = busiest(found)
-        blocks.append(_all(contents, found))
-        blocks += [_part(contents, found, view, inside)] if inside.sum() > 1 else []
+        has_part = bool(inside.sum() > 1)
+        blocks.append(_all(contents, found, view if has_part else None))
+        blocks += [_part(contents, found, view, inside)] if has_part else []
     systems = listed([f"EPSG:{code} ({count:,})" for code, count in sorted(found.systems.items())])
     lost = f" {patches(found.num_lost)} cannot be placed on this map." if found.num_lost else ""
     blocks.append(Text(f"Patches by coordinate system of their files: {systems}.{lost}"))
     return Section("places", "Where the patches lie", blocks)
 
 
-def _all(contents: Contents, found: Places) -> Figure:
+def _all(contents: Contents, found: Places, part: View | None) -> Figure:
     view = View.around(found.points, _LEAST)
     cells = in_cells(found, view, len(contents.splits))
     # A square is larger than its cell where it would else be too small to see.
@@ -134,7 +135,10 @@ def _all(contents: Contents, found: Places) -> Figure:
         f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of "
         f"the split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
     )
-    drawing = draw_map("map", "Map of the patches by split", view, squares, outlines, colours=contents.colours)
+    caption += "" if part is None else " The frame is where the next map lies."
+    drawing = draw_map(
+        "map", "Map of the patches by split", view, squares, outlines, colours=contents.colours, frame=part
+    )
     return Figure("map", caption, (Drawing(drawing),))
 
 
@@ -163,11 +167,14 @@ def _part(contents: Contents, found: Places, view: View, inside: NDArray[np.bool
     _, where = np.unique(np.round(found.points[inside] / 10).astype(np.int64), axis=0, return_counts=True)
     repeated = int((where > 1).sum())
     again = f" {counted(repeated, 'place')} of these have patches of several dates." if repeated else ""
+    middle = degrees_of((view.left + view.right) / 2, (view.bottom + view.top) / 2)
+    countries = contents.store.index.table["country"].take(found.rows[inside]).drop_null().to_pylist()
+    place = ", ".join([middle, *([max(sorted(set(countries)), key=countries.count)] if countries else [])])
+    size = f"{_PART / 1000:.0f} km"
     caption = (
-        f"The {_PART / 1000:.0f} km × {_PART / 1000:.0f} km with many patches: {patches(len(outlines))} ({counts}), "
-        f"each at its size. Splits whose patches touch share what neighbours have in common.{again}"
+        f"The {size} × {size} around {place}, which hold many patches: {patches(len(outlines))} ({counts}), each at its "
+        f"size. Splits whose patches touch share what neighbours have in common.{again}"
     )
-    drawing = draw_map(
-        "map-part", "Patches by split in a part of the map", view, squares, None, colours=contents.colours
-    )
+    title = f"Patches by split around {place}"
+    drawing = draw_map("map-part", title, view, squares, None, colours=contents.colours, label=f"around {place}")
     return Figure("map-part", caption, (Drawing(drawing),))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.pictures.compose import COMPOSITIONS, MISSING_WORD, Stretch, band_of
 from bigearth_pipeline.pictures.png import patch_png, png
-from bigearth_pipeline.progress import Phases
+from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.page.blocks import Figure, Group, Picture, Section, Sheet, Text
 from bigearth_pipeline.report.store.bands import IN_ORDER, band_words
 from bigearth_pipeline.report.store.contents import Contents, shown_classes
@@ -51,7 +51,7 @@ def choose(labels: NDArray[np.uint8], fit: NDArray[np.bool_], per_class: int) ->
     return chosen
 
 
-def samples(contents: Contents, per_class: int, phases: Phases) -> Section:
+def samples(contents: Contents, per_class: int, phases: Phases | None = None) -> Section:
     """Return the section; without patches a class it says so, and reads no shard.
 
     Raises:
@@ -63,7 +63,7 @@ def samples(contents: Contents, per_class: int, phases: Phases) -> Section:
     fit = usable(contents)
     split = contents.splits[0]
     stretch = Stretch.of_statistics(contents.manifest.splits[split].statistics, _LOW, _HIGH)
-    sheet = _sheet(contents, choose(contents.labels, fit, per_class), stretch, split, phases)
+    sheet = _sheet(contents, choose(contents.labels, fit, per_class), stretch, split, phases or Silent())
     return Section("samples", title, (sheet, _bands(contents, fit)))
 
 

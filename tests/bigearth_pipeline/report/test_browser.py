@@ -11,6 +11,20 @@ pytestmark = pytest.mark.long
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+BROKEN_WORDS = """[...document.querySelectorAll('td')].flatMap(cell => {
+    const text = cell.firstChild, found = []
+    for (const word of text ? text.data.matchAll(/[^ -]+/g) : []) {
+        const range = document.createRange()
+        range.setStart(text, word.index)
+        range.setEnd(text, word.index + word[0].length)
+        const parts = [...range.getClientRects()]
+        if (parts.length > 1 && parts.reduce((sum, part) => sum + part.width, 0) < 150) found.push(word[0])
+    }
+    return found
+})"""
+"""Words of cells that are broken although they are narrower than 150 pixels."""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
@@ -66,6 +80,8 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width:
     # Text that is wider than its cell lies over the next one.
     cells = "[...document.querySelectorAll('td, th')].filter(each => each.scrollWidth > each.clientWidth + 1)"
     assert page.evaluate(f"{cells}.map(each => each.textContent)") == []
+    # A column is too narrow for its words, which are no names, paths or checksums.
+    assert page.evaluate(BROKEN_WORDS) == []
     broken = "[...document.images].filter(each => !each.naturalWidth).map(each => each.alt)"
     assert page.evaluate(broken) == []
     # Screen readers read what a picture shows.

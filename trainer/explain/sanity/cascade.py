@@ -7,7 +7,7 @@ from typing import Final
 from torch import Tensor
 
 from trainer.explain.maps import Maps
-from trainer.explain.methods.registry import Method
+from trainer.explain.methods.registry import Method, explained_by
 from trainer.explain.sanity.likeness import Likeness, likeness
 from trainer.explain.sanity.randomise import layers, randomised
 from trainer.explain.subject import CannotExplain, Inputs, Subject
@@ -63,7 +63,7 @@ def randomisation_test(
     for _, network in randomised(subject.network, seed):
         changed = subject.with_network(network)
         for name, method in methods.items():
-            found[name].append(_compared(first[name], method, changed, inputs, targets))
+            found[name].append(_compared(name, first[name], method, changed, inputs, targets))
             done(len(targets))
     names = tuple(reversed(layers(subject.network)))
     return {name: Cascade(names, tuple(each), len(targets)) for name, each in found.items()}
@@ -74,9 +74,9 @@ def explanations(subject: Subject, num_methods: int, pairs: int) -> int:
     return len(layers(subject.network)) * num_methods * pairs
 
 
-def _compared(first: Maps, method: Method, changed: Subject, inputs: Inputs, targets: Tensor) -> Likeness:
+def _compared(name: str, first: Maps, method: Method, changed: Subject, inputs: Inputs, targets: Tensor) -> Likeness:
     try:
-        return likeness(first, method(changed, inputs, targets))
+        return likeness(first, explained_by(name, method, changed, inputs, targets))
     except CannotExplain:
         # An untrained classifier can be all zeros, so that nothing has a gradient.
         return Likeness(0.0, None)

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.data.batch import CELLS
 from trainer.explain.maps import Maps
 from trainer.explain.score.units import Kind, mixed, values_of
+from trainer.explain.side_by_side import side_by_side
 from trainer.explain.subject import ROWS, Inputs, Subject
 
 STEPS: Final = 16
@@ -87,15 +89,16 @@ def faithfulness(
         done: is called with n after each order, `num_orders` in all.
     """
     found: dict[str, list[Faithfulness]] = {name: [] for name in maps}
+    ends = _ends(subject, inputs, targets)
     for kind, values in _measured(maps).items():
         rng = np.random.default_rng([seed, _KINDS.index(kind)])
         shape = next(iter(values.values())).shape
         random = np.zeros((2, len(targets)))
         for _ in range(orders):
-            random += np.array(_areas(subject, inputs, targets, rng.random(shape).argsort(1), kind)) / orders
+            random += np.array(_areas(subject, inputs, targets, rng.random(shape).argsort(1), kind, ends)) / orders
             done(len(targets))
         for name, part in values.items():
-            deletion, insertion = _areas(subject, inputs, targets, (-part).argsort(1, kind="stable"), kind)
+            deletion, insertion = _areas(subject, inputs, targets, (-part).argsort(1, kind="stable"), kind, ends)
             done(len(targets))
             found[name].append(
                 Faithfulness(
@@ -143,25 +146,57 @@ def bootstrap(values: NDArray[np.float64], patches: NDArray[np.int64], seed: int
     return Gain(mean, low, high)
 
 
+Curve = NDArray[np.float32]
+
+
+def _ends(subject: Subject, inputs: Inputs, targets: Tensor) -> tuple[Curve, Curve]:
+    """Return the probabilities with all parts and with none, (n,) each: the ends of every curve."""
+    rows = torch.arange(len(targets), device=subject.device)
+    all_parts = torch.ones((2 * len(rows), CELLS * CELLS), dtype=torch.bool, device=subject.device)
+    all_parts[len(rows) :] = False
+    whole, empty = _probabilities(subject, inputs, targets, all_parts, "pixels").reshape(2, -1)
+    return whole, empty
+
+
 def _areas(
-    subject: Subject, inputs: Inputs, targets: Tensor, order: NDArray[np.int64], kind: Kind
+    subject: Subject,
+    inputs: Inputs,
+    targets: Tensor,
+    order: NDArray[np.int64],
+    kind: Kind,
+    ends: tuple[Curve, Curve],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the areas under the curves of deletion and of insertion, (n,) each."""
-    parts = order.shape[1]
+    parts, (whole, empty) = order.shape[1], ends
     ranks = torch.from_numpy(order.argsort(1)).to(subject.device)
-    ends = np.unique(np.linspace(0, parts, min(STEPS, parts) + 1).round()).astype(int)
-    curves: list[list[NDArray[np.float32]]] = [[], []]
-    for end in ends.tolist():
-        for curve, kept in zip(curves, (ranks >= end, ranks < end), strict=True):
-            curve.append(_probabilities(subject, inputs, targets, kept, kind))
-    deletion, insertion = (np.trapezoid(np.stack(curve), ends / parts, axis=0) for curve in curves)
+    steps = np.unique(np.linspace(0, parts, min(STEPS, parts) + 1).round()).astype(int)
+    between = steps[1:-1].tolist()
+    kept = torch.cat([ranks >= step for step in between] + [ranks < step for step in between])
+    found = _probabilities(subject, inputs, targets, kept, kind).reshape(2, len(between), -1)
+    deletion, insertion = (
+        np.trapezoid(np.stack([start, *curve, end]), steps / parts, axis=0)
+        for start, curve, end in ((whole, found[0], empty), (empty, found[1], whole))
+    )
     return deletion, insertion
 
 
-def _probabilities(subject: Subject, inputs: Inputs, targets: Tensor, kept: Tensor, kind: Kind) -> NDArray[np.float32]:
-    parts = zip(subject.parts(inputs, targets), kept.split(ROWS), strict=True)
-    found = [
-        subject.probabilities(mixed(subject, part, mask, kind), classes).cpu().numpy()
-        for (part, classes), mask in parts
-    ]
-    return np.concatenate(found)
+def _probabilities(subject: Subject, inputs: Inputs, targets: Tensor, kept: Tensor, kind: Kind) -> Curve:
+    """Return the probabilities of n pairs with only some parts, (k · n,).
+
+    Args:
+        subject: the network.
+        inputs: n images of each kind.
+        targets: (n,) int64, numbers of classes.
+        kept: (k · n, parts) bool: all pairs, k times.
+        kind: of the parts.
+    """
+    rows = torch.arange(len(kept), device=subject.device) % len(targets)
+
+    def probabilities(part: tuple[Tensor, Tensor]) -> Curve:
+        chosen, mask = part
+        images = mixed(subject, tuple(image[chosen] for image in inputs), mask, kind)
+        found: Curve = subject.probabilities(images, targets[chosen]).cpu().numpy()
+        return found
+
+    batches = list(zip(rows.split(ROWS), kept.split(ROWS), strict=True))
+    return np.concatenate(side_by_side(probabilities, batches, subject.device))
