@@ -136,6 +136,9 @@ def _folders(out: Path, sources: list[AnySource]) -> list[Path]:
             raise PipelineError(
                 f"two inputs are named {name}, so their results would share a folder; predict them apart"
             )
+        # Metadata give names, which anyone may have written.
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise PipelineError(f"an input is named {name!r:.80}, which no folder can be; predict it apart")
     return [out / name for name in names]
 
 

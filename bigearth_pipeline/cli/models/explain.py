@@ -47,12 +47,12 @@ def explain(run: Path, inputs: tuple[str, ...], **options: Any) -> None:
     INPUT is a patch folder or tree of BigEarthNet, or the key of a patch in the run's store. DIR gets index.html, and
     for each patch a folder with pictures (.png) and arrays (attributions.npz).
 
-    The time is that of predictions: for each pair of a patch and a class occlusion takes 101 of them, band-occlusion one
-    more than there are bands, integrated-gradients 32, or up to 928, with gradients (three times as long), --score
+    The time is that of predictions: for each pair of a patch and a class occlusion takes 101 of them, band-occlusion
+    one more than there are bands, integrated-gradients 32, or up to 928, with gradients (three times as long), --score
     about 550. The randomisation test (--sanity) explains up to 4 pairs on each of at least 5 networks; permutation
-    predicts each of --patches 61 times for 12 bands. A prediction by bepnet-s takes 5 ms of a core of a Xeon at
-    2.1 GHz, and bep explain RUN --worst 2 --score on 291 test patches took 144 s of them, 87 s for permutation. bep
-    bench predict measures the predictions of a network on this machine.
+    predicts each of --patches 61 times for 12 bands. A prediction by bepnet-s took 5 ms of a core of an AMD EPYC
+    (virtual, shared), and bep explain RUN --worst 2 --score on 291 test patches 144 s of processor time, 87 s of them
+    for permutation. bep bench predict measures the predictions of a network.
     """
     with reported():
         from bigearth_pipeline.cli.display.console import echo

@@ -172,8 +172,8 @@ def _part(contents: Contents, found: Places, view: View, inside: NDArray[np.bool
     place = ", ".join([middle, *([max(sorted(set(countries)), key=countries.count)] if countries else [])])
     size = f"{_PART / 1000:.0f} km"
     caption = (
-        f"The {size} × {size} around {place}, which hold many patches: {patches(len(outlines))} ({counts}), each at its "
-        f"size. Splits whose patches touch share what neighbours have in common.{again}"
+        f"The {size} × {size} around {place}, which hold many patches: {patches(len(outlines))} ({counts}), each at "
+        f"its size. Splits whose patches touch share what neighbours have in common.{again}"
     )
     title = f"Patches by split around {place}"
     drawing = draw_map("map-part", title, view, squares, None, colours=contents.colours, label=f"around {place}")

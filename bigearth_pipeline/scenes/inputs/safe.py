@@ -162,7 +162,7 @@ def describe_zip(path: Path, known: Known) -> Description:
 
 
 def _check_member(path: Path, name: str) -> None:
-    """Check that an image in an archive is whole."""
+    """Check that an image in an archive is whole, and has the archive's checksum."""
     try:
         with zipfile.ZipFile(path) as archive, _unpacking(name), archive.open(name) as file:
             check_member(file, archive.getinfo(name).file_size, f"{path}/{name}")

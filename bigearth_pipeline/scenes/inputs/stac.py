@@ -100,7 +100,10 @@ def _native_assets(path: Path, assets: Any) -> Iterator[tuple[str, tuple[str, di
 
 
 def _file(path: Path, key: str, asset: Mapping[str, Any]) -> BandFile:
-    href = urlsplit(asset["href"])
+    try:
+        href = urlsplit(asset["href"])
+    except ValueError as err:
+        raise BadScene(f"{path}: asset {key} has the href {asset['href']!r:.100}, which is no address: {err}") from err
     if href.scheme not in ("", "file") or href.netloc:
         raise BadScene(
             f"{path}: asset {key} is at {asset['href']!r:.100}, expected a file of this machine; download it and "

@@ -106,6 +106,17 @@ def zip_cut_off(folder: Path) -> Path:
     return zipped(path)
 
 
+def zip_damaged(folder: Path) -> Path:
+    """Return an archive in which a byte of an image was changed; the codestream has its length and its end."""
+    path = zipped(safe(folder))
+    with zipfile.ZipFile(path) as archive:
+        info = next(each for each in archive.infolist() if "_B04_" in each.filename)
+    content = bytearray(path.read_bytes())
+    content[info.header_offset + info.compress_size // 2] ^= 0xFF
+    path.write_bytes(content)
+    return path
+
+
 def endless(folder: Path) -> Path:
     """Return a product in which a codestream says to reach to the end of its file, and is cut off."""
     path = safe(folder)
@@ -186,6 +197,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "TIFF cut off": (lambda f: files_cut_off(f, 0.99), "B03.tif was cut off: it has "),
     "TIFF almost empty": (lambda f: files_cut_off(f, 0.001), "B03.tif cannot be read"),
     "JPEG 2000 cut off in a ZIP": (zip_cut_off, "was cut off: it has "),
+    "JPEG 2000 damaged in a ZIP": (zip_damaged, "is no whole ZIP archive: "),
     "JPEG 2000 cut off": (lambda f: safe_cut_off(f, 0.6), "was cut off"),
     "JPEG 2000 without its end": (endless, "its codestream has no end"),
     "JPEG 2000 almost empty": (lambda f: safe_cut_off(f, 0.001), "was cut off"),
@@ -214,6 +226,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "GeoTIFF with a name twice": (lambda f: described(f, ("B02", "B02")), "both described as B02"),
     "GeoTIFF with resampled bands": (resampled, "several values within pixels of 20 m"),
     "STAC item of elsewhere": (lambda f: linked(f, "https://example.com/B02.tif"), "download it"),
+    "STAC item of no address": (
+        lambda f: linked(f, "http://[B02"),
+        "asset B02 has the href 'http://[B02', which is no",
+    ),
     "STAC item of nothing": (lambda f: linked(f, "./gone.tif"), "does not exist"),
     "STAC item of another mission": (
         lambda f: edited(item(f), "sentinel-2a", "landsat-8"),
@@ -319,6 +335,18 @@ def test_an_error_in_the_middle_names_the_file(trained: Path, tmp_path: Path) ->
     assert "B03.tif" in last, last
     assert "cannot be read" in last, last
     assert not (tmp_path / "out" / "prediction.json").exists()
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "..", "/elsewhere"])
+def test_names_of_inputs_lead_nowhere_else(name: str, trained: Path, tmp_path: Path) -> None:
+    """An item whose id is a path has results written outside of the folder for them."""
+    first = edited(item(tmp_path), '"id": "scene"', f'"id": "{name}"')
+    out = tmp_path / "a/b/out"
+    command = ["predict", str(trained), str(first), str(BASE["item"] / "item.json"), "--out", str(out)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1, result.output
+    assert f"Error: an input is named {name!r}, which no folder can be" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene"]
 
 
 def _facts(found: object) -> list[str]:
