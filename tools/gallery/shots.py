@@ -25,7 +25,7 @@ PICTURES: Final = (
     ("run-scores", "run_page", "#scores figure", 680, 900, "light"),
     ("run-reliability", "run_page", "#calibration figure", 680, 900, "dark"),
     ("runs-differences", "runs_page", "#differences figure", 680, 900, "light"),
-    ("explained", "explained_page", "#patches", 1280, 730, "light"),
+    ("explained", "explained_page", "#patches .group", 680, 900, "light"),
 )
 """Name of the picture, page, element by a CSS selector, width of the window and greatest height of the picture in
 pixels, and colour scheme."""
