@@ -98,6 +98,9 @@ def permutation(
 
     def permuted(sources: Tensor, mask: Tensor) -> Tensor:
         order = torch.randperm(len(sources), generator=generator)
+        if (order.numpy() == own).all():
+            # Of few patches: nothing is left to predict.
+            done(len(records))
         return torch.where(mask, sources[order], sources)
 
     method = FeaturePermutation(precision, perm_func=permuted)

@@ -53,6 +53,14 @@ def rows(folder: Path) -> list[dict[str, object]]:
     return found
 
 
+def test_the_enlarged_part_of_the_map_says_where_it_is(page: Html) -> None:
+    """A map without coasts shows squares of nobody knows where."""
+    captions = page.captions()
+    # Corners at 600,000 m E, 5,900,000 m N of UTM zone 29 lie around 53.2° N, 7.5° W.
+    assert "km × 60 km around 53.23° N 7.49° W, Ireland, which hold" in captions["map-part"]
+    assert captions["map"].endswith("The frame is where the next map lies.")
+
+
 def test_all_sections_and_figures_are_there(page: Html) -> None:
     """A part of the report is lost, has no caption, or its caption tells no number."""
     assert [section.attrib["id"] for section in page.all("section")] == SECTIONS
