@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bigearth_pipeline.progress import Phases
+from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.figure.lines import MOST_LINES
 from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
 from shards.text.words import patches
@@ -64,13 +64,15 @@ class RunsContents:
 
 
 @contextmanager
-def open_runs(folders: Sequence[Path], split: str | None, phases: Phases) -> Iterator[RunsContents]:
+def open_runs(
+    folders: Sequence[Path], split: str | None = None, phases: Phases | None = None
+) -> Iterator[RunsContents]:
     """Read runs, and pair the predictions of those that were evaluated on the same patches.
 
     Args:
         folders: of the runs.
         split: whose predictions are compared; None for test, or validation if no run has predictions of test.
-        phases: receives the progress.
+        phases: receives the progress; None for no reports.
 
     Raises:
         TrainError: a file of a run is damaged.
@@ -98,6 +100,7 @@ def open_runs(folders: Sequence[Path], split: str | None, phases: Phases) -> Ite
                 else:
                     runs[i] = replace(run, predictions=paired)
         contents = RunsContents(runs, names, split, first, opened.tiles, apart)
+        phases = phases or Silent()
         phases.begin("resampling scores", len(contents.comparable), "run")
         for i in contents.comparable:
             each = runs[i].found
