@@ -37,3 +37,5 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)
+        # Else the target would wait for more requests.
+        target.shutdown(socket.SHUT_WR)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -31,6 +32,7 @@ http {{
     location /plain/ {{ alias {root}/; max_ranges 0; }}
     location /gone/ {{ return 503; }}
     location /secret/ {{ return 403; }}
+    location = /status {{ stub_status; access_log off; }}
   }}
 }}
 """
@@ -49,8 +51,20 @@ class Web:
         self.root, self._run, self.url = root, run, f"http://127.0.0.1:{port}"
 
     def requests(self) -> list[str]:
-        """Return the lines of the access log."""
+        """Return the lines of the access log, once all connections have ended.
+
+        A request is logged when it ends, so later than its client has got the last byte, or was killed.
+        """
+        end = time.monotonic() + 30
+        while self._num_connections() > 1:
+            assert time.monotonic() < end, "connections are still open"
+            time.sleep(0.02)
         return (self._run / "access.log").read_text().splitlines()
+
+    def _num_connections(self) -> int:
+        """Return how many connections are open, that of this question included."""
+        with urlopen(f"{self.url}/status", timeout=10) as answer:
+            return int(answer.readline().split(b":")[1])
 
 
 def free_port() -> int:
@@ -69,18 +83,24 @@ def nginx(folder: Path) -> Iterator[Web]:
     root, run = folder / "root", folder / "run"
     root.mkdir()
     run.mkdir()
-    port = free_port()
-    config = _CONFIG.format(run=run, root=root, port=port)
-    (run / "nginx.conf").write_text(("user root;\n" if os.geteuid() == 0 else "") + config)
-    process = subprocess.Popen([program, "-p", str(run), "-c", str(run / "nginx.conf")], stderr=subprocess.DEVNULL)
+    process, port = _started(program, root, run)
     try:
-        for _ in range(200):
-            with socket.socket() as caller:
-                if caller.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, (run / "error.log").read_text()
-            time.sleep(0.01)
         yield Web(root, run, port)
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _started(program: str, root: Path, run: Path) -> tuple["subprocess.Popen[bytes]", int]:
+    """Return a server that answers, and its port; another process may take a port that was free a moment ago."""
+    for _ in range(5):
+        port = free_port()
+        config = _CONFIG.format(run=run, root=root, port=port)
+        (run / "nginx.conf").write_text(("user root;\n" if os.geteuid() == 0 else "") + config)
+        process = subprocess.Popen([program, "-p", str(run), "-c", str(run / "nginx.conf")], stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            # The file is written once the ports are bound.
+            if (run / "nginx.pid").exists():
+                return process, port
+            time.sleep(0.01)
+    raise AssertionError((run / "error.log").read_text())
