@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 import rasterio
 from PIL import Image
 
@@ -12,6 +14,7 @@ from shards.layout.bands import BANDS, GROUP_OF
 from shards.testing.stores import make_store
 from tests.paths import ROOT
 from tools.gallery.data import COLUMNS, ROWS, write_scene
+from tools.gallery.drawings import drawings
 
 FOLDER = ROOT / "tools/gallery/pictures"
 
@@ -25,9 +28,19 @@ def test_the_readme_shows_every_picture() -> None:
     assert all(len(words) > 20 for words in shown)
     assert sum(path.stat().st_size for path in there.values()) < 1_000_000
     for path in there.values():
-        with Image.open(path) as picture:
-            picture.load()
-            assert min(picture.size) > 100
+        if path.suffix == ".svg":
+            drawing = ElementTree.fromstring(path.read_text())
+            assert min(float(drawing.attrib[side]) for side in ("width", "height")) > 100
+        else:
+            with Image.open(path) as picture:
+                picture.load()
+                assert min(picture.size) > 100
+
+
+@pytest.mark.parametrize("name", ["flow.svg", "speed.svg"])
+def test_drawings_are_of_the_recorded_results(name: str) -> None:
+    """A picture shows rates of other runs than those that are recorded, or was edited by hand."""
+    assert (FOLDER / name).read_text() == drawings()[name]
 
 
 def test_a_scene_holds_the_patches(tmp_path: Path) -> None:
