@@ -76,7 +76,10 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[obj
         path.unlink(missing_ok=True)
         return
     text = StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    plain, quoted = (csv.writer(text, quoting=kind, lineterminator="\n") for kind in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in (columns, *rows):
+        # Which Python leaves unquoted (3.11), and takes for the end of a row when it reads.
+        (quoted if any("\r" in str(value) for value in row) else plain).writerow(row)
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())
 

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bigearth_pipeline.build.config import BuildConfig
@@ -85,6 +85,7 @@ def test_a_long_list_is_cut_and_counted(more: int, tmp_path: Path) -> None:
 
 
 @settings(max_examples=30)
+@example([(NO_ROW, "\r"), (NO_FOLDER, 'a,"\r\nb'), (NO_ROW, "_1_2")])
 @given(st.lists(st.tuples(st.sampled_from([NO_ROW, NO_FOLDER]), st.text(max_size=20)), max_size=20))
 def test_any_name_is_read_back(tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]]) -> None:
     """A name with quotes, commas or ends of lines breaks the list, or falls out of the counts."""

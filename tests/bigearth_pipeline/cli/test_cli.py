@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -198,7 +199,8 @@ def test_the_summary_for_people(scene_tree: Path, tmp_path: Path) -> None:
     ratio = manifest.source_bytes / manifest.size_bytes
     assert re.fullmatch(rf"[\d.]+ MB of GeoTIFFs → [\d.]+ MB of shards \(ratio {ratio:.2f}\)", lines[-3])
     assert re.fullmatch(r"40 patches in [\d.]+ s: [\d,.]+ patches/s \([\d,.]+ without start and end\)", lines[-2])
-    assert lines[-1] == f"next: bep inspect {out}, bep verify {out}, bep train {out} --out runs/first"
+    quoted = shlex.quote(str(out))
+    assert lines[-1] == f"next: bep inspect {quoted}, bep verify {quoted}, bep train {quoted} --out runs/first"
 
 
 def test_progress_without_a_terminal_is_lines(scene_tree: Path, tmp_path: Path) -> None:

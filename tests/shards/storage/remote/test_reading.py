@@ -44,10 +44,12 @@ def test_a_store_reads_bit_for_bit_in_bad_weather(shelf: Shelf, any_store: Path)
         assert store.read_encoded(ROWS[:7]) == local.read_encoded(ROWS[:7])
         assert np.array_equal(store.read(3).s2, local.read(3).s2)
         before = shelf.proxy.num_requests
-        # Everything is at hand by now, also for compiled code that reads by itself.
+        # Everything is at hand by now, also for compiled code that reads by itself, so that no answer is needed.
+        shelf.proxy.weather = Weather(refused=1.0)
         for verify in ("never", "always"):
             assert np.array_equal(read_rows(store, ROWS, verify=verify), read_rows(local, ROWS))
-        assert shelf.proxy.num_requests == before
+        # A request that was sent a second time may reach the server after its answer is needed no more.
+        assert shelf.proxy.num_requests - before < 10
     assert shelf.proxy.seen["none"] < shelf.proxy.num_requests
 
 
