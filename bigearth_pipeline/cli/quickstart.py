@@ -29,6 +29,8 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
     with reported():
         if out.exists() and any(out.iterdir()):
             raise click.ClickException(f"{out} is not empty; name another directory with --out, or delete it")
+        # What an installation lacks is known before the first step.
+        import trainer.training.start  # noqa: F401
     # As a shell takes them, for a folder may have blanks in its name.
     shown = {path: shlex.quote(str(path)) for path in (data, store, run)}
     steps: list[tuple[str, str, dict[str, Any]]] = [
