@@ -75,11 +75,11 @@ def verdicts(sanity: Mapping[str, Cascade]) -> list[str]:
     lines = []
     for method, cascade in sanity.items():
         last = cascade.likeness[-1]
-        ssim = "" if last.ssim is None else f", SSIM {last.ssim:.2f}"
+        ssim = "" if last.ssim is None else f", SSIM {number_cell(last.ssim).text}"
         verdict = "fails" if cascade.fails else "passes"
         lines.append(
-            f"{method} {verdict} the randomisation test: rank correlation {last.rank:.2f}{ssim} with explanations of "
-            f"the untrained network ({counted(cascade.pairs, 'pair')})"
+            f"{method} {verdict} the randomisation test: rank correlation {number_cell(last.rank).text}{ssim} with "
+            f"explanations of the untrained network ({counted(cascade.pairs, 'pair')})"
         )
     return lines
 
