@@ -26,7 +26,11 @@ def splitmix64(state: int, steps: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def key(*parts: int) -> int:
-    """Return 64 bits that depend on every part: a state for `splitmix64`."""
+    """Return 64 bits that depend on every part: a state for `splitmix64`.
+
+    Args:
+        parts: numbers from 0 to 2⁶⁴ − 2; the next one would leave the first state, 0, as it is.
+    """
     state = 0
     for part in parts:
         state = int(splitmix64(state, np.array([part & _MASK], np.uint64))[0])
