@@ -71,7 +71,7 @@ def write_unmatched(config: BuildConfig, selection: Selection) -> dict[str, int]
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a CSV; without rows there is none."""
+    """Write a CSV file, or delete it if there are no rows."""
     if not rows:
         path.unlink(missing_ok=True)
         return

@@ -71,6 +71,11 @@ def _open_log(ctx: click.Context, param: click.Parameter, value: Path | None) ->
         raise click.BadParameter(f"{value} cannot be written: {err.strerror}", ctx, param) from err
 
 
+def _flag(short: str, long: str, key: str, words: str) -> click.Option:
+    """Return an option that sets a key of the meta data."""
+    return click.Option([short, long], is_flag=True, expose_value=False, is_eager=True, callback=_keep(key), help=words)
+
+
 _OPTIONS: Final = (
     click.Option(
         ["--log-file"],
@@ -81,21 +86,7 @@ _OPTIONS: Final = (
         callback=_open_log,
         help="Append progress, notes and errors to FILE, each line with its time (UTC).",
     ),
-    click.Option(
-        ["-q", "--quiet"],
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_keep(QUIET),
-        help="Show results and errors only.",
-    ),
-    click.Option(
-        ["-v", "--verbose"],
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_keep(VERBOSE),
-        help="Show tracebacks of errors, and what libraries log.",
-    ),
+    _flag("-q", "--quiet", QUIET, "Show results and errors only."),
+    _flag("-v", "--verbose", VERBOSE, "Show tracebacks of errors, and what libraries log."),
 )
 """The log first, so that it has all that is said."""

@@ -190,7 +190,7 @@ def find_source_in(path: Path, files: Folders) -> Source:
 
 
 def _archive_in(path: Path) -> str:
-    """Return the hint at an archive in a folder; empty if there is none."""
+    """Return the end of an error that names an archive in a folder; empty if there is no archive."""
     with suppress(OSError):
         if found := sorted(name for name in os.listdir(path) if name.endswith(ARCHIVE_NAMES)):
             return f"; {path / found[0]} is an archive, which a build reads where it is named itself"
