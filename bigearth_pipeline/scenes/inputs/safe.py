@@ -130,6 +130,16 @@ def _unpacking(name: str) -> Iterator[None]:
         raise zipfile.BadZipFile(f"{name} cannot be unpacked: {err}") from err
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a ZIP archive; what is damaged, encrypted or compressed in an unknown way becomes a BadScene."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
+        raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
+
+
 def describe_zip(path: Path, known: Known) -> Description:
     """Describe a ZIP archive of one `.SAFE` folder.
 
@@ -137,18 +147,15 @@ def describe_zip(path: Path, known: Known) -> Description:
         BadScene: it is no such archive, or a file of the product is missing.
         OSError: it cannot be read.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            found = [name for name in names if name.rpartition("/")[2] == METADATA]
-            if len(found) != 1:
-                raise BadScene(f"{path} holds {len(found)} files {METADATA}, expected that of one Level-2A product")
-            if archive.getinfo(found[0]).file_size > _MAX_BYTES:
-                raise BadScene(f"{path}: {found[0]} is longer than {_MAX_BYTES:,} bytes")
-            with _unpacking(found[0]):
-                content = archive.read(found[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
-        raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
+    with _opened(path) as archive:
+        names = archive.namelist()
+        found = [name for name in names if name.rpartition("/")[2] == METADATA]
+        if len(found) != 1:
+            raise BadScene(f"{path} holds {len(found)} files {METADATA}, expected that of one Level-2A product")
+        if archive.getinfo(found[0]).file_size > _MAX_BYTES:
+            raise BadScene(f"{path}: {found[0]} is longer than {_MAX_BYTES:,} bytes")
+        with _unpacking(found[0]):
+            content = archive.read(found[0])
     top = found[0].removesuffix(METADATA)
     inside = frozenset(names)
     return _describe(
@@ -163,11 +170,8 @@ def describe_zip(path: Path, known: Known) -> Description:
 
 def _check_member(path: Path, name: str) -> None:
     """Check that an image in an archive is whole, and has the archive's checksum."""
-    try:
-        with zipfile.ZipFile(path) as archive, _unpacking(name), archive.open(name) as file:
-            check_member(file, archive.getinfo(name).file_size, f"{path}/{name}")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
-        raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
+    with _opened(path) as archive, _unpacking(name), archive.open(name) as file:
+        check_member(file, archive.getinfo(name).file_size, f"{path}/{name}")
 
 
 def _describe(
