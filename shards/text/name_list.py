@@ -193,13 +193,22 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(lines: Iterable[str]) -> str:
-    """Return the separator of columns: the most frequent in the first line that has any, outside of quotes."""
+    """Return the separator of columns, as the first line tells it that has any outside of quotes.
+
+    It is one that parts a patch name or a heading from the other cells, and of several the most frequent: names of
+    classes hold commas.
+    """
     for line in lines:
         bare = _QUOTED.sub("", line.strip())
-        counts = {delimiter: bare.count(delimiter) for delimiter in _DELIMITERS}
-        if any(counts.values()):
-            return max(counts, key=lambda delimiter: counts[delimiter])
+        counts = {delimiter: bare.count(delimiter) for delimiter in _DELIMITERS if delimiter in bare}
+        if counts:
+            return max(counts, key=lambda delimiter: (_has_name(line, delimiter), counts[delimiter]))
     return ","
+
+
+def _has_name(line: str, delimiter: str) -> bool:
+    cells = (cell.replace("\\", "/").rstrip("/").rpartition("/")[2] for cell in _cells(line, delimiter))
+    return any(_NAME.fullmatch(cell) or cell.lower() in HEADINGS for cell in cells)
 
 
 def _column(row: list[str]) -> tuple[int | None, bool]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bigearth_pipeline.errors import PipelineError
@@ -55,6 +55,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     st.sampled_from(["", "# made by hand, once\n\n"]),
     st.sampled_from(["", "/"]),
     st.sampled_from([("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress)]),
+)
+# Without a heading, with as many commas in a class as there are separators.
+@example(
+    ["S2A_MSIL2A_20170113T101031_0_0"],
+    ";",
+    "\n",
+    0,
+    None,
+    False,
+    ("Beaches, dunes, sands", "x;y"),
+    "",
+    "",
+    "/",
+    ("", bytes),
 )
 def test_one_set_of_names_in_every_dialect(
     folder: Path,
