@@ -43,6 +43,8 @@ def check(command: list[str]) -> "subprocess.CompletedProcess[str]":
 def main() -> int:
     """Return 0 if the checks pass; the tests come last."""
     processes = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    # Every process of the tests, of which there are hundreds, would compile all modules again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     failed = []
     with ThreadPoolExecutor(processes) as pool:
         for command, done in zip(CHECKS, pool.map(check, CHECKS), strict=True):
