@@ -16,48 +16,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bigearth_pipeline.bench.environment import describe_environment
 from tools.arguments import count, run
+from tools.bench.watched import watch
 
 _BEP = [sys.executable, "-m", "bigearth_pipeline"]
-
-
-def _seconds(command: Sequence[str] | str, **options: Any) -> tuple[float, float]:
-    """Run a command; return its seconds, and the most memory in MB that a process of it had for itself."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
-    peak = [0.0]
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(process.pid, peak, ended), daemon=True)
-    watcher.start()
-    try:
-        errors = process.communicate()[1]
-    finally:
-        process.kill()
-        ended.set()
-    seconds = time.perf_counter() - begin
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(errors.decode())
-    return seconds, peak[0] / 1e6
-
-
-def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
-    while not ended.wait(0.1):
-        try:
-            root = psutil.Process(pid)
-            for each in (root, *root.children(recursive=True)):
-                peak[0] = max(peak[0], each.memory_info().rss - each.memory_info().shared)
-        except psutil.Error:
-            continue
 
 
 def _resumed(archive: Path, table: Path, out: Path, workers: int, kill_after: float) -> float:
@@ -68,7 +36,7 @@ def _resumed(archive: Path, table: Path, out: Path, workers: int, kill_after: fl
     time.sleep(kill_after)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return _seconds(command)[0]
+    return watch(command).seconds
 
 
 def _figures(values: Sequence[float]) -> dict[str, float]:
@@ -103,12 +71,12 @@ def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory = 0.0
     for _ in range(chosen.repeats):
-        seconds["decompress"].append(_seconds(f"zstd -dc '{archive}' | cat >/dev/null", shell=True)[0])
+        seconds["decompress"].append(watch(f"zstd -dc '{archive}' | cat >/dev/null", shell=True).seconds)
         for name, source in (("tree", folder), ("archive", archive)):
             options = ["--metadata", str(table), "--out", str(work / "out"), "--workers", str(chosen.workers)]
-            took, peak = _seconds([*_BEP, "build-shards", str(source), *options])
-            seconds[name].append(took)
-            memory = max(memory, peak) if name == "archive" else memory
+            build = watch([*_BEP, "build-shards", str(source), *options])
+            seconds[name].append(build.seconds)
+            memory = max(memory, build.peak_mb) if name == "archive" else memory
             shutil.rmtree(work / "out")
         seconds["resumed"].append(_resumed(archive, table, work / "out", chosen.workers, seconds["archive"][-1] / 2))
         shutil.rmtree(work / "out")

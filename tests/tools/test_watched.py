@@ -1,0 +1,37 @@
+"""Commands that are watched while they run."""
+
+import sys
+
+import pytest
+
+from tools.bench.watched import watch
+
+_GROWS = """
+import os, subprocess, sys, time
+begin = time.monotonic()
+files = [open(os.devnull) for _ in range(50)]
+child = subprocess.Popen([sys.executable, "-c", "import time; held = bytearray(b'x' * 80_000_000); time.sleep(1)"])
+child.wait()
+files = []
+held = bytearray(b"x" * 160_000_000)
+time.sleep(time.monotonic() - begin + 0.2)
+print("end")
+"""
+
+
+def test_memory_and_files_are_those_of_the_command_and_its_children() -> None:
+    """A leak is not seen, or is taken for one of another process."""
+    watched = watch([sys.executable, "-c", _GROWS])
+    assert watched.output == "end\n"
+    figures = watched.figures()
+    assert 160 <= figures["peak"]["driver_mb"] < 240
+    assert 80 <= figures["peak"]["child_mb"] < 160
+    assert watched.peak_mb == max(sample.driver_mb for sample in watched.samples)
+    files = figures["median_by_quarter"]["open_files"]
+    assert files[1] >= 50 > files[-1]
+
+
+def test_a_command_that_fails_says_why() -> None:
+    """A benchmark goes on with half a store."""
+    with pytest.raises(SystemExit, match="no such thing"):
+        watch([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
