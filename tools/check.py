@@ -1,8 +1,8 @@
 """Run the checks in the active environment: `python tools/check.py [--all] [pytest arguments]`.
 
-Without `--all` the tests that are marked `long`, `process` or `server` are left out, unless they are marked `smoke` as
-well, and Hypothesis tries a quarter of its examples; those marked `soak` always are left out. The tests run in one
-process for each core, a file of them at a time, unless the arguments say otherwise (`-n 0`).
+Without `--all` the tests that are marked `long`, `process`, `server` or `train` are left out, unless they are marked
+`smoke` as well, and Hypothesis tries a quarter of its examples; those marked `soak` always are left out. The tests run
+in one process for each core, a file of them at a time, unless the arguments say otherwise (`-n 0`).
 """
 
 import os
@@ -25,7 +25,7 @@ CHECKS = (
     ["python", "tools/language.py"],
 )
 """The longest first: they run beside each other."""
-QUICK_TESTS = "not soak and (smoke or not (long or process or server))"
+QUICK_TESTS = "not soak and (smoke or not (long or process or server or train))"
 MAX_PROCESSES = 4
 """Each has stores of its own for its tests, and takes up to 2.5 GB."""
 
