@@ -60,7 +60,7 @@ def record_decoder(
             chosen.decode_into(data, record)
             return record
         if extension == "labels":
-            return np.frombuffer(data, np.uint8)
+            return np.frombuffer(data, np.uint8).copy()  # Writable, as torch wants arrays to be.
         if extension in further:
             group, its = further[extension]
             values = np.empty(group.shape, group.dtype)

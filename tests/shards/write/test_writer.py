@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -25,16 +24,13 @@ from shards.errors import InvalidValue, UnfinishedStore
 from shards.layout.facts import Facts
 from shards.layout.statistics import band_statistics
 from shards.metadata.entries import ShardInfo
-from shards.testing.stores import make_store
 from shards.write import ShardWriter, StoreOptions, StoreWriter, finish_store
 from tests.building import contents
-from tests.paths import ROOT
 from tests.strategies import facts, records
 
 KINDS = [("webdataset", codec) for codec in shards.CODECS] + [
     ("zarr", codec) for codec in ("blosc-lz4", "blosc-zstd", "raw")
 ]
-README = ROOT / "README.md"
 RECORD = np.arange(RECORD_VALUES, dtype=np.uint32).astype(np.uint16)
 
 
@@ -262,21 +258,3 @@ def test_the_folder_of_another_is_left_alone(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidValue, match="is not empty; name a new folder"), StoreWriter(tmp_path / "s"):
         pass
     assert path.exists()
-
-
-def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newcomer copies code that does not run."""
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    [example, further] = [code for code in examples if "Writer" in code]
-    make_store(tmp_path / "store", {"train": 101, "test": 1}, codec="raw")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(example, str(README), "exec"), {})
-    with shards.open("part") as part, shards.open("store") as whole:
-        assert part.index.table["key"].to_pylist() == whole.index.table["key"].to_pylist()[:100]
-        assert np.array_equal(part.read(99).s2, whole.read(99).s2)
-    names: dict[str, Any] = {}
-    exec(compile(further, str(README), "exec"), names)
-    with names["store"] as more, shards.open("part") as part:
-        assert len(more) == 100
-        assert np.array_equal(more.read(99).s2, part.read(99).s2)
-        assert not more.read(99).group("codes").any()

@@ -1,32 +1,15 @@
-"""The examples and tables of the README, and the links of all documents."""
+"""The tables of the README, and the links of all documents."""
 
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.paths import ROOT
+from tests.readme.text import README
 from trainer import LoaderConfig
 from trainer.data.subset.where import COLUMNS
-
-README = ROOT / "README.md"
-EXAMPLES = [
-    code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "LoaderConfig(" in code
-]
-
-
-@pytest.mark.parametrize("number", range(2))
-@pytest.mark.filterwarnings("ignore")
-def test_examples_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """A newcomer copies code that does not run."""
-    assert len(EXAMPLES) == 2
-    (tmp_path / "store").symlink_to(tiny)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(EXAMPLES[number], f"{README} example {number}", "exec"), names)
-    names["store"].close()
 
 
 def rows_of(head: str) -> list[str]:
