@@ -1,10 +1,18 @@
 """The on-disk format of BigEarthNet shards: `SPEC.md` in this folder is its specification.
 
-import shards
-store = shards.open("DIR")
-patch = store.read(0)                     # patch.b10, patch.b20, patch.b60, patch.group("name"), patch.labels, …
-out = numpy.empty((256, shards.RECORD_VALUES), numpy.uint16)
-store.read_into(range(256), out)          # decoded by a thread pool
+    import shards
+    store = shards.open("DIR")
+    patch = store.read(0)                     # patch.b10, patch.b20, patch.b60, patch.group("name"), patch.labels, …
+    out = numpy.empty((256, shards.RECORD_VALUES), numpy.uint16)
+    store.read_into(range(256), out)          # decoded by a thread pool
+
+Constants:
+
+- `BANDS`, `GROUPS`: names of the bands in the order of a record; the bands of a resolution together, each with its shape.
+- `RECORD_VALUES`, `RECORD_BYTES`: uint16 values of a record, and bytes of them.
+- `CLASSES`, `SPLITS`: names of the 19 classes in the order of labels, and of the splits in the order of rows.
+- `CODECS`: codecs of records by name.
+- `VERIFY`, `Verify`: when stored bytes are compared with their CRC-32C, as values and as a type; see `Store`.
 """
 
 import os

@@ -54,7 +54,9 @@ def test_commands_are_found() -> None:
     assert len(set(commands_in_sentences())) > 20
 
 
-@pytest.mark.parametrize("line", ["trainn store", "train store --ot run", "build-shards source", "synth --patches many"])
+@pytest.mark.parametrize(
+    "line", ["trainn store", "train store --ot run", "build-shards source", "synth --patches many"]
+)
 def test_wrong_commands_do_not_parse(line: str) -> None:
     """Whatever is written passes."""
     with pytest.raises(click.UsageError):
