@@ -110,7 +110,7 @@ def write_split(
             serializer=BytesCodec(endian="little"),
             compressors=_compressor(record_group, codec),
             fill_value=0,
-            dimension_names=_pixel_dimensions(record_group),
+            dimension_names=record_group.dimensions,
             attributes={"bands": list(record_group.bands), "metres": record_group.metres, **further},
         )
     # Fixed-width bytes rather than strings: a string array needs a codec outside the core specification.
@@ -137,9 +137,3 @@ def _compressor(group: RecordGroup, store_codec: Codec) -> BloscCodec | None:
     size = np.dtype(group.dtype).itemsize
     name = BloscCname(codec.cname)
     return BloscCodec(cname=name, clevel=codec.clevel, shuffle="bitshuffle", typesize=size, blocksize=0)
-
-
-def _pixel_dimensions(group: RecordGroup) -> tuple[str, str, str, str]:
-    # Each resolution has dimensions of its own, so that the arrays fit into one xarray dataset.
-    bands = f"band_{group.metres}m" if group.role == S2 else f"band_{group.name}"
-    return ("patch", bands, f"y_{group.metres}m", f"x_{group.metres}m")

@@ -126,6 +126,12 @@ class RecordGroup:
         return (len(self.bands), self.size, self.size)
 
     @property
+    def dimensions(self) -> tuple[str, str, str, str]:
+        """Dimensions of an array of patches; each resolution has names of its own, so that one dataset holds all."""
+        bands = f"band_{self.metres}m" if self.role == S2 else f"band_{self.name}"
+        return ("patch", bands, f"y_{self.metres}m", f"x_{self.metres}m")
+
+    @property
     def slice(self) -> slice:
         """Place of the group in its record."""
         return slice(self.start, self.start + self.values)
