@@ -100,6 +100,12 @@ def _report() -> click.Command:
     return report
 
 
+def _describe() -> click.Command:
+    from bigearth_pipeline.cli.stores.describe import describe
+
+    return describe
+
+
 def _synth() -> click.Command:
     from bigearth_pipeline.cli.stores.synth import synth
 
@@ -127,6 +133,7 @@ _COMMANDS: Final = {
     "stats": (_stats, "Print the band statistics of a store."),
     "verify": (_verify, "Check every byte of a store."),
     "report": (_report, "Write what a store holds as an HTML page."),
+    "describe": (_describe, "Describe a store as GeoParquet, STAC and Croissant."),
     "synth": (_synth, "Write a synthetic dataset in the official layout."),
     "bench": (_bench, "Measure how fast it is here."),
 }

@@ -12,6 +12,7 @@ import numpy as np
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.extra import DRAWING, require
+from bigearth_pipeline.geo.squares import to_degrees
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.scenes import results
 from bigearth_pipeline.scenes.config import PredictConfig
@@ -29,7 +30,7 @@ from bigearth_pipeline.scenes.work.loop import predict_units
 from bigearth_pipeline.scenes.work.units import Units
 from bigearth_pipeline.scenes.write.item import Result, write_item
 from bigearth_pipeline.scenes.write.picture import SHEET, write_sheet
-from bigearth_pipeline.scenes.write.places import System, to_degrees
+from bigearth_pipeline.scenes.write.places import System
 from shards.runtime.cores import num_cores
 from shards.storage.lock import exclusive
 from shards.text.words import counted

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.geo.stac import sha256_of
 from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.work.source import Source
 from bigearth_pipeline.scenes.work.units import FOLDER, UnitResult, Units, differences
 from bigearth_pipeline.scenes.write.blend import NODATA, Blend
 from bigearth_pipeline.scenes.write.cog import write_cog
-from bigearth_pipeline.scenes.write.item import sha256_of
 from bigearth_pipeline.scenes.write.picture import write_map_picture
 from bigearth_pipeline.scenes.write.table import MISSING, OK, write_csv, write_geoparquet
 from shards.storage.atomic import TEMPORARY_SUFFIX, atomic_write, temporary_of

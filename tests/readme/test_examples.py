@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import shards
+from bigearth_pipeline.describe.write import describe
 from shards.testing.stores import make_store
 from tests.readme.text import README, Block, blocks
 
@@ -33,6 +34,7 @@ def test_examples_run(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A newcomer copies code that does not run."""
     num_patches = 256 if "rows[:256]" in "".join(block.code for block in SECTIONS[section]) else 24
     make_store(tmp_path / "store", {"train": num_patches, "validation": 8, "test": 5})
+    describe(tmp_path / "store", tmp_path / "about")
     make_store(tmp_path / "store-zarr", {"train": 8, "validation": 4, "test": 4}, format="zarr")
     monkeypatch.chdir(tmp_path)
     for block in SECTIONS[section]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from shards import CLASSES
 from shards.layout.bands import GROUP_OF
+from shards.metadata.dataset import DATA_LICENCE, PAPERS
 from shards.reporting import printable
 from shards.text.words import counted
 from trainer.export.scores import Interval, Measured
@@ -14,12 +15,6 @@ from trainer.metrics.intervals.tiles import FEWEST_TILES
 from trainer.models.classifier import Classifier
 from trainer.models.weights_config import LIBRARY
 
-DATA_LICENCE: Final = "CDLA-Permissive-1.0"
-_PAPERS: Final = {
-    "v1": "G. Sumbul et al., BigEarthNet: A Large-Scale Benchmark Archive for Remote Sensing Image Understanding, "
-    "IGARSS 2019, arXiv:1902.06148; 19 classes: BigEarthNet-MM, arXiv:2105.07921",
-    "v2": "K. N. Clasen et al., reBEN: Refined BigEarthNet Dataset for Remote Sensing Image Analysis, arXiv:2407.03653",
-}
 _SCORES: Final = {
     "ap_macro": ("average_precision", "macro average precision"),
     "ap_micro": ("average_precision", "micro average precision"),
@@ -196,7 +191,7 @@ def _training(run: TrainedRun) -> str:
     subset += [f"{options.data.fraction:.2%} of the train split"] if options.data.fraction else []
     subset += ["the patches of a list"] if options.data.patches else []
     chosen = f", only {', '.join(subset)}" if subset else ""
-    paper = ": drawn by chance" if checkpoint.synthetic else f"; {_PAPERS[checkpoint.source_version]}"
+    paper = ": drawn by chance" if checkpoint.synthetic else f"; {PAPERS[checkpoint.source_version]}"
     return (
         "## Training\n\n"
         f"- Data: train split of {checkpoint.dataset}{chosen}{paper}.\n"

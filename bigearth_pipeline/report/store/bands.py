@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_pipeline.geo.bands import SPECTRUM
 from bigearth_pipeline.report.data.published import Published, published
 from bigearth_pipeline.report.figure.distribution import Mark, distribution
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
@@ -21,28 +22,14 @@ from shards.metadata.manifest import HISTOGRAMS, MANIFEST
 _BINS: Final = 90
 _BEYOND: Final = 0.005
 """Share of the pixels of a band that may lie beyond the right edge: a few bright clouds would flatten the rest."""
-_WAVELENGTHS: Final = {
-    "B01": "coastal aerosol, 443 nm",
-    "B02": "blue, 492 nm",
-    "B03": "green, 560 nm",
-    "B04": "red, 665 nm",
-    "B05": "red edge, 704 nm",
-    "B06": "red edge, 740 nm",
-    "B07": "red edge, 783 nm",
-    "B08": "near infrared, 833 nm",
-    "B8A": "near infrared, 865 nm",
-    "B09": "water vapour, 945 nm",
-    "B11": "short-wave infrared, 1,614 nm",
-    "B12": "short-wave infrared, 2,202 nm",
-}
-"""Use and central wavelength on Sentinel-2A (ESA, Sentinel-2 MSI spectral responses)."""
-IN_ORDER: Final = tuple(sorted(BANDS, key=lambda band: list(_WAVELENGTHS).index(band)))
+IN_ORDER: Final = tuple(sorted(BANDS, key=lambda band: list(SPECTRUM).index(band)))
 """Bands by wavelength, as people list them."""
 
 
 def band_words(band: str) -> str:
     """Return name, use, wavelength and resolution of a band."""
-    return f"{band}, {_WAVELENGTHS[band]}, {GROUP_OF[band].metres} m"
+    spectrum = SPECTRUM[band]
+    return f"{band}, {spectrum.use}, {spectrum.nanometres:,} nm, {GROUP_OF[band].metres} m"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

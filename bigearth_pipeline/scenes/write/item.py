@@ -1,6 +1,5 @@
 """The STAC 1.1 item of a result, with the extensions mlm, classification, processing, file, projection and raster."""
 
-import hashlib
 import json
 import os
 import re
@@ -11,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from bigearth_pipeline.geo.stac import file_fields, sha256_of, slug
 from bigearth_pipeline.scenes.grid.scene import CELL_METRES, Scene
 from bigearth_pipeline.scenes.write.blend import NODATA, SCALE
 from shards.layout.bands import GROUP_OF
@@ -19,8 +19,6 @@ from shards.storage.atomic import atomic_write
 _EXTENSIONS: Final = ("mlm/v1.4.0", "classification/v1.1.0", "processing/v1.2.0", "file/v2.1.0")
 _OF_SCENES: Final = ("projection/v2.0.0", "raster/v2.0.0")
 """Extensions of items that have a map."""
-_SHA256: Final = "1220"
-"""Multihash of SHA-256: its code, and 32 bytes."""
 _SEMANTIC: Final = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
 
 
@@ -83,12 +81,6 @@ def write_item(path: Path, result: Result, files: Mapping[str, Path]) -> None:
     }
     with atomic_write(path) as out:
         out.write(json.dumps(item, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _properties(result: Result) -> dict[str, Any]:
@@ -199,9 +191,4 @@ def _model(member: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    return {"file:size": path.stat().st_size, "file:checksum": _SHA256 + sha256_of(path)}
-
-
-def slug(name: str) -> str:
-    """Return the name of a class in letters, digits and `_`, as the extension classification asks for."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return file_fields(path.stat().st_size, sha256_of(path))

@@ -23,16 +23,16 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bigearth_pipeline.geo import geoparquet
+from bigearth_pipeline.geo.squares import bounds
 from bigearth_pipeline.scenes.work.units import UnitResult
-from bigearth_pipeline.scenes.write.places import System, bounds, polygons
+from bigearth_pipeline.scenes.write.places import System
 from shards.storage.atomic import atomic_write
 
 Rows = Iterable[tuple[list[str], UnitResult]]
 """Names of patches, and their results."""
 OK: Final = "ok"
 MISSING: Final = "missing"
-_SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
-_BOX: Final = pa.struct([pa.field(side, pa.float64(), nullable=False) for side in _SIDES])
 
 
 def label_masks(probabilities: NDArray[np.float32], thresholds: Mapping[str, float]) -> NDArray[np.uint32]:
@@ -58,27 +58,14 @@ def write_geoparquet(
         OSError: it cannot be written.
     """
     system, extent = _extent(rows)
-    geometry: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "orientation": "counterclockwise"}
-    if system.projjson is not None:
-        geometry["crs"] = system.projjson
-    if extent is not None:
-        geometry["bbox"] = extent
-    geometry["covering"] = {"bbox": {side: ["bbox", side] for side in _SIDES}}
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
     metadata = {
-        b"geo": json.dumps(geo).encode(),
+        b"geo": geoparquet.note(extent, system.projjson),
         b"bep": json.dumps(about, ensure_ascii=False, allow_nan=False).encode(),
     }
-    schema = pa.schema(
-        [*_fields(thresholds), pa.field("bbox", _BOX), pa.field("geometry", pa.binary())], metadata=metadata
-    )
+    schema = pa.schema([*_fields(thresholds), *geoparquet.FIELDS], metadata=metadata)
     with atomic_write(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for names, unit in rows():
-            corners = system.squares(unit)
-            known = ~np.isnan(corners[:, 0, 0])
-            sides = [pa.array(side) for side in bounds(corners).T]
-            boxes = pa.StructArray.from_arrays(sides, fields=list(_BOX), mask=pa.array(~known))
-            columns = [*_columns(names, unit, thresholds), boxes, pa.array(polygons(corners), pa.binary())]
+            columns = [*_columns(names, unit, thresholds), *geoparquet.columns(system.squares(unit))]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 

@@ -43,6 +43,7 @@ COMMANDS = [
     "stats",
     "verify",
     "report",
+    "describe",
     "synth",
     "bench",
 ]

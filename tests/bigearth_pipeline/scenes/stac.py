@@ -12,7 +12,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 
 def validated(path: Path) -> dict[str, Any]:
-    """Return an item that pystac finds valid, with all its extensions."""
+    """Return an item, or a collection, that pystac finds valid, with all its extensions."""
     validator = JsonSchemaSTACValidator()
     for file in SCHEMAS.glob("*.json"):
         name, _, version = file.stem.partition("-")
