@@ -1,4 +1,4 @@
-"""What both kinds of metadata say of a store."""
+"""Facts about a store for both kinds of metadata."""
 
 import os
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Facts:
 
     @property
     def citation(self) -> str | None:
-        """What to cite; nothing for synthetic data."""
+        """Reference to cite; None for synthetic data."""
         return None if self.manifest.synthetic else PAPERS[self.manifest.source_version]
 
     def link(self, name: str) -> str:

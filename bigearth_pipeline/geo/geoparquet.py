@@ -1,4 +1,4 @@
-"""What makes a Parquet file GeoParquet 1.1.0 (OGC): two columns, and a note in its metadata."""
+"""Additions to a Parquet file that make it GeoParquet 1.1.0 (OGC): two columns, and a note in its metadata."""
 
 import json
 from collections.abc import Mapping, Sequence

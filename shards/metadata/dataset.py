@@ -9,4 +9,4 @@ PAPERS: Final = {
     "IGARSS 2019, arXiv:1902.06148; 19 classes: BigEarthNet-MM, arXiv:2105.07921",
     "v2": "K. N. Clasen et al., reBEN: Refined BigEarthNet Dataset for Remote Sensing Image Analysis, arXiv:2407.03653",
 }
-"""What to cite, by version."""
+"""References to cite, by version."""

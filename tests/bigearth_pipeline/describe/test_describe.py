@@ -1,4 +1,4 @@
-"""What other programs read of a described store."""
+"""Described stores, as other programs read them."""
 
 import hashlib
 import json
