@@ -96,7 +96,7 @@ def to_xarray(store: Store, split: str, *, patches_per_chunk: int | None = 256) 
     if split not in store.manifest.splits:
         raise InvalidValue(f"{store.folder} has no split {split!r}, only {', '.join(store.manifest.splits)}")
     if patches_per_chunk is not None and patches_per_chunk < 1:
-        raise InvalidValue(f"`patches_per_chunk={patches_per_chunk}`, expected at least 1, or None")
+        raise InvalidValue(f"patches_per_chunk is {patches_per_chunk}, expected at least 1, or None")
     for library in ("xarray", *(() if patches_per_chunk is None else ("dask",))):
         if find_spec(library) is None:
             raise InvalidValue(f"to_xarray needs {library}, which is not installed: pip install {library}")

@@ -52,6 +52,12 @@ def _runs() -> click.Command:
     return runs
 
 
+def _plot() -> click.Command:
+    from bigearth_pipeline.cli.models.plot import plot
+
+    return plot
+
+
 def _predict() -> click.Command:
     from bigearth_pipeline.cli.models.predict import predict
 
@@ -125,6 +131,7 @@ _COMMANDS: Final = {
     "train": (_train, "Train a CNN on shards."),
     "evaluate": (_evaluate, "Evaluate a trained CNN on a split."),
     "runs": (_runs, "List runs with their options, scores and speed."),
+    "plot": (_plot, "Draw curves and scores of runs as a picture."),
     "predict": (_predict, "Map scenes and patches with trained CNNs."),
     "export": (_export, "Write a trained CNN as ONNX and for the Hugging Face hub."),
     "explain": (_explain, "Show what the scores of a trained CNN depend on."),

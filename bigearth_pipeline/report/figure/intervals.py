@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bigearth_pipeline.report.figure.lines import legend
@@ -34,25 +35,30 @@ def draw_intervals(
     """
     with look():
         figure, axes = new_axes(0.8 + len(labels) * max(0.17, 0.085 * len(series)))
-        step = 0.7 / max(1, len(series))
-        for number, (label, values) in enumerate(series.items()):
-            offset = (number - (len(series) - 1) / 2) * step
-            dots = [(place + offset, value) for place, (value, _, _) in enumerate(values) if value is not None]
-            colour = SERIES[number]
-            axes.plot(
-                [value for _, value in dots], [place for place, _ in dots], "o", markersize=3.2, color=colour,
-                label=label, zorder=3,
-            )  # fmt: skip
-            for place, (_, low, high) in enumerate(values):
-                if low is not None and high is not None:
-                    axes.hlines(place + offset, low, high, color=colour, linewidth=1.2, zorder=2)
+        add_intervals(axes, labels, series, axis)
         if zero:
             axes.axvline(0, color=SOFT, linewidth=0.8)
-        axes.set_yticks(np.arange(len(labels)), labels)
-        axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}".replace("-", "−")))
-        axes.set_xlabel(axis)
         legend(figure, list(series))
         return svg(figure, name, title)
+
+
+def add_intervals(axes: Axes, labels: Sequence[str], series: Mapping[str, Sequence[Value]], axis: str) -> None:
+    """Draw dots with whiskers and their axes; see `draw_intervals`."""
+    step = 0.7 / max(1, len(series))
+    for number, (label, values) in enumerate(series.items()):
+        offset = (number - (len(series) - 1) / 2) * step
+        dots = [(place + offset, value) for place, (value, _, _) in enumerate(values) if value is not None]
+        colour = SERIES[number]
+        axes.plot(
+            [value for _, value in dots], [place for place, _ in dots], "o", markersize=3.2, color=colour,
+            label=label, zorder=3,
+        )  # fmt: skip
+        for place, (_, low, high) in enumerate(values):
+            if low is not None and high is not None:
+                axes.hlines(place + offset, low, high, color=colour, linewidth=1.2, zorder=2)
+    axes.set_yticks(np.arange(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}".replace("-", "−")))
+    axes.set_xlabel(axis)

@@ -90,12 +90,7 @@ def draw_lines(
     """
     with look():
         figure, axes = new_axes(height, width)
-        for line in lines:
-            style: dict[str, Any] = {"color": SERIES[line.colour % len(SERIES)]}
-            style["linestyle"] = STYLES[line.colour // len(SERIES)]
-            if marks or np.isfinite(line.y).sum() < 2:
-                style |= {"marker": "o", "markersize": 3}
-            axes.plot(line.x, line.y, label=line.label, zorder=3, **style)
+        add_lines(axes, lines, marks=marks)
         if diagonal:
             axes.axline((0, 0), slope=1, color=SOFT, linewidth=0.6, linestyle=(0, (3, 2)))
         if level is not None:
@@ -106,6 +101,16 @@ def draw_lines(
             axes.set_title(heading)
         legend(figure, [line.label for line in lines])
         return svg(figure, name, title)
+
+
+def add_lines(axes: Axes, lines: Sequence[Line], *, marks: bool) -> None:
+    """Draw lines, with a mark at each point if `marks` says so or there is only one."""
+    for line in lines:
+        style: dict[str, Any] = {"color": SERIES[line.colour % len(SERIES)]}
+        style["linestyle"] = STYLES[line.colour // len(SERIES)]
+        if marks or np.isfinite(line.y).sum() < 2:
+            style |= {"marker": "o", "markersize": 3}
+        axes.plot(line.x, line.y, label=line.label, zorder=3, **style)
 
 
 def set_axis(axes: Axes, which: str, axis: Axis) -> None:

@@ -4,32 +4,41 @@ Series colours are of Okabe and Ito's palette, darkened or lightened for contras
 blindness can tell them apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import get_named_colors_mapping
 from matplotlib.figure import Figure
 
-INK: Final = "#010101"
-SOFT: Final = "#020202"
-GRID: Final = "#030303"
-LAND: Final = "#040404"
-PAPER: Final = "#050505"
-SERIES: Final = ("#060601", "#060602", "#060603", "#060604", "#060605", "#060606")
+INK: Final = "bep:ink"
+SOFT: Final = "bep:soft"
+GRID: Final = "bep:grid"
+LAND: Final = "bep:land"
+PAPER: Final = "bep:paper"
+SERIES: Final = tuple(f"bep:series-{i}" for i in range(1, 7))
+"""Names of colours, which `look` gives to matplotlib."""
+
+_IN_PAGES: Final = dict(zip((INK, SOFT, GRID, LAND, PAPER), (f"#0{i}0{i}0{i}" for i in range(1, 6)), strict=True)) | {
+    name: f"#06060{i}" for i, name in enumerate(SERIES, 1)
+}
 """Colours that no chart shows: each stands for a variable of the page's style."""
+IN_FILES: Final = {
+    INK: "#1b1f24",
+    SOFT: "#555d66",
+    GRID: "#d5d9de",
+    LAND: "#e6e8e4",
+    PAPER: "#ffffff",
+    **dict(zip(SERIES, ("#0072b2", "#d98200", "#009e73", "#b0508a", "#7a6a00", "#2f9fd8"), strict=True)),
+}
+"""Colours of charts in files of their own: those of the page in light mode."""
 
 ALL: Final = range(len(SERIES))
 """Numbers of the colours of series, in order."""
 
-VARIABLES: Final[dict[str, str]] = {
-    INK: "--ink",
-    SOFT: "--soft",
-    GRID: "--grid",
-    LAND: "--land",
-    PAPER: "--paper",
-} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES, 1)}
+VARIABLES: Final[dict[str, str]] = {colour: f"--{name.removeprefix('bep:')}" for name, colour in _IN_PAGES.items()}
 
 FIXED: Final = ("#0072b2", "#d98200", "#009e73")
 """Colours of the first series in images, which cannot follow the page; each is legible on white and on black."""
@@ -79,12 +88,27 @@ _LOOK: Final[dict[str, Any]] = {
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """Draw in the one look, whatever settings of matplotlib the user has."""
+def look(colours: Mapping[str, str] = _IN_PAGES) -> Iterator[None]:
+    """Draw in the one look, whatever settings of matplotlib the user has.
+
+    Args:
+        colours: by name; default: those that `svg` replaces by variables of the page.
+    """
     plain: Any = {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
+    _name(colours)
     with matplotlib.rc_context():
         matplotlib.rcParams.update(plain | _LOOK)
-        yield
+        try:
+            yield
+        finally:
+            _name(_IN_PAGES)
+
+
+def _name(colours: Mapping[str, str]) -> None:
+    known = get_named_colors_mapping()
+    for name, colour in colours.items():
+        # Not by update, which keeps what matplotlib remembers of a name.
+        known[name] = colour
 
 
 def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:

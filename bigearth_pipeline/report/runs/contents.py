@@ -83,7 +83,7 @@ def open_runs(
         found = [each for each in PREFERRED if any((folder / split_predictions(each)).exists() for folder in folders)]
         split = found[0] if found else PREFERRED[0]
     runs = [replace(read_run(folder, split), given=str(folder)) for folder in folders]
-    names = _names(folders)
+    names = run_names(folders)
     first = next((i for i, run in enumerate(runs) if run.predictions is not None), None)
     if first is None:
         yield RunsContents(runs, names, split, None, None, {i: _absent(run) for i, run in enumerate(runs)})
@@ -132,7 +132,7 @@ def _paired(predictions: Predictions, first: Predictions) -> Predictions | str:
     return replace(predictions, keys=first.keys, labels=labels, probabilities=predictions.probabilities[order])
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def run_names(folders: Sequence[Path]) -> list[str]:
     """Return names that distinguish the runs: of their folders, with enough parents."""
     parts = [folder.resolve().parts for folder in folders]
     names: list[str] = []

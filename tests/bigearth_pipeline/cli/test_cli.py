@@ -35,6 +35,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "runs",
+    "plot",
     "predict",
     "export",
     "explain",

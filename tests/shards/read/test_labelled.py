@@ -109,7 +109,7 @@ def test_what_there_is_not_is_said(store: shards.Store, monkeypatch: pytest.Monk
     """A wrong name ends in an error of a library, or in an empty dataset."""
     with pytest.raises(shards.InvalidValue, match="has no split 'test', only train, validation"):
         shards.to_xarray(store, "test")
-    with pytest.raises(shards.InvalidValue, match="`patches_per_chunk=0`, expected at least 1, or None"):
+    with pytest.raises(shards.InvalidValue, match="patches_per_chunk is 0, expected at least 1, or None"):
         shards.to_xarray(store, "train", patches_per_chunk=0)
     for absent in ("xarray", "dask"):
         monkeypatch.setattr(

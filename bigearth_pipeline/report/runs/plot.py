@@ -1,0 +1,102 @@
+"""Curves and scores of runs in one picture, from the files that trainings write, without predictions and stores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.report.figure.intervals import Value
+from bigearth_pipeline.report.figure.lines import Axis, Line, shortened
+from bigearth_pipeline.report.figure.look import SERIES
+from bigearth_pipeline.report.figure.panels import FORMATS, Format, Panel, Rows, draw_panels
+from bigearth_pipeline.report.run.curves import epochs, series
+from bigearth_pipeline.report.run.words import number_at
+from bigearth_pipeline.report.runs.contents import run_names
+from bigearth_pipeline.report.store.contents import SHORT_CLASSES
+from shards import CLASSES
+from trainer.history.record import RunRecord
+
+MOST_RUNS: Final = len(SERIES)
+"""Runs in a picture: each has a colour of its own."""
+_EPOCH: Final = Axis(words="epoch", whole=True)
+_CURVES: Final[tuple[tuple[str, str, tuple[str, ...], float], ...]] = (
+    ("Training loss", "mean loss", ("train_loss",), 1),
+    ("Validation loss", "mean loss", ("validation", "loss"), 1),
+    ("Validation score", "AP macro, %", ("validation", "ap_macro"), 0.01),
+)
+"""Heading, words of the axis, place in a line of `metrics.jsonl`, and unit."""
+
+
+def format_of(out: Path) -> Format:
+    """Return the format that the name of a file says.
+
+    Raises:
+        PipelineError: it says none.
+    """
+    for each in FORMATS:
+        if out.suffix.lower() == f".{each}":
+            return each
+    raise PipelineError(f"`out={out}` has the suffix {out.suffix!r}, expected .png or .svg")
+
+
+def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
+    """Return a picture of the curves of runs and of their average precision by class.
+
+    Scores are those of the test split if all runs have results on it, else those of the validation split in the best
+    epoch; without them the picture has curves alone.
+
+    Args:
+        folders: of the runs, ended or not.
+        file_format: `png` or `svg`.
+
+    Raises:
+        PipelineError: there are more runs than colours, or no epoch of them has ended.
+        TrainError: a folder holds no run, or a file of it is damaged.
+        OSError: a file cannot be read.
+    """
+    if len(folders) > MOST_RUNS:
+        raise PipelineError(f"{len(folders)} runs, expected at most {MOST_RUNS}, a colour each; name fewer")
+    records = [RunRecord.read(folder) for folder in folders]
+    if not any(record.epochs for record in records):
+        raise PipelineError("no epoch of these runs has ended, so there is nothing to draw; wait for the first one")
+    whole = run_names(folders)
+    short = [shortened(name) for name in whole]
+    names = short if len(set(short)) == len(short) else whole
+    panels = [
+        Panel(
+            heading,
+            [
+                Line(name, epochs(record), series(record, *path, unit=unit), i)
+                for i, (name, record) in enumerate(zip(names, records, strict=True))
+                if record.epochs
+            ],
+            _EPOCH,
+            Axis(words=words),
+        )
+        for heading, words, path, unit in _CURVES
+    ]
+    return draw_panels(panels, _rows(records, names), names, file_format)
+
+
+def _rows(records: Sequence[RunRecord], names: Sequence[str]) -> Rows | None:
+    """Return average precision by class, the highest of the first run on top; None if no run has any."""
+    split = "test" if all("test" in record.results for record in records) else "validation"
+    found = {name: _precisions(_result(record, split)) for name, record in zip(names, records, strict=True)}
+    first = next(iter(found.values()))
+    present = [i for i in range(len(CLASSES)) if any(values[i] is not None for values in found.values())]
+    if not present:
+        return None
+    order = sorted(present, key=lambda i: -(first[i] or 0.0))
+    values: dict[str, list[Value]] = {name: [(each[i], None, None) for i in order] for name, each in found.items()}
+    labels = [SHORT_CLASSES[i] for i in order]
+    return Rows(f"Average precision by class, {split} split", labels, values, "average precision, %")
+
+
+def _result(record: RunRecord, split: str) -> dict[str, Any]:
+    return record.results.get(split) or (record.best or {}).get(split) or {}
+
+
+def _precisions(result: dict[str, Any]) -> list[float | None]:
+    """Return the average precision of each class in percent; None for one that does not occur."""
+    found = [number_at(result, "classes", name, "ap") for name in CLASSES]
+    return [None if value is None else 100 * value for value in found]
