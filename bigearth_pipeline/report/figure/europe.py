@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.report.figure.projection import map_points
+from bigearth_pipeline.geo.projection import map_points
 
 FILE: Final = "europe.json"
 UNITS_A_DEGREE: Final = 100

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_pipeline.geo.projection import degrees_of, map_points
 from bigearth_pipeline.report.figure.europe import europe
 from bigearth_pipeline.report.figure.map import View, draw_map
-from bigearth_pipeline.report.figure.projection import degrees_of, map_points
 from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
 from bigearth_pipeline.report.page.numbers import share
 from bigearth_pipeline.report.store.contents import Contents

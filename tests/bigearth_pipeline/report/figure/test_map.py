@@ -7,9 +7,9 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
+from bigearth_pipeline.geo.projection import map_points
 from bigearth_pipeline.report.figure.europe import FILE, europe
 from bigearth_pipeline.report.figure.map import View, draw_map
-from bigearth_pipeline.report.figure.projection import map_points
 
 PLACES = {
     "Dublin": (-6.26, 53.35, True),
