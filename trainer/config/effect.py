@@ -198,6 +198,10 @@ def check_size(config: TrainConfig, given: Given, *, num_steps: int, largest_par
             f"{_now(config, given, 'optimisation.accumulate')} cannot be honoured: a process gets {largest_part} "
             "patches of a step at most; give that or less"
         )
+    if "run.log_steps" in given and config.run.log_steps is not None and config.run.log_steps > num_steps:
+        raise InvalidValue(
+            f"{_now(config, given, 'run.log_steps')} has no effect: the run has {num_steps} steps; give that or fewer"
+        )
     if num_patches == 1:
         for name in ("mixup", "cutmix"):
             if getattr(config.augmentation, name):

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from trainer.definition.check import Checked
+from trainer.definition.choices import Monitor
 from trainer.definition.option import MOST, option
+
+LOG_STEPS: Final = 50
+"""Steps between two entries in TensorBoard unless the run says otherwise, or an epoch is shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,28 @@ class RunConfig(Checked):
         unset="no early end",
         resumable=True,
         help="End after this number of epochs without a better validation score.",
+    )
+    monitor: Monitor = option(
+        "ap_macro",
+        help="Validation score that decides the best epoch, patience and keep; F1 at 0.5, loss the lower the better.",
+    )
+    keep: int | None = option(
+        None,
+        at_least=1,
+        at_most=MOST,
+        unit="checkpoints",
+        unset="best.pt only",
+        resumable=True,
+        help="Keep the checkpoints of this number of best epochs beside best.pt, with epoch and score in their names.",
+    )
+    log_steps: int | None = option(
+        None,
+        at_least=1,
+        at_most=MOST,
+        unit="steps",
+        unset=f"{LOG_STEPS}, or an epoch if that is shorter",
+        resumable=True,
+        help="Steps between two entries of loss, learning rate, gradients, speed and memory in TensorBoard.",
     )
     max_steps: int | None = option(
         None, at_least=1, at_most=MOST, unit="steps", unset="no limit", help="End after this number of steps."

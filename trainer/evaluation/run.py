@@ -21,6 +21,7 @@ from trainer.inference.average import Turned, mean_logits, with_tta
 from trainer.inference.ensemble import check_distinct, mean_thresholds
 from trainer.inference.trained import TrainedRun
 from trainer.models.create import Classifier
+from trainer.runs import folder as run_folder
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.predictions import Predictions
@@ -53,6 +54,7 @@ class EvaluationConfig:
         ensemble: folders of further runs, whose probabilities are averaged with those of `run`.
         tta: `d4` averages probabilities over the eight flips and turns of each patch.
         out: new file for the results of an export; None for none. Those of a run are in its folder.
+        checkpoint: file of another checkpoint of `run`, or its name in the folder of them; None for the best.
     """
 
     run: Path
@@ -71,6 +73,7 @@ class EvaluationConfig:
     ensemble: tuple[Path, ...] = ()
     tta: Tta = "none"
     out: Path | None = None
+    checkpoint: Path | None = None
 
     @property
     def averaged(self) -> dict[str, Any] | None:
@@ -81,7 +84,9 @@ class EvaluationConfig:
 
 
 def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> tuple[Evaluation, Path | None]:
-    """Evaluate the best checkpoint of a run, write the results into its folder and return them with the file's path.
+    """Evaluate the best checkpoint of a run, or another one of it.
+
+    Results are written into the folder of the run, and returned with the path of their file.
 
     The folder of an export is left as it is: its results are written to `out`, or to no file.
 
@@ -96,8 +101,10 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         OSError: a file cannot be read.
     """
     check_distinct([config.run, *config.ensemble])
-    runs = [TrainedRun.read(folder) for folder in (config.run, *config.ensemble)]
+    runs = [TrainedRun.read(config.run, config.checkpoint), *map(TrainedRun.read, config.ensemble)]
     first, best = runs[0], runs[0].checkpoint
+    # The best one under its own name is what is evaluated without a name.
+    checkpoint = None if config.checkpoint is None or first.path.name == run_folder.BEST.name else first.path.name
     data = _shards(first, config)
     if config.out is not None:
         if first.written is not None:
@@ -145,9 +152,14 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         on_these = True if True in known else None if None in known else False
         metrics, _ = measure(logits, labels, thresholds, tuned_here=on_these)
         found = Evaluation.of(
-            metrics, selection, epoch=best.epoch, trained_on=best.source_version, averaged=config.averaged
+            metrics,
+            selection,
+            epoch=best.epoch,
+            trained_on=best.source_version,
+            averaged=config.averaged,
+            checkpoint=checkpoint,
         )
-        own = config.averaged is None and _is_own(selection, first.trained, best, config.run)
+        own = config.averaged is None and checkpoint is None and _is_own(selection, first.trained, best, config.run)
         file: Path | None = config.run if first.written is not None else config.out
         if ranks.is_first and file is not None:
             predictions = Predictions.of(selection.keys(), logits, labels, thresholds)

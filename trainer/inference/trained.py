@@ -10,6 +10,7 @@ from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.data.prepare.backend import can_prepare
 from trainer.definition.choices import Backend, Precision
+from trainer.definition.tables import LENGTH, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.inference import hub
 from trainer.inference.model_folder import WEIGHTS, is_model_folder, read_model_folder
@@ -37,26 +38,29 @@ class TrainedRun:
     trained: TrainConfig
 
     @classmethod
-    def read(cls, folder: Path) -> "TrainedRun":
+    def read(cls, folder: Path, checkpoint: Path | None = None) -> "TrainedRun":
         """Read a run, an export of one, or an export on the Hugging Face hub.
 
         Args:
             folder: of the run or export, or `hf://owner/name[@revision]`.
+            checkpoint: file of another checkpoint of the run than its best; None for the best.
 
         Raises:
-            InvalidValue: an address of the hub has another form.
+            InvalidValue: an address of the hub has another form; another checkpoint of an export is requested.
             TrainError: there is no run, or no epoch of it has ended; the hub or its cache does not have the files.
             BadCheckpoint: the checkpoint is damaged, or does not say what it was trained with.
             OSError: a file cannot be read.
         """
         folder, is_remote = hub.locate(folder), hub.is_address(folder)
         if is_remote or is_model_folder(folder):
+            if checkpoint is not None:
+                raise InvalidValue(f"`checkpoint=` goes with a run, and {folder} is an export, which holds one alone")
             exported = read_model_folder(folder)
             options = TrainConfig.from_json(exported.config)
             return cls(folder=folder, path=folder / WEIGHTS, checkpoint=exported, written=None, trained=options)
         written = stored.read(folder)
-        path = folder / run_folder.BEST
-        if not path.exists():
+        path = folder / run_folder.BEST if checkpoint is None else _located(folder, checkpoint)
+        if checkpoint is None and not path.exists():
             raise TrainError(f"{folder} has no {run_folder.BEST}: no epoch of it has ended")
         best = Checkpoint.read(path)
         try:
@@ -64,6 +68,8 @@ class TrainedRun:
             trained = TrainConfig.from_json(best.config)
         except InvalidValue as err:
             raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
+        if checkpoint is not None:
+            _check_of_run(path, best, trained, folder, written)
         return cls(folder=folder, path=path, checkpoint=best, written=written, trained=trained)
 
     def precision_on(self, device: torch.device) -> Precision:
@@ -78,3 +84,31 @@ class TrainedRun:
         """
         backend = self.trained.machine.loader
         return backend if can_prepare(backend, device, self.trained.data.interpolation) else "auto"
+
+
+def _located(folder: Path, checkpoint: Path) -> Path:
+    """Return the file of a checkpoint: a path, or the name of a file among the run's checkpoints.
+
+    Raises:
+        TrainError: there is none.
+    """
+    inside = folder / run_folder.BEST.parent / checkpoint
+    for path in (checkpoint, inside):
+        if path.exists():
+            return path
+    raise TrainError(f"there is no checkpoint {checkpoint}, nor {inside}")
+
+
+def _check_of_run(path: Path, checkpoint: Checkpoint, trained: TrainConfig, folder: Path, written: TrainConfig) -> None:
+    """Check that a checkpoint is one of a run, and of an epoch that has ended.
+
+    Raises:
+        BadCheckpoint: it is not.
+    """
+    free, now, then = RESUMABLE | LENGTH | {"run.out"}, written.values(), trained.values()
+    if other := [key for key in now if key not in free and now[key] != then[key]]:
+        raise BadCheckpoint(f"{path} is not of the run {folder}: {', '.join(other)} differ; name a checkpoint of it")
+    if checkpoint.metrics is None or checkpoint.thresholds is None:
+        raise BadCheckpoint(
+            f"{path} was not validated, so it has no thresholds; name {run_folder.BEST.name} or an epoch that was kept"
+        )

@@ -6,6 +6,7 @@
 - `metrics.jsonl`: a line for each epoch;
 - `events.out.tfevents.*`: the same and the steps between, for TensorBoard;
 - `checkpoints/last.pt`: where the run is, to resume it; `checkpoints/best.pt`: the best weights so far;
+  `checkpoints/epoch-*.pt`: those of the best epochs, where they are kept, see `trainer.runs.kept`;
 - `metrics-<split>.json`: results on the patches that the run had of a split, `metrics-<split>-<digest>.json` on others;
   see `trainer.runs.results`;
 - `predictions-<split>.parquet`, `predictions-<split>-<digest>.parquet`: the predictions that these results follow from;
@@ -42,7 +43,7 @@ MOST_LINE_BYTES: Final = 1 << 20
 NON_FINITE: Final = Path("checkpoints/non-finite.pt")
 
 _OURS: Final = re.compile(
-    r"config\.toml|(config|description|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|predictions-.*\.parquet|(last|best|non-finite)\.pt"
+    r"config\.toml|(config|description|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|predictions-.*\.parquet|(last|best|non-finite|epoch-.*)\.pt"
 )
 """Names that a temporary file of a run may be going to have."""
 _OLD_TEMPORARY: Final = re.compile(r"\.(.+)\.\d+\.part")

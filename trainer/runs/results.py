@@ -7,6 +7,7 @@
 | `rows_sha256` | SHA-256 of that manifest's SHA-256 and of the rows of its index: the selection itself |
 | `epoch`, `trained_on` | of the checkpoint; None for the weights of others |
 | `averaged` | runs and test-time augmentation that probabilities are averaged over; None for neither |
+| `checkpoint` | name of its file; None for the best of a run |
 | `weights` | what the weights of others were loaded from, and onto which bands; None for a run |
 | `count`, `loss`, `ap_macro`, … | `trainer.metrics.metrics.Metrics` |
 """
@@ -131,16 +132,22 @@ class Evaluation:
         trained_on: str | None,
         weights: dict[str, Any] | None = None,
         averaged: dict[str, Any] | None = None,
+        checkpoint: str | None = None,
     ) -> "Evaluation":
         """Return metrics with what they are of."""
         model = {"epoch": epoch, "trained_on": trained_on, "weights": weights, "averaged": averaged}
+        model["checkpoint"] = checkpoint
         return cls(metrics, selection.to_json() | model)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the patches, and of what probabilities are averaged over if they are: names files of results."""
-        rows, averaged = self.about["rows_sha256"], self.about["averaged"]
-        return rows if averaged is None else hashlib.sha256(f"{rows} {json.dumps(averaged)}".encode()).hexdigest()
+        """SHA-256 of the patches, of what probabilities are averaged over, and of a checkpoint that is not the best.
+
+        It names files of results.
+        """
+        rows, averaged, checkpoint = (self.about[name] for name in ("rows_sha256", "averaged", "checkpoint"))
+        found = [rows, *(json.dumps(part) for part in (averaged, checkpoint) if part is not None)]
+        return rows if len(found) == 1 else hashlib.sha256(" ".join(found).encode()).hexdigest()
 
     @property
     def epoch(self) -> int | None:

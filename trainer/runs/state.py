@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from shards.errors import InvalidValue
 from trainer.metrics.metrics import Metrics
@@ -30,6 +30,9 @@ class Result:
     test_about: dict[str, Any] | None = None
 
 
+_LOSS: Final = {"total", "num_patches", "window_total", "window_patches"}
+
+
 @dataclass(slots=True)
 class State:
     """State of a run. What is neither here nor in weights and optimizer follows from the configuration.
@@ -37,11 +40,12 @@ class State:
     Attributes:
         epoch: epochs done.
         step: steps done in the epoch under way.
-        loss: state of the epoch's running loss.
-        best_score: highest macro average precision on the validation split so far.
+        loss: state of the running losses of the epoch and since the last logged step.
+        best_score: highest score on the validation split so far, see `trainer.training.epochs.best.score_of`.
         best_epoch: epoch, from 1, that reached it; 0 before the first.
         ended: the run has reached its end.
         seconds: wall-clock time of training and validation so far, over all starts.
+        kept: scores by name of the checkpoints that are kept, see `trainer.runs.kept`.
     """
 
     epoch: int = 0
@@ -51,6 +55,7 @@ class State:
     best_epoch: int = 0
     ended: bool = False
     seconds: float = 0.0
+    kept: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Any) -> "State":
@@ -59,20 +64,28 @@ class State:
         Raises:
             InvalidValue: it is none.
         """
-        names = {part.name: type(part.default) for part in fields(cls) if part.name != "loss"}
+        names = {part.name: type(part.default) for part in fields(cls) if part.name not in ("loss", "kept")}
         if isinstance(values, Mapping):
-            # Checkpoints of the first version do not say how long it took.
-            values = {"seconds": 0.0, **values}
-        if not isinstance(values, Mapping) or values.keys() != names.keys() | {"loss"}:
-            raise InvalidValue(f"the state is {values!r:.200}, expected {', '.join([*names, 'loss'])}")
+            # Checkpoints of before do not say how long it took, and know no other checkpoints.
+            values = {"seconds": 0.0, "kept": {}, **values}
+        if not isinstance(values, Mapping) or values.keys() != names.keys() | {"loss", "kept"}:
+            raise InvalidValue(f"the state is {values!r:.200}, expected {', '.join([*names, 'loss', 'kept'])}")
         for name, kind in names.items():
             if type(values[name]) is not kind:
                 raise InvalidValue(f"{name} is {values[name]!r:.80}, expected a value of type {kind.__name__}")
         loss = values["loss"]
-        known = isinstance(loss, Mapping) and loss.keys() == {"total", "num_patches"}
+        if isinstance(loss, Mapping):
+            # Those of before have no window of logged steps.
+            loss = {"window_total": 0.0, "window_patches": 0, **loss}
+        known = isinstance(loss, Mapping) and loss.keys() == _LOSS
         if not known or not all(type(value) in (int, float) for value in loss.values()):
             raise InvalidValue(f"loss is {loss!r:.80}, expected total and num_patches")
-        return cls(**{**values, "loss": dict(loss)})
+        kept = values["kept"]
+        if not isinstance(kept, Mapping) or not all(
+            isinstance(name, str) and type(score) is float and not math.isnan(score) for name, score in kept.items()
+        ):
+            raise InvalidValue(f"kept is {kept!r:.80}, expected scores by name of checkpoint")
+        return cls(**{**values, "loss": dict(loss), "kept": dict(kept)})
 
     def check(self, num_epochs: int, num_steps: int) -> None:
         """Check that a run can be there.

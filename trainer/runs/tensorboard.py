@@ -4,6 +4,7 @@ Events are written by this thread: the writers of TensorBoard and torch use one 
 a traceback beside the run, and in an error of the run only much later.
 """
 
+import math
 import os
 import socket
 import time
@@ -16,10 +17,13 @@ from typing import Final
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.text.metadata import create_summary_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer.runs import folder as run_folder
-from trainer.runtime.progress import EpochReport, StepReport
+from trainer.runtime.progress import EpochReport, StepReport, WindowReport
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -27,13 +31,14 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class Board:
     """Writes what a run reports as TensorBoard events; a `trainer.runtime.progress.Progress`."""
 
-    def __init__(self, folder: Path, first_step: int, is_writer: bool) -> None:
+    def __init__(self, folder: Path, first_step: int, is_writer: bool, options: str = "") -> None:
         """Open the events of a run.
 
         Args:
             folder: of the run.
             first_step: steps done before; TensorBoard hides what was written after them before a resume.
             is_writer: whether this process writes; the others of a run do nothing.
+            options: of the run as text, shown under `options`; empty for none.
 
         Raises:
             TrainError: they cannot be written.
@@ -51,6 +56,8 @@ class Board:
                 )
             self._write(Event(file_version="brain.Event:2"))
             self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+            if options:
+                self._write(Event(step=first_step, summary=Summary(value=[_text("options", options)])))
 
     def __enter__(self) -> "Board":
         return self
@@ -64,17 +71,21 @@ class Board:
         """Do nothing: TensorBoard shows numbers."""
 
     def step(self, report: StepReport) -> None:
-        """Write the report of a training step."""
-        if report.loss is None or report.lr is None:
-            return
-        step = (report.phase.epoch - 1) * report.num_steps + report.step
+        """Do nothing: these come by the clock, and steps are logged by their number."""
+
+    def window(self, report: WindowReport) -> None:
+        """Write the report of a logged step."""
+        gradient_norm, memory = report.gradient_norm, report.memory_bytes
         scalars = {
             "train/loss": report.loss,
             "train/lr": report.lr,
+            # Norms that overflow, as fp16 has them while it looks for a scale, are no point of a curve.
+            "train/gradient_norm": None if gradient_norm is None or math.isinf(gradient_norm) else gradient_norm,
             "speed/patches_per_second": report.patches_per_second,
             "speed/loader_wait_share": report.wait_share,
+            "memory/peak_gib": None if memory is None else memory / 2**30,
         }
-        self._add(scalars, step)
+        self._add(scalars, report.step)
 
     def epoch(self, report: EpochReport) -> None:
         """Write the report of an epoch."""
@@ -102,3 +113,10 @@ class Board:
             event.wall_time = time.time()
             with run_folder.written(self._folder, self._path):
                 self._writer.write(event.SerializeToString())
+
+
+def _text(tag: str, text: str) -> Summary.Value:
+    """Return a text as the text plugin shows it: Markdown, in which lines that are indented stay as they are."""
+    lines = "\n".join(f"    {line}" for line in text.splitlines())
+    tensor = TensorProto(dtype=DT_STRING, string_val=[lines.encode()])
+    return Summary.Value(tag=f"{tag}/text_summary", tensor=tensor, metadata=create_summary_metadata(tag, ""))

@@ -50,6 +50,29 @@ class StepReport:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowReport:
+    """Training since the last logged step.
+
+    Attributes:
+        step: steps since the run began.
+        loss: mean training loss of the patches since the last logged step.
+        lr: learning rate of the step.
+        gradient_norm: norm of its gradients, before they were clipped; None if it was not computed.
+        patches_per_second: since the epoch began or was resumed.
+        wait_share: share of that time in which the loop waited for the loader, 0 to 1.
+        memory_bytes: most memory of the GPU that tensors have taken up at a time so far; None on a CPU.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    gradient_norm: float | None
+    patches_per_second: float
+    wait_share: float
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class EpochReport:
     """Result of an epoch.
 
@@ -60,7 +83,7 @@ class EpochReport:
         validation: metrics of the validation split after it.
         speed: the last report of the training steps, with the throughput since the epoch began or was resumed; None if
             it was resumed at its end.
-        is_best: its macro average precision is above that of every epoch before; it is the checkpoint now.
+        is_best: its monitored score is above that of every epoch before; it is the best checkpoint now.
         lr: learning rate of its last step.
         seconds: wall-clock time of training and validation since the run began, over all its starts.
     """
@@ -167,12 +190,12 @@ class Stopwatch:
 
     def report(self, loss: float | None = None, lr: float | None = None) -> StepReport:
         """Report the steps so far. Call it when the device has done them: it looks at the clock."""
-        now = time.perf_counter()
-        self._last_report = now
-        seconds = now - self._start
-        waited = self._loader.wait_seconds - self._wait_before
-        report = StepReport(
-            self._phase, self.step, len(self._loader), loss, self._num_patches / seconds, waited / seconds, lr
-        )
+        self._last_report = time.perf_counter()
+        report = StepReport(self._phase, self.step, len(self._loader), loss, *self.rates(), lr)
         self._progress.step(report)
         return report
+
+    def rates(self) -> tuple[float, float]:
+        """Return patches per second and the share of the time in which the loop waited for the loader, 0 to 1."""
+        seconds = time.perf_counter() - self._start
+        return self._num_patches / seconds, (self._loader.wait_seconds - self._wait_before) / seconds

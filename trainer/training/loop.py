@@ -12,11 +12,10 @@ from typing import Final, NoReturn
 import torch
 
 from shards.errors import InvalidValue
-from trainer.config import effect
+from trainer.config import effect, toml
 from trainer.config.options import TrainConfig
 from trainer.data import random as draws
 from trainer.errors import BadCheckpoint
-from trainer.evaluation.measure import measure, predict
 from trainer.optimisation import losses
 from trainer.optimisation.schedule import lr_factor
 from trainer.runs import folder as run_folder
@@ -24,19 +23,18 @@ from trainer.runs.checkpoint import Checkpoint, fit
 from trainer.runs.state import Result, State
 from trainer.runs.tensorboard import Board
 from trainer.runtime.pace import Breaker, BrokenOff, HostAhead
-from trainer.runtime.precision import autocast
 from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, Tee
 from trainer.runtime.stop import Request
 from trainer.training import non_finite, outcome
-from trainer.training.early_stopping import is_out_of_patience, update_best
+from trainer.training.epochs import best
+from trainer.training.epochs.validation import validate
 from trainer.training.extension import Length, extend
 from trainer.training.running_loss import RunningLoss
 from trainer.training.saving import Saving
 from trainer.training.session import Session
 from trainer.training.step import Stepper
+from trainer.training.windows import Windows
 
-AGREE_STEPS: Final = 10
-"""Steps after which several ranks agree on what to do; one process alone looks after every step."""
 _STEP_DRAWS: Final = 0x53544550
 """Purpose, in the key of the random numbers, of those that torch draws in a step (dropout, stochastic depth)."""
 
@@ -87,6 +85,7 @@ class Run:
         self._loss = RunningLoss(ranks.device)
         self._bad_step: int | None = None
         self._last_report: StepReport | None = None
+        self._windows = Windows(config.run.log_steps, len(self.loader), ranks.device)
         self._clock = time.monotonic()
 
     def __enter__(self) -> "Run":
@@ -120,6 +119,8 @@ class Run:
         self._loss.load_state_dict(self._state.loss, share=float(self._ranks.is_first))
         if self._writes:
             run_folder.keep_epochs(self._folder / run_folder.METRICS, self._state.epoch)
+        self._saving.prune(self._state)
+        self._saving.trim(self._state)
 
     def extend(self, before: Length) -> None:
         """Give the run the length of its configuration in place of the one before, after `load`, and save that.
@@ -135,7 +136,13 @@ class Run:
     def go(self) -> Result:
         """Train to the end, or until something stops the run; the state is saved then."""
         self._clock = time.monotonic()
-        with self, self._stop.listen(), Board(self._folder, self._first_step, self._ranks.is_first) as board:
+        text = toml.write_text(self._config)
+        with (
+            self,
+            self._stop.listen(),
+            Board(self._folder, self._first_step, self._ranks.is_first, text) as board,
+        ):
+            self._windows.board = board
             self._progress = Tee(self._progress, board, Breaker(self._stop, self._ranks))
             was_ended = self._state.ended
             if self._first_step == 0:
@@ -152,6 +159,7 @@ class Run:
                         return self._result(request)
                     self._end_epoch()
                     self._save()
+                    self._saving.prune(self._state)
                 self._ranks.wait()
                 result = self._result()
                 if was_ended:
@@ -184,17 +192,22 @@ class Run:
             torch.manual_seed(draws.key(config.run.seed, _STEP_DRAWS, step, self._ranks.rank) >> 1)
             lr = self._lr(step)
             num_patches = loader.order.batch_count(state.step)
-            loss = stepper.step(batch, num_patches, lr)
+            is_logged = self._windows.is_logged(step + 1)
+            loss = stepper.step(batch, num_patches, lr, measure=is_logged)
             state.step += 1
-            self._loss.add(loss, num_patches, state.step)
+            self._loss.add(loss, num_patches, state.step, stepper.norm)
             # On a CPU there is nothing to wait for.
-            if (due := stopwatch.count()) or loss.is_cpu:
-                mean, self._bad_step = self._loss.mean()
+            if (due := stopwatch.count()) or is_logged or loss.is_cpu:
+                seen = self._loss.look(self._ranks.sum if is_logged else None)
+                self._bad_step = seen.bad_step
                 if due:
                     # Each rank knows its share of the loss, which is a sum over the ranks.
-                    self._last_report = stopwatch.report(mean * self._ranks.num_ranks, lr)
+                    self._last_report = stopwatch.report(seen.mean * self._ranks.num_ranks, lr)
+                if is_logged and seen.bad_step is None:
+                    norm = stepper.norm is not None
+                    self._windows.log(step + 1, self._loss, seen, lr, stopwatch, norm=norm)
             host.wait()
-            match self._agreed_request(step + 1):
+            match self._saving.agreed_request(step + 1, failed=self._bad_step is not None, at_end=self._at_end()):
                 case Request.FAILED:
                     self._fail()
                 case Request.SAVE:
@@ -213,18 +226,6 @@ class Run:
         """True if the last step of the epoch, or of the run, is done."""
         return self._state.step == len(self.loader) or self._first_step >= self._num_steps
 
-    def _agreed_request(self, steps: int) -> Request:
-        """Return what all ranks do after a number of steps since the run began."""
-        save_now = self._saving.is_due(steps)
-        request = (
-            Request.FAILED if self._bad_step else max(self._stop.request(), Request.SAVE if save_now else Request.NONE)
-        )
-        if self._ranks.num_ranks == 1:
-            return request
-        if save_now or steps % AGREE_STEPS == 0 or self._at_end():
-            return Request(self._ranks.agree(request))
-        return Request.NONE
-
     def _end_epoch(self) -> None:
         """Evaluate on the validation split, and keep the checkpoint if it is the best."""
         state, config = self._state, self._config
@@ -232,20 +233,16 @@ class Run:
         steps = self._first_step
         train_loss = float(self._ranks.sum(self._loss.total())) / self._loss.num_patches
         if not math.isfinite(train_loss):
-            self._bad_step = self._loss.mean()[1]
+            self._bad_step = self._loss.look().bad_step
             self._fail()
-        with autocast(config.machine.precision, self._ranks.device):
-            predictions = predict(
-                self.stepper.evaluated(),
-                self._validation_loader,
-                self._ranks,
-                phase=replace(phase, split="validation"),
-                progress=self._progress,
-            )
-        metrics, thresholds = measure(*predictions)
+        metrics, thresholds = validate(
+            self._session, self.stepper, self._validation_loader, replace(phase, split="validation"), self._progress
+        )
         self.next_epoch()
-        is_best = update_best(state, metrics.ap_macro)
-        ended = steps >= self._num_steps or is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
+        score = best.score_of(best.value_of(metrics, config.run.monitor), config.run.monitor)
+        is_best = best.update_best(state, score)
+        self._saving.save_epoch(state, metrics, thresholds, is_best=is_best, score=score)
+        ended = steps >= self._num_steps or best.is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
         # Decided by all, as metrics that differ in the last digit must not part the ranks.
         state.ended = bool(self._ranks.agree(int(ended)))
         report = EpochReport(
@@ -259,8 +256,6 @@ class Run:
             seconds=self._count_seconds(),
         )
         if self._writes:
-            if is_best:
-                self._saving.write(run_folder.BEST, state, metrics=metrics.to_json(), thresholds=thresholds)
             path = self._folder / run_folder.METRICS
             with run_folder.written(self._folder, path):
                 run_folder.append_line(path, report.to_json())
@@ -270,7 +265,7 @@ class Run:
     def next_epoch(self) -> None:
         """Move to the next epoch."""
         self._state.epoch, self._state.step = self._state.epoch + 1, 0
-        self._loss = RunningLoss(self._ranks.device)
+        self._loss.begin_epoch()
 
     def _fail(self) -> NoReturn:
         """Save what there is and say which patches the loss was not finite of."""

@@ -3,16 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trainer.data.loader import Loader
+from trainer.metrics.metrics import Metrics
 from trainer.runs import folder as run_folder
+from trainer.runs import kept
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.state import State
-from trainer.runtime.stop import Stop
+from trainer.runtime.stop import Request, Stop
+from trainer.training.epochs.best import value_of
 from trainer.training.running_loss import RunningLoss
 from trainer.training.session import Session
 from trainer.training.step import Stepper
+
+AGREE_STEPS: Final = 10
+"""Steps after which several ranks agree on what to do; one process alone looks after every step."""
 
 
 class Saving:
@@ -30,10 +36,27 @@ class Saving:
         self.stop = Stop(run.max_minutes, run.save_minutes)
         self._session, self._stepper = session, stepper
         self._folder, self._save_steps = run.out, run.save_steps
+        self._monitor, self._keep = run.monitor, run.keep
 
     def is_due(self, steps: int) -> bool:
         """Return True if the state is to be saved after this number of steps, whatever the time."""
         return self._save_steps is not None and steps % self._save_steps == 0
+
+    def agreed_request(self, steps: int, *, failed: bool, at_end: bool) -> Request:
+        """Return what all ranks do after a number of steps since the run began.
+
+        Args:
+            steps: made so far.
+            failed: this rank has seen a loss that is not finite.
+            at_end: the epoch, or the run, has no more steps.
+        """
+        save_now, ranks = self.is_due(steps), self._session.ranks
+        request = Request.FAILED if failed else max(self.stop.request(), Request.SAVE if save_now else Request.NONE)
+        if ranks.num_ranks == 1:
+            return request
+        if save_now or steps % AGREE_STEPS == 0 or at_end:
+            return Request(ranks.agree(request))
+        return Request.NONE
 
     def save(
         self, state: State, loss: RunningLoss, loaders: Mapping[str, Loader], path: Path = run_folder.LAST
@@ -50,8 +73,7 @@ class Saving:
             TrainError: the checkpoint cannot be written.
         """
         if self.is_on:
-            total = float(self._session.ranks.sum(loss.total()))
-            state.loss = {"total": total, "num_patches": loss.num_patches}
+            state.loss = loss.state_dict(self._session.ranks.sum)
         if self.writes:
             progress = {
                 "state": asdict(state),
@@ -60,6 +82,39 @@ class Saving:
             }
             self.write(path, state, progress=progress)
         self.stop.saved()
+
+    def save_epoch(
+        self, state: State, metrics: Metrics, thresholds: dict[str, float], *, is_best: bool, score: float
+    ) -> None:
+        """Write the checkpoints of an epoch that has ended: `best.pt` and that of a kept epoch, as far as it is one.
+
+        Args:
+            state: after the epoch; receives which epochs are kept.
+            metrics: on the validation split.
+            thresholds: by class name.
+            is_best: the epoch is the best so far.
+            score: the higher the better.
+
+        Raises:
+            TrainError: a checkpoint cannot be written.
+        """
+        of_epoch = {"metrics": metrics.to_json(), "thresholds": thresholds}
+        if is_best and self.writes:
+            self.write(run_folder.BEST, state, **of_epoch)
+        if self._keep is not None:
+            name = kept.name_of(state.epoch, self._monitor, value_of(metrics, self._monitor))
+            if kept.enter(state.kept, name, score, self._keep) and self.writes:
+                self.write(run_folder.BEST.with_name(name), state, **of_epoch)
+
+    def prune(self, state: State) -> None:
+        """Remove checkpoints of epochs that the saved state no longer lists as kept; none where none are kept."""
+        if self._keep is not None and self.writes:
+            kept.prune(self._folder, state.kept)
+
+    def trim(self, state: State) -> None:
+        """List as kept only as many epochs as the run now keeps."""
+        if self._keep is not None:
+            kept.trim(state.kept, self._keep)
 
     def write(self, path: Path, state: State, **more: Any) -> None:
         """Write a checkpoint.

@@ -28,6 +28,8 @@ class Stepper:
     Attributes:
         model: the network, without what torch wraps around it.
         ema: moving average of its weights; None for a run without one.
+        norm: norm of the gradients of the last step, before they were clipped, a scalar on the device; None if it was
+            not computed.
     """
 
     def __init__(
@@ -56,6 +58,10 @@ class Stepper:
             ranks.device.type, enabled=resolve(config.machine.precision, ranks.device) == "fp16"
         )
         self.ema = Ema(model, config.optimisation.ema) if config.optimisation.ema else None
+        # A recorded step writes to this address for ever.
+        self._norm = torch.full((), torch.nan, device=ranks.device)
+        self._measures = False
+        self.norm: Tensor | None = None
         self._eager: nn.Module = model
         self._share = torch.ones((), device=ranks.device)
         if ranks.num_ranks > 1:
@@ -76,13 +82,14 @@ class Stepper:
             # Never for any batch size: the code would be slower, and take another minute to compile.
             self._forward = torch.compile(self._eager, mode=config.machine.compile, dynamic=False)  # type: ignore[assignment]
 
-    def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
+    def step(self, batch: Batch, num_patches: int, lr: float, *, measure: bool = False) -> Tensor:
         """Train on this rank's part of a global batch.
 
         Args:
             batch: the part.
             num_patches: patches of the global batch.
             lr: learning rate.
+            measure: compute the norm of the gradients too, if the step is not recorded; clipping always does.
 
         Returns:
             This rank's share of the mean loss of the global batch, a tensor on the device: the sum over the ranks is
@@ -92,6 +99,9 @@ class Stepper:
         # takes seconds to minutes, and would be for one step an epoch: it runs as it is.
         is_full = num_patches == self._full
         seek_convolutions(self._ranks.device, for_these=is_full)
+        is_recorded = self._recorded is not None and is_full
+        self._measures = measure and not is_recorded
+        self.norm = self._norm if self._measures or self._config.optimisation.clip is not None else None
         if self._recorded is not None and is_full:
             total = self._recorded(batch, lr)
         else:
@@ -119,7 +129,13 @@ class Stepper:
         if not _is_lost(total):
             if self._config.optimisation.clip is not None:
                 self._scaler.unscale_(self._optimizer)
-                nn.utils.clip_grad_norm_(self.model.parameters(), self._config.optimisation.clip)
+                clip = self._config.optimisation.clip
+                self._norm.copy_(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+            elif self._measures:
+                # A scale is a power of two, so that dividing by it here or in the optimizer gives the same.
+                self._scaler.unscale_(self._optimizer)
+                gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+                self._norm.copy_(nn.utils.get_total_norm(gradients))
             self._scaler.step(self._optimizer)
             self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)

@@ -55,7 +55,7 @@ class TimedStepper(Stepper):
     events: StepEvents | None = None
     before_next: Callable[[], None] | None = None
 
-    def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
+    def step(self, batch: Batch, num_patches: int, lr: float, *, measure: bool = False) -> Tensor:
         """Do a step."""
         if self.before_next is not None:
             self.before_next()
@@ -64,7 +64,7 @@ class TimedStepper(Stepper):
         if self.events is not None:
             self.events.mark()
         with record_function(STEP):
-            loss = super().step(batch, num_patches, lr)
+            loss = super().step(batch, num_patches, lr, measure=measure)
         if self.events is not None:
             self.events.mark()
         self.seconds += time.perf_counter() - start

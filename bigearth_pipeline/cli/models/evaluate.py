@@ -50,6 +50,8 @@ _OF_WEIGHTS: Final = (
 @click.option(
     "--out", metavar="FILE", type=_path, help="New file for the results of weights or of an export.  [default: none]"
 )
+@click.option("--checkpoint", metavar="FILE", type=_path,
+              help="Another checkpoint: a path, or a name in RUN/checkpoints.  [default: best.pt]")  # fmt: skip
 @click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
               help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
 @click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
@@ -64,11 +66,11 @@ _OF_WEIGHTS: Final = (
 @click.option("--allow-mixed-version", is_flag=True, help="Evaluate on the other version of BigEarthNet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of a table.")
 def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
-    """Evaluate the best checkpoint of RUN on a split, or the weights of a file.
+    """Evaluate the best checkpoint of RUN on a split, another one (--checkpoint), or the weights of a file.
 
     The results of a run are also written to RUN/metrics-SPLIT.json, or to RUN/metrics-SPLIT-DIGEST.json if they are of
-    other patches than those that the run had of the split, or averages (--with, --tta). Thresholds are those that
-    training tuned on the validation split; of several runs, their mean.
+    other patches than those that the run had of the split, averages (--with, --tta), or of another checkpoint.
+    Thresholds are those that training tuned on the validation split; of several runs, their mean.
 
     With --weights, network and weights are used as they are published: each band must have filters, and the classifier
     rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
@@ -115,8 +117,9 @@ def _evaluate(run: Path | None, options: dict[str, Any], progress: "Progress") -
             if options.pop(name) is not None:
                 raise InvalidValue(f"--{name.replace('_', '-')} is for --weights; a run knows it")
         return evaluation.evaluate_run(evaluation.EvaluationConfig(run=run, **_given(options)), progress)
-    if options.pop("ensemble"):
-        raise InvalidValue("--with is for a run, expected none beside --weights")
+    for name, flag in (("ensemble", "--with"), ("checkpoint", "--checkpoint")):
+        if options.pop(name):
+            raise InvalidValue(f"{flag} is for a run, expected none beside --weights")
     if options["shards"] is None:
         raise InvalidValue("the shards to evaluate the weights on, --shards DIR, are missing")
     given = _given(options)

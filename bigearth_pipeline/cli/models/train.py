@@ -41,7 +41,7 @@ def train(context: click.Context, /, **options: Any) -> None:
 
     RUN receives config.toml (all options; `bep train --config RUN/config.toml --out OTHER` repeats the run),
     description.json, metrics.jsonl (a line for each epoch), TensorBoard events, checkpoints/last.pt (to resume) and
-    checkpoints/best.pt (the highest macro average precision on the validation split); with --test also
+    checkpoints/best.pt (the best score on the validation split, see run.monitor); with --test also
     metrics-test.json. Ctrl-C saves the state and stops.
 
     Several GPUs: torchrun --nproc-per-node 8 -m bigearth_pipeline train DIR --out RUN

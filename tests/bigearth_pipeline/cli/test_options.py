@@ -78,6 +78,13 @@ TRAIN = {
         refused=(({"optimisation.epochs": "1"}, "--epochs 1"), ({"optimisation.epochs": "3"}, "--epochs 3")),
     ),
     "run.seed": Option(value="1"),
+    "run.monitor": Option(shown_by="trainer/training/test_kept.py::test_the_monitored_value_decides"),
+    "run.keep": Option(shown_by="trainer/training/test_kept.py::test_the_best_epochs_are_kept"),
+    "run.log_steps": Option(
+        value="3",
+        shown_by="trainer/training/test_logged_steps.py::test_windows_are_means_since_the_last_logged_step",
+        refused=(({}, "the run has 2 steps"),),
+    ),
     "run.test": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
     "run.save_minutes": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
     "run.save_steps": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
@@ -227,7 +234,17 @@ TRAIN = {
 
 EVALUATE = {"run", "split", "shards", "where", "patches", "batch_size", "device", "threads", "verify"}
 EVALUATE |= {"allow_mixed_version", "as_json", "mapped", "weights", "model", "bands", "weights_bands"}
-EVALUATE |= {"cache_dir", "cache_bytes", "weights_classes", "statistics", "interpolation", "out", "ensemble", "tta"}
+EVALUATE |= {
+    "cache_dir",
+    "cache_bytes",
+    "weights_classes",
+    "statistics",
+    "interpolation",
+    "out",
+    "ensemble",
+    "tta",
+    "checkpoint",
+}
 BENCH_LOADER = {"folders", "batch_size", "threads", "orders", "augment", "loader", "device", "patches", "repeats"}
 BENCH_LOADER |= {"least_seconds", "plot", "as_json"}
 BENCH_TRAIN = {"data", "model", "batch_size", "augment", "precision", "mode", "loader", "cache", "device", "threads"}

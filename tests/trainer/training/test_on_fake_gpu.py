@@ -84,8 +84,9 @@ def train(stepper: Stepper, loader: Loader) -> None:
     for _ in range(2):
         for step, batch in enumerate(loader, 1):
             check_batch(batch)
-            loss = stepper.step(batch, len(batch["label"]), 1e-3)
-            running.add(loss, len(batch["label"]), step)
+            loss = stepper.step(batch, len(batch["label"]), 1e-3, measure=step == 2)
+            running.add(loss, len(batch["label"]), step, stepper.norm)
+            assert (stepper.norm is not None) == (step == 2 or stepper._config.optimisation.clip is not None)
             assert (loss.device, loss.dtype, loss.shape) == (DEVICE, torch.float32, ())
             assert not loss.requires_grad
     assert running.num_patches == 42

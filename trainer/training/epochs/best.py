@@ -1,0 +1,47 @@
+"""The best epoch of a run by its score on the validation split, and the end of a run when no better one comes."""
+
+import math
+from typing import TYPE_CHECKING
+
+from trainer.definition.choices import Monitor
+
+if TYPE_CHECKING:
+    from trainer.metrics.metrics import Metrics
+    from trainer.runs.state import State
+
+
+def value_of(metrics: "Metrics", monitor: Monitor) -> float | None:
+    """Return the monitored value of an epoch as it is reported; None if no class occurs in the split.
+
+    Args:
+        metrics: of the validation split.
+        monitor: name of the value; those of F1 are at a threshold of 0.5, as tuned ones are too high where they were
+            tuned.
+    """
+    value: float | None = getattr(metrics, monitor)
+    return value
+
+
+def score_of(value: float | None, monitor: Monitor) -> float:
+    """Return a number that is the higher the better, of a monitored value; the lowest for None."""
+    if value is None:
+        return -math.inf
+    return -value if monitor == "loss" else value
+
+
+def update_best(state: "State", score: float) -> bool:
+    """Return True if the epoch that `state` has just ended is the best so far, and note it there.
+
+    Args:
+        state: after its epoch was counted.
+        score: of the epoch, see `score_of`. Of epochs with the same score the first is the best.
+    """
+    is_best = state.best_epoch == 0 or score > state.best_score
+    if is_best:
+        state.best_score, state.best_epoch = score, state.epoch
+    return is_best
+
+
+def is_out_of_patience(epoch: int, best_epoch: int, patience: int | None) -> bool:
+    """Return True if the last `patience` epochs were no better than the best before them; never if it is None."""
+    return patience is not None and epoch - best_epoch >= patience
