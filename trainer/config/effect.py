@@ -47,6 +47,7 @@ def _ignored(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:
     yield from _ignored_in_optimisation(config, given)
     if config.run.patience is not None and config.run.patience >= config.optimisation.epochs:
         yield "run.patience", f"the run ends after {_now(config, given, 'optimisation.epochs')} in any case"
+    yield from _ignored_when_frozen(config, given)
     if config.model.weights is None:
         yield "model.allow_mixed_version", "it goes with `weights=FILE`"
     yield from _ignored_in_images(config, given)
@@ -84,6 +85,16 @@ def _ignored_in_optimisation(config: TrainConfig, given: Given) -> Iterator[tupl
     if optimisation.accumulate > optimisation.batch_size:
         size = _now(config, given, "optimisation.batch_size")
         yield "optimisation.accumulate", f"{size} cannot be cut into {optimisation.accumulate} parts"
+
+
+def _ignored_when_frozen(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:
+    if config.model.freeze is None:
+        return
+    frozen = _now(config, given, "model.freeze")
+    for key in ("optimisation.backbone_lr", "optimisation.layer_decay"):
+        yield key, f"{frozen} leaves the classifier alone to train"
+    yield "model.drop_path_rate", f"{frozen} leaves no layer to skip in training"
+    yield "model.checkpointing", f"{frozen} needs no gradients of features"
 
 
 def _ignored_in_images(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:
@@ -137,6 +148,11 @@ def check_device(config: TrainConfig, given: Given, ranks: Ranks, precision: Pre
     """
     machine, optimisation = config.machine, config.optimisation
     compiled, default = (given.setting("machine.compile", mode or "default") for mode in (machine.compile, "default"))
+    if config.model.checkpointing and machine.compile is not None:
+        # Compilers choose themselves what to compute again, and a graph cannot record torch's way.
+        raise InvalidValue(
+            f"{_now(config, given, 'model.checkpointing')} cannot be honoured with {compiled}; leave one of them out"
+        )
     if ranks.device.type != "cuda":
         if "machine.compile" in given and machine.compile in ("reduce-overhead", CUDA_GRAPH):
             raise InvalidValue(f"{compiled} has no effect: it records CUDA graphs, which need a GPU; leave it out")

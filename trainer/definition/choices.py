@@ -10,6 +10,7 @@ Order = Literal["auto", "global", "block"]
 Turn = Literal["none", "flips", "d4"]
 Crop = Literal["none", "pad", "resized"]
 ClassOrder = Literal["alphabetical", "paper", "none"]
+Freeze = Literal["backbone"]
 OptimizerName = Literal["adamw", "sgd", "lamb"]
 OPTIMIZERS: Final[tuple[OptimizerName, ...]] = get_args(OptimizerName)
 Decay = Literal["weights", "all"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from trainer.definition.check import Checked
-from trainer.definition.choices import ClassOrder
+from trainer.definition.choices import ClassOrder, Freeze
 from trainer.definition.option import option
 
 
@@ -36,5 +36,13 @@ class ModelConfig(Checked):
         None, flag=True, help="Order of its 19 classes, if it does not say; none leaves its classifier out."
     )
     allow_mixed_version: bool = option(False, help="Take weights trained on the other version of BigEarthNet.")
+    freeze: Freeze | None = option(
+        None,
+        unset="nothing",
+        help="Keep all but the classifier as it is, with its BatchNorm statistics: a linear probe.",
+    )
+    checkpointing: bool = option(
+        False, help="Compute features again for the gradients in place of keeping them: less memory, slower steps."
+    )
     drop_rate: float = option(0.0, at_least=0, below=1, help="Dropout before the classifier.")
     drop_path_rate: float = option(0.0, at_least=0, below=1, help="Stochastic depth.")

@@ -29,6 +29,13 @@ class OptimizerConfig(Checked):
     )
     decay: Decay = option("weights", help="What decays: weights, or norms and biases too.")
     momentum: float = option(0.9, at_least=0, below=1, help="Momentum of sgd.")
+    backbone_lr: float = option(1.0, above=0, help="Factor of the learning rate for all but the classifier.")
+    layer_decay: float = option(
+        1.0,
+        above=0,
+        at_most=1,
+        help="Factor of the learning rate from each layer to the one before it, as timm groups them; stages of ours.",
+    )
     clip: float | None = option(None, above=0, unset="no limit", help="Highest norm of the gradients.")
 
 

@@ -103,6 +103,7 @@ class BepNet(Classifier):
             finer = _shrink(plan.widths[i - 1], width, _SIZES[i - 1] // size) if self.grids else None
             blocks = [Block(width, next(chances)) for _ in range(plan.depths[i])]
             self.grids[str(size)] = Grid(bands, finer, width, blocks)
+        self._checkpoints = False
         self.dropout = nn.Dropout(spec.drop_rate)
         self.head = nn.Linear(plan.widths[-1], len(CLASSES))
         self._initialise()
@@ -112,9 +113,31 @@ class BepNet(Classifier):
         images = {group: self.images(inputs, group) for group in self.groups}
         features: Tensor | None = None
         for grid in self.grids.values():
-            features = grid(features, images)
+            features = self._recomputed(grid, features, images) if self._checkpoints else grid(features, images)
         assert features is not None
         return features
+
+    def _recomputed(self, grid: nn.Module, features: Tensor | None, images: Mapping[str, Tensor]) -> Tensor:
+        """Return the features of a grid, which are computed again for the gradients."""
+        # Its import brings torch's compiler along.
+        from torch.utils.checkpoint import checkpoint
+
+        # Stochastic depth has to draw the same again; without it there is no state to keep.
+        draws = self.spec.drop_path_rate > 0
+        found: Tensor = checkpoint(grid, features, images, use_reentrant=False, preserve_rng_state=draws)
+        return found
+
+    def set_checkpointing(self) -> None:
+        """Keep the features between the grids alone, and compute those within a grid again."""
+        self._checkpoints = True
+
+    def layer_scales(self, decay: float) -> dict[str, float]:
+        """Return `decay` to the power of the number of grids from a parameter's own to the classifier."""
+        distances = {size: len(self.grids) - i for i, size in enumerate(self.grids)}
+        return {
+            name: decay ** distances[name.split(".")[1]] if name.startswith("grids.") else 1.0
+            for name, _ in self.named_parameters()
+        }
 
     def scores(self, features: Features) -> Tensor:
         """Return the logits: mean over the places, dropout, linear layer."""

@@ -1,11 +1,13 @@
 """Interface that all networks have in common: how they are called, and in which precision."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from shards.errors import InvalidValue
 from trainer.data.batch import Layout
 from trainer.models.spec import ModelSpec
 from trainer.models.weights import Loaded
@@ -29,6 +31,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec = spec
         self.loaded: Loaded | None = None
+        self._is_frozen = False
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of a batch, (n, 19) float32.
@@ -67,6 +70,46 @@ class Classifier(nn.Module):
         """Names of the classifier's entries in the state dict."""
         raise NotImplementedError
 
+    def freeze_backbone(self) -> None:
+        """Train nothing but the classifier; the statistics of normalisation layers before it stay as they are.
+
+        Raises:
+            InvalidValue: the network has no classifier of its own.
+        """
+        heads = set(self.heads) & {name for name, _ in self.named_parameters()}
+        if not heads:
+            raise InvalidValue(f"`freeze=backbone` cannot be honoured: {self.spec.name} has no classifier to train")
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in heads)
+        self._is_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all modules; frozen ones stay in that of evaluation, without their stochastic depth."""
+        super().train(mode)
+        if mode and self._is_frozen:
+            for module in self.children():
+                _evaluate_frozen(module)
+        return self
+
+    def set_checkpointing(self) -> None:
+        """Compute the features again when gradients need them, in place of keeping them.
+
+        A step has to keep the running statistics as they are meanwhile, see `still_statistics`.
+
+        Raises:
+            InvalidValue: the network cannot do that.
+        """
+        raise NotImplementedError
+
+    def layer_scales(self, decay: float) -> dict[str, float]:
+        """Return `decay` to the power of the distance in layers from the classifier, by name of parameter.
+
+        Raises:
+            InvalidValue: the network does not know its layers.
+        """
+        raise NotImplementedError
+
     def images(self, inputs: Mapping[str, Tensor], name: str) -> Tensor:
         """Return images by name, of the parameters' type unless autocast chooses the types."""
         images = inputs[name]
@@ -79,3 +122,35 @@ def _convert(features: Features, dtype: torch.dtype) -> Features:
     if isinstance(features, Tensor):
         return features.to(dtype)
     return [part.to(dtype) for part in features]
+
+
+def _evaluate_frozen(module: nn.Module) -> None:
+    """Set modules to the mode of evaluation that have parameters or buffers, none of which is trained."""
+    parameters = list(module.parameters())
+    if any(parameter.requires_grad for parameter in parameters):
+        for child in module.children():
+            _evaluate_frozen(child)
+    elif parameters or next(module.buffers(), None) is not None:
+        module.eval()
+
+
+@contextmanager
+def still_statistics(model: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of BatchNorm as they are, while a backward pass computes features again.
+
+    The first time has updated them already; batches are normalised by their own statistics as in the first time.
+    """
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+    ]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        # A share of 0 of the batch, not none at all: autograd must keep the same tensors as in the first time.
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -15,7 +15,7 @@ from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
-from trainer.models import subtree
+from trainer.models import subtree, timm_modules
 from trainer.models.classifier import Classifier, Features
 from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, presets_of
 from trainer.models.spec import ModelSpec
@@ -69,6 +69,30 @@ class TimmClassifier(Classifier):
     def heads(self) -> tuple[str, ...]:
         """Names of the classifier's entries in the state dict."""
         return tuple(f"net.{name}" for name in head_entries(self.net))
+
+    def set_checkpointing(self) -> None:
+        """Let timm compute features again for the gradients.
+
+        Raises:
+            InvalidValue: the network cannot do that.
+        """
+        try:
+            self.net.set_grad_checkpointing(True)
+        except (AttributeError, AssertionError, NotImplementedError) as err:
+            raise InvalidValue(
+                f"`checkpointing=true` cannot be honoured: timm has no gradient checkpointing for {self.spec.name}"
+            ) from err
+
+    def layer_scales(self, decay: float) -> dict[str, float]:
+        """Return the factors that timm's own groups of layers have.
+
+        Raises:
+            InvalidValue: timm does not know the layers of the network.
+        """
+        by_parameter = timm_modules.layer_scales(self.net, decay)
+        if len(set(by_parameter.values())) < 2:
+            raise InvalidValue(f"`layer_decay=` cannot be honoured: timm does not know the layers of {self.spec.name}")
+        return {name: by_parameter[parameter] for name, parameter in self.named_parameters()}
 
     def load_pretrained(self) -> Loaded:
         """Load the weights that timm publishes under this name; the classifier stays random.

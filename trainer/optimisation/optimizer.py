@@ -1,6 +1,6 @@
 """The optimiser, and which parameters decay."""
 
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -8,6 +8,10 @@ from torch.optim import SGD, AdamW, Optimizer
 from shards.errors import InvalidValue
 from trainer.definition.optimisation import OptimizerConfig
 from trainer.errors import BadCheckpoint
+from trainer.optimisation.scales import lr_scales
+
+LR_SCALE: Final = "lr_scale"
+"""Key of a group's share of the learning rate; groups without it have all of it."""
 
 
 def create(config: OptimizerConfig, model: nn.Module) -> Optimizer:
@@ -26,6 +30,12 @@ def create(config: OptimizerConfig, model: nn.Module) -> Optimizer:
 
         return Lamb(groups, config.lr)
     return AdamW(groups, config.lr, fused=True)
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of the next update."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get(LR_SCALE, 1.0)
 
 
 def check_state(own: Optimizer, state: Any) -> None:
@@ -62,13 +72,17 @@ def check_state(own: Optimizer, state: Any) -> None:
 
 def _groups(config: OptimizerConfig, model: nn.Module) -> list[dict[str, object]]:
     """Return the trainable parameters, each once, with their weight decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not parameters:
         raise InvalidValue("the model has no trainable parameters")
-    if config.decay == "all":
-        return [{"params": parameters, "weight_decay": config.weight_decay}]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    scales = lr_scales(config, model)
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, parameter in parameters.items():
+        decays = config.decay == "all" or parameter.ndim > 1
+        groups.setdefault((scales.get(name, 1.0), decays), []).append(parameter)
+    # Those that decay come first, as in states of before.
+    return [
+        {"params": groups[scale, decays], "weight_decay": config.weight_decay if decays else 0.0}
+        | ({LR_SCALE: scale} if scales else {})
+        for scale, decays in sorted(groups, key=lambda key: (-key[0], not key[1]))
     ]
-    return [group for group in groups if group["params"]]

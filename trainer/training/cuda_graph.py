@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from trainer.data.batch import Batch
 from trainer.definition.choices import CUDA_GRAPH
 from trainer.errors import TrainError
+from trainer.optimisation.optimizer import LR_SCALE, set_lr
 
 """The value of the option `compile`."""
 WARM_UP: Final = 3
@@ -80,10 +81,11 @@ class RecordedStep:
         self._compute, self._optimizer = compute, optimizer
         self._recorder = CudaRecorder(device) if recorder is None else recorder
         self._num_eager = 0
-        self._lr = torch.zeros((), device=device)
+        # One for each group, since groups may have shares of the learning rate.
+        self._lrs = [torch.zeros((), device=device) for _ in optimizer.param_groups]
         self._inputs: Batch = {}
         self._replay: Callable[[], object] | None = None
-        self._loss = self._lr
+        self._loss = torch.zeros((), device=device)
 
     def __call__(self, batch: Batch, lr: float) -> Tensor:
         """Train on a batch.
@@ -110,7 +112,8 @@ class RecordedStep:
             self._replay, self._loss = self._record()
         for name, values in self._inputs.items():
             values.copy_(batch[name], non_blocking=True)
-        self._lr.fill_(lr)
+        for own, group in zip(self._lrs, self._optimizer.param_groups, strict=True):
+            own.fill_(lr * group.get(LR_SCALE, 1.0))
         self._replay()
         self.num_replays += 1
         # The next replay overwrites it.
@@ -118,7 +121,7 @@ class RecordedStep:
 
     def _record(self) -> tuple[Callable[[], object], Tensor]:
         try:
-            with _recordable(self._optimizer, self._lr):
+            with _recordable(self._optimizer, self._lrs):
                 return self._recorder.record(lambda: self._compute(self._inputs))
         except torch.OutOfMemoryError:
             raise
@@ -129,21 +132,15 @@ class RecordedStep:
             ) from err
 
 
-def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Set the learning rate of the next update."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
 @contextmanager
-def _recordable(optimizer: Optimizer, lr: Tensor) -> Iterator[None]:
-    """Let an optimiser read its learning rate from a tensor, and let torch record it, while the block runs.
+def _recordable(optimizer: Optimizer, lrs: list[Tensor]) -> Iterator[None]:
+    """Let an optimiser read the learning rates of its groups from tensors, and be recorded, while the block runs.
 
     Afterwards its groups are as before, so that a saved state does not show how its steps were launched.
     """
     names = ("lr", "capturable")
     kept = [(group, {name: group[name] for name in names if name in group}) for group in optimizer.param_groups]
-    for group, values in kept:
+    for lr, (group, values) in zip(lrs, kept, strict=True):
         group.update({name: lr if name == "lr" else True for name in values})
     try:
         yield

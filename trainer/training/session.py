@@ -29,13 +29,13 @@ from trainer.data.subset.rows import Subset, select
 from trainer.definition.augmentation import Augmentation
 from trainer.definition.choices import Backend
 from trainer.errors import TrainError
-from trainer.models.create import Classifier, ModelSpec, create
+from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
-from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.results import Selection
 from trainer.runtime.precision import resolve
 from trainer.runtime.progress import Progress
 from trainer.runtime.ranks import Ranks
+from trainer.training.parts.network import create_network, describe_training
 
 Rows = NDArray[np.int64]
 
@@ -240,11 +240,13 @@ def open_session(
         if precision == "fp16" and config.optimisation.optimizer == "lamb":
             # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
             progress.say("fp16 with lamb: every step waits for the GPU; `precision=bf16` does not")
-        model = _create_model(config, store, resumed=kept is not None)
+        model = create_network(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)
         if model.loaded is not None:
             progress.say(str(model.loaded))
+        if (line := describe_training(config, model)) is not None:
+            progress.say(line)
         if config.machine.cache in ("ram", "auto"):
             _share_memory(store, ranks)
         yield Session(
@@ -271,25 +273,3 @@ def _share_memory(store: Store, ranks: Ranks) -> None:
         if ranks.local_rank:
             assert handle is not None
             store.attach_memory(handle)
-
-
-def _create_model(config: TrainConfig, store: Store, *, resumed: bool) -> Classifier:
-    """Return the network with the weights to begin with."""
-    spec = ModelSpec(
-        name=config.model.model,
-        bands=config.data.bands,
-        drop_rate=config.model.drop_rate,
-        drop_path_rate=config.model.drop_path_rate,
-    )
-    torch.manual_seed(config.run.seed)
-    if resumed:
-        return create(spec)
-    if config.model.weights is not None and (checkpoint := Checkpoint.read_if_ours(config.model.weights)) is not None:
-        checkpoint.check_version(config.model.weights, store.manifest, allow_mixed=config.model.allow_mixed_version)
-    return create(
-        spec,
-        pretrained=config.model.pretrained,
-        weights=config.model.weights,
-        weights_bands=config.model.weights_bands,
-        weights_classes=config.model.weights_classes,
-    )

@@ -13,13 +13,14 @@ from trainer.config.options import TrainConfig
 from trainer.data.batch import Batch
 from trainer.definition.choices import CUDA_GRAPH
 from trainer.errors import BadCheckpoint
+from trainer.models.classifier import still_statistics
 from trainer.models.create import Classifier
 from trainer.optimisation import optimizer as optimizers
 from trainer.optimisation.ema import Ema
 from trainer.runs.checkpoint import fit
 from trainer.runtime.precision import autocast, resolve, seek_convolutions
 from trainer.runtime.ranks import Ranks, synchronise_batch_norm
-from trainer.training.cuda_graph import RecordedStep, set_lr
+from trainer.training.cuda_graph import RecordedStep
 
 
 class Stepper:
@@ -105,7 +106,7 @@ class Stepper:
         if self._recorded is not None and is_full:
             total = self._recorded(batch, lr)
         else:
-            set_lr(self._optimizer, lr)
+            optimizers.set_lr(self._optimizer, lr)
             total = self._update(batch, num_patches, self._forward if is_full else self._eager)
         if self.ema is not None and not _is_lost(total):
             self.ema.update(self.model)
@@ -125,7 +126,8 @@ class Stepper:
                 loss = (self._loss(logits, part["label"]) * part["mask"]).sum() / num_patches
                 total += loss.detach()
                 # DistributedDataParallel takes the mean over the ranks, and the loss is a sum over them.
-                self._scaler.scale(loss * self._ranks.num_ranks).backward()
+                with still_statistics(self.model) if self._config.model.checkpointing else nullcontext():
+                    self._scaler.scale(loss * self._ranks.num_ranks).backward()
         if not _is_lost(total):
             if self._config.optimisation.clip is not None:
                 self._scaler.unscale_(self._optimizer)

@@ -140,8 +140,23 @@ TRAIN = {
         refused=((NATIVE, "no published weights of bepnet-s"),),
     ),
     "model.weights": Option(shown_by=f"{CLI}::test_the_other_version_needs_a_word"),
+    "model.freeze": Option(value="backbone"),
+    "model.checkpointing": Option(
+        value="true",
+        shown_by="trainer/training/test_parts_of_the_network.py::test_checkpointing_keeps_fewer_features",
+        refused=(
+            ({"model.freeze": "backbone"}, "--set model.freeze=backbone needs no gradients"),
+            ({"machine.compile": "default"}, "--compile default"),
+        ),
+    ),
     "model.drop_rate": Option(value="0.5"),
-    "model.drop_path_rate": Option(value="0.9", refused=(({"model.model": "test_efficientnet"}, "test_efficientnet"),)),
+    "model.drop_path_rate": Option(
+        value="0.9",
+        refused=(
+            ({"model.model": "test_efficientnet"}, "test_efficientnet"),
+            ({"model.freeze": "backbone"}, "--set model.freeze=backbone leaves no layer"),
+        ),
+    ),
     "optimisation.ema": Option(value="0.5"),
     "model.weights_bands": Option(
         shown_by="trainer/models/test_published_weights.py::test_each_band_gets_the_filters_of_its_channel",
@@ -177,6 +192,12 @@ TRAIN = {
             ({}, "--set optimisation.optimizer=sgd"),
             ({"optimisation.momentum": "0.9", "optimisation.optimizer": "lamb"}, "--set optimisation.optimizer=sgd"),
         ),
+    ),
+    "optimisation.backbone_lr": Option(
+        value="0.1", refused=(({"model.freeze": "backbone"}, "--set model.freeze=backbone leaves the classifier"),)
+    ),
+    "optimisation.layer_decay": Option(
+        value="0.5", refused=(({"model.freeze": "backbone"}, "--set model.freeze=backbone leaves the classifier"),)
     ),
     "optimisation.clip": Option(
         value="0.001",

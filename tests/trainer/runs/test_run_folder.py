@@ -37,7 +37,7 @@ from trainer.runs import checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.tensorboard import Board
-from trainer.runtime.progress import Phase, Silent, StepReport
+from trainer.runtime.progress import Silent, StepReport
 from trainer.training.start import resume, train
 
 QUICK: dict[str, Any] = {"model": "test_resnet", "batch_size": 8, "threads": 1, "bands": ("B04", "B03", "B02")}
@@ -582,10 +582,10 @@ def test_a_checkpoint_that_cannot_be_written(folder_of_run: Path) -> None:
 def test_events_that_cannot_be_written(tmp_path: Path) -> None:
     """TensorBoard's own thread fails with a traceback, or hangs the run."""
     with no_file_above(1000), Board(tmp_path, 0, is_writer=True) as board:
-        report = StepReport(Phase("train", 1, 1), 1, 9, 0.5, 100.0, 0.1, 1e-3)
+        report = WindowReport(1, 0.5, 1e-3, 2.0, 100.0, 0.1, None)
         message = r"events.out.tfevents\S* cannot be written: File too large; .*`resume="
         with pytest.raises(TrainError, match=message):
-            deque(map(board.step, [report] * 100))
+            deque(map(board.window, [report] * 100))
 
 
 def test_a_folder_that_is_removed_meanwhile(small: TrainConfig, tmp_path: Path) -> None:
