@@ -8,6 +8,7 @@ from typing import Any, Final
 import timm
 import torch
 from timm.models import clean_state_dict, get_pretrained_cfg
+from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -15,7 +16,7 @@ from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
-from trainer.models import subtree, timm_modules
+from trainer.models import subtree
 from trainer.models.classifier import Classifier, Features
 from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, presets_of
 from trainer.models.spec import ModelSpec
@@ -89,7 +90,8 @@ class TimmClassifier(Classifier):
         Raises:
             InvalidValue: timm does not know the layers of the network.
         """
-        by_parameter = timm_modules.layer_scales(self.net, decay)
+        groups = param_groups_layer_decay(self.net, layer_decay=decay) if hasattr(self.net, "group_matcher") else []
+        by_parameter = {parameter: group["lr_scale"] for group in groups for parameter in group["params"]}
         if len(set(by_parameter.values())) < 2:
             raise InvalidValue(f"`layer_decay=` cannot be honoured: timm does not know the layers of {self.spec.name}")
         return {name: by_parameter[parameter] for name, parameter in self.named_parameters()}

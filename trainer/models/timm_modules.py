@@ -37,14 +37,3 @@ def head_entries(net: Any) -> list[str]:
     modules = list(found) if isinstance(found, tuple | list | nn.ModuleList) else [found]
     prefixes = [f"{name}." for name, module in net.named_modules() if any(module is m for m in modules)]
     return [name for name in net.state_dict() if name.startswith(tuple(prefixes))]
-
-
-def layer_scales(net: Any, decay: float) -> dict[nn.Parameter, float]:
-    """Return the factors of timm's groups of layers by parameter; empty where timm does not know the layers."""
-    # Imported where it is needed: few runs do.
-    from timm.optim._param_groups import param_groups_layer_decay
-
-    if not hasattr(net, "group_matcher"):
-        return {}
-    groups = param_groups_layer_decay(net, layer_decay=decay)
-    return {parameter: group["lr_scale"] for group in groups for parameter in group["params"]}

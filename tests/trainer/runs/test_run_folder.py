@@ -37,7 +37,7 @@ from trainer.runs import checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.tensorboard import Board
-from trainer.runtime.progress import Silent, StepReport
+from trainer.runtime.progress import Silent, StepReport, WindowReport
 from trainer.training.start import resume, train
 
 QUICK: dict[str, Any] = {"model": "test_resnet", "batch_size": 8, "threads": 1, "bands": ("B04", "B03", "B02")}
