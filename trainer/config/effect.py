@@ -66,17 +66,7 @@ def _ignored_in_optimisation(config: TrainConfig, given: Given) -> Iterator[tupl
         )
     if optimisation.weight_decay == 0:
         yield "optimisation.decay", f"it goes with a {given.name('optimisation.weight_decay')} above 0"
-    if optimisation.schedule != "cosine":
-        cosine = given.setting("optimisation.schedule", "cosine")
-        yield "optimisation.final_factor", f"it goes with {cosine}, and this run has {optimisation.schedule}"
-    if optimisation.schedule != "step":
-        step = given.setting("optimisation.schedule", "step")
-        for name in ("step_epochs", "step_gamma"):
-            yield f"optimisation.{name}", f"it goes with {step}, and this run has {optimisation.schedule}"
-    elif optimisation.step_epochs >= optimisation.epochs:
-        every, epochs = (_now(config, given, f"optimisation.{name}") for name in ("step_epochs", "epochs"))
-        for name in ("step_epochs", "schedule", "step_gamma"):
-            yield f"optimisation.{name}", f"the rate falls after {every}, and the run has {epochs}"
+    yield from _ignored_in_schedule(config, given)
     if optimisation.warmup_steps == 0:
         yield "optimisation.start_factor", f"{_now(config, given, 'optimisation.warmup_steps')} leaves no warm-up"
     if not optimisation.positive_weights:
@@ -85,6 +75,37 @@ def _ignored_in_optimisation(config: TrainConfig, given: Given) -> Iterator[tupl
     if optimisation.accumulate > optimisation.batch_size:
         size = _now(config, given, "optimisation.batch_size")
         yield "optimisation.accumulate", f"{size} cannot be cut into {optimisation.accumulate} parts"
+
+
+_SCHEDULES: Final = {
+    "final_factor": ("cosine", "restarts"),
+    "step_epochs": ("step",),
+    "step_gamma": ("step", "plateau"),
+    "plateau_epochs": ("plateau",),
+    "restart_epochs": ("restarts",),
+    "restart_growth": ("restarts",),
+}
+"""Options of the table `optimisation` that go with some schedules only, and those."""
+_CHANGES: Final = {
+    "step": ("step_epochs", "the rate falls after"),
+    "plateau": ("plateau_epochs", "the rate falls after"),
+    "restarts": ("restart_epochs", "the rate restarts after"),
+}
+"""Option that says after which epochs a schedule does something for the first time, and what that is."""
+
+
+def _ignored_in_schedule(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:
+    optimisation = config.optimisation
+    for name, schedules in _SCHEDULES.items():
+        if optimisation.schedule not in schedules:
+            right = " or ".join(given.setting("optimisation.schedule", schedule) for schedule in schedules)
+            yield f"optimisation.{name}", f"it goes with {right}, and this run has {optimisation.schedule}"
+    changes = _CHANGES.get(optimisation.schedule)
+    if changes is not None and getattr(optimisation, changes[0]) >= optimisation.epochs:
+        every, epochs = (_now(config, given, f"optimisation.{name}") for name in (changes[0], "epochs"))
+        for name in (*(name for name, right in _SCHEDULES.items() if optimisation.schedule in right), "schedule"):
+            if name != "final_factor":
+                yield f"optimisation.{name}", f"{changes[1]} {every}, and the run has {epochs}"
 
 
 def _ignored_when_frozen(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:

@@ -62,12 +62,28 @@ class ScheduleConfig(Checked):
         0.1, at_least=0, at_most=1, help="Share of the highest learning rate at the first step of the warm-up."
     )
     final_factor: float = option(
-        0.1, at_least=0, at_most=1, help="Share of the highest learning rate at the last step of the schedule cosine."
+        0.1,
+        at_least=0,
+        at_most=1,
+        help="Share of the highest learning rate at the last step of the schedule cosine, and of cycles of restarts.",
     )
     step_epochs: int = option(
         30, at_least=1, at_most=MOST, unit="epochs", help="Epochs between two steps of the schedule step."
     )
-    step_gamma: float = option(0.1, at_least=0, at_most=1, help="Factor of the learning rate at each of them.")
+    step_gamma: float = option(
+        0.1, at_least=0, at_most=1, help="Factor of the learning rate at each of them, and at each fall of plateau."
+    )
+    plateau_epochs: int = option(
+        3,
+        at_least=1,
+        at_most=MOST,
+        unit="epochs",
+        help="Epochs without a better score (run.monitor) after which the schedule plateau lowers the rate.",
+    )
+    restart_epochs: int = option(
+        10, at_least=1, at_most=MOST, unit="epochs", help="Epochs of the first cycle of the schedule restarts."
+    )
+    restart_growth: int = option(1, at_least=1, at_most=1000, help="Length of each cycle over that of the one before.")
 
     def warmup(self, num_steps: int) -> int:
         """Return the steps of warm-up in a run of `num_steps`; if they are as many, it never gets out of it."""

@@ -45,6 +45,8 @@ class State:
         best_epoch: epoch, from 1, that reached it; 0 before the first.
         ended: the run has reached its end.
         seconds: wall-clock time of training and validation so far, over all starts.
+        lr_factor: share of the learning rate that the schedule plateau has left.
+        lr_epoch: epoch, from 1, that was the best so far or lowered the rate, whichever came last; 0 before the first.
         kept: scores by name of the checkpoints that are kept, see `trainer.runs.kept`.
     """
 
@@ -55,6 +57,8 @@ class State:
     best_epoch: int = 0
     ended: bool = False
     seconds: float = 0.0
+    lr_factor: float = 1.0
+    lr_epoch: int = 0
     kept: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -66,8 +70,8 @@ class State:
         """
         names = {part.name: type(part.default) for part in fields(cls) if part.name not in ("loss", "kept")}
         if isinstance(values, Mapping):
-            # Checkpoints of before do not say how long it took, and know no other checkpoints.
-            values = {"seconds": 0.0, "kept": {}, **values}
+            # Checkpoints of before do not say how long it took, and know neither plateaus nor other checkpoints.
+            values = {"seconds": 0.0, "kept": {}, "lr_factor": 1.0, "lr_epoch": 0, **values}
         if not isinstance(values, Mapping) or values.keys() != names.keys() | {"loss", "kept"}:
             raise InvalidValue(f"the state is {values!r:.200}, expected {', '.join([*names, 'loss', 'kept'])}")
         for name, kind in names.items():
@@ -97,10 +101,13 @@ class State:
         Raises:
             InvalidValue: it cannot.
         """
-        for name, most in (("epoch", num_epochs), ("step", num_steps), ("best_epoch", self.epoch)):
+        limits = {"epoch": num_epochs, "step": num_steps, "best_epoch": self.epoch, "lr_epoch": self.epoch}
+        for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
                 raise InvalidValue(f"{name} is {getattr(self, name)}, expected 0 to {most}")
         if math.isnan(self.best_score):
             raise InvalidValue("best_score is not a number")
+        if not 0 <= self.lr_factor <= 1:
+            raise InvalidValue(f"lr_factor is {self.lr_factor}, expected 0 to 1")
         if not 0 <= self.seconds < math.inf:
             raise InvalidValue(f"seconds is {self.seconds}, expected 0 or more")

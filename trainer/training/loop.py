@@ -27,6 +27,7 @@ from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, 
 from trainer.runtime.stop import Request
 from trainer.training import non_finite, outcome
 from trainer.training.epochs import best
+from trainer.training.epochs.plateau import update_rate
 from trainer.training.epochs.validation import validate
 from trainer.training.extension import Length, extend
 from trainer.training.running_loss import RunningLoss
@@ -220,7 +221,8 @@ class Run:
 
     def _lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 since the run began."""
-        return self._config.optimisation.lr * lr_factor(self._schedule, step, self._num_steps, len(self.loader))
+        factor = lr_factor(self._schedule, step, self._num_steps, len(self.loader))
+        return self._config.optimisation.lr * factor * self._state.lr_factor
 
     def _at_end(self) -> bool:
         """True if the last step of the epoch, or of the run, is done."""
@@ -255,6 +257,8 @@ class Run:
             lr=self._lr(steps - 1),
             seconds=self._count_seconds(),
         )
+        if update_rate(state, self._schedule, is_best=is_best) and not state.ended:
+            self._progress.say(f"plateau: the learning rate is {self._lr(steps):.2e} from here on")
         if self._writes:
             path = self._folder / run_folder.METRICS
             with run_folder.written(self._folder, path):

@@ -236,6 +236,30 @@ TRAIN = {
             ({"optimisation.schedule": "cosine"}, "--set optimisation.schedule=step"),
         ),
     ),
+    "optimisation.plateau_epochs": Option(
+        value="1",
+        shown_by="trainer/training/test_schedules_of_scores.py::test_the_rate_falls_on_a_plateau",
+        refused=(
+            ({}, "--set optimisation.schedule=plateau"),
+            ({"optimisation.schedule": "plateau", "optimisation.epochs": "1"}, "--epochs 1"),
+        ),
+    ),
+    "optimisation.restart_epochs": Option(
+        value="1",
+        beside={"optimisation.schedule": "restarts", "optimisation.epochs": "40", "optimisation.batch_size": "24"},
+        refused=(
+            ({}, "--set optimisation.schedule=restarts"),
+            ({"optimisation.schedule": "restarts", "optimisation.epochs": "1"}, "--epochs 1"),
+        ),
+    ),
+    "optimisation.restart_growth": Option(
+        value="2",
+        shown_by="trainer/optimisation/test_schedule.py::test_cycles_restart",
+        refused=(
+            ({}, "--set optimisation.schedule=restarts"),
+            ({"optimisation.schedule": "restarts"}, "--set optimisation.restart_epochs=10"),
+        ),
+    ),
     "optimisation.loss": Option(value="focal"),
     "optimisation.label_smoothing": Option(value="0.5"),
     "optimisation.positive_weights": Option(value="true", refused=(({"optimisation.loss": "focal"}, "bce"),)),

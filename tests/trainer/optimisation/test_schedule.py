@@ -31,7 +31,12 @@ def test_rate_stays_in_its_range(config: ScheduleConfig, num_steps: int, epoch: 
     assert 0 <= lr_factor(config, step, num_steps, epoch) <= 1 + EPSILON
 
 
-@given(configs, st.integers(2, 100_000), st.integers(1, 1000), st.data())
+@given(
+    configs.filter(lambda config: config.schedule != "restarts"),
+    st.integers(2, 100_000),
+    st.integers(1, 1000),
+    st.data(),
+)
 def test_rate_rises_then_falls_without_jumps(
     config: ScheduleConfig, num_steps: int, epoch: int, data: st.DataObject
 ) -> None:
@@ -59,8 +64,10 @@ def test_ends_are_as_told(config: ScheduleConfig, num_steps: int, epoch: int) ->
     assert first == pytest.approx(config.start_factor if warmup else 1)
     if warmup < num_steps - 1:
         drops = (num_steps - 1) // epoch // config.step_epochs
-        ends = {"cosine": config.final_factor, "constant": 1, "step": config.step_gamma**drops}
-        assert last == pytest.approx(ends[config.schedule])
+        ends = {"cosine": config.final_factor, "constant": 1, "step": config.step_gamma**drops, "plateau": 1}
+        # A run may end within a cycle of restarts.
+        assert last == pytest.approx(ends.get(config.schedule, last))
+        assert config.schedule in ends or config.final_factor - EPSILON <= last
     if config.schedule != "step" and warmup < num_steps:
         assert lr_factor(config, warmup, num_steps, epoch) == 1
 
@@ -104,3 +111,26 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
     """A run starts with a learning rate that makes no sense."""
     with pytest.raises(ValueError, match=message):
         ScheduleConfig(**options)
+
+
+def test_cycles_restart() -> None:
+    """The rate does not come back, cycles do not grow, or one ends above its end."""
+    # Two steps an epoch: cycles of 4, 8 and 16 steps, the first after two steps of warm-up.
+    config = ScheduleConfig(
+        schedule="restarts", restart_epochs=2, restart_growth=2, warmup_steps=2, start_factor=0.5, final_factor=0.25
+    )
+    rates = [lr_factor(config, step, 28, 2) for step in range(28)]
+    assert rates[:3] == [0.5, 0.75, 1.0]
+    tops = [step for step in range(1, 28) if rates[step] > rates[step - 1]]
+    assert tops == [1, 2, 4, 12]
+    assert [rates[step] for step in (2, 4, 12)] == [1.0] * 3
+    assert [rates[step] for step in (3, 11, 27)] == pytest.approx([0.25] * 3)
+    even = ScheduleConfig(schedule="restarts", restart_epochs=2, warmup_steps=0, final_factor=0.0)
+    expected = [(1 + math.cos(math.pi * (step % 4) / 3)) / 2 for step in range(12)]
+    assert [lr_factor(even, step, 12, 2) for step in range(12)] == pytest.approx(expected)
+
+
+def test_a_plateau_begins_as_a_constant_rate() -> None:
+    """The rate falls without a score."""
+    config = ScheduleConfig(schedule="plateau", warmup_steps=2, start_factor=0.5)
+    assert [lr_factor(config, step, 9, 3) for step in range(9)] == [0.5, 0.75] + [1.0] * 7
