@@ -126,6 +126,8 @@ def _values(entry: Entry) -> str:
         return "|".join(entry.choices)
     if bool in entry.kinds:
         return "true|false"
+    if entry.option.metavar:
+        return entry.option.metavar
     return "INTEGER" if int in entry.kinds else "NUMBER" if float in entry.kinds else "[LOW,HIGH]"
 
 

@@ -1,1 +1,1 @@
-"""Metadata of a store: manifest, index, and the check that the two agree. Pixels do not belong here."""
+"""Metadata of a store: manifest, index, and the check that the two agree; published figures. No pixels."""

@@ -48,6 +48,9 @@ def _ignored(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:
     if config.run.patience is not None and config.run.patience >= config.optimisation.epochs:
         yield "run.patience", f"the run ends after {_now(config, given, 'optimisation.epochs')} in any case"
     yield from _ignored_when_frozen(config, given)
+    if config.data.normalise != "standard":
+        standard = given.setting("data.normalise", "standard")
+        yield "data.statistics", f"it goes with {standard}, and this run has {config.data.normalise}"
     if config.model.weights is None:
         yield "model.allow_mixed_version", "it goes with `weights=FILE`"
     yield from _ignored_in_images(config, given)

@@ -37,6 +37,12 @@ class DataConfig(Checked):
     normalise: Method = option(
         "standard", help="Normalise by mean and standard deviation, or from the 2nd to the 98th percentile to 0…1."
     )
+    statistics: Path | None = option(
+        None,
+        metavar="FILE|published",
+        unset="those of the train split",
+        help="Normalise by mean and std of this JSON file, or by the published figures of BigEarthNet.",
+    )
     interpolation: Interpolation = option(
         "nearest", help="Resampling of bands at 20 m and 60 m to 10 m, for networks that take one stack."
     )

@@ -5,11 +5,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from shards.metadata.published import published
 from shards.storage.safe_open import read_regular
 from trainer.data.normalisation import Normalisation
 from trainer.errors import TrainError
 
 _BYTES: Final = 1 << 22
+
+
+PUBLISHED: Final = Path("published")
+"""In place of a file: the published figures of the version of BigEarthNet that the shards hold."""
+
+
+def statistics_at(place: Path, bands: Sequence[str], version: str) -> Normalisation:
+    """Return (value − mean) / std of these bands by a file, or by published figures.
+
+    Args:
+        place: of the file, see `read_statistics`, or `PUBLISHED`.
+        bands: in channel order.
+        version: of BigEarthNet, `v1` or `v2`.
+
+    Raises:
+        TrainError: the file cannot be used.
+        OSError: it cannot be read.
+    """
+    if place != PUBLISHED:
+        return read_statistics(place, bands)
+    figures = published(version).bands
+    return Normalisation.standard(bands, *zip(*(figures[band] for band in bands), strict=True))
 
 
 def read_statistics(path: Path, bands: Sequence[str]) -> Normalisation:

@@ -17,7 +17,7 @@ from trainer.definition.machine import MachineConfig
 from trainer.definition.optimisation import OptimisationConfig
 from trainer.evaluation.measure import loss
 from trainer.evaluation.run import predict_selection
-from trainer.evaluation.statistics_file import read_statistics
+from trainer.evaluation.statistics_file import statistics_at
 from trainer.evaluation.tuning_patches import tuned_here
 from trainer.inference.average import with_tta
 from trainer.inference.model_folder import read_model_folder
@@ -46,7 +46,7 @@ class WeightsEvaluationConfig:
         bands: band names in channel order; None for those of `weights_bands`, or of the `config.json`.
         weights_bands: what the channels of the file are, see `trainer.models.published`.
         weights_classes: order of the file's 19 classes.
-        statistics: file with mean and std by band; None for those of the store's train split.
+        statistics: file with mean and std by band, or `published`; None for those of the store's train split.
         interpolation: how bands are brought to 10 m, where a network wants them stacked.
         out: new file for the results; None for none.
         split: as in `EvaluationConfig` of `trainer.evaluation.run`, and so are the fields that follow.
@@ -178,7 +178,7 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
     if config.statistics is None:
         normalisation = Normalisation.of_train_split(store.manifest, BandSelection(bands))
     else:
-        normalisation = read_statistics(config.statistics, bands)
+        normalisation = statistics_at(config.statistics, bands, store.manifest.source_version)
     assert model.loaded is not None
     return _Weights(
         model=model,

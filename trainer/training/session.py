@@ -16,7 +16,6 @@ from trainer.config import effect
 from trainer.config.chosen import Chosen, digest
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
-from trainer.data.bands import BandSelection
 from trainer.data.device import encoded
 from trainer.data.file_system import choose_kind
 from trainer.data.loader import Loader, LoaderConfig
@@ -36,6 +35,7 @@ from trainer.runtime.precision import resolve
 from trainer.runtime.progress import Progress
 from trainer.runtime.ranks import Ranks
 from trainer.training.parts.network import create_network, describe_training
+from trainer.training.parts.normalisation import create_normalisation
 
 Rows = NDArray[np.int64]
 
@@ -53,7 +53,7 @@ class Session:
         store: the shards, open.
         manifest_sha256: of the manifest of the shards.
         rows: rows of the index by split, after subsets were taken.
-        normalisation: by the train split.
+        normalisation: by the train split, or by other statistics.
         model: the network on its device, with the weights to begin with.
         order: of the training patches.
         progress: receives what was chosen, and why.
@@ -193,6 +193,7 @@ def open_session(
     *,
     given: Given | None = None,
     kept: Chosen | None = None,
+    normalised: Normalisation | None = None,
 ) -> Iterator[Session]:
     """Open the shards and make the network; report to `progress` what was chosen, and why.
 
@@ -202,6 +203,7 @@ def open_session(
         progress: receives the reports.
         given: options that somebody gave; None for none.
         kept: what a run that is resumed had chosen; its weights come from its checkpoint.
+        normalised: how a run that is resumed has normalised so far.
 
     Raises:
         InvalidValue: an option that was given has no effect.
@@ -225,9 +227,7 @@ def open_session(
         for split in needed:
             if len(rows[split]) < ranks.num_ranks:
                 raise TrainError(f"{ranks.num_ranks} ranks share the {len(rows[split])} patches of the {split} split")
-        normalisation = Normalisation.of_train_split(
-            store.manifest, BandSelection(config.data.bands), config.data.normalise
-        )
+        normalisation = create_normalisation(config, store.manifest, normalised)
         order, why = choose_kind(store.folder) if config.data.order == "auto" else (config.data.order, "")
         if kept is not None and kept.order is not None:
             order = kept.order

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from trainer.runtime.progress import Progress, Silent
 from trainer.runtime.ranks import Ranks, open_ranks
 from trainer.training.extension import Length
 from trainer.training.loop import Run
+from trainer.training.parts.normalisation import statistics_of
 from trainer.training.session import Session, open_session
 
 _DESCRIBED: Final = (
@@ -84,7 +85,8 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
                 if session.store.manifest.synthetic:
                     described |= {"synthetic": True}
                 run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
-                run_folder.write_json(config.run.out / run_folder.STATISTICS, _statistics(session))
+                statistics = statistics_of(config, session.store.manifest, session.normalisation)
+                run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
             ranks.wait()
             return run.go()
 
@@ -132,7 +134,13 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
             config = config.replace(shards=place)
         with (
             out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate),
-            open_session(config, ranks, progress, kept=_kept(last, folder, "loader" in changes)) as session,
+            open_session(
+                config,
+                ranks,
+                progress,
+                kept=_kept(last, folder, "loader" in changes),
+                normalised=last.normalisation,
+            ) as session,
         ):
             _check_same(last, path, session)
             _check_files(session, folder)
@@ -160,11 +168,6 @@ def _locked(folder: Path, ranks: Ranks) -> Iterator[None]:
         if ranks.agree(int(error is not None)):
             raise error or InUse(f"the first rank cannot lock {folder}")
         yield
-
-
-def _statistics(session: Session) -> dict[str, Any]:
-    statistics = session.store.manifest.splits["train"].statistics
-    return {band: asdict(values) for band, values in statistics.items()}
 
 
 def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
@@ -256,8 +259,7 @@ def _check_files(session: Session, folder: Path) -> None:
         statistics = run_folder.read_json(path)
     except FileNotFoundError:
         return
-    if statistics != json.loads(json.dumps(_statistics(session))):
-        raise TrainError(
-            f"{path} was edited: it differs from the statistics in the manifest of the shards; bring the file back "
-            "from a copy, or remove it"
-        )
+    expected = statistics_of(session.config, session.store.manifest, session.normalisation)
+    source = "the statistics in the manifest of the shards" if session.config.data.statistics is None else "the run's"
+    if statistics != json.loads(json.dumps(expected)):
+        raise TrainError(f"{path} was edited: it differs from {source}; bring the file back from a copy, or remove it")

@@ -44,8 +44,8 @@ _OF_WEIGHTS: Final = (
 @run_option("model.weights_bands", help="Channels of the weights, as for bep train.")
 @run_option("model.weights_classes", help="Order of their 19 classes, if they do not say.",
             type=click.Choice(["alphabetical", "paper"]))  # fmt: skip
-@click.option("--statistics", metavar="FILE", type=_path,
-              help="JSON with mean and std by band.  [default: those of the shards' train split]")  # fmt: skip
+@click.option("--statistics", metavar="FILE|published", type=_path,
+              help="JSON with mean and std by band; published.  [default: the shards' train split]")  # fmt: skip
 @run_option("data.interpolation")
 @click.option(
     "--out", metavar="FILE", type=_path, help="New file for the results of weights or of an export.  [default: none]"

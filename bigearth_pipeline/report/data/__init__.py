@@ -1,4 +1,4 @@
-"""Data of the package: outlines of Europe and published figures, each with its source in the file.
+"""Data of the package: outlines of Europe, with their source in the file. Reader: `bigearth_pipeline.report.figure.europe`.
 
-Readers: `bigearth_pipeline.report.figure.europe` and `bigearth_pipeline.report.store.published`.
+Published figures of BigEarthNet are in `shards.metadata.published`.
 """

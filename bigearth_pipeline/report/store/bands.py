@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.geo.bands import SPECTRUM
-from bigearth_pipeline.report.data.published import Published, published
 from bigearth_pipeline.report.figure.distribution import Mark, distribution
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import count_cell, number_cell, share_cell
@@ -18,6 +17,7 @@ from shards import BANDS, CorruptShard
 from shards.layout.bands import GROUP_OF
 from shards.layout.statistics import BandStatistics
 from shards.metadata.manifest import HISTOGRAMS, MANIFEST
+from shards.metadata.published import Published, published
 
 _BINS: Final = 90
 _BEYOND: Final = 0.005

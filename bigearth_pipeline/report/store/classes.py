@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.report.data.published import published
 from bigearth_pipeline.report.figure.bars import lying_bars, standing_bars
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import count_cell, share, share_cell
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES, Contents
 from shards import CLASSES
+from shards.metadata.published import published
 from shards.text.words import patches
 
 

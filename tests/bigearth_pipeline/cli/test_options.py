@@ -94,6 +94,9 @@ TRAIN = {
     "data.fraction": Option(value="0.5"),
     "data.patches": Option(shown_by="trainer/data/subset/test_subset.py::test_conditions_combine_by_intersection"),
     "data.normalise": Option(value="percentile"),
+    "data.statistics": Option(
+        value="published", refused=(({"data.normalise": "percentile"}, "--set data.normalise=standard"),)
+    ),
     "data.interpolation": Option(
         value="bilinear",
         refused=(

@@ -74,6 +74,7 @@ OTHER: dict[str, Any] = {
     "data.where": "month = 6",
     "data.patches": "/nowhere/list.txt",
     "data.fraction": 0.5,
+    "data.statistics": "/nowhere/statistics.json",
     "optimisation.ema": 0.5,
 }
 """Values of the options that are neither numbers nor choices, and of numbers that are not set."""

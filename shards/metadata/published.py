@@ -31,7 +31,7 @@ class Published:
 @cache
 def published(version: str) -> Published:
     """Return the figures of version `v1` or `v2`."""
-    raw = json.loads(files("bigearth_pipeline.report.data").joinpath(FILE).read_text(encoding="utf-8"))
+    raw = json.loads(files("shards.metadata").joinpath(FILE).read_text(encoding="utf-8"))
     return Published(
         patches=raw["patches"].get(version, {}),
         class_counts=raw["class_counts"].get(version, {}),

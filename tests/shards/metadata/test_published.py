@@ -5,8 +5,8 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from bigearth_pipeline.report.data.published import published
 from shards import BANDS, CLASSES, SPLITS
+from shards.metadata.published import published
 from tests.conftest import real
 
 
