@@ -72,6 +72,8 @@ def convert(key: str, value: Any, name: str) -> Any:
     entry = OPTIONS[key]
     if key == "data.bands" and isinstance(value, str):
         return BandSelection.parse(value).names
+    if key == "data.train_splits" and isinstance(value, str):
+        value = value.split(",")
     if value == "none" and entry.is_clearable:
         return None
     found = plain.from_plain(key, value)

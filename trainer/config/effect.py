@@ -45,6 +45,12 @@ def check(config: TrainConfig, given: Given) -> None:
 def _ignored(config: TrainConfig, given: Given) -> Iterator[tuple[str, str]]:
     """Yield the options without effect, given or not, by key, and why they have none."""
     yield from _ignored_in_optimisation(config, given)
+    if not config.data.validation:
+        off = _now(config, given, "data.validation")
+        for key in ("run.monitor", "run.patience", "run.keep"):
+            yield key, f"{off} leaves no score to go by"
+        if config.optimisation.schedule == "plateau":
+            yield "optimisation.schedule", f"{off} leaves no score to go by"
     if config.run.patience is not None and config.run.patience >= config.optimisation.epochs:
         yield "run.patience", f"the run ends after {_now(config, given, 'optimisation.epochs')} in any case"
     yield from _ignored_when_frozen(config, given)

@@ -120,6 +120,8 @@ def _spelled(kind: Any, option: Option) -> str:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is tuple:
         parts = get_args(kind)
+        if get_origin(parts[0]) is Literal:
+            return f"a list of {', '.join(get_args(parts[0]))}"
         return "a list of names" if str in parts else f"{len(parts)} numbers{_range(option)}"
     plain = {bool: "true or false", str: "text in UTF-8 without NUL", Path: "a path in UTF-8 without NUL"}
     return plain.get(kind) or f"{'an integer' if kind is int else 'a number'}{_range(option)}"

@@ -7,6 +7,7 @@ METHODS: Final[tuple[Method, ...]] = get_args(Method)
 Interpolation = Literal["nearest", "bilinear"]
 INTERPOLATIONS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
 Order = Literal["auto", "global", "block"]
+TrainSplit = Literal["train", "validation"]
 Turn = Literal["none", "flips", "d4"]
 Crop = Literal["none", "pad", "resized"]
 ClassOrder = Literal["alphabetical", "paper", "none"]

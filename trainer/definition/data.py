@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from trainer.definition.check import Checked
-from trainer.definition.choices import Interpolation, Method, Order
+from trainer.definition.choices import Interpolation, Method, Order, TrainSplit
 from trainer.definition.option import option
 
 ALL_BANDS = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
@@ -34,6 +34,13 @@ class DataConfig(Checked):
     patches: Path | None = option(
         None, flag=True, metavar="FILE", help="Use only patches whose names are in this file."
     )
+    train_splits: tuple[TrainSplit, ...] = option(
+        ("train",), metavar="SPLITS", help="Splits to train on: train, or train,validation with validation = false."
+    )
+    validation: bool = option(
+        True,
+        help="Evaluate each epoch on the validation split; without, best.pt is the last epoch, thresholds are 0.5.",
+    )
     normalise: Method = option(
         "standard", help="Normalise by mean and standard deviation, or from the 2nd to the 98th percentile to 0…1."
     )
@@ -49,3 +56,18 @@ class DataConfig(Checked):
     order: Order = option(
         "auto", help="Exact shuffle, or windows of whole shards; auto takes block on network file systems."
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from shards.errors import InvalidValue
+
+        if "train" not in self.train_splits or len(set(self.train_splits)) < len(self.train_splits):
+            raise InvalidValue(
+                f"data.train_splits is {', '.join(self.train_splits) or 'empty'}, "
+                "expected train, or train and validation"
+            )
+        if self.validation and "validation" in self.train_splits:
+            raise InvalidValue(
+                "data.train_splits has the validation split, whose scores would be those of training patches; "
+                "data.validation=false goes with it"
+            )

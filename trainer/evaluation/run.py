@@ -126,6 +126,8 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     ):
         for run in runs:
             run.checkpoint.check_version(run.path, store.manifest, allow_mixed=config.allow_mixed_version)
+        if progress is not None and any(config.split in run.trained.data.train_splits for run in runs):
+            progress.say(f"trained on the {config.split} split: these are no scores on unseen patches")
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         all_logits = []
         for run in runs:

@@ -29,7 +29,8 @@ def own_selection(store: Store, split: str, trained: TrainConfig, run: Path | No
         trained: configuration of the run.
         run: folder of the run, which records what its list of patches selected; None for weights without a run.
     """
-    subset = Subset(where=trained.data.where, fraction=trained.data.fraction, patches=trained.data.patches)
+    data = trained.data
+    subset = Subset(where=data.where, fraction=data.fraction, patches=data.patches, train_splits=data.train_splits)
     try:
         if trained.data.patches is not None:
             recorded = _recorded(run).get(TUNED_ON)
@@ -57,6 +58,8 @@ def tuned_here(selection: Selection, checkpoint: Checkpoint, run: Path | None = 
         trained = TrainConfig.from_json(checkpoint.config)
     except InvalidValue:
         return None
+    if not trained.data.validation:
+        return False  # They are 0.5.
     if selection.manifest_sha256 == checkpoint.manifest_sha256:
         if selection.split != TUNED_ON:
             return False

@@ -155,7 +155,8 @@ def _classes(run: TrainedRun, scores: list[Measured]) -> str:
             span = None if best.intervals is None else best.intervals.classes[name]
             line += f" {_shown(found.ap, span)} | {found.positives:,} |"
         lines.append(line)
-    how = "tuned on the validation split" if thresholds else "none were tuned, so 0.5"
+    is_tuned = thresholds and run.trained.data.validation
+    how = "tuned on the validation split" if is_tuned else "none were tuned, so 0.5"
     return f"## Output\n\nProbabilities in this order. Thresholds: {how}.\n\n" + "\n".join(lines) + "\n"
 
 

@@ -108,7 +108,7 @@ def _check_of_run(path: Path, checkpoint: Checkpoint, trained: TrainConfig, fold
     free, now, then = RESUMABLE | LENGTH | {"run.out"}, written.values(), trained.values()
     if other := [key for key in now if key not in free and now[key] != then[key]]:
         raise BadCheckpoint(f"{path} is not of the run {folder}: {', '.join(other)} differ; name a checkpoint of it")
-    if checkpoint.metrics is None or checkpoint.thresholds is None:
+    if checkpoint.thresholds is None:
         raise BadCheckpoint(
-            f"{path} was not validated, so it has no thresholds; name {run_folder.BEST.name} or an epoch that was kept"
+            f"{path} is for resuming and has no thresholds; name {run_folder.BEST.name} or an epoch that was kept"
         )

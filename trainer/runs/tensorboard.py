@@ -90,6 +90,9 @@ class Board:
     def epoch(self, report: EpochReport) -> None:
         """Write the report of an epoch."""
         metrics = report.validation
+        if metrics is None:
+            self._add({"train/epoch_loss": report.train_loss}, report.step)
+            return
         scalars = {
             "loss": metrics.loss,
             "ap_macro": metrics.ap_macro,

@@ -80,7 +80,7 @@ class EpochReport:
         phase: the training phase.
         step: steps done since the run began.
         train_loss: mean training loss of its patches.
-        validation: metrics of the validation split after it.
+        validation: metrics of the validation split after it; None for a run without validation.
         speed: the last report of the training steps, with the throughput since the epoch began or was resumed; None if
             it was resumed at its end.
         is_best: its monitored score is above that of every epoch before; it is the best checkpoint now.
@@ -91,7 +91,7 @@ class EpochReport:
     phase: Phase
     step: int
     train_loss: float
-    validation: Metrics
+    validation: Metrics | None
     speed: StepReport | None
     is_best: bool
     lr: float
@@ -108,7 +108,7 @@ class EpochReport:
             "patches_per_second": self.speed and round(self.speed.patches_per_second, 1),
             "wait_share": self.speed and round(self.speed.wait_share, 4),
             "is_best": self.is_best,
-            "validation": self.validation.to_json(),
+            "validation": self.validation and self.validation.to_json(),
         }
 
 

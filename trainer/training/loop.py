@@ -72,7 +72,9 @@ class Run:
         self._writes, self._stop = self._saving.writes, self._saving.stop
         self._exit = ExitStack()
         self.loader = self._exit.enter_context(session.loader("train"))
-        self._validation_loader = self._exit.enter_context(session.loader("validation"))
+        self._loaders = {"train": self.loader}
+        if config.data.validation:
+            self._loaders["validation"] = self._exit.enter_context(session.loader("validation"))
         self._progress = session.progress
         self._schedule = config.optimisation
         self._num_steps = min(config.optimisation.epochs * len(self.loader), config.run.max_steps or sys.maxsize)
@@ -162,11 +164,10 @@ class Run:
                     self._save()
                     self._saving.prune(self._state)
                 self._ranks.wait()
-                result = self._result()
                 if was_ended:
                     epochs = f"{self._state.epoch} of {self._config.optimisation.epochs} epochs"
                     self._progress.say(f"the run is finished already: {epochs}")
-                return result
+                return self._result()
             except BrokenOff:
                 self._save()
                 return self._result(Request.SIGNAL)
@@ -237,12 +238,11 @@ class Run:
         if not math.isfinite(train_loss):
             self._bad_step = self._loss.look().bad_step
             self._fail()
-        metrics, thresholds = validate(
-            self._session, self.stepper, self._validation_loader, replace(phase, split="validation"), self._progress
-        )
+        measured = replace(phase, split="validation")
+        loader = self._loaders.get("validation")
+        metrics, thresholds = validate(self._session, self.stepper, loader, measured, self._progress)
         self.next_epoch()
-        score = best.score_of(best.value_of(metrics, config.run.monitor), config.run.monitor)
-        is_best = best.update_best(state, score)
+        is_best, score = best.judge(state, metrics, config.run.monitor)
         self._saving.save_epoch(state, metrics, thresholds, is_best=is_best, score=score)
         ended = steps >= self._num_steps or best.is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
         # Decided by all, as metrics that differ in the last digit must not part the ranks.
@@ -257,7 +257,8 @@ class Run:
             lr=self._lr(steps - 1),
             seconds=self._count_seconds(),
         )
-        if update_rate(state, self._schedule, is_best=is_best) and not state.ended:
+        # By all again: ranks with different learning rates would train different networks.
+        if update_rate(state, self._schedule, is_best=bool(self._ranks.agree(int(is_best)))) and not state.ended:
             self._progress.say(f"plateau: the learning rate is {self._lr(steps):.2e} from here on")
         if self._writes:
             path = self._folder / run_folder.METRICS
@@ -291,8 +292,7 @@ class Run:
 
     def _save(self, path: Path = run_folder.LAST) -> None:
         self._count_seconds()
-        loaders = {"train": self.loader, "validation": self._validation_loader}
-        self._saving.save(self._state, self._loss, loaders, path)
+        self._saving.save(self._state, self._loss, self._loaders, path)
 
     def _result(self, stopped_by: Request | None = None) -> Result:
         return outcome.result(self._session, self._state, stopped_by, self._progress, writes=self._writes)

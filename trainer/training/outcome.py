@@ -34,8 +34,10 @@ def result(session: Session, state: State, stopped_by: Request | None, progress:
     config, ranks = session.config, session.ranks
     path = config.run.out / run_folder.BEST
     best = Checkpoint.read(path)
+    validation = None
     try:
-        validation = Metrics.from_json(best.metrics or {})
+        if config.data.validation:
+            validation = Metrics.from_json(best.metrics or {})
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
     if stopped_by is not None or not config.run.test:

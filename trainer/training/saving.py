@@ -84,13 +84,13 @@ class Saving:
         self.stop.saved()
 
     def save_epoch(
-        self, state: State, metrics: Metrics, thresholds: dict[str, float], *, is_best: bool, score: float
+        self, state: State, metrics: Metrics | None, thresholds: dict[str, float], *, is_best: bool, score: float
     ) -> None:
         """Write the checkpoints of an epoch that has ended: `best.pt` and that of a kept epoch, as far as it is one.
 
         Args:
             state: after the epoch; receives which epochs are kept.
-            metrics: on the validation split.
+            metrics: on the validation split; None for a run without validation.
             thresholds: by class name.
             is_best: the epoch is the best so far.
             score: the higher the better.
@@ -98,10 +98,10 @@ class Saving:
         Raises:
             TrainError: a checkpoint cannot be written.
         """
-        of_epoch = {"metrics": metrics.to_json(), "thresholds": thresholds}
+        of_epoch = {"metrics": metrics and metrics.to_json(), "thresholds": thresholds}
         if is_best and self.writes:
             self.write(run_folder.BEST, state, **of_epoch)
-        if self._keep is not None:
+        if self._keep is not None and metrics is not None:
             name = kept.name_of(state.epoch, self._monitor, value_of(metrics, self._monitor))
             if kept.enter(state.kept, name, score, self._keep) and self.writes:
                 self.write(run_folder.BEST.with_name(name), state, **of_epoch)

@@ -28,6 +28,7 @@ from trainer.data.subset.rows import Subset, select
 from trainer.definition.augmentation import Augmentation
 from trainer.definition.choices import Backend
 from trainer.errors import TrainError
+from trainer.metrics.thresholds import THRESHOLD
 from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
 from trainer.runs.results import Selection
@@ -87,7 +88,10 @@ class Session:
             split=split,
             rows=self.rows[split],
             subset=Subset(
-                where=self.config.data.where, fraction=self.config.data.fraction, patches=self.config.data.patches
+                where=self.config.data.where,
+                fraction=self.config.data.fraction,
+                patches=self.config.data.patches,
+                train_splits=self.config.data.train_splits,
             ),
         )
 
@@ -133,7 +137,7 @@ class Session:
         return found.tier
 
     def _plan_tiers(self, backend: Backend) -> dict[str, cache.Choice]:
-        rows = {split: rows for split, rows in self.rows.items() if split != "test"}
+        rows = {split: rows for split, rows in self.rows.items() if split != "test" and len(rows)}
         device, fits = self.ranks.device, backend in ("auto", "torch", "triton")
         decodes = backend != "torch" and triton_is_there(device)
         if self.config.machine.cache == "auto":
@@ -221,10 +225,17 @@ def open_session(
         cache_dir=config.machine.cache_dir,
         cache_bytes=config.machine.cache_bytes,
     ) as store:
-        needed = ("train", "validation", "test") if config.run.test else ("train", "validation")
-        subset = Subset(where=config.data.where, fraction=config.data.fraction, patches=config.data.patches)
-        rows = select(subset, store.index, config.run.seed, needed=needed)
-        for split in needed:
+        data = config.data
+        evaluated = ("validation",) * data.validation + ("test",) * config.run.test
+        subset = Subset(where=data.where, fraction=data.fraction, patches=data.patches, train_splits=data.train_splits)
+        rows = select(subset, store.index, config.run.seed, needed=(*data.train_splits, *evaluated))
+        if not data.validation:
+            rows["validation"] = rows["validation"][:0]
+            progress.say(
+                f"trained on {' and '.join(data.train_splits)} without validation: best.pt is the last epoch, "
+                f"thresholds are {THRESHOLD:g}"
+            )
+        for split in ("train", *evaluated):
             if len(rows[split]) < ranks.num_ranks:
                 raise TrainError(f"{ranks.num_ranks} ranks share the {len(rows[split])} patches of the {split} split")
         normalisation = create_normalisation(config, store.manifest, normalised)

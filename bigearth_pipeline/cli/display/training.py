@@ -93,6 +93,9 @@ def _speed(report: StepReport | None) -> str:
 
 def _epoch_line(report: EpochReport) -> str:
     validation = report.validation
+    if validation is None:
+        epoch = f"epoch {report.phase.epoch}/{report.phase.num_epochs}: loss {report.train_loss:.4f}"
+        return f"{epoch}, not validated{_speed(report.speed)}"
     return (
         f"epoch {report.phase.epoch}/{report.phase.num_epochs}: loss {report.train_loss:.4f}, "
         f"validation AP macro {percent(validation.ap_macro)} micro {percent(validation.ap_micro)} "

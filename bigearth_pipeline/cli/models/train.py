@@ -140,7 +140,9 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
             if metrics is not None:
                 print_metrics(f"{name}, epoch {result.best_epoch}", metrics)
         if result.best_epoch is not None:
-            echo(f"best checkpoint: {folder / run_folder.BEST}")
+            last = result.validation is None
+            which = f"checkpoint of the last epoch, {result.best_epoch}, not validated" if last else "best checkpoint"
+            echo(f"{which}: {folder / run_folder.BEST}")
     if stopped is not None:
         # Last, so that no table hides it.
         why = "Interrupted" if stopped.name == "SIGNAL" else "The time is up"

@@ -78,8 +78,16 @@ TRAIN = {
         refused=(({"optimisation.epochs": "1"}, "--epochs 1"), ({"optimisation.epochs": "3"}, "--epochs 3")),
     ),
     "run.seed": Option(value="1"),
-    "run.monitor": Option(shown_by="trainer/training/test_kept.py::test_the_monitored_value_decides"),
-    "run.keep": Option(shown_by="trainer/training/test_kept.py::test_the_best_epochs_are_kept"),
+    "run.monitor": Option(
+        value="loss",
+        refused=(({"data.validation": "false"}, "--set data.validation=false leaves no score"),),
+        shown_by="trainer/training/test_kept.py::test_the_monitored_value_decides",
+    ),
+    "run.keep": Option(
+        value="2",
+        refused=(({"data.validation": "false"}, "--set data.validation=false leaves no score"),),
+        shown_by="trainer/training/test_kept.py::test_the_best_epochs_are_kept",
+    ),
     "run.log_steps": Option(
         value="3",
         shown_by="trainer/training/test_logged_steps.py::test_windows_are_means_since_the_last_logged_step",
@@ -94,6 +102,14 @@ TRAIN = {
     "data.fraction": Option(value="0.5"),
     "data.patches": Option(shown_by="trainer/data/subset/test_subset.py::test_conditions_combine_by_intersection"),
     "data.normalise": Option(value="percentile"),
+    "data.train_splits": Option(
+        value="train,validation",
+        beside={"data.validation": "false"},
+        refused=(({}, "data.validation=false goes with it"),),
+    ),
+    "data.validation": Option(
+        value="false", shown_by="trainer/training/test_all_splits.py::test_a_run_without_validation_says_so"
+    ),
     "data.statistics": Option(
         value="published", refused=(({"data.normalise": "percentile"}, "--set data.normalise=standard"),)
     ),

@@ -17,6 +17,8 @@ def values_of(entry: Entry) -> st.SearchStrategy[Any]:
     """Return values that an option may have."""
     if entry.key == "data.bands":
         return st.lists(st.sampled_from(BANDS), min_size=1, unique=True).map(tuple)
+    if entry.key == "data.train_splits":
+        return st.sampled_from([("train",), ("validation", "train"), ("train", "validation")])
     if entry.key == "model.weights_bands":
         return st.sampled_from([None, "rgb", "B02,B03"])
     return st.one_of([_of_kind(entry, kind) for kind in entry.kinds])
@@ -51,6 +53,8 @@ def configurations(draw: st.DrawFn) -> TrainConfig:
         values |= {"model.weights_bands": None, "model.weights_classes": None}
     else:
         values["model.pretrained"] = False
+    if "validation" in values["data.train_splits"]:
+        values["data.validation"] = False
     if values["optimisation.loss"] != "bce":
         values["optimisation.positive_weights"] = False
     return TrainConfig.from_values(values)

@@ -74,6 +74,7 @@ OTHER: dict[str, Any] = {
     "data.where": "month = 6",
     "data.patches": "/nowhere/list.txt",
     "data.fraction": 0.5,
+    "data.train_splits": ["validation", "train"],
     "data.statistics": "/nowhere/statistics.json",
     "optimisation.ema": 0.5,
 }
@@ -102,6 +103,8 @@ def test_an_edited_configuration_is_refused(folder_of_run: Path, key: str) -> No
             after = 11.0
         assert after != before
         tables[table][name] = after
+        if name == "train_splits":
+            tables[table]["validation"] = False
         if name.startswith("weights_"):
             tables[table]["weights"] = OTHER["model.weights"]
 

@@ -1,4 +1,4 @@
-"""Parts of a network that are trained, their learning rates, and features that are computed again: `freeze`, `backbone_lr`, `layer_decay`."""
+"""Parts of a network that are trained, their learning rates, and features that are computed again."""
 
 from collections.abc import Iterator
 from pathlib import Path

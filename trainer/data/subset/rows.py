@@ -22,12 +22,14 @@ class Subset:
         where: SQL expression over `where.COLUMNS` that must be true, in all splits.
         fraction: of what the other two leave of the train split, above 0 and at most 1, stratified by label; validation
             and test split stay whole, so that results can be compared.
+        train_splits: splits that the patches to train on are from; `fraction` is of all of them.
         patches: file with the keys of the patches, a line each, in all splits; see `patch_list.read_keys`.
     """
 
     where: str | None = None
     fraction: float | None = None
     patches: Path | None = None
+    train_splits: tuple[str, ...] = ("train",)
 
     def __post_init__(self) -> None:
         if self.where is not None:
@@ -42,7 +44,7 @@ class Subset:
 def select(
     subset: Subset, index: Index, seed: int, *, needed: Collection[str] = ("train", "validation")
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of a subset by split (train, validation, test), ascending.
+    """Return the rows of a subset by split (train, validation, test), ascending; `train` is all that is trained on.
 
     Args:
         subset: what the patches must fulfil.
@@ -73,6 +75,8 @@ def select(
         if split in needed and not len(left):
             raise EmptySubset(_reason(subset, index, split, taken))
         rows[split] = left
+    # Ascending, as the rows of a split are: the order of training follows from the rows alone.
+    rows["train"] = np.sort(np.concatenate([rows[split] for split in subset.train_splits]))
     if subset.fraction is not None:
         train = rows["train"]
         rows["train"] = stratified(train, index.labels()[train], subset.fraction, seed)

@@ -42,6 +42,18 @@ def update_best(state: "State", score: float) -> bool:
     return is_best
 
 
+def judge(state: "State", metrics: "Metrics | None", monitor: Monitor) -> tuple[bool, float]:
+    """Return whether the epoch that `state` has just ended is the best so far, which is noted there, and its score.
+
+    Without metrics, as a run without validation has none, the last epoch is the best.
+    """
+    if metrics is None:
+        state.best_epoch = state.epoch
+        return True, -math.inf
+    score = score_of(value_of(metrics, monitor), monitor)
+    return update_best(state, score), score
+
+
 def is_out_of_patience(epoch: int, best_epoch: int, patience: int | None) -> bool:
     """Return True if the last `patience` epochs were no better than the best before them; never if it is None."""
     return patience is not None and epoch - best_epoch >= patience
