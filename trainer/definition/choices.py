@@ -20,7 +20,7 @@ ScheduleName = Literal["cosine", "constant", "step", "plateau", "restarts"]
 SCHEDULES: Final[tuple[ScheduleName, ...]] = get_args(ScheduleName)
 LossName = Literal["bce", "asymmetric", "focal"]
 LOSSES: Final[tuple[LossName, ...]] = get_args(LossName)
-Monitor = Literal["ap_macro", "ap_micro", "f1_macro", "f1_micro", "loss"]
+Monitor = Literal["ap_macro", "ap_micro", "auroc_macro", "auroc_micro", "f1_macro", "f1_micro", "loss"]
 MONITORS: Final[tuple[Monitor, ...]] = get_args(Monitor)
 """Values of the validation split that epochs can be compared by."""
 DeviceName = Literal["auto", "cpu", "cuda"]

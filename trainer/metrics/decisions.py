@@ -17,6 +17,8 @@ class Scores:
         precision: share of the predicted that are there; 0 where nothing is predicted.
         recall: share of those that are there that are predicted.
         accuracy: share of right decisions.
+        specificity: share of those that are not there that are not predicted; None where there are none, which means
+            leave out, and in files of before.
     """
 
     f1: float | None
@@ -24,6 +26,7 @@ class Scores:
     precision: float | None
     recall: float | None
     accuracy: float | None
+    specificity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Decisions:
         micro: of all patches and classes at once.
         hamming_loss: share of wrong decisions.
         subset_accuracy: share of patches without a wrong decision.
+        f1_samples: mean F1 of the patches, each over its classes, 0 for one without labels and predictions, as
+            scikit-learn's `average="samples", zero_division=0`. None in files of before.
     """
 
     macro: Scores
@@ -44,6 +49,7 @@ class Decisions:
     micro: Scores
     hamming_loss: float
     subset_accuracy: float
+    f1_samples: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Decisions":
@@ -73,6 +79,7 @@ def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
         micro=_scores(tp, fp, tn, fn),
         hamming_loss=(fp + fn) / (tp + fp + tn + fn),
         subset_accuracy=float(multilabel_exact_match(decisions, targets, num_classes, validate_args=False)),
+        f1_samples=_f1_samples(decisions, targets),
     ), by_class
 
 
@@ -89,12 +96,25 @@ def _ratios(tp: int, fp: int, tn: int, fn: int) -> Scores:
         precision=tp / (tp + fp) if tp + fp else 0.0,
         recall=tp / (tp + fn) if tp + fn else 0.0,
         accuracy=(tp + tn) / (tp + fp + tn + fn),
+        specificity=tn / (tn + fp) if tn + fp else None,
     )
+
+
+def _f1_samples(decisions: Tensor, targets: Tensor) -> float:
+    """Return the mean over patches of 2 · hits / (predicted + there)."""
+    named = (decisions.sum(1) + targets.sum(1)).double()
+    # Without any of the two the numerator is 0 as well.
+    return float((2 * (decisions * targets).sum(1) / named.clamp(min=1)).mean())
 
 
 def _mean(by_class: list[Scores]) -> Scores:
     rows = [asdict(scores) for scores in by_class]
-    return Scores(**{field.name: mean([row[field.name] for row in rows]) for field in fields(Scores)})
+    return Scores(
+        **{
+            field.name: mean([row[field.name] for row in rows if row[field.name] is not None])
+            for field in fields(Scores)
+        }
+    )
 
 
 def mean(values: list[float]) -> float | None:

@@ -25,6 +25,8 @@ class ClassMetrics:
         calibration_error: expected calibration error, 0 to 1.
         fixed: scores at a threshold of 0.5.
         tuned: scores at the class's own threshold; None as a whole if there was none.
+        auroc: area under the receiver operating characteristic, 0 to 1: chance that a patch with the class scores
+            higher than one without, ties by half. None, too, where every patch has it, and in files of before.
     """
 
     positives: int
@@ -32,6 +34,7 @@ class ClassMetrics:
     calibration_error: float | None
     fixed: Scores
     tuned: Scores | None
+    auroc: float | None = None
 
     @property
     def f1(self) -> float | None:
@@ -64,6 +67,9 @@ class Metrics:
         thresholds_tuned_here: whether they were tuned on these very patches or on some of them, which makes `tuned`
             better than it is on others; None without thresholds, and where nobody knows.
         classes: by class name.
+        auroc_macro: area under the receiver operating characteristic, mean over the classes that have one; None if none
+            has, and in files of before.
+        auroc_micro: of all patches and classes at once; likewise.
     """
 
     count: int
@@ -78,6 +84,8 @@ class Metrics:
     thresholds: dict[str, float] | None
     thresholds_tuned_here: bool | None
     classes: dict[str, ClassMetrics]
+    auroc_macro: float | None = None
+    auroc_micro: float | None = None
 
     @property
     def label_frequency_micro(self) -> float | None:
@@ -107,7 +115,8 @@ class Metrics:
         Files of the first version do not say where thresholds were tuned. Those that are read again are of validation
         splits, in checkpoints, and there it was on the same patches.
         """
-        values = {"thresholds_tuned_here": None if values["thresholds"] is None else True, **values}
+        before = {"thresholds_tuned_here": None if values["thresholds"] is None else True}
+        values = {**before, "auroc_macro": None, "auroc_micro": None, **values}
         rest = {field.name: values[field.name] for field in fields(cls)}
         return cls(
             **rest
@@ -167,6 +176,7 @@ def compute(
             calibration_error=class_calibrations[i] if positives[i] else None,
             fixed=class_fixed[i],
             tuned=class_tuned[i] if class_tuned else None,
+            auroc=_auroc(scores[:, i], targets[:, i]) if 0 < positives[i] < len(labels) else None,
         )
         for i, name in enumerate(CLASSES)
     }
@@ -183,6 +193,8 @@ def compute(
         thresholds=thresholds,
         thresholds_tuned_here=None if thresholds is None else thresholds_tuned_here,
         classes=classes,
+        auroc_macro=mean([values.auroc for values in classes.values() if values.auroc is not None]),
+        auroc_micro=_auroc(scores, targets) if 0 < sum(positives) < targets.numel() else None,
     )
 
 
@@ -195,3 +207,10 @@ def _average_precision(scores: Tensor, targets: Tensor) -> float:
     from torchmetrics.functional.classification import binary_average_precision
 
     return float(binary_average_precision(scores.flatten(), targets.flatten(), validate_args=False))
+
+
+def _auroc(scores: Tensor, targets: Tensor) -> float:
+    """Return the area under the receiver operating characteristic of all decisions at once; both kinds occur."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    return float(binary_auroc(scores.flatten(), targets.flatten(), validate_args=False))

@@ -68,8 +68,12 @@ def _patch_table(metrics: Metrics) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     ranking = metrics.ranking
     table.add_row("all labels right", *(percent(scores.subset_accuracy) for scores in decisions))
+    table.add_row("F1, mean over patches", *(percent(scores.f1_samples) for scores in decisions))
+    table.add_row("specificity, macro", *(percent(scores.macro.specificity) for scores in decisions))
     table.add_row("wrong decisions (Hamming loss)", *(percent(scores.hamming_loss) for scores in decisions))
     table.add_section()
+    table.add_row("AUROC, macro", percent(metrics.auroc_macro))
+    table.add_row("AUROC, micro", percent(metrics.auroc_micro))
     table.add_row("label ranking AP", percent(ranking.average_precision))
     table.add_row("highest class is wrong (one-error)", percent(ranking.one_error))
     coverage = "absent" if ranking.coverage is None else f"{ranking.coverage:.2f}"

@@ -16,6 +16,8 @@ from sklearn.metrics import (
     fbeta_score,
     hamming_loss,
     precision_recall_fscore_support,
+    recall_score,
+    roc_auc_score,
 )
 from torch import Tensor
 
@@ -59,6 +61,58 @@ def check_decisions(decisions: Decisions, by_class: list[Scores], predicted: np.
     check_scores(decisions.micro, expected_scores(predicted, labels))
     assert decisions.hamming_loss == about(hamming_loss(labels, predicted))
     assert decisions.subset_accuracy == about(accuracy_score(labels, predicted))
+    check_negatives(decisions, by_class, predicted, labels)
+    if len(labels):
+        assert decisions.f1_samples == about(f1_score(labels, predicted, average="samples", zero_division=0))
+
+
+def check_negatives(decisions: Decisions, by_class: list[Scores], predicted: np.ndarray, labels: np.ndarray) -> None:
+    """Compare the specificity with scikit-learn's recall of what is not there."""
+    found = []
+    for i, scores in enumerate(by_class):
+        absent = 1 - labels[:, i]
+        if not absent.any() or absent.all():
+            assert scores.specificity is None
+            continue
+        found.append(recall_score(absent, 1 - predicted[:, i]))
+        assert scores.specificity == about(found[-1])
+    assert decisions.macro.specificity == (about(np.mean(found)) if found else None)
+    if labels.any() and not labels.all():
+        assert decisions.micro.specificity == about(recall_score(1 - labels.ravel(), 1 - predicted.ravel()))
+
+
+@examples(30)
+@given(EITHER)
+def test_auroc_is_scikit_learns(both: tuple[Tensor, Tensor]) -> None:
+    """Ties count as right, or a class that is in no patch or in all of them has an area."""
+    metrics = compute(*both, 0.5)
+    scores, labels = as_arrays(*both)
+    known = []
+    for i, found in enumerate(metrics.classes.values()):
+        if labels[:, i].all() or not labels[:, i].any():
+            assert found.auroc is None
+            continue
+        known.append(roc_auc_score(labels[:, i], scores[:, i]))
+        assert found.auroc == about(known[-1])
+    assert metrics.auroc_macro == (about(np.mean(known)) if known else None)
+    mixed = labels.any() and not labels.all()
+    assert metrics.auroc_micro == (about(roc_auc_score(labels.ravel(), scores.ravel())) if mixed else None)
+
+
+def test_metrics_of_before_are_read() -> None:
+    """Checkpoints of earlier runs cannot be read any more."""
+    values = compute(torch.randn(5, 19), torch.eye(19)[:5], 0.5).to_json()
+    old = {name: value for name, value in values.items() if not name.startswith("auroc")}
+    old["classes"] = {
+        name: {key: value for key, value in found.items() if key != "auroc"} for name, found in old["classes"].items()
+    }
+    for decisions in (old["fixed"], *(found["fixed"] for found in old["classes"].values())):
+        decisions.pop("f1_samples", None)
+        for scores in (decisions, *(decisions[name] for name in ("macro", "macro_all", "micro") if name in decisions)):
+            scores.pop("specificity", None)
+    found = Metrics.from_json(old)
+    assert (found.auroc_macro, found.fixed.f1_samples, found.fixed.micro.specificity) == (None, None, None)
+    assert found.ap_macro == values["ap_macro"]
 
 
 @examples(30)

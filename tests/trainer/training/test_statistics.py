@@ -38,7 +38,7 @@ def test_published_figures_normalise(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_resumes_without_the_file(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run cannot be resumed once the file is gone, or goes on with what the file says now."""
+    """A run cannot be resumed once the file is gone, or continues with what the file says now."""
     file = tmp_path / "statistics.json"
     file.write_text(json.dumps({band: {"mean": 500, "std": 700} for band in BANDS}))
     whole = TrainConfig.of(shards=tiny, out=tmp_path / "whole", statistics=file, **FAST)
