@@ -139,7 +139,8 @@ class Run:
     def go(self) -> Result:
         """Train to the end, or until something stops the run; the state is saved then."""
         self._clock = time.monotonic()
-        text = toml.write_text(self._config)
+        given = self._session.given
+        text = toml.write_text(TrainConfig.from_json(self._session.options), given.recipe, given.augment)
         with (
             self,
             self._stop.listen(),
@@ -164,10 +165,11 @@ class Run:
                     self._save()
                     self._saving.prune(self._state)
                 self._ranks.wait()
+                result = self._result()
                 if was_ended:
                     epochs = f"{self._state.epoch} of {self._config.optimisation.epochs} epochs"
                     self._progress.say(f"the run is finished already: {epochs}")
-                return self._result()
+                return result
             except BrokenOff:
                 self._save()
                 return self._result(Request.SIGNAL)

@@ -56,7 +56,7 @@ def measure(folder: Path, clock: Clock, least_seconds: float) -> tuple[dict[str,
     class Device(TimedStepper):
         """A device."""
 
-        def step(self, batch: Batch, num_patches: int, lr: float) -> Tensor:
+        def step(self, batch: Batch, num_patches: int, lr: float, *, measure: bool = False) -> Tensor:
             """Take the time that the patches take."""
             if self.before_next is not None:
                 self.before_next()
