@@ -32,6 +32,6 @@ def test_memory_and_files_are_those_of_the_command_and_its_children() -> None:
 
 
 def test_a_command_that_fails_says_why() -> None:
-    """A benchmark goes on with half a store."""
+    """A benchmark measures half a store."""
     with pytest.raises(SystemExit, match="no such thing"):
         watch([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
