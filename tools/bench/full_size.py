@@ -1,11 +1,11 @@
 """A build among as many patches as BigEarthNet v2 has: listing, building, verifying and an epoch of reading.
 
-    mount -t tmpfs -o size=12g,nr_inodes=0 tmpfs /mnt/tree
+    mount -t tmpfs -o size=1g,nr_inodes=0 tmpfs /mnt/tree
     python -m tools.bench.full_size metadata.parquet metadata_for_patches_with_snow_cloud_or_shadow.parquet \
         --tree /mnt/tree --work /var/tmp/bench --patches 100000 --out full-size.json
 
 The folders get the names of the official tables. Their files are links to those of synthetic patches, so that a tree of
-549,488 patches takes about 9 GB of memory in a tmpfs, and no pixels but those of a few patches. All of it is listed and
+549,488 patches takes 3 GB of the kernel's memory in a tmpfs, and pixels of a few patches only. All of it is listed and
 planned; a sample of `--patches` is built into the folder `--work`, verified, and its train split is read for an epoch.
 Memory is what a process has for itself; descriptors are those of all processes.
 """
