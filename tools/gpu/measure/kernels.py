@@ -27,7 +27,7 @@ from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import images_of
 from trainer.data.prepare.reference import prepare
-from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
+from trainer.data.prepare.triton.images import Drawn, ImageKernel, drawn_arrays
 from trainer.data.prepare.triton.unpack import unpack
 from trainer.definition.augmentation import RECIPES
 
@@ -80,8 +80,7 @@ def works(batch_size: int, device: torch.device) -> Iterator[tuple[str, int, Wor
     settings += [("standard", "stacked", tile, warps) for tile in (64, 128, 256, 512) for warps in (2, 4, 8)]
     for recipe, layout, tile, warps in dict.fromkeys(settings):
         draws = draw(RECIPES[recipe], np.arange(batch_size), 12, 0, 0)
-        arrays = {name: array for name in DRAWN if (array := getattr(draws, name)) is not None}
-        drawn = Drawn(**send(arrays, device))
+        drawn = Drawn.of(send(drawn_arrays(draws), device))
         kernel = ImageKernel(normalisation, layout, device, tile=tile, warps=warps)
         size = RECORD_BYTES + sum(2 * len(im.bands) * im.size**2 for im in images_of(BANDS, layout))
         name = f"images {recipe}, {layout}, tile {tile}, {warps} warps"

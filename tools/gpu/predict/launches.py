@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from shards import BANDS, RECORD_VALUES
 from shards.layout.bands import GROUP_OF, RECORD_BYTES
@@ -19,13 +20,13 @@ from tools.gpu.predict.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete, completed, rest
 from trainer.data.batch import Batch, Draws, Layout
+from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
-from trainer.data.prepare.dali.gpu_arguments import Plan, spans_of
-from trainer.data.prepare.dali.gpu_graph import BatchedGraph
-from trainer.data.prepare.dali.interleave import Interleave
+from trainer.data.prepare.dali.gpu_arguments import blends_boxes
+from trainer.data.prepare.dali.pipeline import Graph, graph_for_gpu
 from trainer.data.prepare.image_layout import images_of
 from trainer.data.prepare.reference import prepare
-from trainer.data.prepare.triton.images import DRAWN
+from trainer.data.prepare.triton.images import drawn_arrays
 from trainer.definition.augmentation import RECIPES
 from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
@@ -82,6 +83,10 @@ class Case:
         """Return what is drawn for `PATCHES` patches."""
         return draw(RECIPES[self.recipe], np.arange(PATCHES), len(self.bands), seed=0, epoch=0)
 
+    def graph(self, device: torch.device) -> Graph:
+        """Return DALI's graph for a GPU, whose constants are on a device."""
+        return graph_for_gpu(self.normalisation, self.layout, self.interpolation, RECIPES[self.recipe], device)
+
 
 CASES: Final = tuple(
     Case(recipe, layout, interpolation)
@@ -120,29 +125,20 @@ class Found:
 
 
 def by_dali(case: Case) -> Found:
-    """Return what the DALI graph for a GPU costs, with the pass of torch that writes its images."""
-    draws, images = case.draws(), images_of(case.bands, case.layout)
-    graph = BatchedGraph(case.normalisation, images, case.interpolation, RECIPES[case.recipe], torch.device("cpu"))
+    """Return what the DALI graph for a GPU costs, with what writes its images: a pass of torch, or the kernel."""
+    draws, graph = case.draws(), case.graph(torch.device("cpu"))
     records = np.zeros((PATCHES, RECORD_VALUES), np.uint16)
     operators, returned = run_graph(graph.define, {"records": records, **graph.feeds(draws)})
     costs = {"copy to the device": copied(PATCHES * RECORD_BYTES)}
     for operator in operators:
         if operator.cost.launches:
             costs[operator.schema] = costs.get(operator.schema, Cost()) + operator.cost
-
-    with TorchCost() as made:
-        bands = [
-            torch.empty((PATCHES, *batch.shapes[0]), dtype=_TYPES[batch.value_bytes], device=DEVICE)
-            for batch in returned
-        ]
-        last = Interleave(
-            case.normalisation, images, spans_of(images), Plan(RECIPES[case.recipe], case.interpolation), DEVICE
-        )
-        # Constants are there before the first batch.
-        costs["torch"] = _counted(made, lambda: last.images(bands, replace(draws, erase=None)))
-        erased = _counted(made, lambda: last.images(bands, draws)) - costs["torch"]
-        rest = erased + _completion(last.images(bands, draws), draws, made)
-        return Found(sum(costs.values(), Cost()), rest, costs)
+    if blends_boxes(RECIPES[case.recipe], case.interpolation):
+        costs["kernel"], rest = _by_kernel(case, draws)
+    else:
+        shapes = [(PATCHES, *batch.shapes[0]) for batch in returned]
+        costs["torch"], rest = _by_passes(case, draws, shapes)
+    return Found(sum(costs.values(), Cost()), rest, costs)
 
 
 def by_torch(case: Case) -> Found:
@@ -160,14 +156,41 @@ def by_torch(case: Case) -> Found:
 
 
 def by_triton(case: Case) -> Found:
-    """Return what the kernel costs: a launch an image, and one copy for all that is not pixels."""
-    draws, images = case.draws(), images_of(case.bands, case.layout)
+    """Return what the kernel costs after the copy of the records."""
+    images, rest = _by_kernel(case, case.draws())
+    return Found(copied(PATCHES * RECORD_BYTES) + images, rest)
+
+
+ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
+"""Functions that return the cost of an engine, by the name of its `--loader`."""
+
+
+def _by_passes(case: Case, draws: Draws, shapes: Sequence[tuple[int, ...]]) -> tuple[Cost, Cost]:
+    """Return the cost of the passes of torch that make images of DALI's bands (uint16), and of what follows them.
+
+    One copy for all that is not pixels is in the first cost.
+    """
+    with TorchCost() as made:
+        graph = case.graph(DEVICE)  # Constants are there before the first batch.
+        bands = [torch.empty(shape, dtype=torch.uint16, device=DEVICE) for shape in shapes]
+
+        def images(drawn: Draws) -> tuple[Batch, Mapping[str, Tensor]]:
+            sent = send(rest(*_no_labels(), draws) | graph.arrays(drawn), DEVICE)
+            return graph.finish(bands, sent), sent
+
+        plain = _counted(made, lambda: images(replace(draws, erase=None)))
+        erased = _counted(made, lambda: images(draws)) - plain
+        finished = images(draws)
+        return plain, erased + _counted(made, lambda: completed(*finished))
+
+
+def _by_kernel(case: Case, draws: Draws) -> tuple[Cost, Cost]:
+    """Return the cost of the kernel, a launch an image and one copy for all that is not pixels, and of what follows."""
+    images = images_of(case.bands, case.layout)
     read = sum(GROUP_OF[band].band_values * 2 for image in images for band in image.bands)
     written = sum(len(image.bands) * image.size**2 * 2 for image in images)
     arrays = rest(*_no_labels(), draws)
-    drawn = {name: array for name in DRAWN if (array := getattr(draws, name)) is not None}
-    num_bytes = sum(array.nbytes for array in (*arrays.values(), *drawn.values()))
-    cost = copied(PATCHES * RECORD_BYTES) + copied(num_bytes) + Cost(len(images), 0.0, PATCHES * (read + written))
+    num_bytes = sum(array.nbytes for array in (*arrays.values(), *drawn_arrays(draws).values()))
     with TorchCost() as made:
         made_images = {
             image.name: torch.empty(
@@ -176,13 +199,8 @@ def by_triton(case: Case) -> Found:
             for image in images
         }
         sent = {name: torch.from_numpy(array).to(DEVICE) for name, array in arrays.items()}
-        return Found(cost, _counted(made, lambda: completed(made_images, sent)))
-
-
-ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
-"""Functions that return the cost of an engine, by the name of its `--loader`."""
-
-_TYPES: Final = {2: torch.uint16, 4: torch.float32}
+        mixed = _counted(made, lambda: completed(made_images, sent))
+    return copied(num_bytes) + Cost(len(images), 0.0, PATCHES * (read + written)), mixed
 
 
 def _counted(made: TorchCost, work: Callable[[], object]) -> Cost:

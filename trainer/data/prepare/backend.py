@@ -10,9 +10,10 @@ from shards.errors import InvalidValue
 from trainer.data.batch import HostBatch, Layout
 from trainer.data.device.prepared import Prepared
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepare.dali.gpu_arguments import blends_boxes
 from trainer.data.prepare.leads import leads
 from trainer.data.prepare.reference import TorchPreparation
-from trainer.definition.augmentation import Augmentation
+from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.choices import BACKENDS, Backend, Interpolation
 from trainer.errors import TrainError
 
@@ -71,7 +72,7 @@ class Images:
         """Return what makes them: what was asked for, or what `auto` stands for.
 
         `auto` is numba where it can, Triton on a GPU on which it was measured to be ahead, else DALI where it is
-        installed, else torch.
+        installed with what it needs, else torch.
 
         Raises:
             TrainError: the backend is not installed, or cannot do it.
@@ -80,13 +81,13 @@ class Images:
         if backend not in BACKENDS:
             raise InvalidValue(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
         if backend != "auto":
-            _check(backend, self.device, self.interpolation)
+            _check(backend, self.device, self.interpolation, self.augmentation)
             return backend
         if can_prepare("numba", self.device, self.interpolation):
             return "numba"
         if leads(self.device) and triton_is_there(self.device):
             return "triton"
-        return "dali" if can_prepare("dali", self.device, self.interpolation) else "torch"
+        return "dali" if can_prepare("dali", self.device, self.interpolation, self.augmentation) else "torch"
 
     def resolve_on_device(self, backend: Backend) -> Backend:
         """Return the backend for records that are on the device: Triton, or torch where that is requested or needed.
@@ -138,10 +139,15 @@ class Images:
         }
 
 
-def can_prepare(backend: Backend, device: torch.device, interpolation: Interpolation) -> bool:
-    """Return whether a backend is installed, and prepares batches for a device with this interpolation."""
+def can_prepare(
+    backend: Backend,
+    device: torch.device,
+    interpolation: Interpolation,
+    augmentation: Augmentation = RECIPES["none"],
+) -> bool:
+    """Return whether a backend is installed, and prepares batches for a device in this way."""
     try:
-        _check(backend, device, interpolation)
+        _check(backend, device, interpolation, augmentation)
     except TrainError:
         return False
     return True
@@ -152,7 +158,7 @@ def triton_is_there(device: torch.device) -> bool:
     return can_prepare("triton", device, "nearest")
 
 
-def _check(backend: Backend, device: torch.device, interpolation: Interpolation) -> None:
+def _check(backend: Backend, device: torch.device, interpolation: Interpolation, augmentation: Augmentation) -> None:
     if backend == "numba" and (device.type != "cpu" or interpolation != "nearest"):
         raise TrainError(
             f"loader numba is for the CPU and nearest pixels, not for {device} and {interpolation} ones; "
@@ -165,6 +171,11 @@ def _check(backend: Backend, device: torch.device, interpolation: Interpolation)
             import trainer.data.prepare.dali.pipeline  # noqa: F401
         except ImportError as err:
             raise TrainError(f"DALI is not installed ({err}); install it, or use `loader=torch`") from err
+        if device.type == "cuda" and blends_boxes(augmentation, interpolation) and not triton_is_there(device):
+            raise TrainError(
+                "loader dali enlarges crops with bilinear pixels by Triton on a GPU, and Triton is not installed; "
+                "install it, or use `interpolation=nearest` or `loader=torch`"
+            )
 
 
 def _check_triton(device: torch.device) -> None:

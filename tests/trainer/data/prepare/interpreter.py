@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import triton.language as tl
 from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
+
+from trainer.data.prepare.triton import images
+from trainer.data.prepare.triton.images import ImageKernel
+
+TILE: Final = 4096
+"""Pixels of one program."""
 
 
 @contextmanager
@@ -25,6 +32,18 @@ def interpreted(*modules: ModuleType) -> Iterator[None]:
                     patch.setattr(module, name, _Interpreted(value.fn))
         for name in ("cumsum", "sum"):
             patch.setattr(tl, name, _adding(name))
+        yield
+
+
+@contextmanager
+def images_interpreted(*users: ModuleType) -> Iterator[None]:
+    """Let the interpreter run the kernel of images that modules create, by large tiles.
+
+    It takes as long for a small tile as for a large one.
+    """
+    with interpreted(images), pytest.MonkeyPatch.context() as patch:
+        for user in users:
+            patch.setattr(user, "ImageKernel", partial(ImageKernel, tile=TILE))
         yield
 
 

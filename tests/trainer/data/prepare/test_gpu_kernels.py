@@ -23,7 +23,7 @@ from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.pipeline import DaliPreparation
 from trainer.data.prepare.reference import TorchPreparation, prepare
-from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
+from trainer.data.prepare.triton.images import Drawn, ImageKernel, drawn_arrays
 from trainer.data.prepare.triton.preparation import TritonPreparation
 from trainer.data.prepare.triton.unpack import unpack
 from trainer.data.stream import cache
@@ -42,7 +42,7 @@ AUGMENTATIONS = {**RECIPES, "everything": EVERYTHING}
 
 def drawn(draws: Draws) -> Drawn:
     """Return draws as the kernel takes them."""
-    return Drawn(**send({name: array for name in DRAWN if (array := getattr(draws, name)) is not None}, GPU))
+    return Drawn.of(send(drawn_arrays(draws), GPU))
 
 
 @pytest.mark.parametrize("recipe", AUGMENTATIONS)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.paths import ROOT
 from tests.trainer.data.prepare.compiler import launches_compiled
-from tests.trainer.data.prepare.interpreter import interpreted
+from tests.trainer.data.prepare.interpreter import TILE, images_interpreted
 from tests.trainer.data.records import ALL_TURNS, NOTHING, host_batch, percentile, random_records, standard
 from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
@@ -21,8 +21,8 @@ from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.reference import TorchPreparation, prepare
-from trainer.data.prepare.triton import images
-from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
+from trainer.data.prepare.triton import images, preparation
+from trainer.data.prepare.triton.images import Drawn, ImageKernel, drawn_arrays
 from trainer.data.prepare.triton.preparation import TritonPreparation
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.choices import INTERPOLATIONS, Interpolation
@@ -31,8 +31,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton is for L
 
 CPU = torch.device("cpu")
 LAYOUTS: tuple[Layout, ...] = ("stacked", "native")
-TILE = 4096
-"""The interpreter takes as long for a small tile as for a large one."""
 EVERYTHING = Augmentation("d4", "pad", gain=0.3, offset=0.3, band_dropout=0.3, erase=0.7, crop_pad=9)
 RESIZED = Augmentation("d4", "resized", gain=0.3, offset=0.3, band_dropout=0.3, erase=0.7)
 MIXED_ORDER = ("B09", "B12", "B02", "B11", "B01")
@@ -41,13 +39,13 @@ MIXED_ORDER = ("B09", "B12", "B02", "B11", "B01")
 @pytest.fixture
 def interpreter() -> Iterator[None]:
     """Kernels run on the CPU."""
-    with interpreted(images):
+    with images_interpreted(preparation):
         yield
 
 
 def drawn(draws: Draws) -> Drawn:
     """Return draws as the kernel takes them."""
-    return Drawn(**send({name: array for name in DRAWN if (array := getattr(draws, name)) is not None}, CPU))
+    return Drawn.of(send(drawn_arrays(draws), CPU))
 
 
 def make(
@@ -148,9 +146,8 @@ def test_records_are_taken_by_their_places_in_a_large_cache(interpreter: None) -
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_batches_equal_those_of_torch(interpreter: None, monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
+def test_batches_equal_those_of_torch(interpreter: None, layout: Layout) -> None:
     """Labels, rows or masks are lost, patches are not mixed, or a batch is a view of what the loader overwrites."""
-    monkeypatch.setattr("trainer.data.prepare.triton.preparation.ImageKernel", _with_large_tiles)
     options: dict[str, Any] = {"batch_size": 3, "device": CPU, "num_threads": 1, "layout": layout}
     options["augmentation"] = RECIPES["strong"]
     made = [host_batch(random_records(n), draw(RECIPES["strong"], np.arange(n), 12, n, 0), n) for n in (3, 1)]
@@ -164,10 +161,6 @@ def test_batches_equal_those_of_torch(interpreter: None, monkeypatch: pytest.Mon
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
-
-
-def _with_large_tiles(*args: Any) -> ImageKernel:
-    return ImageKernel(*args, tile=TILE)
 
 
 def test_draws_of_another_augmentation_are_refused() -> None:

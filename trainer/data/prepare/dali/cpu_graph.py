@@ -4,6 +4,7 @@ Bands are cropped and turned while they are small and upsampled after that, whic
 launch thousands of kernels a batch: see `trainer.data.prepare.dali.gpu_graph`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from shards.layout.bands import BAND_SLICES, GROUP_OF
 from trainer.data.augment.boxes import box_masks, box_sides, erase
 from trainer.data.bands import runs
 from trainer.data.batch import Batch, Draws
-from trainer.data.device.transfer import to_device
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.cpu_arguments import JITTER_SCALE, feeds_of
 from trainer.data.prepare.image_layout import Image
@@ -48,15 +48,19 @@ class HostGraph:
         """Define the operators; images leave them as (size, size, C), which is what torch calls channels-last."""
         return _define(records, fed, self._images, self._normalisation, self._interpolation, self._augmentation)
 
-    def finish(self, tensors: list[Tensor], draws: Draws) -> Batch:
+    def arrays(self, draws: Draws) -> dict[str, NDArray[Any]]:
+        """Return what `finish` needs as tensors, by name."""
+        return {} if draws.erase is None else {"erase": box_sides(draws.erase)}
+
+    def finish(self, tensors: list[Tensor], sent: Mapping[str, Tensor]) -> Batch:
         """Return the images by name, of what the operators have returned."""
         # No copy is needed: the dynamic executor gives every batch a buffer of its own.
         images = {image.name: tensor.permute(0, 3, 1, 2) for image, tensor in zip(self._images, tensors, strict=True)}
         for image in images.values():
             if self._normalisation.clamp:
                 image.clamp_(0, 1)
-            if draws.erase is not None:
-                erase(image, box_masks(to_device(box_sides(draws.erase), image.device)))
+            if "erase" in sent:
+                erase(image, box_masks(sent["erase"]))
         return images
 
 

@@ -54,6 +54,14 @@ def spans_of(images: tuple[Image, ...]) -> tuple[Span, ...]:
     return tuple(found)
 
 
+def blends_boxes(augmentation: Augmentation, interpolation: Interpolation) -> bool:
+    """Return whether boxes are enlarged with bilinear pixels, each by a factor of its own.
+
+    No operator of DALI does that in values of 16 bits: see `trainer.data.prepare.dali.record_graph`.
+    """
+    return augmentation.crop == "resized" and interpolation == "bilinear"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Choice of the operators that prepare a span.
@@ -61,10 +69,17 @@ class Plan:
     Attributes:
         augmentation: what is drawn.
         interpolation: how pixels are enlarged.
+
+    Raises:
+        ValueError: there are no such operators: see `blends_boxes`.
     """
 
     augmentation: Augmentation
     interpolation: Interpolation
+
+    def __post_init__(self) -> None:
+        if blends_boxes(self.augmentation, self.interpolation):
+            raise ValueError("boxes are to be enlarged with bilinear pixels, expected nearest ones: take RecordGraph")
 
     @property
     def warps(self) -> bool:
@@ -73,7 +88,7 @@ class Plan:
 
     @property
     def resized(self) -> bool:
-        """True if boxes inside the patch are enlarged to the image."""
+        """True if boxes inside the patch are enlarged to the image: by another warp, that writes each pixel once."""
         return self.augmentation.crop == "resized"
 
     @property
@@ -81,14 +96,9 @@ class Plan:
         """True if boxes are cut out by a slice, which fills what lies outside the patch."""
         return self.augmentation.crop == "pad"
 
-    @property
-    def grows(self) -> bool:
-        """True if a warp enlarges boxes with nearest pixels: it reads and writes each pixel once."""
-        return self.resized and self.interpolation == "nearest"
-
     def smooths(self, span: Span) -> bool:
         """True if a span is enlarged with bilinear pixels after DALI: by the same factor in all patches."""
-        return not self.resized and self.interpolation == "bilinear" and span.group.size < span.size
+        return self.interpolation == "bilinear" and span.group.size < span.size
 
 
 def feeds_of(draws: Draws, spans: tuple[Span, ...], plan: Plan) -> dict[str, NDArray]:
@@ -120,8 +130,7 @@ def feeds_of(draws: Draws, spans: tuple[Span, ...], plan: Plan) -> dict[str, NDA
             feeds |= {f"start_{name}": (boxes[:, :2] * cell).astype(np.int32), f"sides_{name}": sides.astype(np.int32)}
         else:
             feeds[f"size_{name}"] = np.insert(sides, 0, len(span.bands), axis=1).astype(np.int32)
-            if plan.grows:
-                feeds[f"grow_{name}"] = _grow(sides, span.size)
+            feeds[f"grow_{name}"] = _grow(sides, span.size)
     return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
 
 

@@ -1,18 +1,17 @@
 """The graph of DALI for a GPU, of operators that launch a constant number of kernels for a batch.
 
-DALI takes the bands out of the records, turns and crops them, and enlarges crops; `interleave` normalises them into the
-images, and enlarges what is enlarged by the same factor in all patches. `flip` would launch one kernel for each patch,
-and `resize` two for each 32 bands unless configured otherwise. `resize` takes two passes with float32 between them, a
-warp one: but between two of 120 pixels a warp is off by up to 1e-4 of their distance on the CPU, where the result was
-compared, and a warp takes no uint16.
+DALI takes the bands out of the records, turns and crops them, and enlarges crops with nearest pixels; `interleave`
+normalises them into the images, and enlarges what is enlarged by the same factor in all patches. `flip` would launch
+one kernel for each patch, and `resize` two for each 32 bands unless configured otherwise. Crops that bilinear pixels
+enlarge are made without these operators: see `record_graph`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from nvidia.dali import fn
-from nvidia.dali.pipeline import Pipeline
 from nvidia.dali.types import DALIDataType, DALIInterpType
 from torch import Tensor
 
@@ -38,7 +37,11 @@ class BatchedGraph:
         augmentation: Augmentation,
         device: torch.device,
     ) -> None:
-        """Take the arguments of `trainer.data.prepare.dali.pipeline.DaliPreparation`, and the images that are made."""
+        """Take the arguments of `trainer.data.prepare.dali.pipeline.DaliPreparation`, and the images that are made.
+
+        Raises:
+            ValueError: boxes are enlarged with bilinear pixels, which `RecordGraph` is for.
+        """
         self._spans = spans_of(images)
         self._plan = Plan(augmentation, interpolation)
         self._fills = [_fill(span, normalisation) for span in self._spans]
@@ -53,9 +56,13 @@ class BatchedGraph:
         # DALI rewrites this function, and has a `zip` of its own that knows no `strict`.
         return tuple(_bands(records, fed, span, self._fills[i], self._plan) for i, span in enumerate(self._spans))
 
-    def finish(self, tensors: list[Tensor], draws: Draws) -> Batch:
+    def arrays(self, draws: Draws) -> dict[str, NDArray[Any]]:
+        """Return what `finish` needs on the device, by name."""
+        return self._last.arrays(draws)
+
+    def finish(self, tensors: list[Tensor], sent: Mapping[str, Tensor]) -> Batch:
         """Return the images by name, of what the operators have returned."""
-        return self._last.images(tensors, draws)
+        return self._last.images(tensors, sent)
 
 
 def _fill(span: Span, normalisation: Normalisation) -> list[int]:
@@ -85,20 +92,9 @@ def _bands(records: Any, fed: dict[str, Any], span: Span, fill: list[int], plan:
             out_of_bounds_policy="pad",
             fill_values=fill,
         )
-    if plan.grows:
+    if plan.resized:
         bands = fn.reinterpret(bands, dtype=DALIDataType.INT16, src_dims=[0, 1, 2, -1], layout="DHWC")
         bands = _warp(bands, fed[f"grow_{name}"], [num, span.size, span.size])
-    elif plan.resized:
-        bands = fn.resize(
-            bands,
-            size=[span.size] * 2,
-            interp_type=DALIInterpType.INTERP_LINEAR,
-            antialias=False,
-            # Between two pixels are numbers that are no integers, and DALI resizes to no float16.
-            dtype=DALIDataType.FLOAT,
-            # All bands of a batch in one: it counts them.
-            minibatch_size=Pipeline.current().max_batch_size * num,
-        )
     return bands
 
 

@@ -4,6 +4,7 @@ Each run of channels is normalised, cast and written to where it stays in one pa
 smaller than the image. Bilinear pixels take two passes more over images of 16 bits a value, one along each axis.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +74,23 @@ class Interleave:
         }
         self._undrawn = send(self._factors(Draws()), device)
 
-    def images(self, bands: list[Tensor], draws: Draws) -> Batch:
-        """Return the images by name, (n, C, size, size), of the bands of each span, (n, bands, s, s)."""
+    def arrays(self, draws: Draws) -> dict[str, NDArray[Any]]:
+        """Return what `images` needs on the device, by name."""
         arrays: dict[str, NDArray[Any]] = {}
         if draws.gain is not None or draws.offset is not None:
             arrays |= self._factors(draws)
         if draws.erase is not None:
             arrays["erase"] = box_sides(draws.erase)
-        sent = self._undrawn | (send(arrays, self._device) if arrays else {})
+        return arrays
+
+    def images(self, bands: list[Tensor], sent: Mapping[str, Tensor]) -> Batch:
+        """Return the images by name, (n, C, size, size).
+
+        Args:
+            bands: of each span, (n, bands, s, s) uint16.
+            sent: what `arrays` returns, on the device.
+        """
+        sent = self._undrawn | dict(sent)
         erased = box_masks(sent["erase"]) if "erase" in sent else None
         made: Batch = {}
         for image in self._images:
@@ -172,7 +182,7 @@ def write(out: Tensor, planes: Tensor, factor: Tensor, bias: Tensor) -> None:
 
     Args:
         out: (n, size, size, b).
-        planes: (n, b, s, s) uint16 or float32; s divides the size.
+        planes: (n, b, s, s) uint16; s divides the size.
         factor: (n or 1, b) float32.
         bias: likewise.
     """

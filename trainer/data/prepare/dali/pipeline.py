@@ -1,11 +1,11 @@
 """The DALI pipeline: records as they are stored → images as the model wants them.
 
 `trainer.data.prepare.reference.prepare` says what it computes. The records travel to the device at native resolution,
-160,000 bytes a patch. All of DALI is in this file and its two graphs, `gpu_graph` and `cpu_graph`.
+160,000 bytes a patch. All of DALI is in this file and its graphs, `gpu_graph`, `record_graph` and `cpu_graph`.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -18,11 +18,13 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from trainer.data.augment.draw import check_draws, draw
-from trainer.data.augment.mix import complete
+from trainer.data.augment.mix import completed, rest
 from trainer.data.batch import Batch, Draws, HostBatch, Layout
 from trainer.data.device.prepared import Prepared, SideStream
+from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.cpu_graph import HostGraph
+from trainer.data.prepare.dali.gpu_arguments import blends_boxes
 from trainer.data.prepare.dali.gpu_graph import BatchedGraph
 from trainer.data.prepare.image_layout import images_of
 from trainer.definition.augmentation import RECIPES, Augmentation
@@ -47,8 +49,42 @@ class Graph(Protocol):
     def define(self, records: Any, fed: dict[str, Any]) -> tuple[Any, ...]:
         """Define the operators on records, (80000) uint16, and on the arguments by name."""
 
-    def finish(self, tensors: list[Tensor], draws: Draws) -> Batch:
-        """Return the images by name, of what the operators have returned, on the current stream."""
+    def arrays(self, draws: Draws) -> dict[str, NDArray[Any]]:
+        """Return what `finish` needs on the device, by name; of no name that `trainer.data.augment.mix.rest` has."""
+
+    def finish(self, tensors: list[Tensor], sent: Mapping[str, Tensor]) -> Batch:
+        """Return the images by name, on the current stream, of what the operators have returned and `arrays` has sent.
+
+        The images share no memory with what the operators have returned if that is on a GPU.
+        """
+
+
+def graph_for_gpu(
+    normalisation: Normalisation,
+    layout: Layout,
+    interpolation: Interpolation,
+    augmentation: Augmentation,
+    device: torch.device,
+) -> Graph:
+    """Return the graph for a GPU; its constants are copied to the device on the current stream.
+
+    Args:
+        normalisation: of the selected bands, in channel order.
+        layout: `stacked` or `native`.
+        interpolation: how bands are enlarged.
+        augmentation: how patches are varied.
+        device: where the images are made.
+
+    Raises:
+        ImportError: it needs Triton, which is not installed.
+        ValueError: the layout is `record`, which leaves nothing to prepare.
+    """
+    if blends_boxes(augmentation, interpolation):
+        # Only here, so that all else works without Triton.
+        from trainer.data.prepare.dali.record_graph import RecordGraph
+
+        return RecordGraph(normalisation, layout, interpolation, device)
+    return BatchedGraph(normalisation, images_of(normalisation.bands, layout), interpolation, augmentation, device)
 
 
 class DaliPreparation:
@@ -79,17 +115,17 @@ class DaliPreparation:
             batched: take the graph for a GPU on a CPU too, as tests do.
 
         Raises:
+            ImportError: the graph needs Triton, which is not installed.
             ValueError: the layout is `record`, which leaves nothing to prepare.
         """
-        on_gpu = device.type == "cuda"
+        self._device, on_gpu = device, device.type == "cuda"
         # Copying on a stream of its own keeps the copies of one batch beside the training steps of another.
         self._stream = SideStream(device)
-        images = images_of(normalisation.bands, layout)
-        with self._stream:  # On which its constants are copied to the device.
+        with self._stream:  # On which its constants are copied to the device, and on which alone they are read.
             self._graph: Graph = (
-                BatchedGraph(normalisation, images, interpolation, augmentation, device)
+                graph_for_gpu(normalisation, layout, interpolation, augmentation, device)
                 if batched or on_gpu
-                else HostGraph(normalisation, images, interpolation, augmentation)
+                else HostGraph(normalisation, images_of(normalisation.bands, layout), interpolation, augmentation)
             )
         self._augmentation = augmentation
         self._next: Callable[[], Any] = _end
@@ -167,8 +203,9 @@ class DaliPreparation:
         with self._stream:
             # On this stream, which the outputs are bound to.
             tensors = [from_dlpack(output.as_tensor()) for output in outputs]
-            images = self._graph.finish(tensors, host.draws)
-            return complete(images, host.labels, host.rows, host.mask, host.draws)
+            arrays = rest(host.labels, host.rows, host.mask, host.draws) | self._graph.arrays(host.draws)
+            sent = send(arrays, self._device)
+            return completed(self._graph.finish(tensors, sent), sent)
 
     def _hold(self, outputs: Any, done: torch.cuda.Event | None) -> None:
         """Keep what DALI has written until an event is complete; None is no event.

@@ -6,16 +6,18 @@ byte of an image is written once: 160,000 + 345,600 bytes a patch for all bands,
 images need is in this file.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 import triton
 import triton.language as tl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
-from trainer.data.batch import CELLS, Batch, Layout
+from trainer.data.batch import CELLS, Batch, Draws, Layout
 from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.image_layout import Image, images_of
@@ -30,6 +32,11 @@ DRAWN: Final = ("turn", "crop", "gain", "offset", "erase")
 """Fields of `Draws` that the kernel reads; the others are for `trainer.data.augment.mix`."""
 
 
+def drawn_arrays(draws: Draws) -> dict[str, NDArray[Any]]:
+    """Return the draws that the kernel reads, by name."""
+    return {name: array for name in DRAWN if (array := getattr(draws, name)) is not None}
+
+
 class Drawn(NamedTuple):
     """Draws for the images, on the device and C-contiguous; as in `trainer.data.batch.Draws`."""
 
@@ -38,6 +45,11 @@ class Drawn(NamedTuple):
     gain: Tensor | None = None
     offset: Tensor | None = None
     erase: Tensor | None = None
+
+    @classmethod
+    def of(cls, sent: Mapping[str, Tensor]) -> "Drawn":
+        """Return the draws among tensors on the device by name: those of `drawn_arrays`, and others."""
+        return cls(**{name: sent[name] for name in DRAWN if name in sent})
 
 
 class ImageKernel:

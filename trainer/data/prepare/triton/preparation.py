@@ -14,7 +14,7 @@ from trainer.data.device.on_device import Decoded, Encoded
 from trainer.data.device.prepared import Prepared, SideStream
 from trainer.data.device.transfer import send
 from trainer.data.normalisation import Normalisation
-from trainer.data.prepare.triton.images import DRAWN, Drawn, ImageKernel
+from trainer.data.prepare.triton.images import Drawn, ImageKernel, drawn_arrays
 from trainer.data.prepare.triton.unpack import unpack
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.choices import Interpolation
@@ -65,20 +65,18 @@ class TritonPreparation:
     def prepare_at(self, where: Decoded | Encoded, host: HostBatch) -> Batch:
         """See `FromDevice`."""
         check_draws(self._augmentation, host.draws)
-        arrays = rest(host.labels, host.rows, host.mask, host.draws)
-        arrays |= {name: array for name in DRAWN if (array := getattr(host.draws, name)) is not None}
+        arrays = rest(host.labels, host.rows, host.mask, host.draws) | drawn_arrays(host.draws)
         if isinstance(where, Encoded):
             arrays |= {"begins": where.begins, "lengths": where.lengths}
         elif where.places is not None:
             arrays["places"] = where.places
         sent = send(arrays, self._device)
-        drawn = Drawn(**{name: sent[name] for name in DRAWN if name in sent})
         if isinstance(where, Encoded):
             records = torch.empty((len(host.rows), RECORD_VALUES), dtype=torch.uint16, device=self._device)
             unpack(where.arena, sent["begins"], sent["lengths"], records)
         else:
             records = where.records
-        return completed(self._images(records, drawn, sent.get("places")), sent)
+        return completed(self._images(records, Drawn.of(sent), sent.get("places")), sent)
 
 
 def upload(host: HostBatch, count: int, device: torch.device) -> Decoded | Encoded:

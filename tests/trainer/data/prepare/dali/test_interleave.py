@@ -13,6 +13,7 @@ from tests.examples import examples
 from tests.trainer.data.records import percentile, random_records, selections, standard
 from trainer.data.augment.draw import draw
 from trainer.data.batch import Layout
+from trainer.data.device.transfer import send
 from trainer.data.prepare.dali.gpu_arguments import Plan, spans_of
 from trainer.data.prepare.dali.interleave import Interleave
 from trainer.data.prepare.image_layout import images_of
@@ -48,7 +49,7 @@ def test_half_precision_is_that_of_the_reference(
     for span in spans:
         begin, side = BAND_SLICES[span.bands[0]].start, span.group.size
         planes.append(records[:, begin : begin + span.num_values].view(4, len(span.bands), side, side))
-    made = last.images(planes, draws)
+    made = last.images(planes, send(last.arrays(draws), torch.device("cpu")))
     expected = prepare(records, draws, norm, layout, how)
     # What is blended, before it is clamped.
     blended = prepare(records, draws, replace(norm, clamp=False), layout)
