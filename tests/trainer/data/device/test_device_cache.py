@@ -5,6 +5,7 @@ has tests of its own.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -185,6 +186,23 @@ def test_triton_is_refused_on_a_cpu(packed: Path) -> None:
         pytest.raises(TrainError, match=r"^loader triton is for a GPU, not for cpu; use `loader=auto`$"),
     ):
         make_loader(store, loader="triton")
+
+
+def test_crops_with_bilinear_pixels_need_triton_only_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Triton a run by DALI ends in an ImportError, or `auto` takes what cannot make the images."""
+    # What an import without Triton comes to, without a second copy of our modules.
+    monkeypatch.setitem(sys.modules, "trainer.data.prepare.triton.preparation", None)
+    blended = replace(images_on(CUDA), interpolation="bilinear", augmentation=RECIPES["strong"])
+    with pytest.raises(
+        TrainError, match=r"^loader dali .*install it, or use `interpolation=nearest` or `loader=torch`$"
+    ):
+        blended.by("dali")
+    assert blended.resolve("auto") == "torch"
+    assert replace(blended, device=CPU).resolve("dali") == "dali"
+    assert replace(blended, interpolation="nearest").resolve("auto") == "dali"
+    assert replace(blended, augmentation=RECIPES["standard"]).resolve("auto") == "dali"
+    monkeypatch.undo()
+    assert blended.resolve("auto") == "dali"
 
 
 def images_on(device: torch.device) -> Images:

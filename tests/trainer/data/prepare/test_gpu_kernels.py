@@ -96,6 +96,22 @@ def test_batches_equal_those_of_dali_and_torch(layout: Layout, recipe: str) -> N
         torch.testing.assert_close(tensor.float(), found[1][name].float(), rtol=2e-3, atol=2e-2, msg=name)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_records_by_dali_give_the_same_bits(layout: Layout) -> None:
+    """The kernel reads records that DALI has not copied yet, or already overwrites with those of a later batch."""
+    options: dict[str, Any] = {"batch_size": 64, "device": GPU, "num_threads": 2, "layout": layout}
+    options |= {"interpolation": "bilinear", "augmentation": RECIPES["strong"]}
+    made = [
+        host_batch(random_records(n, seed=i), draw(RECIPES["strong"], np.arange(n), 12, i, 0), 100 * i)
+        for i, n in enumerate([64] * 8 + [7])
+    ]
+    found = list(DaliPreparation(standard(), **options).run(made))
+    for ours, theirs in zip(found, TorchPreparation(standard(), **options).run(made), strict=True):
+        torch.cuda.synchronize()
+        for name, tensor in theirs.batch.items():
+            assert torch.equal(ours.batch[name], tensor), name
+
+
 def test_records_are_taken_from_a_cache_of_more_than_two_billion_values() -> None:
     """A place is computed in 32 bits."""
     records, norm = random_records(3), standard()

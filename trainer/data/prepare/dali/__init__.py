@@ -1,1 +1,5 @@
-"""The DALI backend: a graph for a CPU, a graph for a GPU, and their arguments."""
+"""The DALI backend: its pipeline, a graph for a CPU, two for a GPU, and their arguments.
+
+`gpu_graph` makes images by operators, `record_graph` by a kernel where no operator will do; what torch does after
+operators, such as `interleave`, belongs here too.
+"""
