@@ -231,6 +231,7 @@ def test_the_table_says_that_it_is_no_measurement() -> None:
     ("kind", "names"),
     [
         (("standard", "native", "bilinear"), ["WarpAffine", "Slice", "torch"]),
+        (("strong", "native", "nearest"), ["WarpAffine", "torch"]),
         (("strong", "native", "bilinear"), ["kernel"]),
     ],
 )
