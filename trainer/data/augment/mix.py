@@ -59,45 +59,57 @@ def mix(batch: Batch, draws: Draws) -> Batch:
 def _mixing(draws: Draws) -> dict[str, NDArray[Any]]:
     """Return by name what patches are mixed by, where they are.
 
-    - `paste`, (n, 2, 20) bool, sides of the boxes that the partner takes;
-    - `share`, (n,) float32, the patch's own share of the other pixels: 1 where none is drawn;
-    - `own`, (n,) float32, its share of the label.
+    Weights are those of the second patch of a pair, in what becomes of either patch.
+
+    - `weights`, (2, n) float32, those of pixels: outside of the box that the partner takes, and within it;
+    - `label_weight`, (n,) float32, that of the label;
+    - `paste`, (n, 2, 20) bool, sides of that box, if there are any.
     """
     if draws.share is None and draws.paste is None:
         return {}
     if draws.paste is None:
         assert draws.share is not None
-        return {"share": draws.share, "own": draws.share}
+        weight = _of_second(draws.share)
+        return {"weights": np.stack([weight, weight]), "label_weight": weight}
     share = np.ones(len(draws.paste), np.float32) if draws.share is None else draws.share
     area = (draws.paste[:, 2] * draws.paste[:, 3]).astype(np.float32) / np.float32(CELLS**2)
-    return {"share": share, "own": share * (1 - area), "paste": box_sides(draws.paste)}
+    return {
+        "weights": np.stack([_of_second(share), _of_second(np.zeros_like(share))]),
+        "label_weight": _of_second(share * (1 - area)),
+        "paste": box_sides(draws.paste),
+    }
+
+
+def _of_second(own: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the weights of the second patches of the pairs, of each patch's weight in what becomes of itself, (n,)."""
+    return np.where(np.arange(len(own)) % 2, own, 1 - own)
 
 
 def _mix(batch: Batch, mixing: Mapping[str, Tensor]) -> Batch:
-    if "share" not in mixing:
+    if "weights" not in mixing:
         return batch
     mixed, some = dict(batch), next(batch[name] for name in _IMAGES if name in batch)
-    weight = mixing["share"].to(some.dtype)[:, None, None, None, None, None]
+    weight, within = mixing["weights"].to(some.dtype)[:, :, None, None, None, None, None]
     if "paste" in mixing:
-        weight = torch.where(box_masks(mixing["paste"]), 0, weight)
+        weight = torch.where(box_masks(mixing["paste"]), within, weight)
     for name in _IMAGES:
         if name in batch:
             # With the channels last, as they lie in memory, so that they stay there.
             mixed[name] = torch.empty_like(batch[name], memory_format=torch.channels_last)
             _blend(by_cell(batch[name]), weight, by_cell(mixed[name]))
     mixed["label"] = torch.empty_like(batch["label"])
-    _blend(batch["label"], mixing["own"][:, None], mixed["label"])
+    _blend(batch["label"], mixing["label_weight"][:, None], mixed["label"])
     return mixed
 
 
 def _blend(values: Tensor, weight: Tensor, out: Tensor) -> None:
-    """Write weight · value + (1 − weight) · partner's value into `out`; all are (n, …).
+    """Write (1 − weight) · first value + weight · second value of each pair into `out`; all are (n, …).
 
-    Two passes, one over patches at even places and one over odd ones: partners are views, and are not copied.
+    One pass: both patches of a pair are read while both are written, and are not copied. The last one of an odd number
+    is its own partner.
     """
-    num, pairs = len(values), len(values) // 2 * 2
-    for place in (0, 1):
-        patches, partners = slice(place, pairs, 2), slice(1 - place, pairs, 2)
-        torch.lerp(values[partners], values[patches], weight[patches], out=out[patches])
-    if pairs < num:
-        out[pairs:] = values[pairs:]
+    num, pairs = len(values), len(values) // 2
+    both, weights, target = (tensor[: 2 * pairs].unflatten(0, (pairs, 2)) for tensor in (values, weight, out))
+    torch.lerp(both[:, :1], both[:, 1:], weights, out=target)
+    if 2 * pairs < num:
+        out[2 * pairs :] = values[2 * pairs :]

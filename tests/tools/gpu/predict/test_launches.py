@@ -34,7 +34,7 @@ from trainer.definition.choices import Interpolation
 MOST_LAUNCHES = 40
 MOST_BYTES = 1.6e6
 """A patch."""
-MOST_REST = {"stacked": 10, "native": 16}
+MOST_REST = {"stacked": 7, "native": 11}
 """Launches after the images: erased boxes, labels, MixUp and CutMix."""
 
 CPU = torch.device("cpu")
@@ -48,7 +48,10 @@ def test_dali_launches_and_moves_little(case: Case) -> None:
     assert found.images.device_bytes / PATCHES <= MOST_BYTES
     assert 160_000 <= found.images.bus_bytes / PATCHES < 161_000
     assert found.rest.launches <= MOST_REST[case.layout]
-    assert found.rest.device_bytes / PATCHES <= 1.8e6
+    assert found.rest.device_bytes / PATCHES <= 1.4e6
+    # Where it is not the kernel that erases, patches are too large once they are mixed.
+    if (case.recipe, case.interpolation) != ("strong", "nearest"):
+        assert (found.images.device_bytes + found.rest.device_bytes) / PATCHES <= MOST_BYTES
 
 
 def test_boxes_are_blended_in_float32_only() -> None:
