@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from shards.errors import InUse
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.storage.remote import attempts, upload
 from shards.storage.remote.address import Address, place_of
+from shards.storage.remote.attempts import attempt
 from shards.storage.remote.client import Client
 from shards.testing.network import Weather
 from shards.write import publish
@@ -52,7 +54,18 @@ def place(request: pytest.FixtureRequest) -> Address:
 def objects(address: Address) -> dict[str, bytes]:
     """Return all objects below an address by their names."""
     client = Client(address)
-    return {entry.name: bytes(client.get_whole(entry.name, 1 << 30).content) for entry in client.list()}
+    names = [entry.name for entry in attempt(partial(client.list, ""))]
+    return {name: bytes(attempt(partial(client.get_whole, name, 1 << 30)).content) for name in names}
+
+
+def put(client: Client, name: str, content: bytes) -> None:
+    """Write an object. A server may close a connection that was idle just as it is used again."""
+    attempt(partial(client.put, name, content))
+
+
+def delete(client: Client, name: str) -> None:
+    """Delete an object."""
+    attempt(partial(client.delete, name))
 
 
 @pytest.mark.long
@@ -118,7 +131,7 @@ def test_objects_that_were_changed_meanwhile_are_built_again(
     for name, value in bucket.environment().items():
         monkeypatch.setenv(name, value)
     client = Client(address)
-    client.put("train-00000.tar", bytes(len(objects(address)["train-00000.tar"])))
+    put(client, "train-00000.tar", bytes(len(objects(address)["train-00000.tar"])))
     assert build_here(address, tree).built == 2
     assert objects(address) == contents(tmp_path / "local")
 
@@ -130,19 +143,19 @@ def test_another_build_and_other_objects_are_left_alone(
     """Without `overwrite` another build is refused; with it nothing is deleted beside an object of somebody else."""
     address = place(request)
     client = Client(address)
-    client.put("notes.txt", b"mine")
+    put(client, "notes.txt", b"mine")
     with pytest.raises(PipelineError, match=r"is not empty \(notes.txt\) and holds no build"):
         build_here(address, tree)
-    client.delete("notes.txt")
+    delete(client, "notes.txt")
     build_here(address, tree)
     with pytest.raises(PipelineError, match=r"holds another build: .*seed"):
         build_here(address, tree, seed=1)
     before = objects(address)
     for name in ("notes.txt", "train-00099.tar", "more/x"):
-        client.put(name, b"mine")
+        put(client, name, b"mine")
         with pytest.raises(PipelineError, match=f"holds {name}, which is no part of the store"):
             build_here(address, tree, seed=1, overwrite=True)
-        client.delete(name)
+        delete(client, name)
     assert objects(address) == before
     build_here(address, tree, seed=1, overwrite=True)
     assert objects(address) != before
@@ -160,7 +173,7 @@ def test_a_manifest_that_appears_meanwhile_is_not_replaced(
 
     def put(client: Client, name: str, path: Path) -> str | None:
         if name == BUILD_NOTE:
-            client.put(MANIFEST, b"of another build")
+            attempt(partial(client.put, MANIFEST, b"of another build"))
         return send(client, name, path)
 
     monkeypatch.setattr(publish, "put_file", put)
@@ -181,7 +194,7 @@ def test_a_lost_answer_to_a_conditional_write_is_no_other_writer(
     assert not faults
     assert upload.put_once(client, "once", b"content")
     assert not upload.put_once(client, "once", b"another")
-    assert bytes(client.get_whole("once", 100).content) == b"content"
+    assert bytes(attempt(partial(client.get_whole, "once", 100)).content) == b"content"
 
 
 def test_places_that_cannot_be_written_to_are_refused(s3: Shelf, tree: Path) -> None:
@@ -204,9 +217,9 @@ def test_verify_finds_damage_and_unlisted_objects(
     shard = next(name for name in objects(address) if name.startswith("train/b10/c/0/"))
     raw: Any = bytearray(objects(address)[shard])
     raw[10] ^= 1
-    client.put(shard, bytes(raw))
-    client.put("train/b10/c/77/0/0/0", b"more")
-    client.delete(next(name for name in objects(address) if name.startswith("test/b20/c/0/")))
+    put(client, shard, bytes(raw))
+    put(client, "train/b10/c/77/0/0/0", b"more")
+    delete(client, next(name for name in objects(address) if name.startswith("test/b20/c/0/")))
     problems = verify_store(address, pool=InProcess()).problems
     assert any(line.startswith(f"{address}/{shard} has SHA-256") for line in problems)
     assert f"{MANIFEST} does not list train/b10/c/77/0/0/0" in problems
