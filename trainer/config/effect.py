@@ -7,6 +7,7 @@ What a recipe or a default says is no wish of anybody, so it may be without effe
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Final
 
 import torch
@@ -35,8 +36,14 @@ def check(config: TrainConfig, given: Given) -> None:
         given: options that somebody gave.
 
     Raises:
-        InvalidValue: one has none; the message names it as it was written, and what it goes with.
+        InvalidValue: one has none, or needs a library that is not installed; the message names it as it was written,
+            and what it goes with.
     """
+    if (logger := config.run.logger) is not None and find_spec(logger) is None:
+        raise InvalidValue(
+            f"{given.setting('run.logger', logger)} needs {logger}, which is not installed: "
+            f"pip install 'bigearth-pipeline[{logger}]'"
+        )
     for key, reason in _ignored(config, given):
         if key in given:
             raise InvalidValue(f"{given.name(key)} has no effect: {reason}; leave it out")

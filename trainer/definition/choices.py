@@ -23,6 +23,7 @@ LOSSES: Final[tuple[LossName, ...]] = get_args(LossName)
 Monitor = Literal["ap_macro", "ap_micro", "auroc_macro", "auroc_micro", "f1_macro", "f1_micro", "loss"]
 MONITORS: Final[tuple[Monitor, ...]] = get_args(Monitor)
 """Values of the validation split that epochs can be compared by."""
+LoggerName = Literal["wandb", "mlflow"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)

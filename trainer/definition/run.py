@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from trainer.definition.check import Checked
-from trainer.definition.choices import Monitor
+from trainer.definition.choices import LoggerName, Monitor
 from trainer.definition.option import MOST, option
 
 LOG_STEPS: Final = 50
@@ -53,6 +53,12 @@ class RunConfig(Checked):
         unset=f"{LOG_STEPS}, or an epoch if that is shorter",
         resumable=True,
         help="Steps between two entries of loss, learning rate, gradients, speed and memory in TensorBoard.",
+    )
+    logger: LoggerName | None = option(
+        None,
+        unset="TensorBoard only",
+        resumable=True,
+        help="Log the run with Weights & Biases or MLflow too; where to is what their environment variables say.",
     )
     max_steps: int | None = option(
         None, at_least=1, at_most=MOST, unit="steps", unset="no limit", help="End after this number of steps."

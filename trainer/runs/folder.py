@@ -11,6 +11,7 @@
   see `trainer.runs.results`;
 - `predictions-<split>.parquet`, `predictions-<split>-<digest>.parquet`: the predictions that these results follow from;
   see `trainer.runs.predictions`;
+- `logger.json`: by which ids the loggers know the run that it has beside TensorBoard; `wandb/`: the files of one;
 - `.lock`: held by the process that trains, and gone when it ends.
 """
 
@@ -43,7 +44,7 @@ MOST_LINE_BYTES: Final = 1 << 20
 NON_FINITE: Final = Path("checkpoints/non-finite.pt")
 
 _OURS: Final = re.compile(
-    r"config\.toml|(config|description|statistics|metrics-.*|non-finite)\.json|metrics\.jsonl|predictions-.*\.parquet|(last|best|non-finite|epoch-.*)\.pt"
+    r"config\.toml|(config|description|statistics|logger|metrics-.*|non-finite)\.json|metrics\.jsonl|predictions-.*\.parquet|(last|best|non-finite|epoch-.*)\.pt"
 )
 """Names that a temporary file of a run may be going to have."""
 _OLD_TEMPORARY: Final = re.compile(r"\.(.+)\.\d+\.part")

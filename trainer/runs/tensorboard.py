@@ -4,13 +4,11 @@ Events are written by this thread: the writers of TensorBoard and torch use one 
 a traceback beside the run, and in an error of the run only much later.
 """
 
-import math
 import os
 import socket
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -23,6 +21,7 @@ from tensorboard.plugins.text.metadata import create_summary_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer.runs import folder as run_folder
+from trainer.runs.scalars import epoch_scalars, window_scalars
 from trainer.runtime.progress import EpochReport, StepReport, WindowReport
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -55,7 +54,8 @@ class Board:
                     self._exit.enter_context(os.fdopen(os.open(self._path, _FLAGS, 0o666), "wb", 0))
                 )
             self._write(Event(file_version="brain.Event:2"))
-            self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+            # Hides what has this step or a later one: the epoch that ended with `first_step` stays.
+            self._write(Event(step=first_step + 1, session_log=SessionLog(status=SessionLog.START)))
             if options:
                 self._write(Event(step=first_step, summary=Summary(value=[_text("options", options)])))
 
@@ -75,43 +75,14 @@ class Board:
 
     def window(self, report: WindowReport) -> None:
         """Write the report of a logged step."""
-        gradient_norm, memory = report.gradient_norm, report.memory_bytes
-        scalars = {
-            "train/loss": report.loss,
-            "train/lr": report.lr,
-            # Norms that overflow, as fp16 has them while it looks for a scale, are no point of a curve.
-            "train/gradient_norm": None if gradient_norm is None or math.isinf(gradient_norm) else gradient_norm,
-            "speed/patches_per_second": report.patches_per_second,
-            "speed/loader_wait_share": report.wait_share,
-            "memory/peak_gib": None if memory is None else memory / 2**30,
-        }
-        self._add(scalars, report.step)
+        self._add(window_scalars(report), report.step)
 
     def epoch(self, report: EpochReport) -> None:
         """Write the report of an epoch."""
-        metrics = report.validation
-        if metrics is None:
-            self._add({"train/epoch_loss": report.train_loss}, report.step)
-            return
-        scalars = {
-            "loss": metrics.loss,
-            "ap_macro": metrics.ap_macro,
-            "ap_micro": metrics.ap_micro,
-            "auroc_macro": metrics.auroc_macro,
-            "auroc_micro": metrics.auroc_micro,
-            "f1_samples": metrics.fixed.f1_samples,
-            "calibration_error": metrics.calibration_error,
-            "hamming_loss": metrics.fixed.hamming_loss,
-            "subset_accuracy": metrics.fixed.subset_accuracy,
-        }
-        for what, scores in (("macro", metrics.fixed.macro), ("micro", metrics.fixed.micro)):
-            scalars |= {f"{name}_{what}": value for name, value in asdict(scores).items()}
-        named = {f"validation/{name}": value for name, value in scalars.items()}
-        named |= {f"validation_ap/{name}": values.ap for name, values in metrics.classes.items()}
-        self._add({"train/epoch_loss": report.train_loss, **named}, report.step)
+        self._add(epoch_scalars(report), report.step)
 
-    def _add(self, scalars: Mapping[str, float | None], step: int) -> None:
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items() if value is not None]
+    def _add(self, scalars: Mapping[str, float], step: int) -> None:
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._write(Event(step=step, summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import torch
 
 from shards.errors import InvalidValue
-from trainer.config import effect, toml
+from trainer.config import effect
 from trainer.config.options import TrainConfig
 from trainer.data import random as draws
 from trainer.errors import BadCheckpoint
@@ -20,6 +20,7 @@ from trainer.optimisation import losses
 from trainer.optimisation.schedule import lr_factor
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint, fit
+from trainer.runs.loggers.base import Logging
 from trainer.runs.state import Result, State
 from trainer.runs.tensorboard import Board
 from trainer.runtime.pace import Breaker, BrokenOff, HostAhead
@@ -76,7 +77,6 @@ class Run:
         if config.data.validation:
             self._loaders["validation"] = self._exit.enter_context(session.loader("validation"))
         self._progress = session.progress
-        self._schedule = config.optimisation
         self._num_steps = min(config.optimisation.epochs * len(self.loader), config.run.max_steps or sys.maxsize)
         effect.check_size(
             config,
@@ -139,15 +139,15 @@ class Run:
     def go(self) -> Result:
         """Train to the end, or until something stops the run; the state is saved then."""
         self._clock = time.monotonic()
-        given = self._session.given
-        text = toml.write_text(TrainConfig.from_json(self._session.options), given.recipe, given.augment)
+        session, is_first, logger = self._session, self._ranks.is_first, self._config.run.logger
         with (
             self,
             self._stop.listen(),
-            Board(self._folder, self._first_step, self._ranks.is_first, text) as board,
+            Board(self._folder, self._first_step, is_first, session.options_text) as board,
+            Logging(self._folder, logger if is_first else None, session.options, session.progress.say) as log,
         ):
-            self._windows.board = board
-            self._progress = Tee(self._progress, board, Breaker(self._stop, self._ranks))
+            self._windows.boards = (board, log)
+            self._progress = Tee(self._progress, board, log, Breaker(self._stop, self._ranks))
             was_ended = self._state.ended
             if self._first_step == 0:
                 # From here on a kill at any moment can be resumed.
@@ -224,7 +224,7 @@ class Run:
 
     def _lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 since the run began."""
-        factor = lr_factor(self._schedule, step, self._num_steps, len(self.loader))
+        factor = lr_factor(self._config.optimisation, step, self._num_steps, len(self.loader))
         return self._config.optimisation.lr * factor * self._state.lr_factor
 
     def _at_end(self) -> bool:
@@ -260,7 +260,7 @@ class Run:
             seconds=self._count_seconds(),
         )
         # By all again: ranks with different learning rates would train different networks.
-        if update_rate(state, self._schedule, is_best=bool(self._ranks.agree(int(is_best)))) and not state.ended:
+        if update_rate(state, config.optimisation, is_best=bool(self._ranks.agree(int(is_best)))) and not state.ended:
             self._progress.say(f"plateau: the learning rate is {self._lr(steps):.2e} from here on")
         if self._writes:
             path = self._folder / run_folder.METRICS

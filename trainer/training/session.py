@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import shards
 from shards import CLASSES, Store
 from shards.runtime.cores import num_cores
-from trainer.config import effect
+from trainer.config import effect, toml
 from trainer.config.chosen import Chosen, digest
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
@@ -168,6 +168,11 @@ class Session:
             backends={split: loader.backend for split, loader in loaders.items()},
             rows={split: digest(self.rows[split]) for split in loaders},
         )
+
+    @property
+    def options_text(self) -> str:
+        """The options as they were given, `auto` and not what it became here, as TOML."""
+        return toml.write_text(TrainConfig.from_json(self.options), self.given.recipe, self.given.augment)
 
     def describe(self) -> dict[str, Any]:
         """Return all that the result depends on beside the options: what `description.json` holds."""

@@ -3,6 +3,7 @@
 import torch
 
 from trainer.definition.run import LOG_STEPS
+from trainer.runs.loggers.base import Logging
 from trainer.runs.tensorboard import Board
 from trainer.runtime.progress import Stopwatch, WindowReport
 from trainer.training.running_loss import RunningLoss, Seen
@@ -12,7 +13,7 @@ class Windows:
     """Reports the training since the last logged step.
 
     Attributes:
-        board: where to; None for a run that logs nothing, such as a benchmark.
+        boards: where to; empty for a run that logs nothing, such as a benchmark.
     """
 
     def __init__(self, log_steps: int | None, steps_per_epoch: int, device: torch.device) -> None:
@@ -23,13 +24,13 @@ class Windows:
             steps_per_epoch: of the run.
             device: that it trains on.
         """
-        self.board: Board | None = None
+        self.boards: tuple[Board | Logging, ...] = ()
         self._steps = log_steps or min(LOG_STEPS, steps_per_epoch)
         self._device = device
 
     def is_logged(self, steps: int) -> bool:
         """Return True if a step is logged, by its number from 1 since the run began."""
-        return self.board is not None and steps % self._steps == 0
+        return bool(self.boards) and steps % self._steps == 0
 
     def log(self, steps: int, loss: RunningLoss, seen: Seen, lr: float, stopwatch: Stopwatch, *, norm: bool) -> None:
         """Log a step, and begin a new window.
@@ -42,7 +43,8 @@ class Windows:
             stopwatch: of the epoch.
             norm: whether the norm of the gradients was computed.
         """
-        assert self.board is not None
         memory = torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
-        self.board.window(WindowReport(steps, seen.window, lr, seen.norm if norm else None, *stopwatch.rates(), memory))
+        report = WindowReport(steps, seen.window, lr, seen.norm if norm else None, *stopwatch.rates(), memory)
+        for board in self.boards:
+            board.window(report)
         loss.begin_window()

@@ -93,6 +93,7 @@ TRAIN = {
         shown_by="trainer/training/test_logged_steps.py::test_windows_are_means_since_the_last_logged_step",
         refused=(({}, "the run has 2 steps"),),
     ),
+    "run.logger": Option(shown_by="trainer/runs/test_loggers.py::test_a_run_is_logged_and_resumed"),
     "run.test": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
     "run.save_minutes": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
     "run.save_steps": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),

@@ -1,0 +1,173 @@
+"""Runs in loggers beside TensorBoard, in their local modes."""
+
+import json
+import shutil
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from shards.errors import InvalidValue
+from trainer.config.options import TrainConfig
+from trainer.errors import TrainError
+from trainer.runs import folder as run_folder
+from trainer.runs.loggers.base import LOGGER
+from trainer.runtime.progress import EpochReport, Silent
+from trainer.training.start import resume, train
+
+# 24 patches in batches of 5 are 5 steps an epoch.
+FAST: dict[str, Any] = {"model": "test_resnet", "device": "cpu", "loader": "torch", "threads": 1, "batch_size": 5}
+FAST |= {"epochs": 1, "log_steps": 2}
+
+
+class Told(Silent):
+    """Keeps what is said, and calls a function after an epoch."""
+
+    def __init__(self, after_epoch: Callable[[], object] = lambda: None) -> None:
+        self.lines: list[str] = []
+        self._after_epoch = after_epoch
+
+    def say(self, text: str) -> None:
+        """Keep a line."""
+        self.lines.append(text)
+
+    def epoch(self, report: EpochReport) -> None:
+        """Call the function."""
+        self._after_epoch()
+
+
+def in_mlflow(place: Path, run_id: str) -> tuple[dict[str, dict[int, float]], dict[str, Any]]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    run = client.get_run(run_id)
+    assert [found.info.run_id for found in client.search_runs([run.info.experiment_id])] == [run_id]
+    assert run.info.status == "FINISHED"
+    options: dict[str, Any] = {}
+    for key, value in run.data.params.items():
+        table, _, name = key.partition(".")
+        options.setdefault(table, {})[name] = value
+    metrics = {name: {m.step: m.value for m in client.get_metric_history(run_id, name)} for name in run.data.metrics}
+    return metrics, options
+
+
+def log_records(content: bytes) -> Iterator[bytes]:
+    """Yield the records of a log in LevelDB's format, after the 7 bytes in front of it."""
+    assert content[:4] == b":W&B"
+    place, whole = 7, b""
+    while place < len(content):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        whole += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # Whole, or the last part of one.
+            yield whole
+            whole = b""
+
+
+def in_wandb(place: Path, run_id: str) -> tuple[dict[str, dict[int, float]], dict[str, Any]]:
+    from wandb.proto import wandb_internal_pb2
+
+    metrics: dict[str, dict[int, float]] = {}
+    options: dict[str, Any] = {}
+    files = sorted(place.glob(f"run/wandb/offline-run-*-{run_id}/run-{run_id}.wandb"))
+    assert len(files) == 2, "one for each start"
+    for file in files:
+        exits = []
+        for content in log_records(file.read_bytes()):
+            record = wandb_internal_pb2.Record.FromString(content)
+            if record.HasField("history"):
+                items = {
+                    item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
+                }
+                for name, value in items.items():
+                    metrics.setdefault(name, {})[items["step"]] = value
+            if record.HasField("run"):
+                options |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            if record.HasField("exit"):
+                exits.append(record.exit.exit_code)
+        assert exits == [0]
+    return metrics, options
+
+
+READERS = {"mlflow": in_mlflow, "wandb": in_wandb}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A folder where the loggers keep what they are told."""
+    for variable, value in {
+        "WANDB_MODE": "offline",
+        "MLFLOW_TRACKING_URI": f"file://{tmp_path}/mlflow",
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    return tmp_path
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", READERS)
+def test_a_run_is_logged_and_resumed(tiny: Path, place: Path, name: str) -> None:
+    """A logger has other numbers than TensorBoard, or a resumed run is two runs in it."""
+    pytest.importorskip(name)
+    config = TrainConfig.of(shards=tiny, out=place / "run", logger=name, **FAST)
+    train(config)
+    known = run_folder.read_json(config.run.out / LOGGER)
+    told = Told()
+    resume(config.run.out, told, epochs=2)
+    assert not [line for line in told.lines if name in line]
+    assert run_folder.read_json(config.run.out / LOGGER) == known
+    metrics, options = READERS[name](place, known[name])
+    events = EventAccumulator(str(config.run.out)).Reload()
+    tags = events.Tags()["scalars"]
+    assert {"train/loss", "validation/ap_macro"} < set(tags)
+    assert {key for key in metrics if key[0] != "_"} - {"step"} == {
+        tag.replace(",", "") if name == "mlflow" else tag for tag in tags
+    }
+    for tag in ("train/loss", "train/lr", "train/epoch_loss", "validation/ap_macro"):
+        shown = {event.step: event.value for event in events.Scalars(tag)}
+        assert metrics[tag] == pytest.approx(shown, rel=1e-6)
+    assert metrics["train/loss"].keys() == {2, 4, 6, 8, 10}
+    assert str(options["optimisation"]["batch_size"]) == "5"
+    assert options["model"]["model"] == "test_resnet"
+
+
+@pytest.mark.long
+def test_a_logger_that_fails_does_not_end_the_run(tiny: Path, place: Path) -> None:
+    """Training ends since a server is gone, or it is logged no more and nobody knows."""
+    pytest.importorskip("mlflow")
+    told = Told(lambda: shutil.rmtree(place / "mlflow", ignore_errors=True))
+    config = TrainConfig.of(shards=tiny, out=place / "run", logger="mlflow", **FAST | {"epochs": 2})
+    assert train(config, told).stopped_by is None
+    (line,) = [line for line in told.lines if "mlflow" in line]
+    assert line.startswith("mlflow logs no more of this run: ")
+    assert line.endswith("; the training continues")
+
+
+@pytest.mark.long
+def test_a_logger_that_cannot_be_opened_is_one_line(tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run trains for hours and is logged nowhere."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    config = TrainConfig.of(shards=tiny, out=place / "run", logger="mlflow", **FAST)
+    with pytest.raises(TrainError, match=r"^mlflow cannot log the run: .*`logger=none` trains without it$") as caught:
+        train(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_library_that_is_not_installed_is_named(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A traceback, or a folder of a run that was never trained."""
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InvalidValue, match=rf"needs {name}, which is not installed: pip install '.*\[{name}\]'"):
+        train(TrainConfig.of(shards=tiny, out=tmp_path / "run", logger=name, **FAST))
+    assert not (tmp_path / "run").exists()

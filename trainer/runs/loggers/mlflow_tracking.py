@@ -1,0 +1,58 @@
+"""MLflow: address and experiment come from its own settings (`MLFLOW_TRACKING_URI`, `MLFLOW_EXPERIMENT_NAME`)."""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+EXPERIMENT: Final = "bigearthnet"
+"""Where runs go unless MLFLOW_EXPERIMENT_NAME says otherwise."""
+_NOT_IN_NAMES: Final = re.compile(r"[^\w\-. :/]")
+"""Characters that MLflow takes in no name of a metric, such as the commas of classes."""
+_LONGEST: Final = 6000
+"""Characters of a parameter."""
+_AT_ONCE: Final = 100
+"""Parameters of a request."""
+
+
+class MlflowLogger:
+    """A run of MLflow."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.id = run_id
+        self._client = client
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        """See `Logger`."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(_NOT_IN_NAMES.sub("", name), value, now, step) for name, value in scalars.items()]
+        self._client.log_batch(self.id, metrics=metrics)
+
+    def end(self, *, failed: bool) -> None:
+        """See `Logger`."""
+        self._client.set_terminated(self.id, "FAILED" if failed else "FINISHED")
+
+
+def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> MlflowLogger:
+    """See `Opener`."""
+    client = MlflowClient()
+    if known is not None:
+        client.update_run(known, status="RUNNING")
+        return MlflowLogger(client, known)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = client.get_experiment_by_name(name)
+    experiment = found.experiment_id if found is not None else client.create_experiment(name)
+    run_id = client.create_run(experiment, run_name=folder.name).info.run_id
+    params = [
+        Param(f"{table}.{key}", str(value)[:_LONGEST])
+        for table, values in options.items()
+        for key, value in values.items()
+    ]
+    for first in range(0, len(params), _AT_ONCE):
+        client.log_batch(run_id, params=params[first : first + _AT_ONCE])
+    return MlflowLogger(client, run_id)

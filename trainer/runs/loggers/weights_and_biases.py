@@ -1,0 +1,48 @@
+"""Weights & Biases: where to is what its own settings say (`WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_MODE=offline` …)."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import wandb
+
+PROJECT: Final = "bigearthnet"
+"""Where runs go unless WANDB_PROJECT says otherwise."""
+STEP: Final = "step"
+
+
+class WandbLogger:
+    """A run of Weights & Biases; its files are in the folder `wandb` of the run."""
+
+    def __init__(self, run: "wandb.Run") -> None:
+        self.id = str(run.id)
+        self._run = run
+        # By a number of ours: a run that is resumed goes back to a step before the last that was logged.
+        run.define_metric("*", step_metric=STEP)
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        """See `Logger`."""
+        self._run.log({STEP: step, **scalars})
+
+    def end(self, *, failed: bool) -> None:
+        """See `Logger`."""
+        self._run.finish(exit_code=int(failed))
+        wandb.teardown()
+
+
+def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> WandbLogger:
+    """See `Opener`."""
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        dir=str(folder),
+        id=known or secrets.token_hex(4),
+        resume="allow",
+        name=os.environ.get("WANDB_NAME", folder.name),
+        config=options,
+        settings=wandb.Settings(
+            silent=True, console="off", disable_git=True, save_code=False, disable_job_creation=True
+        ),
+    )
+    return WandbLogger(run)
