@@ -13,6 +13,12 @@ PICTURES: Final = {"PIL": "Pillow"}
 PAGES: Final = DRAWING | PICTURES | {"jinja2": "Jinja2"}
 ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 """Names of packages by the names of their modules."""
+SERVER: Final = PICTURES | {
+    "fastapi": "FastAPI",
+    "uvicorn": "Uvicorn",
+    "python_multipart": "python-multipart",
+    "rio_tiler": "rio-tiler",
+}
 _DISTRIBUTION: Final = "bigearth-pipeline"
 EXPLANATIONS: Final = {"captum": "Captum"}
 

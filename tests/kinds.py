@@ -10,8 +10,8 @@ FIXTURES: Final = {
     "browser": {"browser"},
     "cluster": {"scheduler"},
     "real": {"v1_tree", "v1_splits", "v2_tree", "scene_tree"},
-    "server": {"s3", "shelf", "web"},
-    "train": {"run", "trained"},
+    "server": {"address", "s3", "shelf", "web"},
+    "train": {"run", "runs_folder", "trained"},
 }
 """For each mark the fixtures whose tests get it."""
 MODULES: Final = {"process": {"subprocess", "tests.commands", "tests.clusters", "tests.terminal"}}

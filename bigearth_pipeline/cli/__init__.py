@@ -112,6 +112,12 @@ def _describe() -> click.Command:
     return describe
 
 
+def _serve() -> click.Command:
+    from bigearth_pipeline.cli.serve import serve
+
+    return serve
+
+
 def _synth() -> click.Command:
     from bigearth_pipeline.cli.stores.synth import synth
 
@@ -141,6 +147,7 @@ _COMMANDS: Final = {
     "verify": (_verify, "Check every byte of a store."),
     "report": (_report, "Write what a store holds as an HTML page."),
     "describe": (_describe, "Describe a store as GeoParquet, STAC and Croissant."),
+    "serve": (_serve, "Show stores and runs in a browser."),
     "synth": (_synth, "Write a synthetic dataset in the official layout."),
     "bench": (_bench, "Measure how fast it is here."),
 }

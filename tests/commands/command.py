@@ -35,7 +35,18 @@ _NETWORKS: Final = (
     "timm",
     "trainer.training.start",
 )
-_OF_NETWORKS: Final = {"train", "evaluate", "predict", "export", "explain", "runs", "report", "bench", "quickstart"}
+_OF_NETWORKS: Final = {
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "explain",
+    "runs",
+    "report",
+    "serve",
+    "bench",
+    "quickstart",
+}
 _READ_LATE: Final = (
     "PYTEST_",
     "AWS_",

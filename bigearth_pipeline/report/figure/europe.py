@@ -39,10 +39,20 @@ class Outlines:
 
 def europe() -> Outlines:
     """Return the outlines of Europe in metres of the map, see `map_points`."""
-    raw = json.loads(files("bigearth_pipeline.report.data").joinpath(FILE).read_bytes())
-    lines = [np.cumsum(np.reshape(line, (-1, 2)), axis=0) / UNITS_A_DEGREE for line in raw["land"] + raw["borders"]]
+    degrees = europe_in_degrees()
+    lines = degrees.land + degrees.borders
     points = np.concatenate(lines)
     projected = map_points(_WGS84, points[:, 0], points[:, 1])
     placed = np.split(projected, np.cumsum([len(line) for line in lines])[:-1])
-    count = len(raw["land"])
-    return Outlines(placed[:count], placed[count:], raw["origin"])
+    count = len(degrees.land)
+    return Outlines(placed[:count], placed[count:], degrees.origin)
+
+
+def europe_in_degrees() -> Outlines:
+    """Return the outlines of Europe as longitude and latitude (WGS 84) in place of metres."""
+    raw = json.loads(files("bigearth_pipeline.report.data").joinpath(FILE).read_bytes())
+    land, borders = (
+        [np.cumsum(np.reshape(line, (-1, 2)), axis=0) / UNITS_A_DEGREE for line in raw[name]]
+        for name in ("land", "borders")
+    )
+    return Outlines(land, borders, raw["origin"])

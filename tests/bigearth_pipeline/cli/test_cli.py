@@ -45,6 +45,7 @@ COMMANDS = [
     "verify",
     "report",
     "describe",
+    "serve",
     "synth",
     "bench",
 ]

@@ -50,7 +50,7 @@ def lines_of(path: Path) -> list[str]:
 BUILD = lines_of(ROOT / "requirements-build.txt")
 EXTRAS = {
     module_of(each)
-    for extra in ("report", "explain", "export", "cloud")
+    for extra in ("report", "explain", "export", "cloud", "serve")
     for each in PROJECT["optional-dependencies"][extra]
 }
 LEARNING = {module_of(each) for each in PROJECT["dependencies"] if each not in BUILD}

@@ -1,14 +1,14 @@
 """The report in a browser, where there is one: on a phone and on a screen, light and dark."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chromium import chromium
+
 pytestmark = pytest.mark.long
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 BROKEN_WORDS = """[...document.querySelectorAll('td')].flatMap(cell => {
@@ -28,16 +28,8 @@ BROKEN_WORDS = """[...document.querySelectorAll('td')].flatMap(cell => {
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        # Containers, in which tests run as root, let Chromium have no sandbox of its own.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

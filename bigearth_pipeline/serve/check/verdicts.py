@@ -1,0 +1,138 @@
+"""Verdicts on labels as a CSV file that grows by a line a verdict, and what training takes to leave patches out.
+
+A later verdict on the same patch and class replaces an earlier one; both lines stay.
+"""
+
+import csv
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from bigearth_pipeline.errors import PipelineError
+from shards.layout.classes import CLASSES
+from shards.layout.facts import is_key
+from shards.storage.safe_open import open_regular_file
+
+Judgement = Literal["right", "wrong", "unsure"]
+MOST_BYTES: Final = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verdict of a person on a label.
+
+    Attributes:
+        key: name of the patch.
+        class_name: name of the class.
+        label: 1 where the patch is labelled with it, else 0.
+        probability: of the class by the run that was shown, four digits.
+        verdict: whether the label is `right`, `wrong`, or the person `unsure`.
+        time: UTC, ISO 8601 to the second.
+    """
+
+    key: str
+    class_name: str
+    label: int
+    probability: str
+    verdict: str
+    time: str
+
+
+COLUMNS: Final = ("key", "class", *(field.name for field in fields(Verdict)[2:]))
+
+
+class Verdicts:
+    """The verdicts in a file; any thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the verdicts of an earlier time; the file need not exist.
+
+        Raises:
+            PipelineError: the file holds something else, or cannot be read.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        self._found: dict[tuple[str, str], Verdict] = {}
+        self._ends_in_line = True
+        if path.exists():
+            for verdict in self._read():
+                self._found[verdict.key, verdict.class_name] = verdict
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, key: str, class_name: str, label: int, probability: float, verdict: Judgement) -> Verdict:
+        """Add a verdict; its line is on the disk when this returns.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        made = Verdict(key, class_name, label, f"{probability:.4f}", verdict, time)
+        with self._lock:
+            is_new = not self.path.exists()
+            with open(self.path, "ab") as file:
+                text = ("" if self._ends_in_line else "\n") + ((_line(COLUMNS)) if is_new else "")
+                file.write((text + _line(astuple(made))).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            self._ends_in_line = True
+            self._found[key, class_name] = made
+        return made
+
+    def get(self, key: str, class_name: str) -> Verdict | None:
+        """Return the last verdict on a pair; None if there is none."""
+        return self._found.get((key, class_name))
+
+    def all(self) -> list[Verdict]:
+        """Return the last verdict on each pair."""
+        with self._lock:
+            return list(self._found.values())
+
+    def text(self) -> str:
+        """Return the last verdict on each pair as CSV."""
+        return _line(COLUMNS) + "".join(_line(astuple(each)) for each in self.all())
+
+    def wrong_keys(self) -> list[str]:
+        """Return the names of patches with a label that is wrong, sorted."""
+        return sorted({each.key for each in self.all() if each.verdict == "wrong"})
+
+    def condition(self) -> str:
+        """Return the condition that leaves these patches out of a training; empty without any."""
+        names = ", ".join(f"'{key}'" for key in self.wrong_keys())
+        return f"key not in ({names})" if names else ""
+
+    def _read(self) -> Iterable[Verdict]:
+        try:
+            with open_regular_file(self.path) as file:
+                content = file.read(MOST_BYTES + 1)
+        except OSError as err:
+            raise PipelineError(f"{self.path} cannot be read: {err.strerror or err}") from err
+        try:
+            rows = list(csv.reader(StringIO(content.decode()), strict=True))
+        except (ValueError, csv.Error) as err:
+            raise PipelineError(f"{self.path} is no CSV file of verdicts: {err}; name another by `verdicts=`") from err
+        self._ends_in_line = not content or content.endswith(b"\n")
+        if not rows or tuple(rows[0]) != COLUMNS or len(content) > MOST_BYTES:
+            raise PipelineError(f"{self.path} has other columns than {', '.join(COLUMNS)}; name another by `verdicts=`")
+        # A line that was cut off, as by a full disk, is no verdict.
+        return [each for row in rows[1:] if (each := _parsed(row)) is not None]
+
+
+def _parsed(row: list[str]) -> Verdict | None:
+    if len(row) != len(COLUMNS) or not is_key(row[0]) or row[1] not in CLASSES:
+        return None
+    if row[2] not in ("0", "1") or row[4] not in get_args(Judgement):
+        return None
+    return Verdict(row[0], row[1], int(row[2]), row[3], row[4], row[5])
+
+
+def _line(values: Iterable[object]) -> str:
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()

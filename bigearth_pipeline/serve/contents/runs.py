@@ -1,0 +1,152 @@
+"""A run that is open for the server: its record, its network on demand, and its predictions on patches of a store."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.report.run.contents import read_predictions, thresholds_of
+from bigearth_pipeline.serve.contents.stores import OpenStore
+from bigearth_pipeline.serve.map.tiles import UNKNOWN
+from bigearth_pipeline.serve.patch.cache import Cache
+from shards import CLASSES
+from trainer.definition.choices import DeviceName
+from trainer.history.record import RunRecord
+from trainer.inference import Predictor, load
+from trainer.metrics.intervals.table import decide
+from trainer.metrics.thresholds import THRESHOLD
+from trainer.runs.folder import BEST, split_predictions
+from trainer.runs.predictions import Predictions
+from trainer.runs.store_place import find_store
+
+SPLITS: Final = ("test", "validation")
+"""Splits whose predictions are looked for."""
+_STORES: Final = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of a run on patches of a store.
+
+    Attributes:
+        rows: of the store's index, (n,) int64.
+        probabilities: (n, 19) float16.
+        decided: at the thresholds, (n, 19) bool.
+        right: (patches of the store,) uint32: bit i is set where class i is decided as labelled.
+        known: (patches of the store,) bool: True for those that are predicted.
+    """
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float16]
+    decided: NDArray[np.bool_]
+    right: NDArray[np.uint32]
+    known: NDArray[np.bool_]
+
+    def outcome(self, label: int | None) -> NDArray[np.int8]:
+        """Return 1 where the run has a patch right, 0 where wrong, `UNKNOWN` elsewhere, (patches,) int8.
+
+        Args:
+            label: number of the class that counts; None for all of them.
+        """
+        if label is None:
+            right = self.right == np.uint32((1 << len(CLASSES)) - 1)
+        else:
+            right = (self.right >> np.uint32(label) & 1).astype(np.bool_)
+        return np.where(self.known, right, UNKNOWN).astype(np.int8)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A run.
+
+    Attributes:
+        number: in the addresses of the server.
+        folder: of the run.
+        device: that its network computes on.
+    """
+
+    number: int
+    folder: Path
+    device: DeviceName
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _loaded: dict[int, Predictor] = field(default_factory=dict, repr=False)
+    _predicted: Cache[Predicted | None] = field(default_factory=lambda: Cache(_STORES), repr=False)
+
+    def record(self) -> RunRecord:
+        """Read what the run's files say by now.
+
+        Raises:
+            TrainError: a file is damaged.
+            OSError: a file cannot be read.
+        """
+        return RunRecord.read(self.folder)
+
+    def about(self) -> dict[str, Any]:
+        """Return facts for the page, as JSON values."""
+        return {"number": self.number, "folder": str(self.folder), "name": self.folder.resolve().name}
+
+    def store_folder(self) -> Path | None:
+        """Return the folder of its store; None if it is absent."""
+        return find_store(self.record().config.data.shards, self.folder)
+
+    def predictor(self) -> Predictor:
+        """Return its network, which is loaded by the first call, and again once the run has a better one.
+
+        Raises:
+            TrainError: no epoch of it has ended, or its checkpoint is damaged.
+            OSError: a file cannot be read.
+        """
+        with self._lock:
+            best = self.folder / BEST
+            changed = best.stat().st_mtime_ns if best.exists() else 0
+            if changed not in self._loaded:
+                found = load(self.folder, device=self.device)
+                self._loaded.clear()
+                self._loaded[changed] = found
+            return self._loaded[changed]
+
+    def predicted(self, store: OpenStore) -> Predicted | None:
+        """Return its predictions on patches of a store, as its files say them; None if there are none.
+
+        Raises:
+            BadPredictions: a file is damaged.
+        """
+        paths = [self.folder / split_predictions(split) for split in SPLITS]
+        times = tuple(path.stat().st_mtime_ns for path in paths if path.exists())
+        return self._predicted.get((store.number, times), lambda: _read(paths, store))
+
+
+def _read(paths: list[Path], store: OpenStore) -> Predicted | None:
+    parts = []
+    for path in paths:
+        found = read_predictions(path)
+        if found is not None and (part := _of_store(found, store)) is not None:
+            parts.append(part)
+    if not parts:
+        return None
+    rows, probabilities, decided = (np.concatenate(each) for each in zip(*parts, strict=True))
+    count = len(store.store)
+    right, known = np.zeros(count, np.uint32), np.zeros(count, np.bool_)
+    bits = np.uint32(1) << np.arange(len(CLASSES), dtype=np.uint32)
+    right[rows] = ((decided == store.labels[rows].astype(np.bool_)) * bits).sum(1, dtype=np.uint32)
+    known[rows] = True
+    return Predicted(rows, probabilities, decided, right, known)
+
+
+def _of_store(
+    found: Predictions, store: OpenStore
+) -> tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.bool_]] | None:
+    """Return rows, probabilities and decisions; None where the store lacks a patch: it is another one."""
+    rows = store.rows_of(found.keys)
+    if (rows < 0).any() or (store.labels[rows] != found.labels).any():
+        return None
+    return rows, found.probabilities, decide(found.probabilities, thresholds_of(found))
+
+
+def thresholds(predictor: Predictor) -> dict[str, Any]:
+    """Return the thresholds of a run, and whether they were tuned."""
+    tuned = predictor.run.checkpoint.thresholds is not None
+    return {"values": [predictor.thresholds[name] for name in CLASSES], "tuned": tuned, "default": THRESHOLD}

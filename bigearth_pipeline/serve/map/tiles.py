@@ -1,0 +1,103 @@
+"""Tiles of the patches that pass a filter: squares of single patches, or of cells with the number of patches in them.
+
+Attributes of a square: `n` patches; `s`, the number of the split that has most of them; `k`, row in the index, of a
+single patch; `r`, percentage of patches that a run has right, where outcomes are given, of those that it has predicted.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.serve.map.mvt import EXTENT, squares_tile
+from bigearth_pipeline.serve.map.places import CELLS_A_TILE, DEPTH, Places, apart
+
+LAYER: Final = "patches"
+_MOST_PATCHES: Final = 20_000
+"""Patches of a tile that are drawn singly; of more, which lie over each other, cells are drawn."""
+UNKNOWN: Final = -1
+"""Outcome of a patch that a run has not predicted."""
+_NO_SHARE: Final = 255
+
+
+def patch_tile(
+    places: Places,
+    tile: tuple[int, int, int],
+    chosen: NDArray[np.bool_],
+    split: NDArray[np.int64],
+    outcome: NDArray[np.int8] | None = None,
+) -> bytes:
+    """Return a vector tile; empty where no patch lies.
+
+    Args:
+        places: of the patches.
+        tile: zoom, column and row.
+        chosen: (patches,) True for those that pass the filter.
+        split: (patches,) number of the split.
+        outcome: (patches,) 1 where a run has it right, 0 where wrong, `UNKNOWN` elsewhere.
+    """
+    zoom, x, y = tile
+    if zoom >= places.patch_zoom:
+        rows = _around(places, tile)
+        rows = rows[chosen[rows]]
+        if len(rows) <= _MOST_PATCHES:
+            return _single(places, tile, rows, split, outcome)
+    inside = places.within(zoom, x, y)
+    passed = chosen[places.rows[inside]]
+    return _cells(tile, places.cells[inside][passed], places.rows[inside][passed], split, outcome)
+
+
+def _around(places: Places, tile: tuple[int, int, int]) -> NDArray[np.int64]:
+    """Return the rows of patches whose middle lies in a tile or one beside it: a square may reach over its edge."""
+    zoom, x, y = tile
+    side = 1 << zoom
+    beside = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    parts = [places.rows[places.within(zoom, i, j)] for i, j in beside if 0 <= i < side and 0 <= j < side]
+    return np.sort(np.concatenate(parts))
+
+
+def _single(
+    places: Places,
+    tile: tuple[int, int, int],
+    rows: NDArray[np.int64],
+    split: NDArray[np.int64],
+    outcome: NDArray[np.int8] | None,
+) -> bytes:
+    zoom, x, y = tile
+    corners = np.rint((places.corners(rows) * 2**zoom - (x, y)) * EXTENT)
+    touches = ((corners.max(1) >= 0) & (corners.min(1) <= EXTENT)).all(1)
+    rows = rows[touches]
+    attributes = {"n": np.ones(len(rows), np.int64), "s": split[rows], "k": rows}
+    if outcome is not None:
+        attributes["r"] = np.where(outcome[rows] == UNKNOWN, _NO_SHARE, 100 * outcome[rows].astype(np.int64))
+    return squares_tile(LAYER, corners[touches].astype(np.int64), attributes)
+
+
+def _cells(
+    tile: tuple[int, int, int],
+    cells: NDArray[np.uint64],
+    rows: NDArray[np.int64],
+    split: NDArray[np.int64],
+    outcome: NDArray[np.int8] | None,
+) -> bytes:
+    zoom, x, y = tile
+    level = min(zoom + CELLS_A_TILE, DEPTH)
+    if not len(cells):
+        return b""
+    numbers = cells >> np.uint64(2 * (DEPTH - level))
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] + np.uint64(1)) != 0)
+    counts = np.diff(starts, append=len(numbers))
+    column, row = (values.astype(np.int64) for values in apart(numbers[starts]))
+    per_tile = 1 << (level - zoom)
+    size = EXTENT // per_tile
+    left, top = (column - x * per_tile) * size, (row - y * per_tile) * size
+    corners = np.stack(
+        [np.stack([left + dx, top + dy], 1) for dx, dy in ((0, 0), (size, 0), (size, size), (0, size))], 1
+    )
+    by_split = [np.add.reduceat(split[rows] == i, starts, dtype=np.int64) for i in range(int(split.max()) + 1)]
+    attributes = {"n": counts, "s": np.argmax(by_split, 0)}
+    if outcome is not None:
+        known = np.add.reduceat(outcome[rows] != UNKNOWN, starts, dtype=np.int64)
+        right = np.add.reduceat(outcome[rows] == 1, starts, dtype=np.int64)
+        attributes["r"] = np.where(known > 0, 100 * right // np.maximum(known, 1), _NO_SHARE)
+    return squares_tile(LAYER, corners, attributes)

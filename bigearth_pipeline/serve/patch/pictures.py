@@ -1,0 +1,75 @@
+"""Pictures of patches as PNG: any three bands, between percentiles of the store or limits that the user names."""
+
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bigearth_pipeline.pictures.compose import Stretch, colours, composition_of
+from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.patch.cache import Cache
+
+MOST: Final = 2048
+"""Pictures that are kept, of 10 to 40 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Colours of a picture.
+
+    Attributes:
+        bands: names of the three bands as red, green and blue, separated by commas.
+        low: digital number that becomes black; None for a percentile of each band.
+        high: that becomes full brightness; None likewise.
+        gamma: exponent of the stretch; None for the usual one.
+    """
+
+    bands: str = "B04,B03,B02"
+    low: float | None = None
+    high: float | None = None
+    gamma: float | None = None
+
+    def stretch(self, usual: Stretch) -> Stretch:
+        """Return the stretch, where the usual one is given."""
+        limits = {
+            band: (low if self.low is None else self.low, high if self.high is None else self.high)
+            for band, (low, high) in usual.limits.items()
+        }
+        return replace(usual, limits=limits, gamma=self.gamma or usual.gamma)
+
+
+class Pictures:
+    """Pictures of the patches of a server."""
+
+    def __init__(self, contents: Contents) -> None:
+        """Take what the server shows."""
+        self._contents = contents
+        self._cache: Cache[bytes] = Cache(MOST)
+        contents.uploads.listeners.append(self._cache.drop)
+
+    def png(self, source: str, key: str, look: Look) -> bytes:
+        """Return a picture of 120 × 120 pixels of 10 m.
+
+        Raises:
+            InvalidValue: these are not three bands.
+            Absent: there is no such patch.
+            CorruptShard: its record is damaged.
+        """
+        self._contents.source(source)
+        return self._cache.get((source, key, look), lambda: self._make(source, key, look))
+
+    def _make(self, source: str, key: str, look: Look) -> bytes:
+        store = self._contents.source(source)
+        stretch = look.stretch(Stretch.fixed() if store is None else store.stretch)
+        return quick_png(colours(self._contents.record(source, key), composition_of(look.bands), stretch))
+
+
+def quick_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a picture, (rows, columns, 3) uint8, as PNG: a little larger than the smallest, in a tenth of the time."""
+    content = BytesIO()
+    image: Any = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(content, "PNG", compress_level=1)
+    return content.getvalue()

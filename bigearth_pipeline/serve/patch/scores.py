@@ -1,0 +1,43 @@
+"""Probabilities of patches by runs, computed by their networks when they are asked for."""
+
+import threading
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.patch.cache import Cache
+
+MOST: Final = 1 << 16
+"""Patches whose 19 probabilities are kept."""
+
+
+class Scores:
+    """Probabilities of the patches of a server."""
+
+    def __init__(self, contents: Contents) -> None:
+        """Take what the server shows."""
+        self._contents = contents
+        self._cache: Cache[NDArray[np.float32]] = Cache(MOST)
+        contents.uploads.listeners.append(self._cache.drop)
+        # One patch at a time: a few milliseconds each, and threads of torch would wait for each other.
+        self._one = threading.Lock()
+
+    def of(self, run: int, source: str, key: str) -> NDArray[np.float32]:
+        """Return the probabilities of a patch by a run, (19,).
+
+        Raises:
+            Absent: there is no such run or patch.
+            TrainError: the run has no network yet.
+            CorruptShard: the record of the patch is damaged.
+        """
+        predictor = self._contents.network(run, source)
+        key_of_cache = (run, id(predictor), source, key)
+        return self._cache.get(key_of_cache, lambda: self._compute(run, source, key))
+
+    def _compute(self, run: int, source: str, key: str) -> NDArray[np.float32]:
+        record = self._contents.record(source, key)
+        with self._one:
+            found: NDArray[np.float32] = self._contents.run(run).predictor().probabilities(record[None])[0]
+        return found

@@ -1,0 +1,134 @@
+"""One patch: facts, pictures, probabilities and explanations."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.contents.runs import thresholds
+from bigearth_pipeline.serve.contents.stores import OpenStore
+from bigearth_pipeline.serve.map.places import degrees, web_points
+from bigearth_pipeline.serve.patch.explanations import Explanations
+from bigearth_pipeline.serve.patch.neighbours import neighbours
+from bigearth_pipeline.serve.patch.pictures import Look, Pictures
+from bigearth_pipeline.serve.patch.scores import Scores
+from bigearth_pipeline.serve.routes import parameters as p
+
+_KEPT = {"Cache-Control": "private, max-age=3600"}
+DigitalNumber = Annotated[float | None, Query(ge=0, le=65535, allow_inf_nan=False)]
+Gamma = Annotated[float | None, Query(ge=0.1, le=5, allow_inf_nan=False)]
+ClassNumber = Annotated[int, Query(ge=0, le=18, description="Number of a class.")]
+Method = Annotated[
+    Literal["grad-cam", "integrated-gradients", "band-occlusion"], Query(description="Method of explanation.")
+]
+
+
+def patch_routes(contents: Contents, scores: Scores) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/patches/{source}/{key}", tags=["patches"])
+    pictures, explanations = Pictures(contents), Explanations(contents)
+
+    @router.get("", responses=p.refusals(404, 409))
+    def facts(source: p.Source, key: p.Key) -> dict[str, Any]:
+        """Return what is known of a patch, and the patches around it."""
+        store = contents.source(source)
+        return _of_upload(contents, source, key) if store is None else _of_store(store, contents.row(store, key))
+
+    @router.get(
+        "/picture.png",
+        response_class=Response,
+        responses=p.refusals(404, 409) | p.content("image/png", "A picture of 120 × 120 pixels."),
+    )
+    def picture(
+        source: p.Source, key: p.Key, bands: Annotated[str, Query(max_length=20)] = "B04,B03,B02",
+        low: DigitalNumber = None, high: DigitalNumber = None, gamma: Gamma = None,
+    ) -> Response:  # fmt: skip
+        """Return three bands as red, green and blue; `low` becomes black and `high` full brightness."""
+        found = pictures.png(source, key, Look(bands, low, high, gamma))
+        return Response(found, media_type="image/png", headers=_KEPT)
+
+    @router.get("/scores", responses=p.refusals(404, 409))
+    def score(source: p.Source, key: p.Key, run: p.RunNumber) -> dict[str, Any]:
+        """Return the probabilities of the 19 classes by a run, and its thresholds."""
+        found = scores.of(run, source, key)
+        limits = thresholds(contents.run(run).predictor())
+        return {"run": run, "probabilities": [round(float(each), 6) for each in found], "thresholds": limits}
+
+    @router.get("/explanation", responses=p.refusals(404, 409, 503))
+    def explanation(
+        source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method
+    ) -> dict[str, Any]:
+        """Return weights of bands for the score of a class, and whether there is a map."""
+        found = explanations.of(run, source, key, label, method)
+        return {
+            "bands": found.bands,
+            "limit": found.limit,
+            "probability": found.probability,
+            "has_map": found.picture is not None,
+        }
+
+    @router.get(
+        "/explanation.png",
+        response_class=Response,
+        responses=p.refusals(404, 409, 503) | p.content("image/png", "A map over true colour."),
+    )
+    def explanation_map(source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method) -> Response:
+        """Return the map of an explanation over true colour: orange raises the score of the class, purple lowers it."""
+        found = explanations.of(run, source, key, label, method)
+        if found.picture is None:
+            raise LookupError(f"{method} has no map")
+        return Response(found.picture, media_type="image/png", headers=_KEPT)
+
+    return router
+
+
+def _of_store(store: OpenStore, row: int) -> dict[str, Any]:
+    facts = store.store.index.facts(row)
+    around = neighbours(store, row)
+    return {
+        "key": facts["key"],
+        "source": store.name,
+        "store": store.number,
+        "folder": str(store.folder),
+        "labels": store.labels[row].tolist(),
+        "split": facts["split"],
+        "country": facts["country"],
+        "date": facts["date"].isoformat(),
+        "crs": f"EPSG:{facts['epsg']}",
+        "seasonal_snow": facts["seasonal_snow"],
+        "cloud_or_shadow": facts["cloud_or_shadow"],
+        "place": _place(facts["epsg"], facts["ulx"], facts["uly"]),
+        "neighbours": [
+            {"key": store.store.index.key(each), "east": east, "south": south} for each, east, south in around
+        ],
+    }
+
+
+def _of_upload(contents: Contents, source: str, key: str) -> dict[str, Any]:
+    patch = contents.uploads.patch(source, key)
+    upload = contents.uploads.get(source)
+    return {
+        "key": key,
+        "source": source,
+        "store": None,
+        "folder": upload.title,
+        "labels": None,
+        "split": None,
+        "country": None,
+        "date": None,
+        "crs": None if patch.place is None else f"EPSG:{patch.place[0]}",
+        "seasonal_snow": None,
+        "cloud_or_shadow": None,
+        "place": None if patch.place is None else _place(*patch.place),
+        "neighbours": [],
+        "missing": patch.missing,
+        "notes": list(upload.notes),
+    }
+
+
+def _place(epsg: int, ulx: float, uly: float) -> list[float] | None:
+    """Return longitude and latitude of the middle of a patch; None for one without a place."""
+    [point] = web_points(np.array([epsg]), np.array([ulx + 600.0]), np.array([uly - 600.0]))
+    return list(degrees(*point.tolist())) if np.isfinite(point).all() else None

@@ -1,0 +1,73 @@
+"""Images of users: received, looked at as any patch is, forgotten."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, UploadFile
+
+from bigearth_pipeline.scenes.inputs.description import parse_baseline
+from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.patch.scores import Scores
+from bigearth_pipeline.serve.routes import parameters as p
+from bigearth_pipeline.serve.upload.limits import MOST_BYTES, MOST_FILES
+from bigearth_pipeline.serve.upload.receive import Receiver
+from shards import CLASSES
+from shards.errors import InvalidValue
+
+
+def upload_routes(contents: Contents, scores: Scores) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/uploads", tags=["uploads"])
+    receiver = Receiver()
+
+    @router.post("", responses=p.refusals(400, 413, 415, 503))
+    def upload(
+        files: Annotated[
+            list[UploadFile],
+            File(description=f"Band files, a zip of them, or a GeoTIFF; {MOST_FILES} files, {MOST_BYTES >> 20} MiB."),
+        ],
+        offset: Annotated[
+            Literal["auto", "none"], Form(description="Subtract the offset of newer baselines.")
+        ] = "auto",
+        baseline: Annotated[str, Form(max_length=8, description="Processing baseline, such as 05.09.")] = "",
+    ) -> dict[str, Any]:
+        """Decode an image and keep its patches in memory, until 16 newer ones have come; nothing stays on disk."""
+        try:
+            known = parse_baseline(baseline) if baseline else None
+        except ValueError as err:
+            raise InvalidValue(str(err)) from err
+        found = receiver.decode([(each.filename or "", each.file) for each in files], offset, known)
+        return _about(contents, contents.uploads.keep(found))
+
+    @router.get("/{source}", responses=p.refusals(404))
+    def about(source: p.Source) -> dict[str, Any]:
+        """Return what is known of an upload."""
+        return _about(contents, source)
+
+    @router.get("/{source}/scores", responses=p.refusals(404, 409))
+    def all_scores(source: p.Source, run: p.RunNumber) -> list[dict[str, Any]]:
+        """Return the most probable class of each patch of an upload by a run."""
+        found = []
+        for patch in contents.uploads.get(source).patches:
+            values = scores.of(run, source, patch.key)
+            best = int(values.argmax())
+            found.append({"key": patch.key, "label": best, "name": CLASSES[best], "probability": float(values[best])})
+        return found
+
+    @router.delete("/{source}", status_code=204, responses=p.refusals(404))
+    def forget(source: p.Source) -> None:
+        """Forget an upload."""
+        contents.uploads.forget(source)
+
+    return router
+
+
+def _about(contents: Contents, source: str) -> dict[str, Any]:
+    found = contents.uploads.get(source)
+    return {
+        "source": source,
+        "title": found.title,
+        "patches": len(found.patches),
+        "columns": found.columns,
+        "bands": list(found.bands),
+        "notes": list(found.notes),
+    }

@@ -1,0 +1,133 @@
+// Check labels: pairs of a patch and a class on which the run and the label disagree, a key for each verdict.
+
+import {about, address, get, send} from './api.js';
+import {announce, choice, failure, h, percent, put} from './dom.js';
+import {keep} from './main.js';
+
+const VERDICTS = [['r', 'right', 'The label is right'], ['w', 'wrong', 'The label is wrong'], ['u', 'unsure', 'Unsure']];
+const AHEAD = 20;
+
+export async function show(main, {settings}) {
+  document.title = 'Check labels – bep serve';
+  const facts = await about();
+  main.replaceChildren(h('h1', {}, 'Check labels'));
+  if (!facts.runs.length || !facts.stores.length) {
+    main.append(h('p', {}, 'This needs a run with predictions and its store; start the server with a run.'));
+    return undefined;
+  }
+  const state = {store: '0', run: '0', label: '', ...settings};
+  const pairs = [];
+  const done = [];
+  let number = 0;
+  let isSaving = false;
+  const box = h('div', {id: 'pair'});
+  const progress = h('p', {class: 'note', id: 'progress'});
+  const set = (name) => (value) => { state[name] = value; start(); };
+  main.append(
+    h('p', {}, 'The pairs on which the run is most certain come first. Keys: ', VERDICTS.map(([key, , words]) => [h('kbd', {}, key),
+      ` ${words.toLowerCase()}, `]), h('kbd', {}, 'n'), ' next without a verdict, ', h('kbd', {}, 'b'), ' back.'),
+    h('div', {class: 'row'},
+      facts.stores.length > 1 ? choice('Store', facts.stores.map((each) => [each.number, each.folder]), state.store, set('store')) : null,
+      choice('Run', facts.runs.map((run) => [run.number, run.name]), state.run, set('run')),
+      choice('Class', [['', 'all classes'], ...facts.classes.map(({name}, i) => [i, name])], state.label, set('label'))),
+    progress, box, h('h2', {}, 'For the next training'), await exclusion(state));
+
+  async function start() {
+    keep('check', state);
+    pairs.length = done.length = number = 0;
+    box.replaceChildren(h('p', {}, 'Loading …'));
+    try {
+      await more();
+      draw();
+    } catch (error) {
+      progress.textContent = '';
+      box.replaceChildren(failure(error));
+    }
+  }
+  // Pairs with a verdict drop out at the server, so those that were passed over are where the next ones start.
+  async function more() {
+    const skipped = pairs.filter((pair) => !pair.verdict).length;
+    const found = await get('check/pairs', {store: state.store, run: state.run, label: state.label, unjudged: true,
+      start: skipped, count: AHEAD});
+    const known = new Set(pairs.map((pair) => `${pair.key} ${pair.label}`));
+    pairs.push(...found.pairs.filter((pair) => !known.has(`${pair.key} ${pair.label}`)));
+    progress.textContent = `${found.count.toLocaleString('en')} pairs are left, ${found.judged} have a verdict.`;
+  }
+  function draw() {
+    const pair = pairs[number];
+    if (!pair) {
+      box.replaceChildren(h('p', {}, 'No further pair: the run and the labels agree on all others.'));
+      announce('no further pair');
+      return;
+    }
+    const name = facts.classes[pair.label].name;
+    const others = facts.classes.filter((_, i) => pair.labels[i] && i !== pair.label).map((each) => each.name);
+    const picture = (bands, words) => h('figure', {}, h('img', {class: 'patch', width: 300, height: 300, alt: `Patch in ${words}`,
+      src: address(`patches/${pair.source}/${pair.key}/picture.png`, {bands})}), h('figcaption', {}, words));
+    box.replaceChildren(
+      h('h2', {}, pair.has_label ? `Labelled as “${name}”, but the run says ${percent(pair.probability, 1)}`
+        : `Not labelled as “${name}”, but the run says ${percent(pair.probability, 1)}`),
+      h('p', {class: 'soft'}, h('a', {href: `#/patch/${pair.source}/${pair.key}?run=${state.run}&label=${pair.label}`}, pair.key),
+        others.length ? ` · other labels: ${others.join('; ')}` : ' · no other label'),
+      h('div', {class: 'row'}, facts.compositions.map((each) => picture(each.bands, each.name))),
+      h('div', {class: 'row verdicts'}, VERDICTS.map(([key, verdict, words]) => h('button', {type: 'button',
+        class: pair.verdict === verdict ? 'main' : '', 'aria-pressed': String(pair.verdict === verdict),
+        onclick: () => judge(verdict)}, `${words} (${key})`)),
+      h('button', {type: 'button', onclick: next}, 'Next (n)'), h('button', {type: 'button', disabled: number === 0, onclick: back}, 'Back (b)')));
+    announce(`${name}, ${pair.has_label ? 'labelled' : 'not labelled'}, ${percent(pair.probability)}, patch ${pair.key}`);
+  }
+  async function judge(verdict) {
+    const pair = pairs[number];
+    if (!pair || isSaving) return;
+    isSaving = true;
+    try {
+      await send('POST', 'check/verdicts', {store: Number(state.store), run: Number(state.run), key: pair.key,
+        label: pair.label, verdict});
+      pair.verdict = verdict;
+      await next();
+    } catch (error) {
+      box.prepend(failure(error));
+    } finally {
+      isSaving = false;
+    }
+  }
+  async function next() {
+    number = Math.min(number + 1, pairs.length);
+    if (number >= pairs.length - 3) await more();
+    draw();
+  }
+  function back() {
+    number = Math.max(number - 1, 0);
+    draw();
+  }
+  const keys = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea')) return;
+    const verdict = VERDICTS.find(([key]) => key === event.key)?.[1];
+    if (verdict) judge(verdict);
+    else if (event.key === 'n') next();
+    else if (event.key === 'b') back();
+  };
+  document.addEventListener('keydown', keys);
+  await start();
+  return () => document.removeEventListener('keydown', keys);
+}
+
+async function exclusion(state) {
+  const box = h('div', {});
+  const refresh = async () => {
+    try {
+      const found = await get('check/exclude');
+      put(box,
+        h('p', {}, `${found.keys.length} patches have a wrong label. Verdicts are in ${found.path}.`),
+        h('ul', {}, h('li', {}, h('a', {href: address('check/verdicts.csv'), download: 'verdicts.csv'}, 'verdicts.csv')),
+          h('li', {}, h('a', {href: address('check/kept.txt', {store: state.store}), download: 'kept.txt'}, 'kept.txt'),
+            ': the patches without a wrong label, for bep train --patches kept.txt')),
+        found.where ? h('label', {}, h('span', {}, 'The same as a condition for bep train --where'),
+          h('textarea', {readonly: true, rows: 3, cols: 60}, found.where)) : null);
+    } catch (error) {
+      box.replaceChildren(failure(error));
+    }
+  };
+  await refresh();
+  return h('div', {}, box, h('button', {type: 'button', onclick: refresh}, 'Refresh'));
+}

@@ -1,0 +1,114 @@
+// An image of the user: dropped or chosen, decoded by the server, looked at as any patch is, and forgotten.
+
+import {about, address, get, send} from './api.js';
+import {announce, choice, failure, h, percent, put} from './dom.js';
+import {keep} from './main.js';
+
+const MOST_FILES = 64;
+
+export async function show(main, {parts, settings}) {
+  document.title = 'Your image – bep serve';
+  const facts = await about();
+  const result = h('div', {id: 'result'});
+  const state = {run: facts.runs.length ? '0' : '', ...settings};
+  const baseline = h('input', {type: 'text', size: 8, maxlength: 8, placeholder: 'unknown'});
+  const offset = h('select', {}, h('option', {value: 'auto'}, 'subtract it where there is one'),
+    h('option', {value: 'none'}, 'use the values as they are'));
+  const files = h('input', {type: 'file', multiple: true, id: 'files', onchange: () => receive([...files.files])});
+  const folder = h('input', {type: 'file', webkitdirectory: true, id: 'folder', onchange: () => receive([...folder.files])});
+  const drop = h('div', {class: 'drop', id: 'drop'},
+    h('p', {}, 'Drop a patch folder, a zip of band files, or a GeoTIFF with named bands here, or choose'),
+    h('div', {class: 'row'}, h('label', {}, h('span', {}, 'files'), files), h('label', {}, h('span', {}, 'or a folder'), folder)));
+  for (const name of ['dragenter', 'dragover']) {
+    drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add('over'); });
+  }
+  drop.addEventListener('dragleave', () => drop.classList.remove('over'));
+  drop.addEventListener('drop', async (event) => {
+    event.preventDefault();
+    drop.classList.remove('over');
+    receive(await dropped(event.dataTransfer));
+  });
+  main.replaceChildren(h('h1', {}, 'Your image'),
+    h('p', {}, 'Level-2A of Sentinel-2, up to 24 km × 24 km and 64 MiB. It stays in the memory of this server until 16 newer '
+      + 'ones have come, or you forget it; nothing is kept on disk.'),
+    drop, h('div', {class: 'row'}, h('label', {}, h('span', {}, 'Processing baseline, if the names do not say it'), baseline),
+      h('label', {}, h('span', {}, 'Offset of 1000 since baseline 04.00'), offset)), result);
+  if (parts.length) await draw(parts[0]);
+
+  async function receive(chosen) {
+    if (!chosen.length) return;
+    put(result, h('p', {'aria-busy': 'true'}, `Decoding ${chosen.length === 1 ? chosen[0].name : `${chosen.length} files`} …`));
+    try {
+      if (chosen.length > MOST_FILES) throw new Error(`these are ${chosen.length} files, expected at most ${MOST_FILES}`);
+      const form = new FormData();
+      for (const file of chosen) form.append('files', file, file.name);
+      form.append('offset', offset.value);
+      form.append('baseline', baseline.value.trim());
+      const found = await send('POST', 'uploads', form);
+      await draw(found.source);
+    } catch (error) {
+      put(result, failure(error));
+    }
+    files.value = folder.value = '';
+  }
+
+  async function draw(source) {
+    try {
+      const found = await get(`uploads/${encodeURIComponent(source)}`);
+      keep(`upload/${source}`, state);
+      const grid = h('div', {class: 'tiles', id: 'patches'});
+      const columns = found.columns ?? Math.min(found.patches, 8);
+      grid.style.gridTemplateColumns = `repeat(${columns}, minmax(24px, 120px))`;
+      const links = [...Array(found.patches).keys()].map((key) => h('a', {
+        href: `#/patch/${source}/${key}${state.run === '' ? '' : `?run=${state.run}`}`},
+      h('img', {class: 'patch', width: '100%', loading: 'lazy', alt: `Patch ${key}`,
+        src: address(`patches/${source}/${key}/picture.png`)}), h('span', {class: 'soft', 'data-key': key})));
+      grid.append(...links);
+      put(result, h('h2', {}, found.title), found.notes.map((note) => h('p', {class: 'note'}, note)),
+        facts.runs.length ? choice('Run', facts.runs.map((run) => [run.number, run.name]), state.run, (value) => {
+          state.run = value;
+          draw(source);
+        }) : null,
+        h('p', {}, `${found.patches} ${found.patches === 1 ? 'patch' : 'patches'} of 1,200 m; choose one to see its classes and why.`),
+        grid, h('button', {type: 'button', onclick: async () => {
+          await send('DELETE', `uploads/${source}`);
+          keep('upload', {});
+          put(result, h('p', {}, 'Forgotten.'));
+        }}, 'Forget this image'));
+      announce(`${found.title}: ${found.patches} patches`);
+      if (state.run !== '') await label(grid, source, state.run);
+    } catch (error) {
+      put(result, failure(error));
+    }
+  }
+
+  async function label(grid, source, run) {
+    const scores = await get(`uploads/${source}/scores`, {run});
+    for (const {key, name, probability} of scores) {
+      const words = grid.querySelector(`[data-key="${key}"]`);
+      if (words) words.textContent = `${name} ${percent(probability)}`;
+    }
+  }
+}
+
+// The files of what was dropped; folders are entered, a level deep or more.
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files];
+  const found = [];
+  const enter = async (entry) => {
+    if (found.length > MOST_FILES) return;
+    if (entry.isFile) {
+      found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) return;
+      for (const each of some) await enter(each);
+    }
+  };
+  for (const entry of entries) await enter(entry);
+  return found;
+}

@@ -1,0 +1,125 @@
+"""An upload from received files to patches in memory: a temporary folder, a limited process, and nothing left."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+import bigearth_pipeline
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.serve.patch.explanations import Busy
+from bigearth_pipeline.serve.upload.kept import Upload, UploadedPatch
+from bigearth_pipeline.serve.upload.limits import AT_A_TIME, MOST_BYTES, MOST_FILES, WALL_SECONDS
+from bigearth_pipeline.serve.upload.worker import RESULT
+from bigearth_pipeline.source.offset import OffsetMode
+from shards.reporting import printable
+
+_CHUNK: Final = 1 << 20
+_TITLE: Final = 80
+
+
+class BadUpload(PipelineError):
+    """An upload cannot be used; the message is the reason."""
+
+
+class Receiver:
+    """Decodes uploads, a few at a time; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._turns = threading.BoundedSemaphore(AT_A_TIME)
+
+    def decode(self, files: Sequence[tuple[str, IO[bytes]]], offset: OffsetMode, baseline: int | None) -> Upload:
+        """Return the patches of an upload.
+
+        Args:
+            files: (name on the user's machine, content) of each.
+            offset: `auto` subtracts the offset of newer processing baselines.
+            baseline: of an image that does not say its own.
+
+        Raises:
+            BadUpload: it cannot be used.
+            Busy: too many others are being decoded.
+        """
+        if not 0 < len(files) <= MOST_FILES:
+            raise BadUpload(f"there are {len(files):,} files, expected 1 to {MOST_FILES}")
+        if not self._turns.acquire(timeout=WALL_SECONDS):
+            raise Busy("other uploads are being decoded; try again")
+        try:
+            with tempfile.TemporaryDirectory(prefix="bep-serve-") as name:
+                folder = Path(name)
+                _write(folder, [content for _, content in files])
+                request = {"names": [_last(each) for each, _ in files], "offset": offset, "baseline": baseline}
+                answer = _in_process(folder, request)
+                if "refused" in answer:
+                    raise BadUpload(answer["refused"])
+                return _upload(_last(files[0][0]), len(files), answer, folder / RESULT)
+        finally:
+            self._turns.release()
+
+
+def _last(name: str) -> str:
+    """Return the last part of a name, whichever system it comes from."""
+    return name.replace("\\", "/").rpartition("/")[2][:255]
+
+
+def _write(folder: Path, contents: Sequence[IO[bytes]]) -> None:
+    left = MOST_BYTES
+    for number, content in enumerate(contents):
+        with open(folder / f"{number}.bin", "xb") as target:
+            while chunk := content.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise BadUpload(f"the upload has more than {MOST_BYTES >> 20} MiB")
+                target.write(chunk)
+
+
+def _in_process(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    root = str(Path(bigearth_pipeline.__file__).parent.parent)
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "bigearth_pipeline.serve.upload.worker"],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            cwd=folder,
+            env=environment,
+            timeout=WALL_SECONDS,
+            check=False,
+            # Ctrl-C at the terminal is for the server, which waits for this.
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired as err:
+        raise BadUpload(f"it was not decoded within {WALL_SECONDS:.0f} s") from err
+    if ended.returncode:
+        raise BadUpload(f"the process that decodes it has ended with status {ended.returncode}: it takes too much")
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def _upload(title: str, num_files: int, answer: dict[str, Any], result: Path) -> Upload:
+    with np.load(result, allow_pickle=False) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    patches = tuple(
+        UploadedPatch(
+            key=str(i),
+            record=found["records"][i],
+            missing=float(found["missing"][i]),
+            place=(int(epsg), float(ulx), float(uly)) if epsg and np.isfinite([ulx, uly]).all() else None,
+        )
+        for i, (epsg, ulx, uly) in enumerate(zip(found["epsg"], found["ulx"], found["uly"], strict=True))
+    )
+    rest = f" and {num_files - 1} more" if num_files > 1 else ""
+    return Upload(
+        title=f"{printable(title)[:_TITLE]}{rest}",
+        columns=answer["columns"] or None,
+        patches=patches,
+        notes=tuple(answer["notes"]),
+        bands=tuple(answer["bands"]),
+    )

@@ -1,0 +1,94 @@
+"""Verdicts on labels: their file, and what training takes of it."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.serve.check.verdicts import COLUMNS, Verdicts
+from bigearth_pipeline.serve.contents.contents import Contents
+from trainer.data.subset.patch_list import listed_rows
+from trainer.data.subset.rows import Subset, select
+
+
+def test_pairs_are_those_that_disagree_the_most_certain_first(client: Any, contents: Contents) -> None:
+    """A pair on which run and label agree is shown, one is left out, or an uncertain one comes first."""
+    found = client.get("/api/check/pairs", params={"store": 0, "run": 0, "count": 200}).json()
+    predicted = contents.runs[0].predicted(contents.stores[0])
+    assert predicted is not None
+    truth = contents.stores[0].labels[predicted.rows].astype(bool)
+    assert found["count"] == (predicted.decided != truth).sum() > 0
+    distances = [abs(pair["probability"] - pair["has_label"]) for pair in found["pairs"]]
+    assert distances == sorted(distances, reverse=True)
+    some = client.get("/api/check/pairs", params={"store": 0, "run": 0, "label": 2}).json()
+    assert {pair["label"] for pair in some["pairs"]} <= {2}
+
+
+def test_verdicts_get_into_the_file_and_leave_patches_out(client: Any, contents: Contents, tmp_path: Path) -> None:
+    """A verdict is lost, is of another pair, or training does not take what it leads to."""
+    pairs = client.get("/api/check/pairs", params={"store": 0, "run": 0}).json()["pairs"][:3]
+    for pair, verdict in zip(pairs, ("unsure", "wrong", "right"), strict=True):
+        body = {"store": 0, "run": 0, "key": pair["key"], "label": pair["label"], "verdict": verdict}
+        answer = client.post("/api/check/verdicts", json=body)
+        assert answer.json()["probability"] == pytest.approx(pair["probability"], abs=1e-4)
+    lines = list(csv.reader(contents.config.verdicts.read_text().splitlines()))
+    assert tuple(lines[0]) == COLUMNS == ("key", "class", "label", "probability", "verdict", "time")
+    assert [line[0] for line in lines[1:]] == [pair["key"] for pair in pairs]
+    left = client.get("/api/check/pairs", params={"store": 0, "run": 0, "unjudged": True}).json()
+    assert (pairs[0]["key"], pairs[0]["label"]) not in [(pair["key"], pair["label"]) for pair in left["pairs"]]
+    excluded = client.get("/api/check/exclude").json()
+    assert excluded["keys"] == [pairs[1]["key"]]
+    kept = tmp_path / "kept.txt"
+    kept.write_bytes(client.get("/api/check/kept.txt", params={"store": 0}).content)
+    index = contents.stores[0].store.index
+    rows = listed_rows(kept, index)
+    assert len(rows) == 87
+    assert contents.stores[0].row_of(pairs[1]["key"]) not in rows
+    chosen = select(Subset(where=excluded["where"]), index, 0)
+    np.testing.assert_array_equal(np.concatenate(list(chosen.values())), rows)
+    assert client.get("/api/check/verdicts.csv").text.count("\n") == 4
+
+
+def test_a_later_verdict_replaces_an_earlier_one(tmp_path: Path) -> None:
+    """A mistake cannot be undone, or is undone only until the server starts again."""
+    path = tmp_path / "v.csv"
+    verdicts = Verdicts(path)
+    verdicts.add("a", "Pastures", 1, 0.25, "wrong")
+    assert verdicts.condition() == "key not in ('a')"
+    verdicts.add("a", "Pastures", 1, 0.25, "right")
+    for found in (verdicts, Verdicts(path)):
+        assert found.condition() == ""
+        assert len(found) == 1
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_a_line_that_was_cut_off_is_no_verdict(tmp_path: Path) -> None:
+    """A full disk loses the verdicts before it, or joins two lines."""
+    path = tmp_path / "v.csv"
+    Verdicts(path).add("a", "Pastures", 1, 0.25, "wrong")
+    whole = path.read_bytes()
+    for end in range(len(whole) - 20, len(whole)):
+        path.write_bytes(whole[:end])
+        found = Verdicts(path)
+        found.add("b", "Marine waters", 0, 0.9, "wrong")
+        assert "b" in Verdicts(path).wrong_keys()
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe", b'"', b"key\n" * 10])
+def test_other_files_are_not_written_to(tmp_path: Path, content: bytes) -> None:
+    """A file of the user is appended to."""
+    path = tmp_path / "v.csv"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"v\.csv"):
+        Verdicts(path)
+    assert path.read_bytes() == content
+
+
+def test_verdicts_on_what_was_not_predicted_are_refused(client: Any) -> None:
+    """A verdict has a probability that no run has given."""
+    for key, status in (("train_1", 404), ("absent", 404), ("../x", 422)):
+        body = {"store": 0, "run": 0, "key": key, "label": 0, "verdict": "right"}
+        assert client.post("/api/check/verdicts", json=body).status_code == status
