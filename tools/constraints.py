@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 ROOT: Final = Path(__file__).resolve().parents[1]
 FILE: Final = ROOT / "constraints.txt"
 PROJECT: Final = "bigearth-pipeline"
-EXTRAS: Final = ("cloud", "explain", "export", "report", "test")
+EXTRAS: Final = ("cloud", "explain", "export", "report", "serve", "test")
 
 
 def closure(name: str, extras: frozenset[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Probabilities of patches by runs, computed by their networks when they are asked for."""
+"""Probabilities of patches by runs, computed by their networks on demand."""
 
 import threading
 from typing import Final

@@ -36,7 +36,7 @@ def map_routes(contents: Contents) -> APIRouter:
 
     def passing(store: OpenStore, wanted: Filter, outcome: str | None, run: int | None) -> NDArray[np.bool_]:
         if outcome is not None and run is None:
-            raise InvalidValue(f"`outcome={outcome}` needs a run")
+            raise InvalidValue(f"the outcome {outcome} needs a run")
 
         def make() -> NDArray[np.bool_]:
             passes = wanted.of(store)

@@ -1,4 +1,4 @@
-"""What the server shows, and the outlines of land and borders."""
+"""Contents of the server, and the outlines of land and borders."""
 
 from typing import Any
 

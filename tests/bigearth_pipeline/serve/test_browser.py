@@ -116,6 +116,17 @@ def test_the_map_leads_to_a_patch(look: Callable[..., Any]) -> None:
     assert "#/patch/s0/test_" in page.url
 
 
+def test_the_map_follows_the_scheme(look: Callable[..., Any]) -> None:
+    """Patches are lost when the scheme of the system changes."""
+    page = look("#/map")
+    wait_for_map(page)
+    colour = "document.getElementById('map').map.getPaintProperty('sea', 'background-color')"
+    before = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    until(page, f"{colour} !== {json.dumps(before)}")
+    until(page, "document.getElementById('map').map.queryRenderedFeatures({layers: ['patches']}).length > 80")
+
+
 def test_the_map_moves_by_keys_and_the_address_keeps_the_place(look: Callable[..., Any]) -> None:
     """Somebody without a mouse cannot move the map, or a link opens another place."""
     page = look("#/map")

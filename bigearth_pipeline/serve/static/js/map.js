@@ -45,6 +45,14 @@ export async function show(main, {settings}) {
   map?.getCanvas().setAttribute('aria-label', 'Map of the patches; arrows move it, plus and minus zoom');
 
   const asking = {controller: null};
+  const scenes = new Map();
+  // Layers can be added from the moment the style is there, and have to be after each change of it.
+  let isReady = false;
+  map?.on('style.load', () => {
+    isReady = true;
+    if (store) addPatches(map, facts, store, filter);
+    for (const [scene, values] of scenes) addScene(map, facts, scene, values);
+  });
   const remember = () => {
     const at = map ? map.getCenter() : null;
     keep('map', {store: store?.number || '', ...filter,
@@ -54,29 +62,28 @@ export async function show(main, {settings}) {
   const applied = () => {
     if (filter.run === '') filter.outcome = '';
     legend.replaceChildren(...legendOf(store, filter));
-    if (map?.isStyleLoaded() && store) addPatches(map, facts, store, filter);
-    else map?.once('load', () => store && addPatches(map, facts, store, filter));
+    if (isReady && store) addPatches(map, facts, store, filter);
     refresh();
   };
   if (store) panel.append(filterPanel(facts, store, filter, applied), legend, h('h2', {}, 'Patches in view'), list);
   else panel.append(h('p', {}, 'No store is shown; start the server with --store DIR.'));
   const layers = scenePanel(facts, (scene, values) => {
-    if (map?.isStyleLoaded()) addScene(map, facts, scene, values);
-    else map?.once('load', () => addScene(map, facts, scene, values));
+    scenes.set(scene, values);
+    if (isReady) addScene(map, facts, scene, values);
   }, (scene) => map?.fitBounds(scene.bounds, {padding: 30, duration: 0}));
   if (layers) panel.append(layers);
   applied();
   map?.on('moveend', refresh);
   map?.on('error', ({error}) => announce(error?.message ?? 'the map failed'));
   map?.on('idle', () => { element.dataset.idle = 'true'; });
-  map?.on('movestart', () => { delete element.dataset.idle; });
+  for (const name of ['movestart', 'dataloading']) map?.on(name, () => { delete element.dataset.idle; });
   map?.on('click', 'patches', async (event) => openFeature(map, store, event));
   for (const [name, cursor] of [['mouseenter', 'pointer'], ['mouseleave', '']]) {
     map?.on(name, 'patches', () => { map.getCanvas().style.cursor = cursor; });
   }
   element.map = map;
   const scheme = matchMedia('(prefers-color-scheme: dark)');
-  const recolour = () => { map?.setStyle(style()); map?.once('styledata', applied); };
+  const recolour = () => map?.setStyle(style(), {diff: false});
   scheme.addEventListener('change', recolour);
   return () => { scheme.removeEventListener('change', recolour); asking.controller?.abort(); map?.remove(); };
 }

@@ -14,7 +14,7 @@ function panelOf(facts, scene, changed, locate) {
     const shown = h('output', {}, values[name]);
     const input = h('input', {type: 'range', min: 0, max, step: 0.05, value: values[name],
       oninput: () => { shown.textContent = input.value; }, onchange: () => set(name, input.value)});
-    return h('label', {}, h('span', {}, `${words} `, shown), input);
+    return h('div', {}, h('label', {}, h('span', {}, words), input), shown);
   };
   const box = h('input', {type: 'checkbox', checked: true, onchange: () => set('shown', box.checked)});
   const name = scene.path.split('/').slice(-2, -1)[0] || scene.path;
