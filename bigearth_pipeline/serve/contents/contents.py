@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,15 @@ from bigearth_pipeline.serve.config import ServeConfig
 from bigearth_pipeline.serve.contents.runs import OpenRun
 from bigearth_pipeline.serve.contents.scenes import OpenScene
 from bigearth_pipeline.serve.contents.stores import OpenStore
+from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.upload.kept import Uploads
 from shards.storage.remote.address import Address
 from trainer.history.find import find
 from trainer.inference import Predictor
 
 Thing = TypeVar("Thing")
+_RECORDS: Final = 128
+"""Records that are kept, of 160 KB: those of the pictures and scores of patches that are looked at now."""
 
 
 class Absent(LookupError):
@@ -45,6 +48,7 @@ class Contents:
     runs: tuple[OpenRun, ...]
     scenes: tuple[OpenScene, ...]
     uploads: Uploads = field(default_factory=Uploads)
+    _records: Cache[NDArray[np.uint16]] = field(default_factory=lambda: Cache(_RECORDS), repr=False)
     started: int = field(default_factory=lambda: int(time.time()))
 
     def store(self, number: int) -> OpenStore:
@@ -94,7 +98,8 @@ class Contents:
         store = self.source(source)
         if store is None:
             return self.uploads.patch(source, key).record
-        return store.store.read(self.row(store, key), groups=()).s2
+        row = self.row(store, key)
+        return self._records.get((source, row), lambda: store.store.read(row, groups=()).s2)
 
     def network(self, run: int, source: str) -> Predictor:
         """Return the network of a run for patches of a source.

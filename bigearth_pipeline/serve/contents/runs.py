@@ -37,6 +37,7 @@ class Predicted:
         decided: at the thresholds, (n, 19) bool.
         right: (patches of the store,) uint32: bit i is set where class i is decided as labelled.
         known: (patches of the store,) bool: True for those that are predicted.
+        version: times of the files, which distinguish these predictions from earlier ones.
     """
 
     rows: NDArray[np.int64]
@@ -44,6 +45,7 @@ class Predicted:
     decided: NDArray[np.bool_]
     right: NDArray[np.uint32]
     known: NDArray[np.bool_]
+    version: tuple[int, ...]
 
     def outcome(self, label: int | None) -> NDArray[np.int8]:
         """Return 1 where the run has a patch right, 0 where wrong, `UNKNOWN` elsewhere, (patches,) int8.
@@ -92,6 +94,12 @@ class OpenRun:
         """Return the folder of its store; None if it is absent."""
         return find_store(self.record().config.data.shards, self.folder)
 
+    @property
+    def version(self) -> int:
+        """Time of its best checkpoint in nanoseconds, which distinguishes its networks; 0 before the first one."""
+        best = self.folder / BEST
+        return best.stat().st_mtime_ns if best.exists() else 0
+
     def predictor(self) -> Predictor:
         """Return its network, which is loaded by the first call, and again once the run has a better one.
 
@@ -100,8 +108,7 @@ class OpenRun:
             OSError: a file cannot be read.
         """
         with self._lock:
-            best = self.folder / BEST
-            changed = best.stat().st_mtime_ns if best.exists() else 0
+            changed = self.version
             if changed not in self._loaded:
                 found = load(self.folder, device=self.device)
                 self._loaded.clear()
@@ -116,10 +123,10 @@ class OpenRun:
         """
         paths = [self.folder / split_predictions(split) for split in SPLITS]
         times = tuple(path.stat().st_mtime_ns for path in paths if path.exists())
-        return self._predicted.get((store.number, times), lambda: _read(paths, store))
+        return self._predicted.get((store.number, times), lambda: _read(paths, store, times))
 
 
-def _read(paths: list[Path], store: OpenStore) -> Predicted | None:
+def _read(paths: list[Path], store: OpenStore, version: tuple[int, ...]) -> Predicted | None:
     parts = []
     for path in paths:
         found = read_predictions(path)
@@ -133,7 +140,7 @@ def _read(paths: list[Path], store: OpenStore) -> Predicted | None:
     bits = np.uint32(1) << np.arange(len(CLASSES), dtype=np.uint32)
     right[rows] = ((decided == store.labels[rows].astype(np.bool_)) * bits).sum(1, dtype=np.uint32)
     known[rows] = True
-    return Predicted(rows, probabilities, decided, right, known)
+    return Predicted(rows, probabilities, decided, right, known, version)
 
 
 def _of_store(

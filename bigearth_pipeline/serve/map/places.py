@@ -6,6 +6,7 @@ technique in file sequencing", 1966), so that the cells of a tile of any zoom ar
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import cos, log2, radians
 from typing import Final
 
@@ -65,6 +66,12 @@ class Places:
             bounds = (*degrees(left, bottom), *degrees(right, top))
             zoom = _patch_zoom((bounds[1] + bounds[3]) / 2)
         return cls(cells[order], rows[order], epsg, ulx, uly, bounds, zoom, int((~has_place).sum()))
+
+    @cached_property
+    def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """X and y of `cells` on the map, each (n,)."""
+        x, y = apart(self.cells)
+        return x / 2.0**DEPTH, y / 2.0**DEPTH
 
     def within(self, zoom: int, x: int, y: int) -> slice:
         """Return which of `cells` and `rows` lie in a tile."""

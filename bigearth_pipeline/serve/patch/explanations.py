@@ -67,8 +67,8 @@ class Explanations:
             TrainError: the run has no network yet, or the method cannot explain it.
             Absent: there is no such run or patch.
         """
-        predictor = self._contents.network(run, source)
-        address = (run, id(predictor), source, key, label, method)
+        self._contents.network(run, source)
+        address = (run, self._contents.run(run).version, source, key, label, method)
         return self._cache.get(address, lambda: self._in_turn(run, source, key, label, method))
 
     def _in_turn(self, run: int, source: str, key: str, label: int, method: str) -> Explanation:

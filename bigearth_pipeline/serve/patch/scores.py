@@ -32,8 +32,8 @@ class Scores:
             TrainError: the run has no network yet.
             CorruptShard: the record of the patch is damaged.
         """
-        predictor = self._contents.network(run, source)
-        key_of_cache = (run, id(predictor), source, key)
+        self._contents.network(run, source)
+        key_of_cache = (run, self._contents.run(run).version, source, key)
         return self._cache.get(key_of_cache, lambda: self._compute(run, source, key))
 
     def _compute(self, run: int, source: str, key: str) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ def check_routes(contents: Contents) -> APIRouter:
         if predicted is None:
             name = contents.run(run).folder
             raise InvalidValue(f"{name} has no predictions on this store; evaluate the run with `split=test`")
-        return pairs.get((store.number, run, id(predicted), label), lambda: disagreements(store, predicted, label))
+        return pairs.get((store.number, run, predicted.version, label), lambda: disagreements(store, predicted, label))
 
     @router.get("/pairs", responses=p.refusals(404, 409))
     def disagreeing(

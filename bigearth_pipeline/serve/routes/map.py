@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.map.filters import Filter
-from bigearth_pipeline.serve.map.places import DEPTH, apart, point_of
+from bigearth_pipeline.serve.map.places import point_of
 from bigearth_pipeline.serve.map.tiles import patch_tile
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.routes import parameters as p
@@ -30,6 +30,10 @@ def map_routes(contents: Contents) -> APIRouter:
     tiles: Cache[bytes] = Cache(_TILES)
     chosen: Cache[NDArray[np.bool_]] = Cache(_FILTERS)
 
+    def version(store: OpenStore, run: int | None) -> tuple[int, ...] | None:
+        found = None if run is None else contents.run(run).predicted(store)
+        return None if found is None else found.version
+
     def outcomes(store: OpenStore, run: int | None, label: int | None) -> NDArray[np.int8] | None:
         found = None if run is None else contents.run(run).predicted(store)
         return None if found is None else found.outcome(label)
@@ -45,7 +49,7 @@ def map_routes(contents: Contents) -> APIRouter:
                 passes &= results == (outcome == "right") if results is not None else False
             return passes
 
-        predicted = None if run is None else id(contents.run(run).predicted(store))
+        predicted = version(store, run)
         return chosen.get((store.number, wanted, outcome, run, predicted), make)
 
     @router.get(
@@ -63,7 +67,7 @@ def map_routes(contents: Contents) -> APIRouter:
             return Response(b"", media_type="application/vnd.mapbox-vector-tile")
         passes = passing(opened, wanted, outcome, run)
         results = outcomes(opened, run, label)
-        predicted = None if run is None else id(contents.run(run).predicted(opened))
+        predicted = version(opened, run)
         found = tiles.get(
             (store, z, x, y, wanted, outcome, run, predicted),
             lambda: patch_tile(opened.places, (z, x, y), passes, opened.split[0], results),
@@ -107,7 +111,8 @@ def _within(store: OpenStore, passes: NDArray[np.bool_], box: tuple[float, float
     """Return the rows of patches that pass and lie in a box of degrees, ascending."""
     west, south, east, north = box
     (left, top), (right, bottom) = point_of(west, north), point_of(east, south)
-    x, y = (axis.astype(np.float64) / 2**DEPTH for axis in apart(store.places.cells))
+    x, y = store.places.points
     inside = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
-    rows = store.places.rows[inside]
-    return np.sort(rows[passes[rows]])
+    found = np.zeros(len(passes), np.bool_)
+    found[store.places.rows[inside]] = True
+    return np.flatnonzero(found & passes)
