@@ -1,7 +1,7 @@
 // Check labels: pairs of a patch and a class on which the run and the label disagree, a key for each verdict.
 
-import {about, address, get, send} from './api.js';
-import {announce, choice, failure, h, percent, put} from './dom.js';
+import {about, address, get, send} from './base/api.js';
+import {announce, choice, failure, h, percent, put} from './base/dom.js';
 import {keep} from './main.js';
 
 const VERDICTS = [['r', 'right', 'The label is right'], ['w', 'wrong', 'The label is wrong'], ['u', 'unsure', 'Unsure']];

@@ -1,7 +1,7 @@
 // The API as its OpenAPI description tells it.
 
-import {address, get} from './api.js';
-import {failure, h} from './dom.js';
+import {address, get} from './base/api.js';
+import {failure, h} from './base/dom.js';
 
 const place = document.getElementById('operations');
 

@@ -1,7 +1,7 @@
 // What the score of a class on this patch depends on, computed when it is asked for.
 
-import {address, get} from './api.js';
-import {announce, choice, failure, h} from './dom.js';
+import {address, get} from './base/api.js';
+import {announce, choice, failure, h} from './base/dom.js';
 
 const WORDS = {
   'grad-cam': 'Grad-CAM: places of the last grid that raise the score',

@@ -1,6 +1,6 @@
 // Layers of the map and their colours, which follow the scheme of the page.
 
-import {address} from './api.js';
+import {address} from './base/api.js';
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const UNKNOWN = 255;

@@ -1,6 +1,6 @@
 // The view that the address names: #/map, #/patch/SOURCE/KEY, #/runs, #/check, #/upload, with its settings after a ?.
 
-import {announce, failure} from './dom.js';
+import {announce, failure} from './base/dom.js';
 
 const views = {
   map: () => import('./map.js'),

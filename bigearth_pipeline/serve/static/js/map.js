@@ -1,8 +1,8 @@
 // Patches of a store on a map, predicted scenes over it, and a list of the patches in view for the keyboard.
 
 import * as maplibre from '../vendor/maplibre-gl/maplibre-gl.mjs';
-import {about, get} from './api.js';
-import {announce, choice, failure, h} from './dom.js';
+import {about, get} from './base/api.js';
+import {announce, choice, failure, h} from './base/dom.js';
 import {addPatches, addScene, style} from './layers.js';
 import {keep} from './main.js';
 import {scenePanel} from './scenes.js';

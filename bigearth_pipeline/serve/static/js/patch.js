@@ -1,7 +1,7 @@
 // One patch: pictures, facts, labels beside probabilities of one or two runs, explanations, and what lies around it.
 
-import {about, address, get} from './api.js';
-import {choice, failure, h} from './dom.js';
+import {about, address, get} from './base/api.js';
+import {choice, failure, h} from './base/dom.js';
 import {explanationPanel} from './explain.js';
 import {keep} from './main.js';
 import {scoreTable} from './scores.js';

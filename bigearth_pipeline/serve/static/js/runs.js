@@ -1,8 +1,8 @@
 // The runs: a table of all, and for one its curves, scores by class and options, live while it is under way.
 
-import {address, get} from './api.js';
-import {lineChart} from './chart.js';
-import {announce, failure, h, percent, put} from './dom.js';
+import {address, get} from './base/api.js';
+import {lineChart} from './base/chart.js';
+import {announce, failure, h, percent, put} from './base/dom.js';
 
 export async function show(main, {parts}) {
   return parts.length ? showOne(main, parts[0]) : showAll(main);

@@ -1,6 +1,6 @@
 // Settings of the predicted scenes that lie over the map.
 
-import {choice, h} from './dom.js';
+import {choice, h} from './base/dom.js';
 
 export function scenePanel(facts, changed, locate) {
   if (!facts.scenes.length) return null;

@@ -1,6 +1,6 @@
 // Labels beside the probabilities of runs, with the thresholds from which on a class counts as predicted.
 
-import {h} from './dom.js';
+import {h} from './base/dom.js';
 
 export function scoreTable(facts, patch, found, explain = null) {
   const name = (run) => facts.runs.find((each) => each.number === run)?.name ?? `run ${run}`;

@@ -1,7 +1,7 @@
 // An image of the user: dropped or chosen, decoded by the server, looked at as any patch is, and forgotten.
 
-import {about, address, get, send} from './api.js';
-import {announce, choice, failure, h, percent, put} from './dom.js';
+import {about, address, get, send} from './base/api.js';
+import {announce, choice, failure, h, percent, put} from './base/dom.js';
 import {keep} from './main.js';
 
 const MOST_FILES = 64;
