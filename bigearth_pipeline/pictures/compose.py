@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from shards.errors import InvalidValue
 from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF
 from shards.layout.statistics import NODATA, BandStatistics
 
+Pixel = TypeVar("Pixel", bound=np.generic)
 SIDE: Final = B10.size
 """Side of a picture in pixels of 10 m."""
 MISSING: Final = (255, 0, 255)
@@ -18,6 +20,8 @@ MISSING: Final = (255, 0, 255)
 MISSING_WORD: Final = "magenta"
 """Name of this colour, for captions."""
 _GAMMA: Final = 0.6
+_TABLES: Final = 128
+"""Stretches of a band whose brightness is kept as a table of 64 KiB."""
 _REFLECTANCE: Final = 10_000
 """Digital numbers of reflectance 1 in Sentinel-2 L2A products (QUANTIFICATION_VALUE)."""
 
@@ -94,9 +98,18 @@ class Stretch:
     def bright(self, values: NDArray[np.uint16], band: str) -> NDArray[np.uint8]:
         """Return values of a band as brightness, uint8 of the same shape."""
         low, high = self.limits[band]
-        scaled = np.clip((values.astype(np.float32) - low) / max(high - low, 1.0), 0, 1) ** self.gamma
-        brightness: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)
+        brightness: NDArray[np.uint8] = _brightness(float(low), float(high), float(self.gamma))[values]
         return brightness
+
+
+@lru_cache(_TABLES)
+def _brightness(low: float, high: float, gamma: float) -> NDArray[np.uint8]:
+    """Return the brightness of each digital number, (65536,) uint8: powers of all pixels would take most of the time."""
+    values = np.arange(1 << 16, dtype=np.float32)
+    scaled = np.clip((values - low) / max(high - low, 1.0), 0, 1) ** gamma
+    table: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)
+    table.flags.writeable = False
+    return table
 
 
 def band_of(record: NDArray[np.uint16], band: str) -> NDArray[np.uint16]:
@@ -105,17 +118,21 @@ def band_of(record: NDArray[np.uint16], band: str) -> NDArray[np.uint16]:
     return record[BAND_SLICES[band]].reshape(size, size)
 
 
-def at_10m(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Return a band on the 10 m grid, (120, 120) uint16: each pixel is repeated."""
+def at_10m(values: NDArray[Pixel]) -> NDArray[Pixel]:
+    """Return a band on the 10 m grid, (120, 120) of its type: each pixel is repeated."""
     times = SIDE // len(values)
     return values.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def colours(record: NDArray[np.uint16], composition: Composition, stretch: Stretch) -> NDArray[np.uint8]:
     """Return the picture of a record, (80000,) uint16, as (120, 120, 3) uint8; missing pixels are `MISSING`."""
-    bands = [at_10m(band_of(record, band)) for band in composition.bands]
-    picture = np.stack(
-        [stretch.bright(values, band) for values, band in zip(bands, composition.bands, strict=True)], axis=-1
-    )
-    picture[np.any([values == NODATA for values in bands], axis=0)] = MISSING
+    picture = np.empty((SIDE, SIDE, len(composition.bands)), np.uint8)
+    is_missing = np.zeros((SIDE, SIDE), np.bool_)
+    for number, band in enumerate(composition.bands):
+        values = band_of(record, band)
+        picture[..., number] = at_10m(stretch.bright(values, band))
+        lost = values == NODATA
+        if lost.any():
+            is_missing |= at_10m(lost)
+    picture[is_missing] = MISSING
     return picture

@@ -98,8 +98,15 @@ class Contents:
         store = self.source(source)
         if store is None:
             return self.uploads.patch(source, key).record
-        row = self.row(store, key)
-        return self._records.get((source, row), lambda: store.store.read(row, groups=()).s2)
+        return self.pixels(store, self.row(store, key))
+
+    def pixels(self, store: OpenStore, row: int) -> NDArray[np.uint16]:
+        """Return the pixels of a patch of a store, (80000,) uint16.
+
+        Raises:
+            CorruptShard: its record is damaged.
+        """
+        return self._records.get((store.number, row), lambda: store.store.read(row, groups=()).s2)
 
     def network(self, run: int, source: str) -> Predictor:
         """Return the network of a run for patches of a source.

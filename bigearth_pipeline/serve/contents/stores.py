@@ -1,9 +1,9 @@
 """A store that is open for the server: facts by row or key, filters and places."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 import shards
 from bigearth_pipeline.pictures.compose import Stretch
 from bigearth_pipeline.serve.map.places import Places
+from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.show.rows import stretch_of
 from shards import Store
 from shards.runtime.arrow import numpy_values, text_array
+
+_NAMES: Final = 4096
+"""Names whose rows are kept: a search through 549,488 names takes milliseconds, and a view asks for one several times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,7 @@ class OpenStore:
     number: int
     folder: Path
     store: Store
+    _rows: Cache[int | None] = field(default_factory=lambda: Cache(_NAMES), repr=False)
 
     @classmethod
     def of(cls, number: int, folder: Path) -> "OpenStore":
@@ -47,6 +52,9 @@ class OpenStore:
 
     def row_of(self, key: str) -> int | None:
         """Return the row of a patch; None if it has no such patch."""
+        return self._rows.get(key, lambda: self._find(key))
+
+    def _find(self, key: str) -> int | None:
         row = pc.index(self.store.index.table["key"], key).as_py()
         return None if row < 0 else int(row)
 

@@ -7,7 +7,7 @@ technique in file sequencing", 1966), so that the cells of a tile of any zoom ar
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import cos, log2, radians
+from math import cos, floor, log2, radians
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,8 @@ DEPTH: Final = 24
 """Zoom whose tiles are the finest cells: 2.4 m at the equator."""
 CELLS_A_TILE: Final = 6
 """Zooms from a tile to its cells: 64 cells in a row, of 8 pixels in a tile of 512."""
+_MARGIN: Final = 1.2
+"""By how much the tiles of a search are larger: axes of UTM are turned by up to 4°, and metres shrink to the poles."""
 _EARTH_RADIUS: Final = SIDE_METRES / (2 * np.pi)
 
 
@@ -80,6 +82,34 @@ class Places:
         ends = np.array([first, first + (1 << shift)], np.uint64)
         begin, end = np.searchsorted(self.cells, ends).tolist()
         return slice(begin, end)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        """Position in `cells` of each patch of the index, (patches,), -1 for one without a place."""
+        found = np.full(len(self.epsg), -1, np.int64)
+        found[self.rows] = np.arange(len(self.rows))
+        return found
+
+    def around(self, zoom: int, x: int, y: int) -> NDArray[np.int64]:
+        """Return the rows of patches whose middle lies in a tile or in one beside it, in no order."""
+        side = 1 << zoom
+        beside = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        parts = [self.rows[self.within(zoom, i, j)] for i, j in beside if 0 <= i < side and 0 <= j < side]
+        return np.concatenate(parts)
+
+    def near(self, row: int, metres: float) -> NDArray[np.int64]:
+        """Return the rows of all patches with their middle within some metres along each axis, and of some beyond them.
+
+        For a patch without a place there are none.
+        """
+        position = int(self.positions[row])
+        if position < 0:
+            return np.empty(0, np.int64)
+        x, y = (int(axis[position] * 2.0**DEPTH) for axis in self.points)
+        latitude = degrees(x / 2.0**DEPTH, y / 2.0**DEPTH)[1]
+        zoom = floor(log2(SIDE_METRES * cos(radians(latitude)) / (_MARGIN * metres)))
+        zoom = max(0, min(DEPTH, zoom))
+        return self.around(zoom, x >> (DEPTH - zoom), y >> (DEPTH - zoom))
 
     def corners(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the corners of patches on the map, (n, 4, 2): upper left, upper right, lower right, lower left."""

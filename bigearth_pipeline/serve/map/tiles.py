@@ -38,22 +38,13 @@ def patch_tile(
     """
     zoom, x, y = tile
     if zoom >= places.patch_zoom:
-        rows = _around(places, tile)
+        rows = np.sort(places.around(*tile))
         rows = rows[chosen[rows]]
         if len(rows) <= _MOST_PATCHES:
             return _single(places, tile, rows, split, outcome)
     inside = places.within(zoom, x, y)
     passed = chosen[places.rows[inside]]
     return _cells(tile, places.cells[inside][passed], places.rows[inside][passed], split, outcome)
-
-
-def _around(places: Places, tile: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Return the rows of patches whose middle lies in a tile or one beside it: a square may reach over its edge."""
-    zoom, x, y = tile
-    side = 1 << zoom
-    beside = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    parts = [places.rows[places.within(zoom, i, j)] for i, j in beside if 0 <= i < side and 0 <= j < side]
-    return np.sort(np.concatenate(parts))
 
 
 def _single(

@@ -19,11 +19,13 @@ def neighbours(store: OpenStore, row: int) -> list[tuple[int, int, int]]:
     """
     index = store.store.index
     epsg, ulx, uly = (index.column(name) for name in ("epsg", "ulx", "uly"))
-    east, south = ulx - ulx[row], uly[row] - uly
-    near = np.flatnonzero((np.abs(east) < _REACH) & (np.abs(south) < _REACH) & (epsg == epsg[row]))
-    near = near[near != row]
-    date = index.table["date"].cast("int64").take(near).to_numpy()
-    own = index.table["date"].cast("int64")[row].as_py()
-    steps = np.rint(np.stack([east[near], south[near]], 1) / PATCH_METRES).astype(np.int64)
-    order = np.lexsort((np.abs(date - own), np.abs(steps).sum(1)))[:MOST]
+    near = np.sort(store.places.near(row, _REACH))
+    near = near[(near != row) & (epsg[near] == epsg[row])]
+    east, south = ulx[near] - ulx[row], uly[row] - uly[near]
+    is_near = (np.abs(east) < _REACH) & (np.abs(south) < _REACH)
+    near, steps = near[is_near], np.stack([east[is_near], south[is_near]], 1)
+    date = index.table["date"]
+    days = date.take(near).cast("int64").to_numpy() - date[row].cast("int64").as_py()
+    steps = np.rint(steps / PATCH_METRES).astype(np.int64)
+    order = np.lexsort((np.abs(days), np.abs(steps).sum(1)))[:MOST]
     return [(int(near[i]), int(steps[i, 0]), int(steps[i, 1])) for i in order]

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bigearth_pipeline.pictures.compose import Stretch, colours, composition_of
-from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.pictures.compose import SIDE, TRUE_COLOUR, Stretch, colours, composition_of
+from bigearth_pipeline.serve.contents.contents import Absent, Contents
+from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.patch.cache import Cache
+from bigearth_pipeline.serve.patch.neighbours import neighbours
 
 MOST: Final = 2048
 """Pictures that are kept, of 10 to 40 KB."""
+_SMALL: Final = SIDE // 2
+"""Side of a patch in the picture of those around one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,28 @@ class Pictures:
         """
         self._contents.source(source)
         return self._cache.get((source, key, look), lambda: self._make(source, key, look))
+
+    def around(self, source: str, key: str) -> bytes:
+        """Return a patch of a store and the eight around it in true colour, 180 × 180 pixels of 20 m; gaps are black.
+
+        Raises:
+            Absent: there is no such patch, or it is one of an upload.
+            CorruptShard: a record is damaged.
+        """
+        store = self._contents.source(source)
+        if store is None:
+            raise Absent("an upload has nothing around it")
+        row = self._contents.row(store, key)
+        return self._cache.get((source, row), lambda: self._make_around(store, row))
+
+    def _make_around(self, store: OpenStore, row: int) -> bytes:
+        picture = np.zeros((3, _SMALL, 3, _SMALL, 3), np.uint8)
+        # Nearer ones come first, and of several of a place the first one counts, as on the page.
+        for each, east, south in [*reversed(neighbours(store, row)), (row, 0, 0)]:
+            pixels = colours(self._contents.pixels(store, each), TRUE_COLOUR, store.stretch)
+            wide = pixels[::2].astype(np.uint16) + pixels[1::2]
+            picture[1 + south, :, 1 + east] = (wide[:, ::2] + wide[:, 1::2] + 2) >> 2
+        return quick_png(picture.reshape(3 * _SMALL, 3 * _SMALL, 3))
 
     def _make(self, source: str, key: str, look: Look) -> bytes:
         store = self._contents.source(source)

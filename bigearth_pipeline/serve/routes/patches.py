@@ -49,6 +49,15 @@ def patch_routes(contents: Contents, scores: Scores) -> APIRouter:
         found = pictures.png(source, key, Look(bands, low, high, gamma))
         return Response(found, media_type="image/png", headers=_KEPT)
 
+    @router.get(
+        "/around.png",
+        response_class=Response,
+        responses=p.refusals(404, 409) | p.content("image/png", "A picture of 180 × 180 pixels."),
+    )
+    def around(source: p.Source, key: p.Key) -> Response:
+        """Return a patch of a store and the eight around it in true colour; those that are absent are black."""
+        return Response(pictures.around(source, key), media_type="image/png", headers=_KEPT)
+
     @router.get("/scores", responses=p.refusals(404, 409))
     def score(source: p.Source, key: p.Key, run: p.RunNumber) -> dict[str, Any]:
         """Return the probabilities of the 19 classes by a run, and its thresholds."""

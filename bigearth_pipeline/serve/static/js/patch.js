@@ -44,7 +44,7 @@ export async function show(main, {parts, settings}) {
   main.replaceChildren(title, factLine(patch), linkButton(),
     h('h2', {}, 'Pictures'), pictures(facts, path, state, remember),
     h('h2', {}, 'Labels and probabilities'), runChoices(facts, state, refresh), scores, explanation,
-    around(source, patch, state));
+    around(path, source, patch, state));
   if (facts.runs.length) await refresh();
   else scores.replaceChildren(scoreTable(facts, patch, []), h('p', {}, 'No run is shown; start the server with a run.'));
 }
@@ -113,22 +113,22 @@ function runChoices(facts, state, refresh) {
     choice('Beside it', [['', 'no other run'], ...runs], state.run2, (value) => { state.run2 = value; refresh(); }));
 }
 
-function around(source, patch, state) {
+function around(path, source, patch, state) {
   if (!patch.neighbours.length) return h('div');
   const query = new URLSearchParams(Object.entries(state).filter(([name, value]) => name.startsWith('run') && value));
   const link = (key, ...content) => h('a', {href: `#/patch/${source}/${key}?${query}`}, ...content);
-  const picture = (key) => h('img', {class: 'patch', loading: 'lazy', alt: `Patch ${key}`,
-    src: address(`patches/${source}/${key}/picture.png`)});
+  // One picture of all nine, with a link over each: a picture each would be nine requests.
   const cells = [];
   for (const south of [-1, 0, 1]) {
     for (const east of [-1, 0, 1]) {
       const found = patch.neighbours.find((each) => each.east === east && each.south === south);
-      if (!east && !south) cells.push(h('div', {class: 'here'}, picture(patch.key)));
-      else cells.push(found ? link(found.key, picture(found.key)) : h('div'));
+      if (!east && !south) cells.push(h('div', {class: 'here'}));
+      else cells.push(found ? link(found.key, h('span', {class: 'hidden'}, `Patch ${found.key}`)) : h('div', {class: 'none'}));
     }
   }
   const same = patch.neighbours.filter((each) => !each.east && !each.south);
-  return h('div', {}, h('h2', {}, 'Around it'), h('div', {class: 'around'}, cells),
+  return h('div', {}, h('h2', {}, 'Around it'), h('div', {class: 'around'}, h('img', {
+    alt: `${patch.key} and the patches around it`, src: address(`${path}/around.png`)}), h('div', {}, cells)),
     same.length ? h('div', {}, h('h3', {}, 'Others of this place'),
       h('ul', {}, same.map((each) => h('li', {}, link(each.key, each.key))))) : null);
 }
