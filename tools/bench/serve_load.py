@@ -33,6 +33,8 @@ _CONNECTIONS: Final = 6
 """Connections to a host that browsers open for HTTP/1.1."""
 _OWN_BANDS: Final = "B11,B08,B02"
 """The fourth picture, where the user has chosen no bands."""
+_PATCHES: Final = 2000
+"""Patches that clients choose from."""
 _SETTLED: Final = 0.25
 """Share of the time after which memory counts as settled: caches have been filled."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -78,8 +80,8 @@ class Client:
         """Open a patch, and return the seconds until all of it has come."""
         begin = time.perf_counter()
         await self._get(path)
-        asked = [self._get(f"{path}/picture.png", bands=bands) for bands in self._bands]
-        asked.append(self._get(f"{path}/around.png"))
+        asked = [self._get(f"{path}/picture.webp", bands=bands) for bands in self._bands]
+        asked.append(self._get(f"{path}/around.webp"))
         if self._runs:
             asked.append(self._get(f"{path}/scores", run="0"))
         await asyncio.gather(*asked)
@@ -89,7 +91,8 @@ class Client:
         async with self._session.get(f"{self._address}api/{path}", params=query) as answer:
             answer.raise_for_status()
             content = await answer.read()
-        if answer.content_type == "image/png" and not content.endswith(b"IEND\xaeB`\x82"):
+        # WebP container: "RIFF" and the bytes that follow, https://developers.google.com/speed/webp/docs/riff_container
+        if answer.content_type == "image/webp" and int.from_bytes(content[4:8], "little") != len(content) - 8:
             raise aiohttp.ClientPayloadError(f"{path} is no whole picture")
 
 
@@ -105,6 +108,7 @@ async def measure(pid: int, address: str, clients: int, seconds: float, look: fl
     failures: list[str] = []
     memory: list[float] = []
     begin = time.perf_counter()
+    print(f"{clients} clients look at {len(keys)} patches for {seconds:g} s", file=sys.stderr)
     before = (processor_seconds(pid), time.process_time())
     end = begin + seconds
 
@@ -150,12 +154,13 @@ async def measure(pid: int, address: str, clients: int, seconds: float, look: fl
 
 
 async def _keys(session: aiohttp.ClientSession, address: str, store: dict[str, Any]) -> list[str]:
-    rows = random.Random(0).sample(range(store["patches"]), min(store["patches"], 2000))
-    found = []
-    for row in rows:
+    rows = random.Random(0).sample(range(store["patches"]), min(store["patches"], _PATCHES))
+
+    async def path(row: int) -> str:
         async with session.get(f"{address}api/stores/{store['number']}/rows/{row}") as answer:
-            found.append(f"patches/{store['source']}/{(await answer.json())['key']}")
-    return found
+            return f"patches/{store['source']}/{(await answer.json())['key']}"
+
+    return list(await asyncio.gather(*map(path, rows)))
 
 
 def main() -> None:

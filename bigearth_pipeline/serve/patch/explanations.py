@@ -8,7 +8,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.patch.cache import Cache
-from bigearth_pipeline.serve.patch.pictures import quick_png
+from bigearth_pipeline.serve.patch.pictures import encoded
 from shards import CLASSES
 from trainer.explain.names import BAND_OCCLUSION, GRAD_CAM, INTEGRATED_GRADIENTS
 
@@ -28,7 +28,7 @@ class Explanation:
     """Explanation of the score of a class on a patch.
 
     Attributes:
-        picture: map over true colour as PNG; None for a method of bands alone.
+        picture: map over true colour as WebP; None for a method of bands alone.
         bands: weight of each band by its name, in logits; None for a method without.
         limit: value that has the full colour in the map, in logits; None for Grad-CAM, which has no unit.
         probability: of the class.
@@ -100,7 +100,7 @@ class Explanations:
         maps = found.maps[method]
         picture = map_picture(found, 0, method)
         return Explanation(
-            picture=None if picture is None else quick_png(picture),
+            picture=None if picture is None else encoded(picture),
             bands=None if maps.bands is None else dict(zip(found.bands, maps.bands[0].tolist(), strict=True)),
             limit=None if maps.pixels is None or method == GRAD_CAM else limit_of(maps.pixels[0]),
             probability=float(found.probabilities[0, label]),

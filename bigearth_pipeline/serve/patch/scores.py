@@ -1,16 +1,18 @@
 """Probabilities of patches by runs, computed by their networks on demand."""
 
-import threading
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.patch.batches import Batches
 from bigearth_pipeline.serve.patch.cache import Cache
 
 MOST: Final = 1 << 16
 """Patches whose 19 probabilities are kept."""
+BATCH: Final = 16
+"""Patches that a network sees at a time, where as many wait: half of the time a patch of one at a time."""
 
 
 class Scores:
@@ -21,8 +23,7 @@ class Scores:
         self._contents = contents
         self._cache: Cache[NDArray[np.float32]] = Cache(MOST)
         contents.uploads.listeners.append(self._cache.drop)
-        # One patch at a time: a few milliseconds each, and threads of torch would wait for each other.
-        self._one = threading.Lock()
+        self._batches = Batches(self._probabilities, BATCH)
 
     def of(self, run: int, source: str, key: str) -> NDArray[np.float32]:
         """Return the probabilities of a patch by a run, (19,).
@@ -34,10 +35,7 @@ class Scores:
         """
         self._contents.network(run, source)
         key_of_cache = (run, self._contents.run(run).version, source, key)
-        return self._cache.get(key_of_cache, lambda: self._compute(run, source, key))
+        return self._cache.get(key_of_cache, lambda: self._batches.get(run, self._contents.record(source, key)))
 
-    def _compute(self, run: int, source: str, key: str) -> NDArray[np.float32]:
-        record = self._contents.record(source, key)
-        with self._one:
-            found: NDArray[np.float32] = self._contents.run(run).predictor().probabilities(record[None])[0]
-        return found
+    def _probabilities(self, run: int, records: list[NDArray[np.uint16]]) -> list[NDArray[np.float32]]:
+        return list(self._contents.run(run).predictor().probabilities(np.stack(records)))

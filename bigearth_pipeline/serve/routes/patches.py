@@ -37,26 +37,26 @@ def patch_routes(contents: Contents, scores: Scores) -> APIRouter:
         return _of_upload(contents, source, key) if store is None else _of_store(store, contents.row(store, key))
 
     @router.get(
-        "/picture.png",
+        "/picture.webp",
         response_class=Response,
-        responses=p.refusals(404, 409) | p.content("image/png", "A picture of 120 × 120 pixels."),
+        responses=p.refusals(404, 409) | p.content("image/webp", "A picture of 120 × 120 pixels."),
     )
     def picture(
         source: p.Source, key: p.Key, bands: Annotated[str, Query(max_length=20)] = "B04,B03,B02",
         low: DigitalNumber = None, high: DigitalNumber = None, gamma: Gamma = None,
     ) -> Response:  # fmt: skip
         """Return three bands as red, green and blue; `low` becomes black and `high` full brightness."""
-        found = pictures.png(source, key, Look(bands, low, high, gamma))
-        return Response(found, media_type="image/png", headers=_KEPT)
+        found = pictures.picture(source, key, Look(bands, low, high, gamma))
+        return Response(found, media_type="image/webp", headers=_KEPT)
 
     @router.get(
-        "/around.png",
+        "/around.webp",
         response_class=Response,
-        responses=p.refusals(404, 409) | p.content("image/png", "A picture of 180 × 180 pixels."),
+        responses=p.refusals(404, 409) | p.content("image/webp", "A picture of 180 × 180 pixels."),
     )
     def around(source: p.Source, key: p.Key) -> Response:
         """Return a patch of a store and the eight around it in true colour; those that are absent are black."""
-        return Response(pictures.around(source, key), media_type="image/png", headers=_KEPT)
+        return Response(pictures.around(source, key), media_type="image/webp", headers=_KEPT)
 
     @router.get("/scores", responses=p.refusals(404, 409))
     def score(source: p.Source, key: p.Key, run: p.RunNumber) -> dict[str, Any]:
@@ -79,16 +79,16 @@ def patch_routes(contents: Contents, scores: Scores) -> APIRouter:
         }
 
     @router.get(
-        "/explanation.png",
+        "/explanation.webp",
         response_class=Response,
-        responses=p.refusals(404, 409, 503) | p.content("image/png", "A map over true colour."),
+        responses=p.refusals(404, 409, 503) | p.content("image/webp", "A map over true colour."),
     )
     def explanation_map(source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method) -> Response:
         """Return the map of an explanation over true colour: orange raises the score of the class, purple lowers it."""
         found = explanations.of(run, source, key, label, method)
         if found.picture is None:
             raise LookupError(f"{method} has no map")
-        return Response(found.picture, media_type="image/png", headers=_KEPT)
+        return Response(found.picture, media_type="image/webp", headers=_KEPT)
 
     return router
 

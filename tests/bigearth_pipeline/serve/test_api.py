@@ -53,7 +53,7 @@ def test_pictures_are_those_of_the_record(client: Any, contents: Contents) -> No
     """A picture has other bands, another stretch, or is of another patch."""
     store = contents.stores[0].store
     patch = store.read(5)
-    base = f"/api/patches/s0/{patch.key}/picture.png"
+    base = f"/api/patches/s0/{patch.key}/picture.webp"
     expected = colours(patch.s2, composition_of("B12,B8A,B04"), stretch_of(store))
     np.testing.assert_array_equal(pixels(client.get(base, params={"bands": "B12,B8A,B04"}).content), expected)
     stretch = Stretch(dict.fromkeys(stretch_of(store).limits, (100.0, 3000.0)), 1.0)
@@ -80,10 +80,10 @@ def test_explanations_have_a_map_or_weights(client: Any, contents: Contents, met
     found = client.get(f"/api/patches/s0/{key}/explanation", params=query).json()
     assert found["has_map"] is (method != "band-occlusion")
     assert (found["bands"] is None) is (method == "grad-cam")
-    picture = client.get(f"/api/patches/s0/{key}/explanation.png", params=query)
+    picture = client.get(f"/api/patches/s0/{key}/explanation.webp", params=query)
     assert picture.status_code == (200 if found["has_map"] else 404)
     if found["has_map"]:
-        plain = pixels(client.get(f"/api/patches/s0/{key}/picture.png").content)
+        plain = pixels(client.get(f"/api/patches/s0/{key}/picture.webp").content)
         assert pixels(picture.content).shape == plain.shape
 
 

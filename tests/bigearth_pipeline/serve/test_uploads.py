@@ -92,15 +92,15 @@ def test_a_patch_is_read_as_by_a_build(client: Any, contents: Contents, patch: P
         reader.read_patch(str(patch), patch.name, expected)
     np.testing.assert_array_equal(contents.record(found["source"], "0"), expected)
     source = found["source"]
-    assert client.get(f"/api/patches/{source}/0/picture.png").status_code == 200
+    assert client.get(f"/api/patches/{source}/0/picture.webp").status_code == 200
     scores = client.get(f"/api/patches/{source}/0/scores", params={"run": 0}).json()
     best = client.get(f"/api/uploads/{source}/scores", params={"run": 0}).json()
     assert best[0]["probability"] == pytest.approx(max(scores["probabilities"]), abs=1e-5)
     query = {"run": 0, "label": 1, "method": "grad-cam"}
-    assert client.get(f"/api/patches/{source}/0/explanation.png", params=query).status_code == 200
+    assert client.get(f"/api/patches/{source}/0/explanation.webp", params=query).status_code == 200
     assert client.get(f"/api/patches/{source}/0").json()["labels"] is None
     assert client.delete(f"/api/uploads/{source}").status_code == 204
-    assert client.get(f"/api/patches/{source}/0/picture.png").status_code == 404
+    assert client.get(f"/api/patches/{source}/0/picture.webp").status_code == 404
 
 
 def test_a_geotiff_is_cut_into_windows(client: Any, tmp_path: Path) -> None:

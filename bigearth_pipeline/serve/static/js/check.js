@@ -63,7 +63,7 @@ export async function show(main, {settings}) {
     const name = facts.classes[pair.label].name;
     const others = facts.classes.filter((_, i) => pair.labels[i] && i !== pair.label).map((each) => each.name);
     const picture = (bands, words) => h('figure', {}, h('img', {class: 'patch', width: 300, height: 300, alt: `Patch in ${words}`,
-      src: address(`patches/${pair.source}/${pair.key}/picture.png`, {bands})}), h('figcaption', {}, words));
+      src: address(`patches/${pair.source}/${pair.key}/picture.webp`, {bands})}), h('figcaption', {}, words));
     box.replaceChildren(
       h('h2', {}, pair.has_label ? `Labelled as “${name}”, but the run says ${percent(pair.probability, 1)}`
         : `Not labelled as “${name}”, but the run says ${percent(pair.probability, 1)}`),

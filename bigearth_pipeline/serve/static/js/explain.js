@@ -31,7 +31,7 @@ function ofRun(facts, path, run, state) {
     if (found.has_map) {
       const unit = found.limit === null ? '' : ` Full colour: ±${found.limit.toPrecision(2)} logits.`;
       content.push(h('figure', {}, h('img', {class: 'patch', width: 240, height: 240,
-        alt: `Map of ${state.method} over the patch in true colour`, src: address(`${path}/explanation.png`, query)}),
+        alt: `Map of ${state.method} over the patch in true colour`, src: address(`${path}/explanation.webp`, query)}),
       h('figcaption', {}, `Orange raises the score${state.method === 'grad-cam' ? '.' : ', purple lowers it.'}${unit}`)));
     }
     if (found.bands) content.push(weights(found.bands));

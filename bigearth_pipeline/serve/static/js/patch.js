@@ -79,7 +79,7 @@ function linkButton() {
 function pictures(facts, path, state, remember) {
   const figure = (bands, words, extra = {}) => h('figure', {},
     h('img', {class: 'patch', width: SIDE, height: SIDE, alt: `Patch in ${words}`,
-      src: address(`${path}/picture.png`, {bands, ...extra})}), h('figcaption', {}, words));
+      src: address(`${path}/picture.webp`, {bands, ...extra})}), h('figcaption', {}, words));
   const own = h('div', {id: 'own-bands'});
   const bands = (state.bands ?? 'B11,B08,B02').split(',');
   const update = () => {
@@ -128,7 +128,7 @@ function around(path, source, patch, state) {
   }
   const same = patch.neighbours.filter((each) => !each.east && !each.south);
   return h('div', {}, h('h2', {}, 'Around it'), h('div', {class: 'around'}, h('img', {
-    alt: `${patch.key} and the patches around it`, src: address(`${path}/around.png`)}), h('div', {}, cells)),
+    alt: `${patch.key} and the patches around it`, src: address(`${path}/around.webp`)}), h('div', {}, cells)),
     same.length ? h('div', {}, h('h3', {}, 'Others of this place'),
       h('ul', {}, same.map((each) => h('li', {}, link(each.key, each.key))))) : null);
 }

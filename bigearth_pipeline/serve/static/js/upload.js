@@ -62,7 +62,7 @@ export async function show(main, {parts, settings}) {
       const links = [...Array(found.patches).keys()].map((key) => h('a', {
         href: `#/patch/${source}/${key}${state.run === '' ? '' : `?run=${state.run}`}`},
       h('img', {class: 'patch', width: '100%', loading: 'lazy', alt: `Patch ${key}`,
-        src: address(`patches/${source}/${key}/picture.png`)}), h('span', {class: 'soft', 'data-key': key})));
+        src: address(`patches/${source}/${key}/picture.webp`)}), h('span', {class: 'soft', 'data-key': key})));
       grid.append(...links);
       put(result, h('h2', {}, found.title), found.notes.map((note) => h('p', {class: 'note'}, note)),
         facts.runs.length ? choice('Run', facts.runs.map((run) => [run.number, run.name]), state.run, (value) => {

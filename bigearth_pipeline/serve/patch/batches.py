@@ -1,0 +1,56 @@
+"""Values computed in batches of what waits: one thread computes at a time, for itself and for those that came meanwhile."""
+
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Kind = TypeVar("Kind", bound=Hashable)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batches(Generic[Kind, Item, Result]):
+    """Computes items of the same kind together; any thread may use it."""
+
+    def __init__(self, compute: Callable[[Kind, list[Item]], list[Result]], most: int) -> None:
+        """Take the work.
+
+        Args:
+            compute: takes a kind and items of it, returns a result for each; never called by two threads at a time.
+            most: items of a batch.
+        """
+        self._compute, self._most = compute, most
+        self._one, self._lock = threading.Lock(), threading.Lock()
+        self._waiting: list[tuple[Kind, Item, Future[Result]]] = []
+
+    def get(self, kind: Kind, item: Item) -> Result:
+        """Return the result of an item.
+
+        Raises:
+            Exception: as `compute` raises it, for all items of the batch.
+        """
+        mine: Future[Result] = Future()
+        with self._lock:
+            self._waiting.append((kind, item, mine))
+        with self._one:
+            # Another thread may have computed it in its batch meanwhile.
+            while not mine.done():
+                self._work()
+        return mine.result()
+
+    def _work(self) -> None:
+        """Compute a batch of the kind that has waited longest."""
+        with self._lock:
+            kind = self._waiting[0][0]
+            same = [each for each in self._waiting if each[0] == kind]
+            batch = same[: self._most]
+            self._waiting = [each for each in self._waiting if each[0] != kind] + same[self._most :]
+        try:
+            found = self._compute(kind, [item for _, item, _ in batch])
+        except BaseException as err:
+            for _, _, future in batch:
+                future.set_exception(err)
+            return
+        for (_, _, future), result in zip(batch, found, strict=True):
+            future.set_result(result)
