@@ -1,8 +1,8 @@
-"""Values computed in batches of what waits: one thread computes at a time, for itself and for those that came meanwhile."""
+"""Values computed in batches of what waits: one thread computes, first the kind that waits longest."""
 
 import threading
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Kind = TypeVar("Kind", bound=Hashable)
@@ -17,12 +17,13 @@ class Batches(Generic[Kind, Item, Result]):
         """Take the work.
 
         Args:
-            compute: takes a kind and items of it, returns a result for each; never called by two threads at a time.
+            compute: takes a kind and items of it, returns a result for each; always called by the same thread.
             most: items of a batch.
         """
         self._compute, self._most = compute, most
-        self._one, self._lock = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._waiting: list[tuple[Kind, Item, Future[Result]]] = []
+        self._thread = ThreadPoolExecutor(1, "batches")
 
     def get(self, kind: Kind, item: Item) -> Result:
         """Return the result of an item.
@@ -33,19 +34,20 @@ class Batches(Generic[Kind, Item, Result]):
         mine: Future[Result] = Future()
         with self._lock:
             self._waiting.append((kind, item, mine))
-        with self._one:
-            # Another thread may have computed it in its batch meanwhile.
-            while not mine.done():
-                self._work()
+        self._thread.submit(self._work)
         return mine.result()
 
     def _work(self) -> None:
-        """Compute a batch of the kind that has waited longest."""
+        """Compute a batch of the kind that has waited longest; nothing waits where an earlier batch took all."""
         with self._lock:
+            if not self._waiting:
+                return
             kind = self._waiting[0][0]
             same = [each for each in self._waiting if each[0] == kind]
-            batch = same[: self._most]
-            self._waiting = [each for each in self._waiting if each[0] != kind] + same[self._most :]
+            # Sizes are powers of two, for libraries prepare (and keep) something for each size.
+            size = 1 << (min(len(same), self._most).bit_length() - 1)
+            batch = same[:size]
+            self._waiting = [each for each in self._waiting if each[0] != kind] + same[size:]
         try:
             found = self._compute(kind, [item for _, item, _ in batch])
         except BaseException as err:

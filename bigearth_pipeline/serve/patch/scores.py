@@ -11,7 +11,7 @@ from bigearth_pipeline.serve.patch.cache import Cache
 
 MOST: Final = 1 << 16
 """Patches whose 19 probabilities are kept."""
-BATCH: Final = 16
+BATCH: Final = 8
 """Patches that a network sees at a time, where as many wait: half of the time a patch of one at a time."""
 
 
