@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from bigearth_pipeline.serve.contents.stopping import Stopping
 from trainer.inference import one_thread_a_batch
 
 _BACKLOG: Final = 256
+_SWITCH_SECONDS: Final = 0.001
+"""Seconds after which a thread passes the interpreter lock on. A network takes it again for each of its operations, and
+would wait for the usual 5 ms each time while others answer requests."""
 _GRACE_SECONDS: Final = 2
 """Seconds that answers under way have after Ctrl-C."""
 
@@ -83,7 +87,18 @@ def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str]
                 say(f"{store.folder}: {store.places.num_lost} patches have no place on the map")
         server = _Server(options, stopping)
         ready(_address(config, listener))
-        server.run(sockets=[listener])
+        with _short_turns():
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager

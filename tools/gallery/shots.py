@@ -50,7 +50,7 @@ def photograph(made: Made, out: Path, work: Path) -> list[Path]:
     shots = [(name, getattr(made, page), *rest) for name, page, *rest in PICTURES]
     shots.append(("runs-table", text, "pre", 1500, 900, "dark"))
     written = []
-    with _browser() as browser:
+    with chromium() as browser:
         for name, page, selector, width, highest, scheme in shots:
             content = _shot(browser, page, selector, width, highest, scheme)
             written.append(_write(out / f"{name}.png", Image.open(io.BytesIO(content))))
@@ -60,7 +60,12 @@ def photograph(made: Made, out: Path, work: Path) -> list[Path]:
 
 
 @contextmanager
-def _browser() -> Iterator[Any]:
+def chromium(*arguments: str) -> Iterator[Any]:
+    """Run a headless Chromium with further arguments while the block runs.
+
+    Raises:
+        InvalidValue: there is none.
+    """
     path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         raise InvalidValue(f"there is no {' or '.join(_BROWSERS)} on the PATH; install one")
@@ -68,7 +73,7 @@ def _browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         # Containers, in which this may run as root, let Chromium have no sandbox of its own.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
         try:
             yield browser
         finally:

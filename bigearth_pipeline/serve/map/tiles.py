@@ -17,6 +17,9 @@ _MOST_PATCHES: Final = 20_000
 """Patches of a tile that are drawn singly; of more, which lie over each other, cells are drawn."""
 UNKNOWN: Final = -1
 """Outcome of a patch that a run has not predicted."""
+_MARGIN: Final = 3
+"""Cells of a tile around it in which the middle of a patch may lie that reaches into it: at 70° N a patch has up to 2.6
+cells, where `patch_zoom` is that of 36° to 70° N."""
 _NO_SHARE: Final = 255
 
 
@@ -38,13 +41,26 @@ def patch_tile(
     """
     zoom, x, y = tile
     if zoom >= places.patch_zoom:
-        rows = np.sort(places.around(*tile))
+        rows = _reaching(places, tile)
         rows = rows[chosen[rows]]
         if len(rows) <= _MOST_PATCHES:
             return _single(places, tile, rows, split, outcome)
     inside = places.within(zoom, x, y)
     passed = chosen[places.rows[inside]]
     return _cells(tile, places.cells[inside][passed], places.rows[inside][passed], split, outcome)
+
+
+def _reaching(places: Places, tile: tuple[int, int, int]) -> NDArray[np.int64]:
+    """Return the rows of patches that may reach into a tile, ascending: their middle lies in it or near its edge."""
+    zoom, x, y = tile
+    rows = np.sort(places.around(zoom, x, y))
+    positions = places.positions[rows]
+    margin = _MARGIN / 2**CELLS_A_TILE
+    inside = np.ones(len(rows), np.bool_)
+    for axis, corner in zip(places.points, (x, y), strict=True):
+        middles = axis[positions] * 2.0**zoom - corner
+        inside &= (middles > -margin) & (middles < 1 + margin)
+    return rows[inside]
 
 
 def _single(

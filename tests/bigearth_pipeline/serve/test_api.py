@@ -63,6 +63,25 @@ def test_pictures_are_those_of_the_record(client: Any, contents: Contents) -> No
     assert client.get(base, params={"gamma": "nan"}).status_code == 422
 
 
+def test_patches_around_a_patch_lie_where_they_are(client: Any, contents: Contents) -> None:
+    """The picture of what lies around has a patch at another place, or a gap where there is one."""
+    store = contents.stores[0]
+    side = 60
+    for row in (0, 41, 87):
+        key = store.store.index.key(row)
+        found = pixels(client.get(f"/api/patches/s0/{key}/around.webp").content)
+        assert found.shape == (3 * side, 3 * side, 3)
+        expected = np.zeros((3 * side, 3 * side, 3))
+        around = client.get(f"/api/patches/s0/{key}").json()["neighbours"]
+        for each in [*reversed(around), {"key": key, "east": 0, "south": 0}]:
+            patch = store.store.read(store.row_of(each["key"]))
+            picture = colours(patch.s2, composition_of("B04,B03,B02"), store.stretch).reshape(side, 2, side, 2, 3)
+            top, left = side * (1 + each["south"]), side * (1 + each["east"])
+            expected[top : top + side, left : left + side] = picture.mean((1, 3))
+        assert np.abs(found - expected).max() <= 0.5
+    assert client.get("/api/patches/s0/absent/around.webp").status_code == 404
+
+
 def test_scores_are_those_of_the_network(client: Any, contents: Contents, runs_folder: Path) -> None:
     """Probabilities or thresholds are of another run, class or patch."""
     patch = contents.stores[0].store.read(50)
