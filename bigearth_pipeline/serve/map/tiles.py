@@ -13,13 +13,13 @@ from bigearth_pipeline.serve.map.mvt import EXTENT, squares_tile
 from bigearth_pipeline.serve.map.places import CELLS_A_TILE, DEPTH, Places, apart
 
 LAYER: Final = "patches"
-_MOST_PATCHES: Final = 20_000
+_MOST_PATCHES: Final = 8_000
 """Patches of a tile that are drawn singly; of more, which lie over each other, cells are drawn."""
 UNKNOWN: Final = -1
 """Outcome of a patch that a run has not predicted."""
 _MARGIN: Final = 3
-"""Cells of a tile around it in which the middle of a patch may lie that reaches into it: at 70° N a patch has up to 2.6
-cells, where `patch_zoom` is that of 36° to 70° N."""
+"""Cells of `patch_zoom` around a tile in which the middle of a patch may lie that reaches into it: at 70° N a patch has up
+to 2.6 cells, where `patch_zoom` is that of 36° to 70° N."""
 _NO_SHARE: Final = 255
 
 
@@ -53,9 +53,11 @@ def patch_tile(
 def _reaching(places: Places, tile: tuple[int, int, int]) -> NDArray[np.int64]:
     """Return the rows of patches that may reach into a tile, ascending: their middle lies in it or near its edge."""
     zoom, x, y = tile
-    rows = np.sort(places.around(zoom, x, y))
+    # Tiles in which a patch has at most half of the side, so that it reaches no farther than into the next one.
+    above = max(0, zoom - places.patch_zoom - CELLS_A_TILE + 2)
+    rows = np.sort(places.around(zoom - above, x >> above, y >> above))
     positions = places.positions[rows]
-    margin = _MARGIN / 2**CELLS_A_TILE
+    margin = _MARGIN * 2.0 ** (zoom - places.patch_zoom - CELLS_A_TILE)
     inside = np.ones(len(rows), np.bool_)
     for axis, corner in zip(places.points, (x, y), strict=True):
         middles = axis[positions] * 2.0**zoom - corner
