@@ -45,7 +45,17 @@ def serving(arguments: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Run `bep serve` on a free port while the block runs; give its process and its address."""
     with tempfile.TemporaryDirectory() as folder:
         verdicts = str(Path(folder) / "verdicts.csv")
-        command = [sys.executable, "-m", "bigearth_pipeline", "serve", *arguments, "--port", "0", "--verdicts", verdicts]
+        command = [
+            sys.executable,
+            "-m",
+            "bigearth_pipeline",
+            "serve",
+            *arguments,
+            "--port",
+            "0",
+            "--verdicts",
+            verdicts,
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             try:

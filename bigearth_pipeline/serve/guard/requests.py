@@ -112,7 +112,9 @@ def _check_length(headers: Headers, most: int) -> None:
     if not length.isascii() or not length.isdigit():
         raise Refused(400, "the length of the body is no number")
     if int(length) > most:
-        raise Refused(413, f"the body has {int(length):,} bytes, expected at most {most:,}")
+        raise Refused(
+            413, f"the body has {int(length):,} bytes, expected at most {most:,}; bep predict takes images of any size"
+        )
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -19,9 +19,11 @@ from bigearth_pipeline.scenes.inputs.description import Description, Known
 from bigearth_pipeline.scenes.inputs.files import RASTERS
 from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.scenes.inputs.names import band_in, is_other_layer, native_metres
+from bigearth_pipeline.scenes.inputs.safe import METADATA
 from bigearth_pipeline.scenes.patches.tree import TreeSource
+from bigearth_pipeline.serve.upload.item import item_of
 from bigearth_pipeline.serve.upload.limits import MOST_PIXELS, MOST_WINDOWS
-from bigearth_pipeline.serve.upload.unpack import unpack
+from bigearth_pipeline.serve.upload.unpack import last_names, unpack
 from shards.layout.bands import BANDS
 from shards.layout.facts import is_key
 from shards.reporting import printable
@@ -68,22 +70,44 @@ def decode(folder: Path, files: Sequence[tuple[str, Path]], known: Known) -> Dec
         BadPatch: a patch of it cannot be used.
     """
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
+        if METADATA in last_names(files[0][1]):
+            return _of_product(folder, files[0][1], known)
         unpacked = folder / "unpacked"
         unpacked.mkdir()
         files = unpack(files[0][1], unpacked)
+    with gdal_environment():
+        if (item := item_of(folder / "item", files)) is not None:
+            return _of_described(item, known)
     rasters = [(name, path) for name, path in files if _suffix(name) in RASTERS]
     if not rasters:
         raise BadScene("it holds no .tif, .tiff or .jp2, expected band files of a patch or a GeoTIFF with named bands")
     with gdal_environment():
         place = _single(folder, *rasters[0]) if len(rasters) == 1 else _several(folder, rasters)
         for path in [place] if place.is_file() else sorted(place.iterdir()):
-            _check_pixels(path)
+            _check_pixels(str(path))
         found = find(place, known)
         if isinstance(found, Description):
             return _of_scene(found)
         if found != "patch":
             raise BadScene("it is no image of Sentinel-2, expected band files of a patch or a GeoTIFF with named bands")
         return _of_patch(place, known)
+
+
+def _of_product(folder: Path, archive: Path, known: Known) -> Decoded:
+    """Decode a zip of a `.SAFE` folder, whose images are read where they are."""
+    path = folder / f"{_IMAGE}.zip"
+    archive.rename(path)
+    with gdal_environment():
+        return _of_described(path, known)
+
+
+def _of_described(path: Path, known: Known) -> Decoded:
+    found = find(path, known)
+    if not isinstance(found, Description):
+        raise BadScene("it is no image of Sentinel-2")
+    for file in found.files.values():
+        _check_pixels(file.path)
+    return _of_scene(found)
 
 
 def _suffix(name: str) -> str:
@@ -125,12 +149,11 @@ def _several(folder: Path, files: Sequence[tuple[str, Path]]) -> Path:
     return place
 
 
-def _check_pixels(path: Path) -> None:
-    with opened(str(path), path.name) as source:
+def _check_pixels(path: str) -> None:
+    name = path.rpartition("/")[2]
+    with opened(path, name) as source:
         if source.width * source.height > MOST_PIXELS:
-            raise BadScene(
-                f"{path.name} has {source.width:,} × {source.height:,} pixels, expected at most {MOST_PIXELS:,}"
-            )
+            raise BadScene(f"{name} has {source.width:,} × {source.height:,} pixels, expected at most {MOST_PIXELS:,}")
 
 
 def _of_patch(place: Path, known: Known) -> Decoded:

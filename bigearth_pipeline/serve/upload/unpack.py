@@ -2,6 +2,8 @@
 
 import stat
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -21,17 +23,33 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, Path]]:
         BadScene: it is no zip, is damaged or encrypted, has too many or too large members, a link, or a member whose
             name leads out of the folder.
     """
+    with _reading(archive) as opened:
+        members = [member for member in _checked(opened.infolist()) if not member.is_dir()]
+        if len(members) > MOST_FILES:
+            raise BadScene(f"the zip has {len(members):,} files, expected at most {MOST_FILES}")
+        found = []
+        for number, member in enumerate(members):
+            path = folder / f"{number}.bin"
+            _extract(opened, member, path)
+            found.append((PurePosixPath(member.filename).name, path))
+        return found
+
+
+def last_names(archive: Path) -> set[str]:
+    """Return the last parts of the names of a zip's files.
+
+    Raises:
+        BadScene: as `unpack` raises it, but for the number of files.
+    """
+    with _reading(archive) as opened:
+        return {PurePosixPath(member.filename).name for member in _checked(opened.infolist()) if not member.is_dir()}
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [member for member in _checked(opened.infolist()) if not member.is_dir()]
-            if len(members) > MOST_FILES:
-                raise BadScene(f"the zip has {len(members):,} files, expected at most {MOST_FILES}")
-            found = []
-            for number, member in enumerate(members):
-                path = folder / f"{number}.bin"
-                _extract(opened, member, path)
-                found.append((PurePosixPath(member.filename).name, path))
-            return found
+            yield opened
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as err:
         raise BadScene(f"the zip cannot be read: {printable(str(err))[:120]}") from err
     except Exception as err:

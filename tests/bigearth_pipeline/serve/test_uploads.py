@@ -1,6 +1,8 @@
 """Images of users: what is accepted gives the same as `bep predict` does, and what is hostile gets one clear answer."""
 
+import json
 import os
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -13,12 +15,15 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+from bigearth_pipeline.pictures.compose import band_of
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.upload import worker
 from bigearth_pipeline.serve.upload.kept import MOST_UPLOADS, Upload, Uploads
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.layout.bands import BANDS, GROUP_OF, RECORD_VALUES
+from tests.bigearth_pipeline.scenes import making
+from tests.bigearth_pipeline.scenes.making import random_pixels, write_item, write_safe
 from tests.processes import run_in_child
 
 pytestmark = pytest.mark.long
@@ -116,6 +121,46 @@ def test_a_geotiff_is_cut_into_windows(client: Any, tmp_path: Path) -> None:
     answer = client.get(f"/api/patches/{found['source']}/0/scores", params={"run": 0})
     assert answer.status_code == 409
     assert "lacks bands" in answer.json()["detail"]
+
+
+def test_a_product_is_read_as_by_predict(client: Any, contents: Contents, tmp_path: Path) -> None:
+    """A zip of a product needs a baseline from the user, has other offsets, or is refused for its many files."""
+    found = random_pixels(20, 20)
+    safe = write_safe(tmp_path / "made", found, "05.09", dict.fromkeys(BANDS, -1000))
+    for number in range(80):
+        (safe / f"{number}.txt").write_text("quality")
+    content = making.zipped(safe).read_bytes()
+    answer = post(client, [("S2A.zip", content)])
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["patches"] == 1
+    assert "1000 is subtracted" in answer.json()["notes"][0]
+    expected = np.maximum(found.bands["B02"][:120, :120].astype(int) - 1000, 1)
+    record = contents.record(answer.json()["source"], "0")
+    np.testing.assert_array_equal(band_of(record, "B02"), expected)
+    shutil.rmtree(tmp_path / "made")
+
+
+def test_a_stac_item_leads_to_files_of_the_upload_alone(client: Any, contents: Contents, tmp_path: Path) -> None:
+    """An item with its files is refused, or reads files of the server."""
+    found = random_pixels(20, 20)
+    folder = tmp_path / "made"
+    path = write_item(folder, found)
+    item = json.loads(path.read_text())
+    files = {f"assets/{each.name}": each.read_bytes() for each in (folder / "assets").iterdir()}
+    for href in ("./assets/T33UUP_{}.tif", "https://example.org/T33UUP_{}.tif", "/T33UUP_{}.tif"):
+        item["assets"] = {band: {"href": href.format(band)} for band in BANDS}
+        own = files | {"item.json": json.dumps(item).encode()}
+        answer = post(client, [("x.zip", zipped(own))])
+        assert answer.status_code == 200, answer.text
+        record = contents.record(answer.json()["source"], "0")
+        np.testing.assert_array_equal(band_of(record, "B11"), found.bands["B11"][:60, :60])
+    item["assets"] = {"B02": {"href": str(folder / "assets/T33UUP_B02.tif")}}
+    answer = post(client, [("item.json", json.dumps(item).encode())])
+    assert answer.status_code == 415
+    assert "no asset of the STAC item is a file of the upload" in answer.json()["detail"]
+    answer = post(client, [("item.json", b"[]")])
+    assert "has no assets" in answer.json()["detail"]
+    shutil.rmtree(folder)
 
 
 def link(name: str) -> bytes:

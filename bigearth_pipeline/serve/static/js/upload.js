@@ -5,6 +5,7 @@ import {announce, choice, failure, h, percent, put} from './base/dom.js';
 import {keep} from './main.js';
 
 const MOST_FILES = 64;
+const MOST_BYTES = 64 * 2 ** 20;
 
 export async function show(main, {parts, settings}) {
   document.title = 'Your image – bep serve';
@@ -17,7 +18,8 @@ export async function show(main, {parts, settings}) {
   const files = h('input', {type: 'file', multiple: true, id: 'files', onchange: () => receive([...files.files])});
   const folder = h('input', {type: 'file', webkitdirectory: true, id: 'folder', onchange: () => receive([...folder.files])});
   const drop = h('div', {class: 'drop', id: 'drop'},
-    h('p', {}, 'Drop a patch folder, a zip of band files, or a GeoTIFF with named bands here, or choose'),
+    h('p', {}, 'Drop a patch folder, band files, a GeoTIFF with named bands, a STAC item with its files, or a zip of these or of a '
+      + '.SAFE folder here, or choose'),
     h('div', {class: 'row'}, h('label', {}, h('span', {}, 'files'), files), h('label', {}, h('span', {}, 'or a folder'), folder)));
   for (const name of ['dragenter', 'dragover']) {
     drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add('over'); });
@@ -40,6 +42,11 @@ export async function show(main, {parts, settings}) {
     put(result, h('p', {'aria-busy': 'true'}, `Decoding ${chosen.length === 1 ? chosen[0].name : `${chosen.length} files`} …`));
     try {
       if (chosen.length > MOST_FILES) throw new Error(`these are ${chosen.length} files, expected at most ${MOST_FILES}`);
+      const size = chosen.reduce((sum, file) => sum + file.size, 0);
+      if (size > MOST_BYTES) {
+        throw new Error(`this is ${Math.ceil(size / 2 ** 20).toLocaleString('en')} MiB, expected at most 64 MiB; bep predict takes `
+          + 'whole scenes, and bep serve --scene shows what it gives');
+      }
       const form = new FormData();
       for (const file of chosen) form.append('files', file, file.name);
       form.append('offset', offset.value);
