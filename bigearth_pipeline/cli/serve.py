@@ -58,8 +58,10 @@ def serve(
             echo(address)
             if opens:
                 import webbrowser
+                from threading import Thread
 
-                webbrowser.open(address)
+                # Some browsers run until their window is closed, and the page needs the server meanwhile.
+                Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         work(config, ready, lambda line: console.print(line, soft_wrap=True))
         console.print("stopped")

@@ -1,5 +1,7 @@
 """The running server: its socket, its address, and its end by Ctrl-C."""
 
+import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -87,7 +89,7 @@ def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str]
                 say(f"{store.folder}: {store.places.num_lost} patches have no place on the map")
         server = _Server(options, stopping)
         ready(_address(config, listener))
-        with _short_turns():
+        with _short_turns(), _quiet_end(stopping):
             server.run(sockets=[listener])
 
 
@@ -99,6 +101,22 @@ def _short_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+@contextmanager
+def _quiet_end(stopping: Stopping) -> Iterator[None]:
+    """Log no requests that the end of the server cancels; errors of other requests are bugs and keep their tracebacks."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not stopping.now or (error is not None and not isinstance(error, asyncio.CancelledError))
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
 
 
 @contextmanager

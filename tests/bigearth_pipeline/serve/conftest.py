@@ -63,9 +63,9 @@ def client(contents: Contents) -> Iterator[Any]:
 
 
 @contextmanager
-def serving(*arguments: object) -> Iterator[tuple[str, Any]]:
-    """Run `bep serve` on a free port; give its address, and the command."""
-    command = commands.start("serve", *arguments, "--port", 0)
+def serving(*arguments: object, **options: Any) -> Iterator[tuple[str, Any]]:
+    """Run `bep serve` on a free port, with options of `commands.start`; give its address, and the command."""
+    command = commands.start("serve", *arguments, "--port", 0, **options)
     try:
         assert command.stdout is not None
         ready, _, _ = select.select([command.stdout], [], [], 120)

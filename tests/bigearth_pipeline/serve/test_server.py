@@ -1,8 +1,12 @@
 """`bep serve` as a command: its address, its end, and what it refuses."""
 
+import contextlib
 import json
+import os
 import signal
 import socket
+import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -30,6 +34,60 @@ def test_a_signal_ends_it_cleanly(runs_folder: Path, tmp_path: Path, number: int
         assert errors.strip().splitlines()[-1] == "stopped"
         assert "Traceback" not in errors
     assert not (tmp_path / "v.csv").exists()
+
+
+def test_the_browser_opens_the_page_while_the_server_answers(runs_folder: Path, tmp_path: Path) -> None:
+    """`--open` opens nothing or another address, or the server waits for the end of a browser that waits for it."""
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(
+        f"#!{sys.executable}\nimport os, sys, urllib.request\n"
+        "page = urllib.request.urlopen(sys.argv[1], timeout=60).read().decode()\n"
+        f"with open({str(seen)!r} + '.new', 'w') as file:\n    file.write(sys.argv[1] + page)\n"
+        f"os.rename({str(seen)!r} + '.new', {str(seen)!r})\n"
+    )
+    browser.chmod(0o755)
+    env = os.environ | {"BROWSER": str(browser)}
+    with serving("--store", runs_folder.parent / "store", "--verdicts", tmp_path / "v.csv", "--open", env=env) as (
+        address,
+        command,
+    ):
+        end = time.monotonic() + 60
+        while not seen.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert seen.read_text().startswith(address)
+        assert "<title>bep serve</title>" in seen.read_text()
+        port = address.rpartition(":")[2].strip("/")
+        other = commands.run("serve", "--store", runs_folder.parent / "store", "--port", port)
+        assert other.returncode == 1
+        assert other.stderr.strip() == (
+            f"Error: cannot listen on port {port} of 127.0.0.1: Address already in use; use another one: --port 0 takes any"
+        )
+        command.send_signal(signal.SIGINT)
+        assert command.wait(timeout=30) == 0
+
+
+def test_what_is_computed_does_not_hold_up_the_end(runs_folder: Path, tmp_path: Path) -> None:
+    """Ctrl-C waits for explanations, or for an upload that does not come to its end."""
+    with serving(runs_folder, "--verdicts", tmp_path / "v.csv", "--device", "cpu") as (address, command):
+        host, port = address.removeprefix("http://").strip("/").split(":")
+        with contextlib.ExitStack() as stack:
+            for key in ("test_1", "test_2", "test_3"):
+                asked = stack.enter_context(socket.create_connection((host, int(port))))
+                path = f"/api/patches/s0/{key}/explanation?run=0&label=2&method=integrated-gradients"
+                asked.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            slow = stack.enter_context(socket.create_connection((host, int(port))))
+            slow.sendall(
+                b"POST /api/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+            )
+            with urllib.request.urlopen(f"{address}api/about", timeout=30):
+                pass
+            command.send_signal(signal.SIGINT)
+            assert command.wait(timeout=30) == 0
+        _, errors = command.communicate()
+        assert errors.strip().splitlines()[-1] == "stopped"
+        assert "Traceback" not in errors
 
 
 def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) -> None:
