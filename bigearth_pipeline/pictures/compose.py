@@ -104,7 +104,7 @@ class Stretch:
 
 @lru_cache(_TABLES)
 def _brightness(low: float, high: float, gamma: float) -> NDArray[np.uint8]:
-    """Return the brightness of each digital number, (65536,) uint8: powers of all pixels would take most of the time."""
+    """Return the brightness of each digital number, (65536,) uint8: powers of all pixels would take longer."""
     values = np.arange(1 << 16, dtype=np.float32)
     scaled = np.clip((values - low) / max(high - low, 1.0), 0, 1) ** gamma
     table: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)

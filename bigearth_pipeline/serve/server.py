@@ -105,7 +105,7 @@ def _short_turns() -> Iterator[None]:
 
 @contextmanager
 def _quiet_end(stopping: Stopping) -> Iterator[None]:
-    """Log no requests that the end of the server cancels; errors of other requests are bugs and keep their tracebacks."""
+    """Log no requests that the end of the server cancels; other errors are bugs and keep their tracebacks."""
 
     def is_news(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

@@ -1,9 +1,11 @@
-"""Measure `bep serve` under clients who look at patches: python -m tools.bench.serve_load RUN --clients 50 --seconds 60.
+"""Measure `bep serve` under clients who look at patches.
+
+    python -m tools.bench.serve_load RUN --clients 50 --seconds 60
 
 The tool starts the server and speaks to it as the page does. A client opens a random patch, looks at it for `--look`
 seconds, and opens the next one. A view is all that the page asks for when a patch is opened: its facts, then by up to
 six connections at a time four pictures, the picture of the patches around it, and the probabilities by the first run.
-It lasts from the first request to the last byte of the last answer. Explanations are asked for by a button and are no
+It lasts from the first request to the last byte of the last answer. Explanations need a click on a button and are no
 part of it. The browser's cache plays no role: patches are drawn at random.
 
 Clients and server share the cores, so the answer has the processor time of both for each view, and the load average.

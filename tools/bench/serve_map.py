@@ -1,9 +1,9 @@
 """Measure the map of `bep serve` with as many patches as BigEarthNet: python -m tools.bench.serve_map STORE.
 
-The index of STORE, a small WebDataset store, is repeated to `--patches` rows, which are laid over ten countries as
-squares of 1,200 m side by side, 60 tiles of Sentinel-2 in all. Then the server is started, and measured twice: each tile
-of the map alone, at each zoom and with the filters of the page; and the page itself in Chromium without a graphics card,
-from the call that moves the map to the moment when all its tiles are drawn (`idle` of MapLibre GL).
+The index of STORE, a small WebDataset store, is repeated to `--patches` rows, which are laid over Europe as squares of
+1,200 m side by side, in tiles of Sentinel-2. Then the server is measured twice: each tile of the map alone, at each zoom
+and with filters of the page; and the page itself in Chromium without a graphics card, from the call that moves the map
+to the moment when all its tiles are drawn (`idle` of MapLibre GL).
 """
 
 import argparse
@@ -35,7 +35,7 @@ _ZONES: Final = (32629, 32631, 32632, 32633, 32634, 32635)
 """UTM zones of tiles: those of the countries of BigEarthNet, from Portugal to Finland."""
 _ZOOMS: Final = range(3, 15)
 _TILES: Final = 40
-"""Tiles that are asked for at each zoom."""
+"""Tiles that are requested at each zoom."""
 _FILTERS: Final = ("", "?split=test", "?label=2", "?split=train&month=6&label=5")
 _STEPS: Final = 12
 """Moves of the map at each zoom."""
@@ -60,7 +60,7 @@ def places(patches: int, seed: int = 0) -> dict[str, pa.Array]:
 
 
 def of_tiles(address: str, about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return milliseconds of answers, and their bytes, by zoom and filter: the first time, before any cache has them."""
+    """Return milliseconds of answers, and their bytes, by zoom and filter, before any cache has them."""
     store = about["stores"][0]
     west, south, east, north = store["bounds"]
     rng = random.Random(0)
@@ -101,7 +101,7 @@ _MOVE: Final = """([zoom, dx, dy]) => new Promise((resolve) => {
 
 
 def of_page(address: str) -> list[dict[str, Any]]:
-    """Return milliseconds from moves of the map to its last drawn tile, by zoom, after a pan and after a zoom by one."""
+    """Return milliseconds from pans and zooms of the map to its last drawn tile, by zoom."""
     found = []
     with chromium("--use-angle=swiftshader", "--enable-unsafe-swiftshader") as browser:
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()

@@ -27,6 +27,8 @@ class Made:
     """Results of the commands.
 
     Attributes:
+        store: the store.
+        runs: folder of both runs.
         store_page: of `bep report STORE`.
         run_page: of `bep report RUN`.
         runs_page: of `bep report RUN RUN`.
@@ -35,6 +37,8 @@ class Made:
         runs_text: output of `bep runs`.
     """
 
+    store: Path
+    runs: Path
     store_page: Path
     run_page: Path
     runs_page: Path
@@ -70,6 +74,8 @@ def make(folder: Path) -> Made:
     scene = write_scene(store, folder / "scene")
     _bep("predict", first, scene, "--out", folder / "map", "--overlap", 0.5, "--baseline", "02.14")
     return Made(
+        store=store,
+        runs=runs,
         store_page=pages["store"],
         run_page=pages["run"],
         runs_page=pages["runs"],

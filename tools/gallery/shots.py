@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from PIL import Image
 
+import shards
 from shards.errors import InvalidValue
 from shards.storage.atomic import atomic_write
+from tools.bench.serve_load import serving
 from tools.gallery.data import Made
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -29,6 +31,12 @@ PICTURES: Final = (
 )
 """Name of the picture, page, element by a CSS selector, width of the window and greatest height of the picture in
 pixels, and colour scheme."""
+SERVED: Final = (
+    ("serve-map", "#/map", "#map[data-idle]", None),
+    ("serve-patch", "#/patch/s0/{key}?run=0&run2=1&label=2&method=grad-cam", "#explanation img", 1),
+)
+"""Name of the picture, view of `bep serve`, element that it waits for, and number of explanations, None for any."""
+_WIDE: Final = {"width": 1200, "height": 760}
 _MARGIN: Final = 14
 """Pixels around an element."""
 
@@ -50,10 +58,12 @@ def photograph(made: Made, out: Path, work: Path) -> list[Path]:
     shots = [(name, getattr(made, page), *rest) for name, page, *rest in PICTURES]
     shots.append(("runs-table", text, "pre", 1500, 900, "dark"))
     written = []
-    with chromium() as browser:
+    # Maps need WebGL, here without a graphics card.
+    with chromium("--use-angle=swiftshader", "--enable-unsafe-swiftshader") as browser:
         for name, page, selector, width, highest, scheme in shots:
             content = _shot(browser, page, selector, width, highest, scheme)
             written.append(_write(out / f"{name}.png", Image.open(io.BytesIO(content))))
+        written += _served(browser, made, out)
     with Image.open(made.preview) as picture:
         written.append(_write(out / "predicted.png", picture.convert("RGB")))
     return written
@@ -78,6 +88,28 @@ def chromium(*arguments: str) -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+def _served(browser: Any, made: Made, out: Path) -> list[Path]:
+    """Write pictures of `bep serve`, which runs meanwhile."""
+    written = []
+    with shards.open(made.store) as store:
+        key = store.index.key(int(store.index.rows("test")[0]))
+    with serving([str(made.runs)]) as (_, address):
+        for name, view, element, number in SERVED:
+            context = browser.new_context(viewport=_WIDE, color_scheme="light")
+            try:
+                page = context.new_page()
+                page.goto(address + view.format(key=key))
+                page.wait_for_selector(element, timeout=120_000)
+                page.wait_for_load_state("networkidle")
+                if number is not None:
+                    page.locator(element).nth(number).wait_for(timeout=120_000)
+                content = page.screenshot(full_page=True)
+            finally:
+                context.close()
+            written.append(_write(out / f"{name}.png", Image.open(io.BytesIO(content))))
+    return written
 
 
 def _shot(browser: Any, path: Path, selector: str, width: int, highest: int, scheme: str) -> bytes:

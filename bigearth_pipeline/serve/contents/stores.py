@@ -18,7 +18,7 @@ from shards import Store
 from shards.runtime.arrow import numpy_values, text_array
 
 _NAMES: Final = 4096
-"""Names whose rows are kept: a search through 549,488 names takes milliseconds, and a view asks for one several times."""
+"""Names whose rows are kept: a search through 549,488 names takes milliseconds, and a view needs one seven times."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ _MOST_PATCHES: Final = 8_000
 UNKNOWN: Final = -1
 """Outcome of a patch that a run has not predicted."""
 _MARGIN: Final = 3
-"""Cells of `patch_zoom` around a tile in which the middle of a patch may lie that reaches into it: at 70° N a patch has up
-to 2.6 cells, where `patch_zoom` is that of 36° to 70° N."""
+"""Cells of `patch_zoom` around a tile in which the middle of a patch may lie that reaches into it: at 70° N a patch has
+up to 2.6 cells, where `patch_zoom` is that of 36° to 70° N."""
 _NO_SHARE: Final = 255
 
 

@@ -1,4 +1,4 @@
-"""Pictures of patches as WebP without loss: any three bands, between percentiles of the store or limits that the user names."""
+"""Pictures of patches as WebP without loss: three bands between percentiles of the store or limits of the user."""
 
 from dataclasses import dataclass, replace
 from io import BytesIO

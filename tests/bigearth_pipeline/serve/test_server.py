@@ -61,21 +61,21 @@ def test_the_browser_opens_the_page_while_the_server_answers(runs_folder: Path, 
         other = commands.run("serve", "--store", runs_folder.parent / "store", "--port", port)
         assert other.returncode == 1
         assert other.stderr.strip() == (
-            f"Error: cannot listen on port {port} of 127.0.0.1: Address already in use; use another one: --port 0 takes any"
+            f"Error: cannot listen on port {port} of 127.0.0.1: Address already in use; "
+            "use another one: --port 0 takes any"
         )
         command.send_signal(signal.SIGINT)
         assert command.wait(timeout=30) == 0
 
 
 def test_what_is_computed_does_not_hold_up_the_end(runs_folder: Path, tmp_path: Path) -> None:
-    """Ctrl-C waits for explanations, or for an upload that does not come to its end."""
+    """Ctrl-C waits for explanations, or for an upload that never ends."""
     with serving(runs_folder, "--verdicts", tmp_path / "v.csv", "--device", "cpu") as (address, command):
         host, port = address.removeprefix("http://").strip("/").split(":")
         with contextlib.ExitStack() as stack:
-            for key in ("test_1", "test_2", "test_3"):
-                asked = stack.enter_context(socket.create_connection((host, int(port))))
-                path = f"/api/patches/s0/{key}/explanation?run=0&label=2&method=integrated-gradients"
-                asked.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            asked = stack.enter_context(socket.create_connection((host, int(port))))
+            path = "/api/patches/s0/test_1/explanation?run=0&label=2&method=integrated-gradients"
+            asked.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             slow = stack.enter_context(socket.create_connection((host, int(port))))
             slow.sendall(
                 b"POST /api/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
@@ -84,10 +84,9 @@ def test_what_is_computed_does_not_hold_up_the_end(runs_folder: Path, tmp_path: 
             with urllib.request.urlopen(f"{address}api/about", timeout=30):
                 pass
             command.send_signal(signal.SIGINT)
-            assert command.wait(timeout=30) == 0
+            assert command.wait(timeout=60) == 0
         _, errors = command.communicate()
-        assert errors.strip().splitlines()[-1] == "stopped"
-        assert "Traceback" not in errors
+        assert errors.strip() == "stopped"
 
 
 def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) -> None:
