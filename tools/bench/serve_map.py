@@ -2,8 +2,8 @@
 
 The index of STORE, a small WebDataset store, is repeated to `--patches` rows, which are laid over Europe as squares of
 1,200 m side by side, in tiles of Sentinel-2. Then the server is measured twice: each tile of the map alone, at each
-zoom and with filters of the page; and the page itself in Chromium without a graphics card, from the call that moves the map
-to the moment when all its tiles are drawn (`idle` of MapLibre GL).
+zoom and with filters of the page; and the page itself in Chromium without a graphics card, from the call that
+moves the map to the moment when all its tiles are drawn (`idle` of MapLibre GL).
 """
 
 import argparse
