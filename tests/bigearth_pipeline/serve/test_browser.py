@@ -75,6 +75,7 @@ def test_every_view_fits_and_is_accessible(
     page.wait_for_load_state("networkidle")
     page.wait_for_selector("h1")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("(main => main.scrollWidth <= main.clientWidth)(document.getElementById('view'))")
     assert broken(page) == []
     assert "[object" not in page.inner_text("body")
     assert "undefined" not in page.inner_text("body")
