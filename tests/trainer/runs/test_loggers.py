@@ -101,7 +101,7 @@ READERS = {"mlflow": in_mlflow, "wandb": in_wandb}
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """A folder where the loggers keep what they are told."""
+    """A folder where the loggers keep what they receive."""
     for variable, value in {
         "WANDB_MODE": "offline",
         "MLFLOW_TRACKING_URI": f"file://{tmp_path}/mlflow",

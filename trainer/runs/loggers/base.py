@@ -1,4 +1,4 @@
-"""What a logger does, and the run's use of it: it may fail at any time, and the training goes to its end."""
+"""The protocol of a logger, and the run's use of it: it may fail at any time, and the training goes to its end."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ class Logger(Protocol):
         """Log numbers by name, at a number of steps since the run began."""
 
     def end(self, *, failed: bool) -> None:
-        """Log that the process ends, and let go of all resources."""
+        """Log that the process ends, and release all resources."""
 
 
 Opener = Callable[[Path, dict[str, Any], str | None], Logger]

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 EXPERIMENT: Final = "bigearthnet"
-"""Where runs go unless MLFLOW_EXPERIMENT_NAME says otherwise."""
+"""Name of the experiment unless MLFLOW_EXPERIMENT_NAME says otherwise."""
 _NOT_IN_NAMES: Final = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow takes in no name of a metric, such as the commas of classes."""
 _LONGEST: Final = 6000

@@ -9,7 +9,7 @@ from typing import Any, Final
 import wandb
 
 PROJECT: Final = "bigearthnet"
-"""Where runs go unless WANDB_PROJECT says otherwise."""
+"""Name of the project unless WANDB_PROJECT says otherwise."""
 STEP: Final = "step"
 
 
