@@ -29,13 +29,22 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out files without a test for a GPU where only such tests are requested, by `-m gpu`.
+    """Leave out files and folders without a test for a GPU where only such tests are requested, by `-m gpu`.
 
-    The others are many, and what they import need not be installed on a machine that is there for its GPU.
+    The others are many, and what they and the `conftest.py` of such a folder import need not be installed on a machine
+    that is there for its GPU.
     """
-    if config.option.markexpr != "gpu" or collection_path.suffix != ".py" or not collection_path.is_file():
+    if config.option.markexpr != "gpu":
         return None
-    return "pytest.mark.gpu" not in collection_path.read_text() or None
+    if collection_path.is_dir():
+        return not any(map(_is_for_gpu, collection_path.rglob("test_*.py"))) or None
+    if collection_path.suffix != ".py":
+        return None
+    return not _is_for_gpu(collection_path) or None
+
+
+def _is_for_gpu(path: Path) -> bool:
+    return "pytest.mark.gpu" in path.read_text()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,9 @@ _TEXTS: Final = (
     (re.compile(r"Can't allocate \d+ bytes on device"), _GPU),
     (re.compile(r"CUDA allocation failed"), _GPU),
     (re.compile(r"std::bad_alloc"), _HOST),
+    # Libraries that take memory beside torch's allocator: handles, workspaces, code of kernels.
+    (re.compile(r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_(INTERNAL_ERROR_DEVICE_)?ALLOC(ATION)?_FAILED"), _GPU),
+    (re.compile(r"Triton Error \[CUDA\]: out of memory"), _GPU),
     # What the driver says through torch, of `cudaHostAlloc` and of all that is not its allocator's on the device.
     (re.compile(r"CUDA (driver )?error: out of memory"), _EITHER),
 )
@@ -41,13 +44,13 @@ def out_of_memory_reported(batch_size: int, accumulate: int | None = None) -> It
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as err:
-        where = _where(err)
+        where = where_lacking(err)
         if where is None:
             raise
         raise _error(where, batch_size, accumulate) from err
 
 
-def _where(err: Exception) -> str | None:
+def where_lacking(err: Exception) -> str | None:
     """Return where memory was lacking; None if that is not what an error says."""
     if isinstance(err, torch.OutOfMemoryError):
         return _GPU

@@ -19,6 +19,7 @@ from trainer.data.batch import Batch
 from trainer.definition.choices import CUDA_GRAPH
 from trainer.errors import TrainError
 from trainer.optimisation.optimizer import LR_SCALE, set_lr
+from trainer.runtime.out_of_memory import where_lacking
 
 """The value of the option `compile`."""
 WARM_UP: Final = 3
@@ -123,9 +124,9 @@ class RecordedStep:
         try:
             with _recordable(self._optimizer, self._lrs):
                 return self._recorder.record(lambda: self._compute(self._inputs))
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as err:
+            if where_lacking(err) is not None:
+                raise
             raise TrainError(
                 f"a step of this network cannot be recorded as a CUDA graph ({err}); leave `compile={CUDA_GRAPH}` "
                 "out, or take `compile=reduce-overhead`"

@@ -25,7 +25,7 @@ def test_a_lack_of_memory_says_what_to_try(take: Callable[[], object]) -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        # As DALI's and torch's libraries have them.
+        # As DALI, torch, cuBLAS, cuDNN and Triton have them.
         ("Can't allocate 81920000 bytes on host.", "host"),
         ("Can't allocate 81920000 bytes on device 0.", "GPU"),
         ("Error in GPU operator `nvidia.dali.fn.resize`,\nencountered:\n\nCUDA allocation failed", "GPU"),
@@ -33,6 +33,10 @@ def test_a_lack_of_memory_says_what_to_try(take: Callable[[], object]) -> None:
             "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'",
             "GPU, or the host for page-locked memory,",
         ),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "GPU"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "GPU"),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "GPU"),
+        ("Triton Error [CUDA]: out of memory", "GPU"),
         ("CUDA driver error: out of memory", "GPU, or the host for page-locked memory,"),
     ],
 )

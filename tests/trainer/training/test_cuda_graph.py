@@ -21,9 +21,10 @@ from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Batch
 from trainer.definition.choices import CUDA_GRAPH, Precision
 from trainer.definition.tables import KEYS
-from trainer.errors import TrainError
+from trainer.errors import OutOfMemory, TrainError
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.optimisation.losses import bce
+from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.ranks import Ranks
 from trainer.training.cuda_graph import WARM_UP, RecordedStep
 from trainer.training.step import Stepper
@@ -161,6 +162,22 @@ def test_what_cannot_be_recorded_says_what_to_do() -> None:
     with pytest.raises(TrainError, match=r"cannot be recorded .*not permitted.* leave `compile=cuda-graph` out"):
         step(batch, 0.1)
     assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_a_lack_of_memory_is_no_refusal_of_the_network() -> None:
+    """A batch that is too large for a graph is blamed on the network."""
+
+    class Full(Recorder):
+        def record(self, compute: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
+            raise RuntimeError("CUDA error: out of memory")
+
+    _, optimizer = recorded_sum()
+    step = RecordedStep(lambda batch: torch.zeros(()), optimizer, CPU, Full(optimizer))  # type: ignore[arg-type]
+    batch = {"image": torch.zeros(1)}
+    for _ in range(WARM_UP):
+        step(batch, 0.1)
+    with pytest.raises(OutOfMemory, match="has not enough memory"), out_of_memory_reported(512):
+        step(batch, 0.1)
 
 
 def given(options: dict[str, Any]) -> Given:
