@@ -269,9 +269,7 @@ def test_the_logs_are_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("expression", ["gpu", "not gpu", ""])
 def test_only_files_with_tests_of_a_gpu_are_collected(expression: str) -> None:
-    """On a machine that is there for its GPU minutes go by before the first test, or none is run for what a folder of
-    others imports; or a file is left out elsewhere.
-    """
+    """Minutes on a GPU go by before the first test, or it is never run; or a file is left out elsewhere."""
     config = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
     files = [path for path in (ROOT / "tests").rglob("*") if path.suffix == ".py" or path.is_dir()]
     left_out = {path for path in files if conftest.pytest_ignore_collect(path, config)}  # type: ignore[arg-type]

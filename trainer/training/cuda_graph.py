@@ -1,8 +1,8 @@
 """Training steps that are recorded once as a CUDA graph and launched as a whole: `compile=cuda-graph`.
 
 A small network at a large batch is bound by the 350 to 400 kernels that Python launches in a step. `reduce-overhead` of
-torch.compile records forward and backward, with fused kernels, and takes half a minute to compile. Here forward, loss,
-backward and update are recorded as they are: that takes about as long as a step, and needs no compiler.
+torch.compile records forward and backward, with fused kernels, and compiles them first. Here forward, loss,
+backward and update are recorded as they are, in one step, which needs no compiler.
 
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs, whole-network capture.
 """

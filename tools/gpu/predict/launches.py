@@ -6,7 +6,8 @@ Nothing of it is measured. An engine adds itself to `ENGINES`.
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from shards import BANDS, RECORD_VALUES
 from shards.layout.bands import GROUP_OF, RECORD_BYTES
 from tools.arguments import count, run
+from tools.gpu.check.targets import GPU_CACHE, LOADER
 from tools.gpu.predict.counts import Cost, TorchCost, copied, run_graph
 from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import complete, completed, rest
@@ -161,8 +163,24 @@ def by_triton(case: Case) -> Found:
     return Found(copied(PATCHES * RECORD_BYTES) + images, rest)
 
 
-ENGINES: Final[dict[str, Callable[[Case], Found]]] = {"triton": by_triton, "dali": by_dali, "torch": by_torch}
-"""Functions that return the cost of an engine, by the name of its `--loader`."""
+def by_cache(case: Case) -> Found:
+    """Return what the kernel costs from decoded records on the device, where only their places are sent."""
+    return Found(*_by_kernel(case, case.draws(), {"places": np.arange(PATCHES)}))
+
+
+CACHED: Final = "cache=gpu"
+ENGINES: Final[dict[str, Callable[[Case], Found]]] = {
+    CACHED: by_cache,
+    "triton": by_triton,
+    "dali": by_dali,
+    "torch": by_torch,
+}
+"""Functions that return the cost of an engine, by the name of its `--loader`, or of records on the device."""
+
+
+def target(engine: str) -> int:
+    """Return the patches per second that an engine is to reach when it is measured, see `tools.gpu_check`."""
+    return GPU_CACHE if engine == CACHED else LOADER
 
 
 def _by_passes(case: Case, draws: Draws, shapes: Sequence[tuple[int, ...]]) -> tuple[Cost, Cost]:
@@ -184,13 +202,16 @@ def _by_passes(case: Case, draws: Draws, shapes: Sequence[tuple[int, ...]]) -> t
         return plain, erased + _counted(made, lambda: completed(*finished))
 
 
-def _by_kernel(case: Case, draws: Draws) -> tuple[Cost, Cost]:
-    """Return the cost of the kernel, a launch an image and one copy for all that is not pixels, and of what follows."""
+def _by_kernel(case: Case, draws: Draws, more: Mapping[str, NDArray[Any]] = MappingProxyType({})) -> tuple[Cost, Cost]:
+    """Return the cost of the kernel, a launch an image and one copy for all that is not pixels, and of what follows.
+
+    `more` is copied too.
+    """
     images = images_of(case.bands, case.layout)
     read = sum(GROUP_OF[band].band_values * 2 for image in images for band in image.bands)
     written = sum(len(image.bands) * image.size**2 * 2 for image in images)
     arrays = rest(*_no_labels(), draws)
-    num_bytes = sum(array.nbytes for array in (*arrays.values(), *drawn_arrays(draws).values()))
+    num_bytes = sum(array.nbytes for array in (*arrays.values(), *drawn_arrays(draws).values(), *more.values()))
     with TorchCost() as made:
         made_images = {
             image.name: torch.empty(
@@ -223,7 +244,7 @@ def _no_labels() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.boo
 def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:
     """Return what was found, by engine and case, as a table for a terminal."""
     head = ("engine", "recipe", "layout", "pixels", "launches", "+ rest", "MB a patch", "+ rest")
-    rows = [(*head, *(card.name for card in CARDS))]
+    rows = [(*head, *(card.name for card in CARDS), "target")]
     for (engine, case), costs in found.items():
         rows.append(
             (
@@ -236,9 +257,10 @@ def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:
                 f"{costs.images.device_bytes / PATCHES / 1e6:.2f}",
                 f"{costs.rest.device_bytes / PATCHES / 1e6:.2f}",
                 *(f"{costs.patches_per_second(card, batch_size):,.0f}/s" for card in CARDS),
+                f"{target(engine):,}/s",
             )
         )
-    title = f"predicted, not measured: a batch of {batch_size} patches of 12 bands, from host memory to the model"
+    title = f"predicted, not measured: a batch of {batch_size} patches of 12 bands, from memory to the model"
     return _table(title, rows)
 
 

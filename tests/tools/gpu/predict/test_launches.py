@@ -20,10 +20,12 @@ from tools.gpu.predict.launches import (
     PATCHES,
     Case,
     Found,
+    by_cache,
     by_dali,
     by_triton,
     render,
     render_operators,
+    target,
 )
 from trainer.data.batch import Layout
 from trainer.data.prepare.dali.pipeline import DaliPreparation, _pipeline
@@ -202,6 +204,17 @@ def test_the_kernel_is_launched_once_an_image(case: Case) -> None:
     assert images.device_bytes / PATCHES < 680_000
 
 
+@pytest.mark.parametrize("layout", ["stacked", "native"])
+def test_records_on_the_device_do_not_come_again(layout: Layout) -> None:
+    """Records that are kept are counted, or their places are not; the rest is what the kernel costs with a copy."""
+    case = Case("standard", layout, "nearest")
+    found, copied = by_cache(case), by_triton(case)
+    assert copied.images - found.images == Cost(1, PATCHES * (160_000 - 8), PATCHES * (160_000 - 8))
+    assert found.images.device_bytes / PATCHES < 510_000
+    assert found.rest == copied.rest
+    assert all(found.patches_per_second(card, 512) >= target("cache=gpu") for card in CARDS)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
 def test_records_go_to_the_kernel_where_boxes_are_blended(case: Case) -> None:
     """The kernel takes work from DALI's operators, or its cost behind DALI is counted as another one than alone."""
@@ -227,7 +240,12 @@ def test_the_table_says_that_it_is_no_measurement() -> None:
     case = CASES[0]
     text = render({(name, case): find(case) for name, find in ENGINES.items()}, 512)
     assert text.startswith("predicted, not measured")
-    assert {"dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}
+    assert {"cache=gpu", "dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}
+    # What is to be reached is next to it.
+    targets = {line.split()[0]: line.split()[-1] for line in text.splitlines()[1:]}
+    assert targets == {"engine": "target", "cache=gpu": "500,000/s"} | dict.fromkeys(
+        ("dali", "torch", "triton"), "60,000/s"
+    )
 
 
 @pytest.mark.parametrize(
