@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shards import Store
 from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pairwise
@@ -92,6 +92,18 @@ def train(stepper: Stepper, loader: Loader) -> None:
     assert running.num_patches == 42
 
 
+def watch_searches(model: Classifier, accumulate: int) -> set[tuple[bool, bool, bool]]:
+    """Return what forward passes add to: does it train, is its batch whole, does cuDNN try all convolutions."""
+    seen: set[tuple[bool, bool, bool]] = set()
+
+    def look(module: nn.Module, arguments: tuple[Batch]) -> None:
+        whole = 8 // accumulate if module.training else 8
+        seen.add((module.training, len(arguments[0]["label"]) == whole, torch.backends.cudnn.benchmark))
+
+    model.register_forward_pre_hook(look)
+    return seen
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +122,7 @@ def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.M
 
 def check(case: dict[str, Any], config: TrainConfig, model: Classifier, store: Store, waits: Waits) -> None:
     counts = dict.fromkeys(store.manifest.splits["train"].class_counts, 3)
+    searches = watch_searches(model, config.optimisation.accumulate)
     stepper = Stepper(model, losses.create(config.optimisation, counts, 21, DEVICE), config, Ranks(DEVICE))
     before = {name: (values.dtype, values.stride()) for name, values in model.state_dict().items()}
     with open_loader(store, "train", case, model.layout) as loader:
@@ -130,6 +143,8 @@ def check(case: dict[str, Any], config: TrainConfig, model: Classifier, store: S
         logits, labels = predict(stepper.evaluated(), loader, Ranks(DEVICE))
     # Once, however many batches there are.
     assert waits.count == 1
+    # Trying all convolutions takes longer than a step, which is for naught where the shape comes once an epoch.
+    assert searches == {(trains, whole, whole) for trains in (True, False) for whole in (True, False)}
     assert logits.shape == labels.shape == (21, 19)
     assert logits.dtype is labels.dtype is torch.float32
     assert logits.device == labels.device == DEVICE
