@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import BuildSummary, build
 from bigearth_pipeline.build.select import Rules
+
+FORMATS = pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
 
 
 class Recorder:

@@ -16,7 +16,6 @@ from tests.small_tree import build_here
 STEPS = {"io": 331, "full": 331, "torn": 231, "memory": 231, "lost": 29, "late": 29, "short": 29}
 """By default every n-th call fails."""
 KINDS = pytest.mark.parametrize("kind", STEPS)
-FORMATS = pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
 EVERY = [pytest.param(False, id="some"), pytest.param(True, id="every", marks=pytest.mark.soak)]
 
 

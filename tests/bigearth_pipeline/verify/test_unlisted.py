@@ -10,8 +10,7 @@ from bigearth_pipeline.build.select import NO_FOLDER, NO_ROW
 from bigearth_pipeline.verify.tables import check_lists
 from bigearth_pipeline.verify.unlisted import notes_on_unlisted
 from tests import faults
-
-KINDS = pytest.mark.parametrize("kind", ["tar_store", "zarr_store"])
+from tests.bigearth_pipeline.verify.damage import KINDS
 
 
 @pytest.fixture

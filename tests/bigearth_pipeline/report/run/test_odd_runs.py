@@ -1,0 +1,129 @@
+"""Reports of runs that lack files, or whose files are damaged, hostile or of the first version."""
+
+import json
+import re
+import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bigearth_pipeline.report.run.report import run_report
+from shards import CLASSES
+from shards.errors import BepError
+from shards.storage.lock import exclusive
+from tests.bigearth_pipeline.report.pages import Html, words
+from tests.bigearth_pipeline.report.predicted import FILE, change_predictions
+from tests.faults import flip_bit
+from tests.paths import ROOT
+from trainer.runs.predictions import Predictions
+
+
+def test_without_predictions_the_command_is_named(run: Path) -> None:
+    """A run without predictions, or one that is trained at the moment, has no report."""
+    for path in run.glob("predictions-*"):
+        path.unlink()
+    with exclusive(run / ".lock", "in use"):
+        page = Html.of(run_report(run))
+    assert [section.attrib["id"] for section in page.all("section")] == ["training", "curves", "scores"]
+    assert words(page.by_id("scores")).endswith("bep evaluate run --split test")
+    assert "A process trains it at the moment" in words(page.by_id("training"))
+    (run / "metrics.jsonl").unlink()
+    assert "No epoch has ended yet." in words(Html.of(run_report(run)).by_id("curves"))
+
+
+def _damage(run: Path) -> dict[str, bytes]:
+    """Return contents that files of a run may have after an accident, by file."""
+    predictions = (run / FILE).read_bytes()
+    return {
+        "config.toml": b"[model\n",
+        "description.json": b"{",
+        "metrics.jsonl": b'{"epoch": 7}\n',
+        "metrics-test.json": b"[]",
+        FILE: predictions[: len(predictions) // 2],
+        "predictions-validation.parquet": b"PAR1",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.toml", "description.json", "metrics.jsonl", "metrics-test.json", FILE, "predictions-validation.parquet"],
+)
+def test_damaged_files_are_one_line(name: str, run: Path) -> None:
+    """A damaged file ends in a traceback, or passes for a sound one."""
+    (run / name).write_bytes(_damage(run)[name])
+    with pytest.raises(BepError, match=re.escape(name)):
+        run_report(run, samples=0)
+
+
+def test_predictions_that_cannot_be_are_one_line(run: Path) -> None:
+    """Predictions of no patch, of a patch twice, or with thresholds that are none, end in a traceback."""
+    sound = Predictions.read(run / FILE)
+    nothing = replace(sound, keys=[], labels=sound.labels[:0], probabilities=sound.probabilities[:0])
+    for wrong, message in (
+        (nothing, "holds no patch"),
+        (replace(sound, keys=["a"] * len(sound.keys)), "holds a patch twice"),
+        (replace(sound, about={"thresholds": {"Arable land": 0.5}}), "thresholds that are no probabilities"),
+        (replace(sound, about={"thresholds": dict.fromkeys(CLASSES, "x")}), "thresholds that are no probabilities"),
+    ):
+        wrong.write(run / FILE, {})
+        with pytest.raises(BepError, match=message):
+            run_report(run, samples=0)
+
+
+@pytest.mark.long
+def test_a_damaged_record_is_one_line(trained: Path, run: Path, tmp_path: Path) -> None:
+    """Pictures of damaged records pass for those of the store."""
+    store = Path(shutil.copytree(trained.parent / "store", tmp_path / "damaged"))
+    for row in pq.read_table(store / "index.parquet").to_pylist():
+        flip_bit(store / f"{row['shard']}.tar", row["s2_offset"] + row["s2_length"] // 2)
+    with pytest.raises(BepError, match="CRC-32C"):
+        run_report(run, store=store)
+    assert Html.of(run_report(run, store=store, samples=0)).by_id("groups") is not None
+
+
+def test_no_label_at_all(run: Path) -> None:
+    """Patches without any class, of which one is left, end in a traceback."""
+    change_predictions(
+        run,
+        lambda found: replace(
+            found, keys=["x"], labels=0 * found.labels[:1], probabilities=found.probabilities[:1], about={}
+        ),
+    )
+    (run / "predictions-validation.parquet").unlink()
+    page = Html.of(run_report(run))
+    assert page.table("scores-table")["macro"][2] == "–"
+    assert "No temperature was fitted" in page.captions()["reliability-figure"]
+    assert "No patch has a class." in words(page.by_id("precision-recall"))
+
+
+HOSTILE = "<script>alert('x')</script>&\"'"
+
+
+@pytest.mark.long
+def test_texts_of_files_are_text(trained: Path, tmp_path: Path) -> None:
+    """Whoever wrote a run runs a script in the browser of whoever looks at its report."""
+    run = Path(shutil.copytree(trained, tmp_path / "<b>run&"))
+    about = json.loads((run / "description.json").read_text())
+    about |= {"source_version": HOSTILE, "device": HOSTILE, "versions": {HOSTILE: [HOSTILE]}, "patches": HOSTILE}
+    (run / "description.json").write_text(json.dumps(about | {"parameters": "many"}))
+    change_predictions(
+        run, lambda found: replace(found, about=found.about | {"epoch": HOSTILE, "rows_sha256": [HOSTILE]})
+    )
+    page = Html.of(run_report(run, samples=0))
+    assert len(page.all("script")) == 1
+    assert "<script>alert" not in page.text
+    assert HOSTILE in words(page.by_id("training"))
+    assert words(page.all("h1")[0]) == "Run <b>run&"
+
+
+def test_runs_of_the_first_version_have_reports(tmp_path: Path) -> None:
+    """A run that was written before there were predictions, learning rates and seconds has no report."""
+    with tarfile.open(ROOT / "tests/golden/0.1/runs.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    for name in ("finished", "stopped"):
+        page = Html.of(run_report(tmp_path / name))
+        assert f"bep evaluate {name} --split test" in words(page.by_id("scores"))
+        assert "Learning rate is not known" in page.captions()["speed-figure"]
