@@ -15,7 +15,11 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "shards/layout/shuffle.py": (*_LAYOUT, "tests/bigearth_pipeline/build/test_plan.py"),
     "shards/layout/statistics.py": ("tests/shards/layout/test_statistics.py",),
     "shards/read/extents.py": ("tests/shards/read/test_extents.py",),
-    "shards/metadata/index.py": ("tests/shards/metadata/test_index.py", "tests/shards/layout/test_facts.py"),
+    "shards/metadata/index.py": (
+        "tests/shards/metadata/test_index.py",
+        "tests/shards/metadata/test_tables.py",
+        "tests/shards/layout/test_facts.py",
+    ),
     "bigearth_pipeline/build/plan.py": ("tests/bigearth_pipeline/build/test_plan.py",),
     "bigearth_pipeline/build/select.py": ("tests/bigearth_pipeline/build/test_select.py",),
     "trainer/data/order.py": ("tests/trainer/data/test_order.py",),

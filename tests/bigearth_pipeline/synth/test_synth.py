@@ -27,16 +27,10 @@ from tests.building import Recorder
 from tests.paths import DATA
 
 SIZES = {"v1": {10: 29_192, 20: 7_560, 60: 1_160}, "v2": {10: 29_196, 20: 7_572, 60: 1_172}}
-
-
 NUM_PATCHES = 200
-
-
 COUNTRIES = {
     "Austria", "Belgium", "Finland", "Ireland", "Kosovo", "Lithuania", "Luxembourg", "Portugal", "Serbia", "Switzerland"
 }  # fmt: skip
-
-
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real BigEarthNet files in {DATA}")
 
 

@@ -1,4 +1,4 @@
-"""Stores whose files are no files, or whose index was made to harm: one line, at once, and little memory."""
+"""Stores made to stop a reader or to take its memory: pipes, devices, files and tables without end."""
 
 import hashlib
 import os
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import shards
@@ -19,18 +18,11 @@ from bigearth_pipeline.verify.store import verify_store
 from shards.errors import ShardError
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, Manifest
-from shards.testing.stores import make_store
 from tests import commands, faults
 from tests.shards.conftest import replace_index
 
 SECONDS = 240
 """Until a command that waits for ever is given up; to import torch takes a minute where the cores are busy."""
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of three patches in two shards."""
-    return make_store(tmp_path_factory.mktemp("small") / "store", {"train": 2, "validation": 1})
 
 
 def sparse(path: Path) -> None:
@@ -74,18 +66,18 @@ def read_all(*folders: Path) -> list[str]:
     return lines
 
 
-def test_what_is_no_regular_file_is_one_line(small: Path, tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_one_line(three: Path, tmp_path: Path) -> None:
     """A pipe, a device, a folder, or a file without end in a store stops the reader for ever, or takes all memory."""
     names = ["manifest.json", "index.parquet", "train-00000.tar"]
     cases = []
     for kind, make in KINDS.items():
         for name in names:
-            folder = faults.copy(small, tmp_path / f"{kind}-{name.replace('/', '-')}")
+            folder = faults.copy(three, tmp_path / f"{kind}-{name.replace('/', '-')}")
             (folder / name).unlink()
             make(folder / name)
             cases.append((folder, folder / name))
-    lines = read_all(small, *(folder for folder, _ in cases))
-    assert lines[0] == f"read {small}"
+    lines = read_all(three, *(folder for folder, _ in cases))
+    assert lines[0] == f"read {three}"
     for line, (_, path) in zip(lines[1:], cases, strict=True):
         assert line.startswith(f"{path} "), line
 
@@ -116,9 +108,9 @@ def test_verify_names_what_is_no_regular_file(
 
 
 @pytest.mark.parametrize("command", ["inspect", "stats", "verify", "train"])
-def test_commands_end_at_once(command: str, small: Path, tmp_path: Path) -> None:
+def test_commands_end_at_once(command: str, three: Path, tmp_path: Path) -> None:
     """A command waits for a pipe where its store's manifest should be."""
-    folder = faults.copy(small, tmp_path / "store")
+    folder = faults.copy(three, tmp_path / "store")
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
     arguments = [str(folder), *(["--out", str(tmp_path / "run")] if command == "train" else [])]
@@ -132,31 +124,31 @@ OFFSETS = [2**63 - 1, 2**63 - 80_000, 2**62, 2**40, -1, -(2**63)]
 LENGTHS = [2**31 - 1, -1, -(2**31), 0, 160_017]
 
 
-def test_places_that_no_file_has_are_refused(small: Path, tmp_path: Path) -> None:
+def test_places_that_no_file_has_are_refused(three: Path, tmp_path: Path) -> None:
     """An offset near 2^63 ends the process, a length of 2^31 takes gigabytes."""
-    with shards.open(small) as store:
+    with shards.open(three) as store:
         offsets, lengths = (store.index.column(f"s2_{what}") for what in ("offset", "length"))
     cases = []
     for name, sound, values in (("s2_offset", offsets, OFFSETS), ("s2_length", lengths, LENGTHS)):
         for value in values:
             changed = sound.copy()
             changed[1] = value
-            cases.append(faults.copy(small, tmp_path / f"{name}{value}"))
+            cases.append(faults.copy(three, tmp_path / f"{name}{value}"))
             replace_index(cases[-1], **{name: pa.array(changed)})
     for value in (2**19, 2**32 - 1):
-        cases.append(faults.copy(small, tmp_path / f"labels{value}"))
+        cases.append(faults.copy(three, tmp_path / f"labels{value}"))
         replace_index(cases[-1], label_mask=pa.array(np.full(3, value, np.uint32)))
     for value in (2**53, -(2**53)):
-        cases.append(faults.copy(small, tmp_path / f"date{value}"))
+        cases.append(faults.copy(three, tmp_path / f"date{value}"))
         replace_index(cases[-1], date=pa.array(np.full(3, value)).cast(pa.timestamp("s")))
     for line, folder in zip(read_all(*cases), cases, strict=True):
         assert line.startswith(str(folder)), line
         assert "index.parquet: " in line
 
 
-def test_an_index_of_millions_of_rows_in_a_small_file(small: Path, tmp_path: Path) -> None:
+def test_an_index_of_millions_of_rows_in_a_small_file(three: Path, tmp_path: Path) -> None:
     """A file of kilobytes fills the memory when it is unpacked."""
-    folder = faults.copy(small, tmp_path / "store")
+    folder = faults.copy(three, tmp_path / "store")
     table = read_table(folder / "index.parquet").slice(0, 1)
     rows = 12_000_000
     repeated = pa.table(
@@ -181,135 +173,19 @@ def test_an_index_of_millions_of_rows_in_a_small_file(small: Path, tmp_path: Pat
     with pytest.raises(ShardError, match="bytes, too few for the 12000000 patches of train-00000"):
         shards.open(folder)
     # The same as a table of histograms.
-    folder = faults.copy(small, tmp_path / "other")
+    folder = faults.copy(three, tmp_path / "other")
     shutil.copy(tmp_path / "store" / "index.parquet", folder / "histograms.parquet")
     faults.edit_manifest(folder, lambda raw: raw["files"][1].update(described))
     assert any("has 12000000 rows, expected 0 … 2359296" in problem for problem in verify_store(folder).problems)
-
-
-SPOILT: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "no column": lambda table: table.drop(["s2_offset"]),
-    "text for numbers": lambda table: put(table, "s2_offset", pa.array(["a", "b", "c"])),
-    "fractions": lambda table: put(table, "position", pa.array([0.5, 1.0, 0.0])),
-    "nulls": lambda table: put(table, "label_mask", pa.array([1, None, 1], pa.uint32())),
-    "no split": lambda table: put(table, "split", pa.array(["train", None, "validation"])),
-    "too large": lambda table: put(table, "s2_length", pa.array([2**40, 1, 1])),
-    "bytes": lambda table: put(table, "key", pa.array([b"\xff", b"\xfe", b"a"])),
-    "lists": lambda table: put(table, "epsg", pa.array([[1], [2], [3]])),
-    "swapped positions": lambda table: put(table, "position", pa.array([1, 0, 0], pa.int32())),
-    "order": lambda table: table.take(pa.array([2, 0, 1])),
-    "other split": lambda table: put(table, "split", pa.array(["train", "test", "validation"])),
-    "unknown shard": lambda table: put(table, "shard", pa.array(["train-00000", "x\x1b[2J", "validation-00000"])),
-    "other shard": lambda table: put(table, "shard", pa.array(["train-00000", *["validation-00000"] * 2])),
-    "other labels": lambda table: put(table, "label_mask", pa.array([1 << 18] * 3, pa.uint32())),
-}
-
-
-def put(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    """Return a table with another column of that name."""
-    return table.set_column(table.column_names.index(name), name, values)
-
-
-@pytest.mark.parametrize("kind", SPOILT)
-def test_an_index_of_other_columns_or_values(small: Path, tmp_path: Path, kind: str) -> None:
-    """An index that another program wrote ends in a traceback, or gives a patch the labels or the split of another."""
-    folder = faults.copy(small, tmp_path / "store")
-    pq.write_table(SPOILT[kind](pq.read_table(folder / "index.parquet")), folder / "index.parquet")
-    replace_index(folder) if kind != "no column" else None
-    seal(folder, "index.parquet")
-    with pytest.raises(ShardError) as caught:
-        shards.open(folder)
-    assert str(caught.value).startswith(str(folder))
-    assert "\n" not in str(caught.value)
-    assert "\x1b" not in str(caught.value)
-
-
-def test_columns_of_equal_values_but_other_types_are_read(small: Path, tmp_path: Path) -> None:
-    """An index that went through pandas or polars is refused although it holds the same."""
-    folder = faults.copy(small, tmp_path / "store")
-    table = pq.read_table(folder / "index.parquet")
-    for name, kind in (("key", pa.large_string()), ("split", pa.string()), ("position", pa.int64()),
-                       ("date", pa.timestamp("us")), ("s2_crc32c", pa.int64())):  # fmt: skip
-        table = put(table, name, table[name].cast(kind))
-    pq.write_table(table, folder / "index.parquet")
-    seal(folder, "index.parquet")
-    with shards.open(folder) as found, shards.open(small) as expected:
-        assert found.index.table.equals(expected.index.table)
-        assert found.read(2, verify=True).key == expected.read(2).key
-
-
-def seal(folder: Path, name: str) -> None:
-    """Write size and checksum of a file into the manifest."""
-    content = (folder / name).read_bytes()
-
-    def change(raw: Any) -> None:
-        for info in raw["files"]:
-            if info["path"] == name:
-                info |= {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-    faults.edit_manifest(folder, change)
-
-
-HISTOGRAMS: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "no column": lambda table: table.drop(["count"]),
-    "other names": lambda table: table.rename_columns(["a", "b", "c", "d"]),
-    "text": lambda table: put(table, "count", pa.array(["x"] * len(table))),
-    "large values": lambda table: put(table, "value", pa.array([70_000] * len(table))),
-    "nulls": lambda table: put(table, "value", pa.nulls(len(table), pa.uint16())),
-    "unknown band": lambda table: put(table, "band", pa.array(["B10"] * len(table))),
-    "unknown split": lambda table: put(table.slice(0, 100), "split", pa.array(["dev"] * 100)),
-    "negative": lambda table: put(table, "count", pa.array([-1] * len(table))),
-    "twice": lambda table: pa.concat_tables([table, table.slice(0, 1)]),
-    "no rows": lambda table: table.slice(0, 0),
-    "more columns": lambda table: put(table, "value", pa.array([[1]] * len(table))),
-}
-
-
-def test_histograms_of_other_columns_or_types(tar_store: Path, tmp_path: Path) -> None:
-    """`bep verify` ends in a traceback on histograms that another program wrote, or does not see what is wrong."""
-    from bigearth_pipeline.verify.tables import read_histograms
-
-    table = pq.read_table(tar_store / "histograms.parquet")
-    path = tmp_path / "histograms.parquet"
-    pq.write_table(table, path)
-    assert list(read_histograms(path)) == ["test", "train", "validation"]
-    for kind, change in HISTOGRAMS.items():
-        pq.write_table(change(table), path)
-        if kind in ("unknown split", "no rows"):  # What these say differs from the manifest.
-            assert list(read_histograms(path)) == (["dev"] if kind == "unknown split" else [])
-            continue
-        with pytest.raises(shards.CorruptShard, match=str(path)) as caught:
-            read_histograms(path)
-        assert "\n" not in str(caught.value)
-    path.write_bytes(b"PAR1" * 100)
-    with pytest.raises(shards.CorruptShard, match="is not readable as Parquet"):
-        read_histograms(path)
-
-
-def test_verify_reads_what_opening_refuses(small: Path, tmp_path: Path) -> None:
-    """`bep verify` ends at the first of several differences between manifest and index."""
-    folder = faults.copy(small, tmp_path / "store")
-    with shards.open(folder) as store:
-        offsets, first = store.index.column("s2_offset").copy(), store.index.key(0)
-    offsets[0] = 2**63 - 1
-    replace_index(folder, s2_offset=pa.array(offsets))
-    faults.edit_manifest(folder, lambda raw: raw["splits"]["train"]["class_counts"].update({"Pastures": 1}))
-    problems = "\n".join(verify_store(folder, workers=1).problems)
-    for part in (
-        f"lies at {2**63 - 1} + ",
-        "class counts of split train are not those",
-        f"{first} cannot be read",
-    ):
-        assert part in problems
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "size"), [(b"x", 7 << 30), (b"L", 7 << 30), (b"g", 7 << 30), (b"S", 512), (b"0", 7 << 30)]
 )
-def test_tar_members_that_are_no_small_files(small: Path, tmp_path: Path, kind: bytes, size: int) -> None:
+def test_tar_members_that_are_no_small_files(three: Path, tmp_path: Path, kind: bytes, size: int) -> None:
     """`bep verify` takes the memory that the header of a tar member asks for."""
-    folder = faults.copy(small, tmp_path / "store")
+    folder = faults.copy(three, tmp_path / "store")
     path = folder / "train-00000.tar"
     with shards.open(folder) as store:
         record = int(store.index.column("s2_offset")[0]) + int(store.index.column("s2_length")[0])

@@ -19,8 +19,6 @@ from bigearth_pipeline.verify.store import verify_store
 from tests.building import build_store
 
 dates = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1))
-
-
 zones = st.none() | st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(
     lambda delta: timezone(timedelta(minutes=delta // timedelta(minutes=1)))
 )

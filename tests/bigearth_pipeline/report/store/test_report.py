@@ -34,8 +34,6 @@ FIGURES = [
     "samples-sheet",
     "bands-of-a-patch",
 ]
-
-
 SECTIONS = ["overview", "places", "classes", "pairs", "origin", "bands", "samples", "left-out", "rebuild"]
 
 

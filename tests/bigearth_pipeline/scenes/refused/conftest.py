@@ -2,11 +2,7 @@
 
 import pytest
 
-from tests.bigearth_pipeline.scenes.making import (
-    write_files,
-    write_item,
-    write_safe,
-)
+from tests.bigearth_pipeline.scenes.making import write_files, write_item, write_safe
 from tests.bigearth_pipeline.scenes.refused.inputs import BASE, PIXELS
 
 

@@ -9,14 +9,7 @@ from pathlib import Path
 import rasterio
 from affine import Affine
 
-from tests.bigearth_pipeline.scenes.making import (
-    Pixels,
-    random_pixels,
-    write_band,
-    write_files,
-    write_geotiff,
-    zipped,
-)
+from tests.bigearth_pipeline.scenes.making import Pixels, random_pixels, write_band, write_files, write_geotiff, zipped
 
 PIXELS = random_pixels(25, 22)
 

@@ -17,9 +17,7 @@ from bigearth_pipeline.scenes.inputs.description import Description, Known
 from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.source.tree import find_source
 from shards.layout.bands import BANDS
-from tests.bigearth_pipeline.scenes.making import (
-    Pixels,
-)
+from tests.bigearth_pipeline.scenes.making import Pixels
 from tests.bigearth_pipeline.scenes.refused.inputs import BASE, CASES, PIXELS, band, edited, files, item, rewrite, safe
 
 

@@ -22,7 +22,7 @@ COUNTS = {"train": 100, "validation": 30, "test": 20}
 
 
 @pytest.fixture(scope="module")
-def varied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def seasons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with two countries and four seasons."""
     dates = [datetime(2017, month, 3) for month in (1, 4, 7, 10, 7)]
     folder = tmp_path_factory.mktemp("subset") / "store"
@@ -37,13 +37,13 @@ def write_list(folder: Path, store: Store, rows: list[int]) -> Path:
     return path
 
 
-def test_nothing_asked_for_is_everything(varied: Store) -> None:
+def test_nothing_asked_for_is_everything(seasons: Store) -> None:
     """Patches are lost without a reason, or come in another split."""
-    rows = select(Subset(), varied.index, 0)
+    rows = select(Subset(), seasons.index, 0)
     assert list(rows) == list(SPLITS)
     for split in SPLITS:
         assert rows[split].dtype == np.int64
-        np.testing.assert_array_equal(rows[split], varied.index.rows(split))
+        np.testing.assert_array_equal(rows[split], seasons.index.rows(split))
 
 
 # A few, because each one starts DuckDB.
@@ -60,7 +60,7 @@ conditions = st.sampled_from(["country = 'Ireland'", "season = 'summer'", "num_l
     st.integers(0, 99),
 )
 def test_conditions_combine_by_intersection(
-    varied: Store,
+    seasons: Store,
     tmp_path_factory: pytest.TempPathFactory,
     where: str | None,
     listed: set[int] | None,
@@ -68,31 +68,31 @@ def test_conditions_combine_by_intersection(
     seed: int,
 ) -> None:
     """A patch is used that one of the conditions takes, or the fraction is drawn from more than the others leave."""
-    patches = None if listed is None else write_list(tmp_path_factory.getbasetemp(), varied, list(listed))
-    found = select(Subset(where=where, fraction=fraction, patches=patches), varied.index, seed, needed=())
+    patches = None if listed is None else write_list(tmp_path_factory.getbasetemp(), seasons, list(listed))
+    found = select(Subset(where=where, fraction=fraction, patches=patches), seasons.index, seed, needed=())
     expected = set(range(150))
     if where is not None:
-        expected &= set(rows_where(where, varied.index).tolist())
+        expected &= set(rows_where(where, seasons.index).tolist())
     if listed is not None:
         expected &= listed
     for split in ("validation", "test"):
-        assert found[split].tolist() == sorted(expected & set(varied.index.rows(split).tolist()))
-    train = np.array(sorted(expected & set(varied.index.rows("train").tolist())), np.int64)
+        assert found[split].tolist() == sorted(expected & set(seasons.index.rows(split).tolist()))
+    train = np.array(sorted(expected & set(seasons.index.rows("train").tolist())), np.int64)
     if fraction is not None:
-        train = stratified(train, varied.index.labels()[train], fraction, seed)
+        train = stratified(train, seasons.index.labels()[train], fraction, seed)
     np.testing.assert_array_equal(found["train"], train)
 
 
-def test_a_fraction_leaves_the_other_splits_whole(varied: Store) -> None:
+def test_a_fraction_leaves_the_other_splits_whole(seasons: Store) -> None:
     """Results on a fraction of the test split are compared with results on all of it."""
-    rows = select(Subset(fraction=0.1), varied.index, 0)
+    rows = select(Subset(fraction=0.1), seasons.index, 0)
     assert 10 <= len(rows["train"]) < 20
     assert {split: len(rows[split]) for split in ("validation", "test")} == {"validation": 30, "test": 20}
 
 
-def test_seeds_draw_other_fractions(varied: Store) -> None:
+def test_seeds_draw_other_fractions(seasons: Store) -> None:
     """The seed does not reach the draw of the fraction, or a repeated run has other patches."""
-    drawn = {select(Subset(fraction=0.5), varied.index, seed)["train"].tobytes() for seed in (0, 1, 2, 0)}
+    drawn = {select(Subset(fraction=0.5), seasons.index, seed)["train"].tobytes() for seed in (0, 1, 2, 0)}
     assert len(drawn) == 3
 
 
@@ -109,7 +109,7 @@ def test_wrong_conditions_are_refused_at_once() -> None:
         Subset(where="nation = 'Ireland'")
 
 
-def test_patches_of_another_store_are_refused(varied: Store, tmp_path: Path) -> None:
+def test_patches_of_another_store_are_refused(seasons: Store, tmp_path: Path) -> None:
     """A list of the other version selects what happens to be there."""
     path = tmp_path / "list.txt"
     path.write_text("S2A_MSIL2A_20170613T101031_26_57\n")
@@ -117,26 +117,26 @@ def test_patches_of_another_store_are_refused(varied: Store, tmp_path: Path) -> 
         "none of its 1 names is in the store: the list begins with S2A_MSIL2A_20170613T101031_26_57; the store has"
     )
     with pytest.raises(BadPatchList, match=expected):
-        select(Subset(patches=path), varied.index, 0)
+        select(Subset(patches=path), seasons.index, 0)
 
 
-def test_empty_splits_say_what_took_their_patches(varied: Store, tmp_path: Path) -> None:
+def test_empty_splits_say_what_took_their_patches(seasons: Store, tmp_path: Path) -> None:
     """A run starts without patches to learn from or to validate on, or ends in an error that does not say why."""
     subset = Subset(where="country = 'Norway'")
     expected = "the subset has no patch of the train split: of 100, the condition \"country = 'Norway'\" leaves out 100"
     with pytest.raises(EmptySubset, match=f"^{re.escape(expected)}$"):
-        select(subset, varied.index, 0)
+        select(subset, seasons.index, 0)
     with pytest.raises(EmptySubset, match="no patch of the test split: of 20, "):
-        select(subset, varied.index, 0, needed=["test"])
-    assert all(not len(rows) for rows in select(subset, varied.index, 0, needed=()).values())
+        select(subset, seasons.index, 0, needed=["test"])
+    assert all(not len(rows) for rows in select(subset, seasons.index, 0, needed=()).values())
 
     # Rows 100 and 102 are of the validation split and Irish, which the condition leaves nothing of.
-    path = write_list(tmp_path, varied, [0, 1, 2, 100, 102])
+    path = write_list(tmp_path, seasons, [0, 1, 2, 100, 102])
     both = Subset(where="country = 'Austria'", patches=path)
     expected = f"no patch of the validation split: of 30, the list {path} leaves out 28 and the condition "
     with pytest.raises(EmptySubset, match=f"{re.escape(expected)}.* leaves out 2$"):
-        select(both, varied.index, 0)
-    assert select(both, varied.index, 0, needed=["train"])["train"].tolist() == [1]
+        select(both, seasons.index, 0)
+    assert select(both, seasons.index, 0, needed=["train"])["train"].tolist() == [1]
 
 
 def test_absent_splits_are_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Finding trees, reading tables, and which patches are taken."""
+"""Tables and lists of splits, and annotations of patches: official, packed, and damaged ones."""
 
 import bz2
 import gzip
@@ -10,19 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bigearth_pipeline.build.select import (
-    CLOUD,
-    LIMIT,
-    NO_FOLDER,
-    NO_LABEL,
-    NO_ROW,
-    NO_SPLIT,
-    SNOW,
-    Rules,
-    select_v1,
-    select_v2,
-    unique_folders,
-)
+from bigearth_pipeline.build.select import Rules, select_v2
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.annotations import date_of_key, read_v1_annotation
 from bigearth_pipeline.source.tables import (
@@ -36,63 +24,7 @@ from bigearth_pipeline.source.tables import (
 )
 from bigearth_pipeline.source.tree import Version, find_source
 from shards.layout.classes import decode_labels, encode_labels
-from shards.layout.facts import is_key
 from tests.scene import write_table
-
-
-def test_trees_are_found_from_any_level(v1_tree: Path, v2_tree: Path) -> None:
-    """Naming the folder above or below the tree is an error, or the version is taken for the other one."""
-    product = next((v2_tree / "BigEarthNet-S2").iterdir())
-    for path, version, root in (
-        (v1_tree, "v1", v1_tree / "BigEarthNet-S2-Example"),
-        (v1_tree / "BigEarthNet-S2-Example", "v1", v1_tree / "BigEarthNet-S2-Example"),
-        (v2_tree.parent / "v2", "v2", v2_tree / "BigEarthNet-S2"),
-        (v2_tree / "BigEarthNet-S2", "v2", v2_tree / "BigEarthNet-S2"),
-        (product, "v2", product),
-    ):
-        source = find_source(path)
-        assert (source.version, source.root) == (version, root)
-        assert len(list(source.folders())) == (6 if version == "v1" else 1)
-
-
-def test_a_v1_patch_without_json_is_still_v1(tmp_path: Path) -> None:
-    """One missing JSON file turns a v1 tree into a v2 one."""
-    name = "S2A_MSIL2A_20170613T101031_0_1"
-    (tmp_path / name).mkdir()
-    (tmp_path / name / f"{name}_B02.tif").touch()
-    assert find_source(tmp_path).version == "v1"
-
-
-def test_what_is_no_tree_is_refused(tmp_path: Path) -> None:
-    """A wrong path builds an empty store."""
-    for path, message in (
-        (tmp_path / "absent", "does not exist"),
-        (Path(__file__), "is not a directory"),
-        (tmp_path, "holds no BigEarthNet tree"),
-    ):
-        with pytest.raises(PipelineError, match=message):
-            find_source(path)
-
-
-def test_two_trees_below_one_folder_are_refused(tmp_path: Path) -> None:
-    """Of two trees one is taken at random."""
-    for name in ("old", "new"):
-        folder = tmp_path / name / "S2A_MSIL2A_20170613T101031_0_1"
-        folder.mkdir(parents=True)
-        (folder / f"{folder.name}_B02.tif").touch()
-    # Their names are not those of v1 patches, so the level above is no v2 product folder either.
-    with pytest.raises(PipelineError, match="several trees"):
-        find_source(tmp_path)
-
-
-def test_unsafe_and_repeated_names_are_bad() -> None:
-    """A name with a dot splits tar members at the wrong place, or a patch occurs twice."""
-    found = [("a.b", "/x/a.b"), ("ok", "/y/ok"), ("ok", "/x/ok"), ("näme", "/x/n"), ("k" * 93, "/x/k")]
-    folders, bad = unique_folders(found)
-    assert folders == {"ok": "/x/ok"}
-    assert {patch.key for patch in bad} == {"a.b", "ok", "näme", "k" * 93}
-    assert any(patch.reason == "duplicate of /x/ok" and patch.folder == "/y/ok" for patch in bad)
-    assert not is_key("")
 
 
 def test_official_v2_tables(v2_tree: Path) -> None:
@@ -281,69 +213,6 @@ def test_damaged_tables_are_one_clear_error(tmp_path: Path) -> None:
     write_table(path, ["a"], labels=["Pastures"])
     with pytest.raises(PipelineError, match="expected a list of names"):
         read_metadata([path])
-
-
-def v2_selection(tmp_path: Path, rules: Rules) -> tuple[list[str], dict[str, int], object]:
-    keys = [f"S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_0_{i}" for i in range(8)]
-    write_table(
-        tmp_path / "metadata.parquet",
-        [*keys[:6], "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_9_9", keys[7]],
-        labels=[["Pastures"], [], ["Pastures"], ["Pastures"], ["Moon"], ["Urban fabric"], ["Pastures"], ["Pastures"]],
-        split=["train", "train", "train", "val", "test", None, "test", "test"],
-        contains_seasonal_snow=[False, False, True, False, False, False, False, False],
-        contains_cloud_or_shadow=[False, False, False, True, False, False, False, False],
-    )
-    selection = select_v2({key: f"/{key}" for key in keys}, read_metadata([tmp_path / "metadata.parquet"]), rules)
-    return [entry.key[-3:] for entry in selection.entries], dict(selection.left_out), selection
-
-
-def test_v2_selection_counts_every_patch_once(tmp_path: Path) -> None:
-    """A patch is left out without a reason, or stored although it should not be."""
-    taken, left_out, selection = v2_selection(tmp_path, Rules())
-    assert taken == ["0_0", "0_7"]
-    assert left_out == {NO_LABEL: 1, SNOW: 1, CLOUD: 1, NO_SPLIT: 1, NO_ROW: 1}
-    assert [patch.reason for patch in selection.bad] == ["label 'Moon' is not in the 19-class nomenclature"]
-    assert [(kind, key[-3:]) for kind, key in selection.unmatched] == [(NO_ROW, "0_6"), (NO_FOLDER, "9_9")]
-
-
-def test_v2_selection_with_more_taken(tmp_path: Path) -> None:
-    """Options that take more patches do not."""
-    taken, left_out, selection = v2_selection(tmp_path, Rules(include_snow_cloud=True, split_by=(0, 0, 100)))
-    assert taken == ["0_0", "0_2", "0_3", "0_5", "0_7"]
-    assert left_out == {NO_LABEL: 1, NO_ROW: 1}
-    by_key = {entry.key[-3:]: entry for entry in selection.entries}
-    assert [by_key[key].split for key in taken] == ["train", "train", "validation", "test", "test"]
-    assert by_key["0_2"].seasonal_snow
-    assert by_key["0_3"].cloud_or_shadow
-
-
-def test_limit_takes_a_sample(tmp_path: Path) -> None:
-    """A limit takes another number, or says nothing of the rest."""
-    taken, left_out, _ = v2_selection(tmp_path, Rules(limit=1))
-    assert len(taken) == 1
-    assert left_out[LIMIT] == 1
-
-
-def test_v1_selection(v1_tree: Path, v1_splits: Path) -> None:
-    """Labels, dates or splits of the real v1 patches are read wrong."""
-    from bigearth_pipeline.source.annotations import read_v1_annotations
-
-    folders, bad = unique_folders(list(find_source(v1_tree).folders()))
-    assert (len(folders), bad) == (6, [])
-    rules = Rules(include_snow_cloud=True)
-    selection = select_v1(folders, read_v1_annotations, read_split_lists(v1_splits), None, rules)
-    entries = {entry.key: entry for entry in selection.entries}
-    # The name misses the hour's zero; the date is that of the JSON file.
-    entry = entries["S2B_MSIL2A_20170924T93020_69_24"]
-    assert entry.date == "2017-09-24T09:30:20"
-    assert decode_labels(entry.label_mask) == (
-        "Coniferous forest", "Inland waters", "Inland wetlands", "Mixed forest", "Transitional woodland, shrub",
-    )  # fmt: skip
-    assert len(selection.entries) + sum(selection.left_out.values()) == 6
-    lists = SplitLists({"other": "train"}, frozenset(), frozenset(), ())
-    selection = select_v1(folders, read_v1_annotations, lists, None, Rules())
-    assert selection.left_out == {NO_SPLIT: 6}
-    assert selection.unmatched == [(NO_FOLDER, "other")]
 
 
 @pytest.mark.parametrize(
