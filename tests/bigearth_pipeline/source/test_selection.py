@@ -1,4 +1,4 @@
-"""Which patches of a source are taken, and how many are left out for which reason."""
+"""Patches of a source that are taken, and the count of those that are left out, by reason."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the folder of a store can hold besides: only what builds have made is deleted."""
+"""Only what builds have made is deleted of the folder of a store, whatever it holds besides."""
 
 import json
 import os

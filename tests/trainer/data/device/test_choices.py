@@ -1,4 +1,4 @@
-"""Which loader and which cache a run on a GPU takes, by itself and as told."""
+"""The loader and the cache that a run on a GPU takes, by itself and as told."""
 
 import re
 import sys

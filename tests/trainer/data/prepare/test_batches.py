@@ -1,4 +1,4 @@
-"""How batches pass through a preparation: in order, with buffers that are used again, and past errors."""
+"""Batches pass through a preparation in order, with buffers that are used again, and past errors."""
 
 from collections.abc import Iterator
 from contextlib import closing
