@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.examples import WHOLE
-from tests.kinds import kinds
-from tests.paths import DATA, ROOT
+from tests.support.examples import WHOLE
+from tests.support.kinds import kinds
+from tests.support.paths import DATA, ROOT
 from tools.durations import FILES
 
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores SIGHUP; every process that a test
@@ -112,7 +112,7 @@ def v2_tree() -> Path:
 @pytest.fixture(scope="session")
 def scene_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 windows of the real scene in the v2 layout, with a table beside them."""
-    from tests.scene import write_scene_tree
+    from tests.support.data.scene import write_scene_tree
 
     folder = tmp_path_factory.mktemp("scene")
     write_scene_tree(real("scenes/199U_1099R"), folder, patches=300)
@@ -133,7 +133,7 @@ def scheduler() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a WebDataset store of seven shards."""
-    from tests.building import build_store
+    from tests.support.data.building import build_store
 
     out = tmp_path_factory.mktemp("stores") / "tar"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64)
@@ -143,7 +143,7 @@ def tar_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def zarr_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a Zarr store of seven shards."""
-    from tests.building import build_store
+    from tests.support.data.building import build_store
 
     out = tmp_path_factory.mktemp("stores") / "zarr"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, format="zarr")
@@ -153,7 +153,7 @@ def zarr_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a WebDataset store of uncompressed records."""
-    from tests.building import build_store
+    from tests.support.data.building import build_store
 
     out = tmp_path_factory.mktemp("stores") / "raw"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="raw")
@@ -163,7 +163,7 @@ def raw_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def packed_store(scene_tree: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene as a WebDataset store of codec `bitpack`."""
-    from tests.building import build_store
+    from tests.support.data.building import build_store
 
     out = tmp_path_factory.mktemp("stores") / "packed"
     build_store(out, scene_tree, scheduler=scheduler, patches_per_shard=64, codec="bitpack")

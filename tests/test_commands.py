@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import commands
-from tests.commands.command import ENVIRONMENT
+from tests.support.running import commands
+from tests.support.running.commands.command import ENVIRONMENT
 
 
 @pytest.mark.parametrize(

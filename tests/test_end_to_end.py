@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
-from tests.building import build_store
+from tests.support.data.building import build_store
 
 
 @pytest.mark.long

@@ -13,9 +13,9 @@ from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.display import streams
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.metadata.manifest import Manifest
-from tests import commands
-from tests.building import build_store
-from tests.commands.command import ENVIRONMENT
+from tests.support.data.building import build_store
+from tests.support.running import commands
+from tests.support.running.commands.command import ENVIRONMENT
 
 HOSTILE = "a\x1b]0;owned\x07\x9b2Jb"
 

@@ -19,8 +19,8 @@ from shards.layout.bands import BAND_SLICES, GROUP_OF
 from shards.layout.classes import CLASSES
 from tests.bigearth_pipeline.cli.test_cli import invoke
 from tests.bigearth_pipeline.report.pages import Html
-from tests.building import build_store
-from tests.real_data import exact_patches, unpack
+from tests.support.data.building import build_store
+from tests.support.data.real_data import exact_patches, unpack
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES
 from trainer.runs.predictions import Predictions

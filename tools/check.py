@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.examples import QUICK  # noqa: E402
+from tests.support.examples import QUICK  # noqa: E402
 
 CHECKS = (
     ["mypy"],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bigearth_pipeline.shadowed import shadow
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 
 def version(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
-from tests import bitpack_reference
+from tests.support.data import bitpack_reference
 
 Record = NDArray[np.uint16]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.layout.bands import GROUPS
 from shards.layout.classes import CLASSES
-from tests import tiffs
+from tests.support.data import tiffs
 
 MODIFIED = 1_500_000_000
 """Modification time of every file, in seconds, so that the fingerprints of a build are the same everywhere."""

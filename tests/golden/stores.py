@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bigearth_pipeline.build.select import Rules
-from tests.building import build_store
+from tests.support.data.building import build_store
 
 
 @dataclass(frozen=True)

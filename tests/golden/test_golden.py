@@ -15,9 +15,9 @@ import torch
 
 import shards
 from bigearth_pipeline.verify.store import verify_store
-from tests.building import contents
 from tests.golden import reading
 from tests.golden.stores import STORES, build_golden
+from tests.support.data.building import contents
 from trainer.evaluation.run import EvaluationConfig, evaluate_run
 from trainer.models.create import create
 from trainer.runs.checkpoint import Checkpoint

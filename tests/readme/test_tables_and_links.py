@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.paths import ROOT
 from tests.readme.text import README
+from tests.support.paths import ROOT
 from trainer import LoaderConfig
 from trainer.data.subset.where import COLUMNS
 

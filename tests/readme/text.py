@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 README: Final = ROOT / "README.md"
 

@@ -19,7 +19,7 @@ from shards.layout.bands import RECORD_VALUES
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import INDEX, Manifest, StoreFormat
 from shards.testing.stores import make_store
-from tests import faults
+from tests.support.data import faults
 
 SHM = "/dev/shm"
 

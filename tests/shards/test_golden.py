@@ -11,7 +11,7 @@ import pytest
 import shards
 from bigearth_pipeline.verify.store import verify_store
 from shards.metadata.manifest import Manifest
-from tests.paths import GOLDEN
+from tests.support.paths import GOLDEN
 
 ARCHIVES = sorted(path for path in GOLDEN.glob("*/*.tar.xz") if path.name != "run.tar.xz")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import contents
-from tests.small_tree import build_here, write_small_tree
+from tests.support.data.building import contents
+from tests.support.data.small_tree import build_here, write_small_tree
 
 _SHM = Path("/dev/shm")
 

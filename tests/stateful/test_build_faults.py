@@ -10,8 +10,8 @@ from shards.metadata.manifest import MANIFEST
 from shards.reporting import one_line
 from shards.testing.failing_calls import failing_calls
 from shards.testing.faults import Kind, each_fault
-from tests.building import contents
-from tests.small_tree import build_here
+from tests.support.data.building import contents
+from tests.support.data.small_tree import build_here
 
 STEPS = {"io": 331, "full": 331, "torn": 231, "memory": 231, "lost": 29, "late": 29, "short": 29}
 """By default every n-th call fails."""

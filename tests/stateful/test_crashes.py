@@ -9,9 +9,9 @@ import pytest
 import shards
 from shards.storage.atomic import atomic_write
 from shards.testing.crashes import recorded
-from tests.building import contents
-from tests.small_tree import build_here
 from tests.stateful.test_build_faults import without_work
+from tests.support.data.building import contents
+from tests.support.data.small_tree import build_here
 
 SAMPLE = 6
 """States that are tried by default, evenly over all."""

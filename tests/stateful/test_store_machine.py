@@ -20,9 +20,9 @@ from bigearth_pipeline.verify.store import verify_store
 from bigearth_pipeline.workers import InProcess
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.testing.calls import Call, intercepted
-from tests import faults
-from tests.building import contents
-from tests.small_tree import build_here
+from tests.support.data import faults
+from tests.support.data.building import contents
+from tests.support.data.small_tree import build_here
 
 FORMATS = ("webdataset", "zarr")
 

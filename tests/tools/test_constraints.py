@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 from tools.constraints import EXTRAS, FILE, PROJECT, closure
 
 PROJECT_TABLE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

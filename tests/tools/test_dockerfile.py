@@ -4,7 +4,7 @@ import re
 import shlex
 import tomllib
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

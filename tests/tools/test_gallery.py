@@ -12,7 +12,7 @@ from PIL import Image
 import shards
 from shards.layout.bands import BANDS, GROUP_OF
 from shards.testing.stores import make_store
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 from tools.gallery.data import COLUMNS, ROWS, write_scene
 from tools.gallery.drawings import drawings
 

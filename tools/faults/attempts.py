@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shards.errors import BepError
-from tests.faults import flip_bit
+from tests.support.data.faults import flip_bit
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from tests.building import contents
-from tests.faults import flip_bit
+from tests.support.data.building import contents
+from tests.support.data.faults import flip_bit
 from tools.faults.attempts import Attempts
 
 BEP = [sys.executable, "-m", "bigearth_pipeline"]

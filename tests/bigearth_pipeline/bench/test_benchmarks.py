@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.bench.loader.titles import TITLES
 from bigearth_pipeline.bench.train.timed_stepper import STEP
 from bigearth_pipeline.cli import main
-from tests import commands
-from tests.terminal import Terminal
+from tests.support.running import commands
+from tests.support.running.terminal import Terminal
 
 QUICK = ("--repeats", 1, "--least-seconds", 0)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import faults
 from tests.conftest import real
-from tests.scene import PRODUCT, write_scene_tree
+from tests.support.data import faults
+from tests.support.data.scene import PRODUCT, write_scene_tree
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scene import PRODUCT, scene_records, write_patch, write_table
+from tests.support.data.scene import PRODUCT, scene_records, write_patch, write_table
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from tests import commands
+from tests.support.running import commands
 
 
 def start(tree: Path, out: Path, *more: str, **options: Any) -> commands.Command:

@@ -10,9 +10,9 @@ from bigearth_pipeline.build.run import QUARANTINE, UNMATCHED
 from bigearth_pipeline.build.select import BAD, SNOW
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
-from tests import faults
-from tests.building import FORMATS, build_store, contents
-from tests.scene import PRODUCT, write_table
+from tests.support.data import faults
+from tests.support.data.building import FORMATS, build_store, contents
+from tests.support.data.scene import PRODUCT, write_table
 
 
 def patch_folder(tree: Path, number: int) -> Path:

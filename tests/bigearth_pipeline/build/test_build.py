@@ -18,10 +18,10 @@ from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.statistics import histogram_counts
 from shards.write.contents import UNMATCHED_PRODUCTS
-from tests import commands
 from tests.bigearth_pipeline.build.running import descendants
-from tests.building import FORMATS, build_store, contents
-from tests.scene import PRODUCT
+from tests.support.data.building import FORMATS, build_store, contents
+from tests.support.data.scene import PRODUCT
+from tests.support.running import commands
 
 
 @pytest.mark.long

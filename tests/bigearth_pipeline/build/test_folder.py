@@ -9,10 +9,10 @@ import pytest
 
 from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.errors import PipelineError
-from tests import faults
 from tests.bigearth_pipeline.build.test_bad_patches import patch_folder
-from tests.building import FORMATS, build_store, contents
-from tests.scene import PRODUCT, write_patch
+from tests.support.data import faults
+from tests.support.data.building import FORMATS, build_store, contents
+from tests.support.data.scene import PRODUCT, write_patch
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import rasterio
 
 import shards
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
-from tests.scene import PRODUCT
+from tests.support.data.scene import PRODUCT
 
 
 @pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bigearth_pipeline.build.plan import PatchEntry, hash_split, plan_shards, without
 from shards.metadata.entries import SPLITS
-from tests.strategies import keys
+from tests.support.strategies import keys
 
 
 def entry(key: str, split: str) -> PatchEntry:

@@ -16,9 +16,9 @@ from distributed import LocalCluster
 import shards
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import remote
-from tests import commands
 from tests.bigearth_pipeline.build.running import descendants, processes_of, start
-from tests.building import FORMATS, build_store, contents
+from tests.support.data.building import FORMATS, build_store, contents
+from tests.support.running import commands
 
 
 @pytest.mark.long

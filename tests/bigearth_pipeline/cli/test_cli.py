@@ -22,11 +22,11 @@ from bigearth_pipeline.build.select import BAD, LIMIT, NO_FOLDER, Rules
 from bigearth_pipeline.cli import main
 from shards.metadata.manifest import Manifest
 from shards.testing.stores import make_store
-from tests import commands
-from tests.building import build_store, contents
-from tests.commands.command import ENVIRONMENT
-from tests.scene import PRODUCT, write_table
-from tests.terminal import Terminal
+from tests.support.data.building import build_store, contents
+from tests.support.data.scene import PRODUCT, write_table
+from tests.support.running import commands
+from tests.support.running.commands.command import ENVIRONMENT
+from tests.support.running.terminal import Terminal
 
 COMMANDS = [
     "quickstart",

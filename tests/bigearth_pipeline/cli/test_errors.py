@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.errors import reported, with_flags
 from shards.errors import BepError
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 from trainer.definition.tables import KEYS
 
 _LIBRARIES = [

@@ -23,8 +23,8 @@ from bigearth_pipeline.cli.models.evaluate import evaluate
 from bigearth_pipeline.cli.models.train import settings_of, train
 from bigearth_pipeline.cli.run_options import flag, has_flag
 from shards.errors import BepError
-from tests.examples import examples
-from tests.paths import ROOT
+from tests.support.examples import examples
+from tests.support.paths import ROOT
 from trainer.config import effect
 from trainer.config.assemble import Setting, assemble
 from trainer.config.given import Given

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bigearth_pipeline.cli import main
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = {"pillow": "PIL", "nvidia-dali-cuda130": "nvidia", "nvidia-dali-cuda120": "nvidia", "scikit-learn": "sklearn"}

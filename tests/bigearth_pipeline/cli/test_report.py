@@ -10,7 +10,7 @@ import pytest
 
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.cli.test_cli import assert_one_error, call, invoke
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

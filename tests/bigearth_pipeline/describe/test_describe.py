@@ -23,7 +23,7 @@ from shards.storage.remote.address import place_of
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.cli.test_cli import assert_one_error, invoke
 from tests.bigearth_pipeline.scenes.stac import validated
-from tests.building import contents
+from tests.support.data.building import contents
 
 CORNERS = ((600_000.0, 5_900_000.0), (500_000.0, 4_000_000.0), (350_000.0, 7_000_000.0))
 DATES = (datetime(2017, 6, 13, 11, 2, 3), datetime(2018, 5, 1, 10), datetime(2017, 8, 2))

@@ -19,8 +19,8 @@ from bigearth_pipeline.download.files import download, part_paths
 from bigearth_pipeline.download.pieces import PIECE
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse
-from tests.cutting import cutting_proxy
-from tests.web import Web, nginx
+from tests.support.data.cutting import cutting_proxy
+from tests.support.network.web import Web, nginx
 
 QUICK = Patience(attempts=4, first_seconds=0.01, longest_seconds=0.05, silence_seconds=5)
 CONTENT = random.Random(5).randbytes(3 * PIECE + 12_345)

@@ -19,9 +19,9 @@ from shards.storage.remote.attempts import attempt
 from shards.storage.remote.client import Client
 from shards.testing.network import Weather
 from shards.write import publish
-from tests.building import contents
-from tests.shelves import Shelf
-from tests.small_tree import build_here, write_small_tree
+from tests.support.data.building import contents
+from tests.support.data.small_tree import build_here, write_small_tree
+from tests.support.network.shelves import Shelf
 
 STORMY = Weather(refused=0.05, reset=0.04, short=0.04, lost=0.04, seed=3)
 

@@ -10,10 +10,10 @@ import torch
 import shards
 from shards.storage.remote import attempts
 from shards.testing.stores import make_store
-from tests import commands
-from tests.commands.command import ENVIRONMENT
-from tests.servers import SECRET
-from tests.shelves import STORMY, Shelf
+from tests.support.network.servers import SECRET
+from tests.support.network.shelves import STORMY, Shelf
+from tests.support.running import commands
+from tests.support.running.commands.command import ENVIRONMENT
 from trainer import Loader, LoaderConfig, Normalisation
 from trainer.data.file_system import choose_kind
 from trainer.definition.augmentation import RECIPES

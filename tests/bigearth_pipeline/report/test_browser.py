@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chromium import chromium
+from tests.support.network.chromium import chromium
 
 pytestmark = pytest.mark.long
 

@@ -23,10 +23,10 @@ from rio_cogeo import cog_validate
 import shards
 from bigearth_pipeline.cli import main
 from shards.layout.classes import CLASSES
-from tests import commands
 from tests.bigearth_pipeline.scenes.making import Pixels, random_pixels, write_files, write_item, write_safe
 from tests.bigearth_pipeline.scenes.stac import validated
 from tests.conftest import real
+from tests.support.running import commands
 from trainer.inference import load, one_thread_a_batch
 
 OUTPUTS = {"map.tif", "patches.parquet", "patches.csv", "item.json", "preview.png", "prediction.json"}

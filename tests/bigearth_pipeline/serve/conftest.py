@@ -14,8 +14,8 @@ import pytest
 from bigearth_pipeline.serve.config import ServeConfig
 from bigearth_pipeline.serve.contents.contents import Contents, open_contents
 from shards.testing.stores import make_store
-from tests import commands
-from tests.chromium import chromium
+from tests.support.network.chromium import chromium
+from tests.support.running import commands
 
 CORNERS = tuple((500_000.0 + 1200 * (i % 8), 5_800_000.0 + 1200 * (i // 8)) for i in range(64))
 """Upper-left corners of patches side by side, 8 in a row, m."""

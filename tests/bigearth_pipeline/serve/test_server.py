@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import commands
 from tests.bigearth_pipeline.serve.conftest import serving
+from tests.support.running import commands
 
 pytestmark = pytest.mark.long
 TOKEN = "0123456789abcdef"

@@ -19,7 +19,7 @@ from bigearth_pipeline.serve.map.places import (
     point_of,
 )
 from bigearth_pipeline.serve.map.tiles import UNKNOWN, patch_tile
-from tests.examples import examples
+from tests.support.examples import examples
 
 geopandas = pytest.importorskip("geopandas")
 shapely = pytest.importorskip("shapely")

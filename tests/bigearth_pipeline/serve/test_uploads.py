@@ -24,7 +24,7 @@ from bigearth_pipeline.synth.dataset import write_dataset
 from shards.layout.bands import BANDS, GROUP_OF, RECORD_VALUES
 from tests.bigearth_pipeline.scenes import making
 from tests.bigearth_pipeline.scenes.making import random_pixels, write_item, write_safe
-from tests.processes import run_in_child
+from tests.support.running.processes import run_in_child
 
 pytestmark = pytest.mark.long
 

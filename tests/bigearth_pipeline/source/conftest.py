@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shards.layout.bands import BAND_SLICES, GROUP_OF
-from tests.scene import PRODUCT
-from tests.tiffs import official
+from tests.support.data.scene import PRODUCT
+from tests.support.data.tiffs import official
 
 KEY = f"{PRODUCT}_00_00"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.bigearth_pipeline.source.conftest import KEY
-from tests.scene import PRODUCT, write_patch, write_table
+from tests.support.data.scene import PRODUCT, write_patch, write_table
 
 
 def test_settings_of_gdal_in_the_environment_change_nothing(patch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

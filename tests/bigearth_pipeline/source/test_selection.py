@@ -18,7 +18,7 @@ from bigearth_pipeline.build.select import (
 from bigearth_pipeline.source.tables import SplitLists, read_metadata, read_split_lists
 from bigearth_pipeline.source.tree import find_source
 from shards.layout.classes import decode_labels
-from tests.scene import write_table
+from tests.support.data.scene import write_table
 
 
 def v2_selection(tmp_path: Path, rules: Rules) -> tuple[list[str], dict[str, int], object]:

@@ -24,7 +24,7 @@ from bigearth_pipeline.source.tables import (
 )
 from bigearth_pipeline.source.tree import Version, find_source
 from shards.layout.classes import decode_labels, encode_labels
-from tests.scene import write_table
+from tests.support.data.scene import write_table
 
 
 def test_official_v2_tables(v2_tree: Path) -> None:

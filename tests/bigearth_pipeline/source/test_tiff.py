@@ -14,9 +14,9 @@ from bigearth_pipeline.source.tiff.layout import parse_layout
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
 from shards.layout.record import RecordGroup
-from tests import faults
 from tests.conftest import real
-from tests.scene import write_band
+from tests.support.data import faults
+from tests.support.data.scene import write_band
 
 creation_options = st.fixed_dictionaries(
     {

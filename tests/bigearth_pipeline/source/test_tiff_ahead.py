@@ -21,9 +21,9 @@ from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.verify.store import verify_store
 from bigearth_pipeline.workers import InProcess
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
-from tests.building import contents
-from tests.small_tree import build_here, write_small_tree
-from tests.tiffs import official
+from tests.support.data.building import contents
+from tests.support.data.small_tree import build_here, write_small_tree
+from tests.support.data.tiffs import official
 from tools.bench.slow_opens import NO_COMPILER, SlowOpens
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -195,7 +195,7 @@ def test_nothing_is_read_ahead_while_nothing_waits(tmp_path: Path, monkeypatch: 
 _BUILD = """
 import json, sys, threading
 from pathlib import Path
-from tests.small_tree import build_here
+from tests.support.data.small_tree import build_here
 
 threads = set()
 from shards.write.shard import ShardWriter

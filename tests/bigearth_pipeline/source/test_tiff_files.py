@@ -14,10 +14,10 @@ import pytest
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS, RECORD_VALUES
-from tests import faults
 from tests.bigearth_pipeline.source.conftest import KEY
 from tests.conftest import real
-from tests.tiffs import official
+from tests.support.data import faults
+from tests.support.data.tiffs import official
 
 SPARSE_BYTES = 20 << 30
 

@@ -18,8 +18,8 @@ from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.layout.bands import GROUPS
 from shards.layout.record import RecordGroup
 from tests.conftest import real
-from tests.scene import write_band
-from tests.tiffs import ASCII, DOUBLE, SHORT, Tag, geo_keys, mutate, official, with_tag
+from tests.support.data.scene import write_band
+from tests.support.data.tiffs import ASCII, DOUBLE, SHORT, Tag, geo_keys, mutate, official, with_tag
 
 B10, B20, B60 = GROUPS
 

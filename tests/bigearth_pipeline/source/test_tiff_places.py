@@ -17,11 +17,11 @@ from bigearth_pipeline.source.georeference import utm_descriptions
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, GROUPS
-from tests import faults
-from tests.building import build_store
 from tests.conftest import real
-from tests.scene import PRODUCT, write_band, write_table
-from tests.tiffs import DOUBLE, SHORT, Tag, Tiff, geo_keys, official, with_tag
+from tests.support.data import faults
+from tests.support.data.building import build_store
+from tests.support.data.scene import PRODUCT, write_band, write_table
+from tests.support.data.tiffs import DOUBLE, SHORT, Tag, Tiff, geo_keys, official, with_tag
 
 KEY = f"{PRODUCT}_00_00"
 Change = Callable[[Tiff, int], Tiff]

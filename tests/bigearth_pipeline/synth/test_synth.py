@@ -23,8 +23,8 @@ from shards.codec.registry import get_codec
 from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF, RECORD_BYTES
 from shards.layout.classes import encode_clc_labels, encode_labels
 from shards.layout.record import PATCH_METRES
-from tests.building import Recorder
-from tests.paths import DATA
+from tests.support.data.building import Recorder
+from tests.support.paths import DATA
 
 SIZES = {"v1": {10: 29_192, 20: 7_560, 60: 1_160}, "v2": {10: 29_196, 20: 7_572, 60: 1_172}}
 NUM_PATCHES = 200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import faults
+from tests.support.data import faults
 
 
 @pytest.fixture

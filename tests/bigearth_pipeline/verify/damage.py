@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bigearth_pipeline.verify.store import verify_store
-from tests import faults
+from tests.support.data import faults
 
 KINDS = pytest.mark.parametrize("kind", ["tar_store", "zarr_store"])
 

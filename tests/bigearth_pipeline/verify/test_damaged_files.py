@@ -7,8 +7,8 @@ import pytest
 
 import shards
 from bigearth_pipeline.verify.store import verify_store
-from tests import faults
 from tests.bigearth_pipeline.verify.damage import KINDS, assert_named, problems_of, rows_of
+from tests.support.data import faults
 
 
 @pytest.mark.parametrize("kind", ["tar_store"])

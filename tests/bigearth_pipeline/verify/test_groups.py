@@ -24,8 +24,8 @@ from bigearth_pipeline.verify.store import verify_store
 from shards import RecordGroup
 from shards.testing.stores import make_store
 from shards.write.checksums import describe_file
-from tests import faults
 from tests.shards.conftest import replace_index
+from tests.support.data import faults
 
 GROUPS = [RecordGroup("clc", 40, ("CLC",), role="codes"), RecordGroup("quagga_7", 48, ("VV", "VH"), "float32")]
 

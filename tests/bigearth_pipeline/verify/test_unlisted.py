@@ -9,8 +9,8 @@ import shards
 from bigearth_pipeline.build.select import NO_FOLDER, NO_ROW
 from bigearth_pipeline.verify.tables import check_lists
 from bigearth_pipeline.verify.unlisted import notes_on_unlisted
-from tests import faults
 from tests.bigearth_pipeline.verify.damage import KINDS
+from tests.support.data import faults
 
 
 @pytest.fixture

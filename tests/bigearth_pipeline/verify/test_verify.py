@@ -14,10 +14,11 @@ import shards
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.verify.store import verify_store
-from tests import commands, faults
 from tests.bigearth_pipeline.verify.damage import KINDS, assert_named, edit_index, problems_of, rows_of
-from tests.building import Recorder
-from tests.scene import PRODUCT, write_patch
+from tests.support.data import faults
+from tests.support.data.building import Recorder
+from tests.support.data.scene import PRODUCT, write_patch
+from tests.support.running import commands
 
 
 @pytest.mark.long

@@ -22,9 +22,9 @@ from distributed import Client
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import Limits, Shared, open_cluster, stall
 from bigearth_pipeline.workers.checks import terms_of
-from tests.building import Recorder
-from tests.clusters import bare_scheduler, worker
-from tests.paths import ROOT
+from tests.support.data.building import Recorder
+from tests.support.paths import ROOT
+from tests.support.running.clusters import bare_scheduler, worker
 
 QUICK = Limits(answer_seconds=2, notice_seconds=1, stall_seconds=3)
 # On a machine whose cores are busy an honest worker takes seconds to answer.
@@ -416,7 +416,7 @@ def test_a_script_without_a_guard(what: str, scene_tree: Path, tar_store: Path, 
     """A script that builds at its top level starts itself again in each worker, with a traceback from each."""
     if what == "build":
         call = (
-            "from bigearth_pipeline.build.config import BuildConfig\nfrom tests.building import Recorder\n"
+            "from bigearth_pipeline.build.config import BuildConfig\nfrom tests.support.data.building import Recorder\n"
             f"build(BuildConfig(sources=(Path({str(scene_tree)!r}),), out=Path({str(tmp_path / 's')!r})), "
             "workers=2, scheduler=None, progress=Recorder())"
         )

@@ -14,10 +14,10 @@ from shards.codec.bitpack.decoder import decode, decode_rows, first_incomplete
 from shards.codec.bitpack.encoder import encode
 from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
-from tests import bitpack_reference, faults
-from tests.bitpack_reference import COEFFICIENTS, any_encoding, widths_of
-from tests.examples import examples
-from tests.strategies import records
+from tests.support.data import bitpack_reference, faults
+from tests.support.data.bitpack_reference import COEFFICIENTS, any_encoding, widths_of
+from tests.support.examples import examples
+from tests.support.strategies import records
 
 # The first example compiles, and the reference takes a tenth of a second.
 slowly = examples(25)

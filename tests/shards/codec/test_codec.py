@@ -9,7 +9,7 @@ from shards.codec.base import Codec
 from shards.codec.registry import CODECS, get_codec, record_decoder
 from shards.errors import CorruptShard
 from shards.layout.bands import RECORD_VALUES
-from tests.strategies import records
+from tests.support.strategies import records
 
 codecs = st.sampled_from(list(CODECS.values()))
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import shards
 from shards.container.tar import TarShardWriter, tar_header
 from shards.layout.facts import MAX_KEY
-from tests.strategies import keys
+from tests.support.strategies import keys
 
 
 @given(st.from_regex(r"[A-Za-z0-9_.-]{1,100}", fullmatch=True), st.integers(0, 8**11 - 1))
@@ -112,7 +112,7 @@ def test_dali_reads_raw_tars(raw_store: Path) -> None:
 def test_zarr_and_xarray_open_the_arrays(codec: str, scene_tree: Path, scheduler: str, tmp_path: Path) -> None:
     """A Zarr store needs our code to be read, or reads differently without it."""
     from bigearth_pipeline.build.select import Rules
-    from tests.building import build_store
+    from tests.support.data.building import build_store
 
     build_store(
         tmp_path / "z", scene_tree, scheduler=scheduler, format="zarr", codec=codec, patches_per_shard=32,

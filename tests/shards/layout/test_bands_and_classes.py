@@ -18,8 +18,8 @@ from shards.layout.classes import (
     label_bytes,
     multi_hot,
 )
-from tests.paths import DATA
-from tests.strategies import label_masks
+from tests.support.paths import DATA
+from tests.support.strategies import label_masks
 
 
 def test_the_bands_fill_a_record_without_gap_or_overlap() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from shards import Patch
 from shards.layout.facts import FIELDS, NAMES, NULLABLE, Facts, json_member, json_values
 from shards.metadata.index import Index, IndexRows, Place, index_schema
-from tests.paths import ROOT
-from tests.strategies import facts
+from tests.support.paths import ROOT
+from tests.support.strategies import facts
 
 SPEC = (ROOT / "shards" / "SPEC.md").read_text()
 _TYPES = {"dictionary of strings": "dictionary<values=string, indices=int32, ordered=0>", "float64": "double"}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from shards.testing.stores import make_store
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 LINE = '    cloud_cover: Annotated[float | None, Column(pa.float64(), "share of the patch", added=True)] = None\n'
 USE = """

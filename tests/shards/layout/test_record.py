@@ -11,7 +11,7 @@ from shards.errors import InvalidValue
 from shards.layout.bands import BANDS, GROUPS, LAYOUT
 from shards.layout.record import MAX_BANDS, MAX_GROUPS, RecordGroup, RecordLayout
 from shards.reporting import printable
-from tests.strategies import RESERVED, record_groups
+from tests.support.strategies import RESERVED, record_groups
 
 GROUP: dict[str, Any] = {"name": "clc", "metres": 10, "bands": ("CLC",), "dtype": "uint16", "role": "codes"}
 

@@ -19,7 +19,7 @@ from shards.layout.statistics import (
     histogram_table,
 )
 from shards.text.json_fields import Fields
-from tests.strategies import records
+from tests.support.strategies import records
 
 pixels = hnp.arrays(np.uint16, st.integers(1, 400), elements=st.integers(0, 65_535))
 

@@ -12,9 +12,9 @@ import pytest
 import shards
 from bigearth_pipeline.verify.store import verify_store
 from shards.errors import ShardError
-from tests import faults
 from tests.shards.conftest import replace_index
 from tests.shards.metadata.columns import put
+from tests.support.data import faults
 
 SPOILT: dict[str, Callable[[pa.Table], pa.Table]] = {
     "no column": lambda table: table.drop(["s2_offset"]),

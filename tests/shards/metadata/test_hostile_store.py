@@ -18,8 +18,9 @@ from bigearth_pipeline.verify.store import verify_store
 from shards.errors import ShardError
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, Manifest
-from tests import commands, faults
 from tests.shards.conftest import replace_index
+from tests.support.data import faults
+from tests.support.running import commands
 
 SECONDS = 240
 """Until a command that waits for ever is given up; to import torch takes a minute where the cores are busy."""

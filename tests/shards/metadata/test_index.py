@@ -19,8 +19,8 @@ from shards.layout.record import RecordGroup
 from shards.metadata.index import Index, IndexRows, Place, index_schema, write_table
 from shards.metadata.manifest import INDEX, Manifest
 from shards.testing.stores import make_store, shuffled_keys
-from tests import faults
 from tests.shards.metadata.columns import LIMIT
+from tests.support.data import faults
 
 COUNTS = {"train": 5, "test": 2}
 

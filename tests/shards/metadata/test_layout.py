@@ -18,8 +18,8 @@ from shards.metadata.manifest import MANIFEST, Manifest
 from shards.reporting import printable
 from shards.testing.stores import make_store
 from shards.text.json_fields import Fields
-from tests import faults
-from tests.strategies import record_groups
+from tests.support.data import faults
+from tests.support.strategies import record_groups
 
 CLC = RecordGroup("clc", 40, ("CLC",), role="codes")
 

@@ -17,7 +17,7 @@ from shards.metadata.manifest import MANIFEST, Manifest
 from shards.metadata.seal import sealed
 from shards.reporting import printable
 from shards.testing.stores import make_store
-from tests import faults
+from tests.support.data import faults
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.parts import PARTS
 from shards.read.checks import unchecked, verify_mode
-from tests import faults
 from tests.shards.conftest import read_rows, shard_files
+from tests.support.data import faults
 
 WAYS: dict[str, Callable[..., object]] = {
     "read": lambda store, row, **how: store.read(row, **how),

@@ -23,10 +23,10 @@ from shards.metadata.consistency import differences
 from shards.storage.local import LocalStorage
 from shards.testing.faults import FaultyCache, FaultyStorage, Kind, each_fault
 from shards.testing.stores import group_values, make_store
-from tests import faults
-from tests.processes import run_in_child
 from tests.shards.conftest import opened_files, read_rows
-from tests.strategies import record_groups
+from tests.support.data import faults
+from tests.support.running.processes import run_in_child
+from tests.support.strategies import record_groups
 
 COUNTS = {"train": 7, "test": 3}
 ROWS = np.array([9, 0, 4, 4, 7, 1, 8])

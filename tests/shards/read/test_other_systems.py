@@ -11,7 +11,7 @@ import pytest
 
 import shards
 from shards.runtime.cores import num_cores
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 CODE = """
 import fcntl, hashlib, os, sys

@@ -17,8 +17,8 @@ from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.manifest import Manifest
 from shards.metadata.parts import PARTS
-from tests import faults
 from tests.shards.conftest import opened_files, replace_index, shard_files, share_in_cache
+from tests.support.data import faults
 
 
 def test_encoded_bytes_decode_to_what_is_read(any_store: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from shards.errors import InUse
 from shards.storage.lock import MARK_SUFFIX, exclusive, exclusive_beside
-from tests import faults
-from tests.paths import ROOT
+from tests.support.data import faults
+from tests.support.paths import ROOT
 
 
 def _hold_in_rounds(folder: Path, rng: random.Random, code: int, kill: bool) -> None:
@@ -136,7 +136,7 @@ import sys
 from pathlib import Path
 from shards.errors import InUse
 from shards.storage.lock import exclusive
-from tests import faults
+from tests.support.data import faults
 
 faults.without_flock(int(sys.argv[2]))
 try:

@@ -16,8 +16,8 @@ import pytest
 
 import shards
 from shards.metadata.parts import PARTS
-from tests import faults
 from tests.shards.conftest import opened_files, read_rows
+from tests.support.data import faults
 
 
 def remove_files(folder: Path) -> None:

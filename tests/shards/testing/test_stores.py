@@ -12,7 +12,7 @@ from bigearth_pipeline.verify.store import verify_store
 from shards.layout.classes import multi_hot
 from shards.layout.record import RecordGroup
 from shards.testing.stores import NUM_CLASSES, make_store, shuffled_keys
-from tests.building import contents
+from tests.support.data.building import contents
 
 COUNTS = {"train": 11, "validation": 4, "test": 3}
 DATES = [datetime(2017, month, 28, 10, 10, 31) for month in range(1, 13)]

@@ -25,8 +25,8 @@ from shards.layout.facts import Facts
 from shards.layout.statistics import band_statistics
 from shards.metadata.entries import ShardInfo
 from shards.write import ShardWriter, StoreOptions, StoreWriter, finish_store
-from tests.building import contents
-from tests.strategies import facts, records
+from tests.support.data.building import contents
+from tests.support.strategies import facts, records
 
 KINDS = [("webdataset", codec) for codec in shards.CODECS] + [
     ("zarr", codec) for codec in ("blosc-lz4", "blosc-zstd", "raw")

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "tools/notebooks").glob("*.ipynb"))
 

@@ -9,7 +9,7 @@ import pytest
 
 import shards
 from shards import BANDS
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 from trainer.config.options import TrainConfig
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import CELLS

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.errors import InvalidValue
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.config.strategies import configurations, values_of
 from trainer.config import effect, stored, toml
 from trainer.config.assemble import Setting, assemble, convert

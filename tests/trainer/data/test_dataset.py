@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 import shards
 from shards import CorruptShard, Store
 from shards.testing.stores import make_store
-from tests import faults
+from tests.support.data import faults
 from trainer import BandSelection, Loader, LoaderConfig, Normalisation, PatchDataset
 from trainer.data.batch import Layout
 from trainer.definition.choices import INTERPOLATIONS

@@ -17,8 +17,8 @@ import shards
 from shards import RECORD_VALUES, CorruptShard, Store
 from shards.errors import InvalidValue
 from shards.testing.stores import make_store
-from tests import faults
-from tests.processes import run_in_child
+from tests.support.data import faults
+from tests.support.running.processes import run_in_child
 from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import mix
 from trainer.data.bands import BandSelection

@@ -19,8 +19,8 @@ from bigearth_pipeline.cli import main
 from shards.metadata.index import read_table, write_table
 from shards.metadata.manifest import INDEX
 from shards.testing.stores import make_store
-from tests import faults
-from tests.paths import DATA
+from tests.support.data import faults
+from tests.support.paths import DATA
 from tests.trainer.configs import edit_options, with_option
 from tests.trainer.conftest import Run
 from trainer.config import chosen

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shards import BANDS, CLASSES
 from tests.conftest import real
-from tests.scene import scene_records
+from tests.support.data.scene import scene_records
 from tests.trainer.data.records import standard
 from trainer.data.batch import Draws
 from trainer.data.prepare.reference import prepare

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.display.fitting import Column, fitting_table
 from shards.storage.lock import exclusive
-from tests import commands
-from tests.paths import ROOT
+from tests.support.paths import ROOT
+from tests.support.running import commands
 from tests.trainer.conftest import Run
 from trainer.history.find import find
 from trainer.history.query import query

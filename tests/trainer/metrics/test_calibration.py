@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, predictions
 from trainer.metrics.calibration import NUM_BINS, calibration_error
 from trainer.metrics.thresholds import probabilities

@@ -22,7 +22,7 @@ from sklearn.metrics import (
 from torch import Tensor
 
 from shards import CLASSES
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, as_arrays, predictions
 from trainer.errors import NonFiniteLoss
 from trainer.evaluation.measure import measure

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import coverage_error, label_ranking_average_precision_score
 from torch import Tensor
 
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, as_arrays, predictions
 from trainer.metrics import ranking
 from trainer.metrics.ranking import Ranking, rank

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from shards import CLASSES
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.metrics.predictions import NUM_CLASSES, predictions
 from trainer.metrics.thresholds import THRESHOLD, predict, probabilities, tune
 

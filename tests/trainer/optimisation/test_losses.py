@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
 from shards import CLASSES
-from tests.examples import examples
+from tests.support.examples import examples
 from trainer.definition.choices import LOSSES, LossName
 from trainer.definition.optimisation import LossConfig
 from trainer.optimisation.losses import Loss, bce, create, positive_weights

@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
-from tests import commands
+from tests.support.running import commands
 from tests.trainer.runs.changes import hostile, refusal
 from trainer.errors import BadCheckpoint
 from trainer.runs import checksum

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.paths import GOLDEN
+from tests.support.paths import GOLDEN
 from trainer.config import stored
 from trainer.config.plain import to_plain
 from trainer.evaluation.run import EvaluationConfig, evaluate_run

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from shards.testing.stores import make_store
-from tests import commands
-from tests.commands.command import ENVIRONMENT
-from tests.paths import ROOT
-from tests.servers import free_port
+from tests.support.network.servers import free_port
+from tests.support.paths import ROOT
+from tests.support.running import commands
+from tests.support.running.commands.command import ENVIRONMENT
 from trainer.errors import TrainError
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runtime.ranks import open_ranks

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.archives import files_below
-from tests.small_tree import build_here, write_small_tree
+from tests.support.data.archives import files_below
+from tests.support.data.small_tree import build_here, write_small_tree
 
 
 @pytest.fixture(scope="package")

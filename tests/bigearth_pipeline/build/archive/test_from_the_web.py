@@ -18,11 +18,11 @@ from bigearth_pipeline.download import client
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive import official
 from bigearth_pipeline.workers import InProcess
-from tests.archives import COMPRESSIONS, write_archive
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
-from tests.building import Recorder
-from tests.cutting import cutting_proxy
-from tests.web import Web, nginx
+from tests.support.data.archives import COMPRESSIONS, write_archive
+from tests.support.data.building import Recorder
+from tests.support.data.cutting import cutting_proxy
+from tests.support.network.web import Web, nginx
 
 
 @pytest.fixture(scope="module")

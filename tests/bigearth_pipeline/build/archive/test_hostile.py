@@ -12,10 +12,10 @@ from bigearth_pipeline.build.run import build
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import InProcess
 from shards.write.contents import QUARANTINE
-from tests.archives import member, write_archive
-from tests.building import Recorder, contents
-from tests.scene import PRODUCT
-from tests.small_tree import build_here
+from tests.support.data.archives import member, write_archive
+from tests.support.data.building import Recorder, contents
+from tests.support.data.scene import PRODUCT
+from tests.support.data.small_tree import build_here
 
 KEY = f"{PRODUCT}_00_03"
 FOLDER = f"BigEarthNet-S2/{PRODUCT}/{KEY}"

@@ -14,10 +14,10 @@ from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import BuildSummary, build
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import InProcess
-from tests import faults
-from tests.archives import write_archive
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
-from tests.building import Recorder
+from tests.support.data import faults
+from tests.support.data.archives import write_archive
+from tests.support.data.building import Recorder
 
 
 def _build(out: Path, archive: Path, **options: object) -> tuple[BuildSummary, list[str]]:

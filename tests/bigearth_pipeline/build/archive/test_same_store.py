@@ -15,10 +15,10 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive import gather
 from bigearth_pipeline.source.tree import SYNTHETIC
 from bigearth_pipeline.workers import InProcess
-from tests.archives import COMPRESSIONS, files_below, member, write_archive
-from tests.building import Recorder, contents
-from tests.scene import PRODUCT
-from tests.small_tree import build_here
+from tests.support.data.archives import COMPRESSIONS, files_below, member, write_archive
+from tests.support.data.building import Recorder, contents
+from tests.support.data.scene import PRODUCT
+from tests.support.data.small_tree import build_here
 
 _STYLES = {"gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 

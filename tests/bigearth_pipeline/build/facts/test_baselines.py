@@ -19,10 +19,10 @@ from shards.layout.bands import RECORD_VALUES
 from shards.layout.facts import ADDED
 from shards.layout.patch import Patch
 from tests.bigearth_pipeline.build.facts.tree import PRODUCT, write_tree
-from tests.building import build_store
 from tests.conftest import real
-from tests.paths import GOLDEN
-from tests.scene import write_patch, write_table
+from tests.support.data.building import build_store
+from tests.support.data.scene import write_patch, write_table
+from tests.support.paths import GOLDEN
 from trainer.data.subset.where import rows_where
 
 

@@ -16,7 +16,7 @@ from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.annotations import read_v1_annotation, utc_seconds
 from bigearth_pipeline.verify.store import verify_store
-from tests.building import build_store
+from tests.support.data.building import build_store
 
 dates = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1))
 zones = st.none() | st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(

@@ -6,9 +6,9 @@ import pytest
 
 from bigearth_pipeline.source.tree import find_source
 from tests.bigearth_pipeline.build.facts.tree import PRODUCT, write_tree
-from tests.building import build_store
 from tests.conftest import real
-from tests.scene import write_table
+from tests.support.data.building import build_store
+from tests.support.data.scene import write_table
 
 
 def test_foreign_folders_are_ignored_and_named(tmp_path: Path, scheduler: str) -> None:

@@ -17,8 +17,8 @@ from bigearth_pipeline.source.tables import read_exclusions, read_split_lists
 from bigearth_pipeline.source.v1_flags import v1_flags
 from bigearth_pipeline.verify.store import verify_store
 from tests.bigearth_pipeline.build.facts.tree import write_tree
-from tests.building import build_store
-from tests.scene import write_table
+from tests.support.data.building import build_store
+from tests.support.data.scene import write_table
 from trainer.data.subset.where import rows_where
 
 

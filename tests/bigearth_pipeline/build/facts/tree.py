@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from shards.layout.bands import RECORD_VALUES
-from tests.scene import write_patch, write_table
+from tests.support.data.scene import write_patch, write_table
 
 PRODUCT = "S2A_MSIL2A_20170613T101031_{}_R022_T33UUP"
 

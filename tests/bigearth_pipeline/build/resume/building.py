@@ -12,8 +12,8 @@ from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.errors import PipelineError
 from shards.write.options import StoreOptions
-from tests.building import Recorder
-from tests.scene import PRODUCT
+from tests.support.data.building import Recorder
+from tests.support.data.scene import PRODUCT
 
 
 def band_file(tree: Path, number: int, band: str = "B02") -> Path:

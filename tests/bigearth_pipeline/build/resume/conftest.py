@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bigearth_pipeline.build.resume.building import Build
-from tests.scene import PRODUCT, scene_records, write_patch, write_table
+from tests.support.data.scene import PRODUCT, scene_records, write_patch, write_table
 
 
 @pytest.fixture(scope="session")

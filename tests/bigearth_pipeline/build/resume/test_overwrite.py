@@ -9,10 +9,10 @@ import pytest
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.errors import PipelineError
-from tests import faults
 from tests.bigearth_pipeline.build.resume.building import note_of
-from tests.building import contents
-from tests.paths import GOLDEN
+from tests.support.data import faults
+from tests.support.data.building import contents
+from tests.support.paths import GOLDEN
 
 FIRST = GOLDEN / "0.1-dae5bc1"
 

@@ -15,11 +15,11 @@ from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
-from tests import faults
 from tests.bigearth_pipeline.build.resume.building import Build, note_of, write_one
-from tests.building import contents
-from tests.paths import ROOT
-from tests.scene import PRODUCT
+from tests.support.data import faults
+from tests.support.data.building import contents
+from tests.support.data.scene import PRODUCT
+from tests.support.paths import ROOT
 
 
 def _build_in_rounds(out: Path, note: dict[str, object], marker: Path, code: int) -> None:
@@ -138,7 +138,7 @@ def test_a_folder_that_is_removed_meanwhile_is_not_made_again(tree: Path, tmp_pa
 
 def test_the_folder_of_a_build_without_locks(tree: Path, tmp_path: Path) -> None:
     """A file system without `flock` cannot hold a store."""
-    script = "import errno, sys; from tests import faults; faults.without_flock(errno.ENOSYS); "
+    script = "import errno, sys; from tests.support.data import faults; faults.without_flock(errno.ENOSYS); "
     script += "from bigearth_pipeline.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", script, "build-shards", str(tree), "--out", str(tmp_path / "s"), "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)

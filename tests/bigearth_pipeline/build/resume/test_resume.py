@@ -17,10 +17,10 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
 from shards.write.finish import remove_surplus
 from shards.write.options import StoreOptions
-from tests import faults
 from tests.bigearth_pipeline.build.resume.building import Build, band_file, write_one
-from tests.building import FORMATS, contents
-from tests.scene import PRODUCT, write_band
+from tests.support.data import faults
+from tests.support.data.building import FORMATS, contents
+from tests.support.data.scene import PRODUCT, write_band
 
 
 def _damage(path: Path) -> Iterator[Callable[[], object]]:

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 import shards
-from tests import commands
 from tests.bigearth_pipeline.cli.test_cli import assert_one_error, invoke
-from tests.commands.command import ENVIRONMENT
+from tests.support.running import commands
+from tests.support.running.commands.command import ENVIRONMENT
 from trainer.config.options import TrainConfig
 from trainer.inference import load
 from trainer.training.start import train

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 import shards
 from bigearth_pipeline.cli import main
 from shards.testing.stores import make_store
-from tests import commands, faults
-from tests.paths import ROOT
+from tests.support.data import faults
+from tests.support.paths import ROOT
+from tests.support.running import commands
 from tests.trainer.conftest import Run
 from trainer.config import stored
 from trainer.runs.checkpoint import Checkpoint

@@ -16,8 +16,8 @@ from shards.errors import BepError
 from shards.storage.lock import exclusive
 from tests.bigearth_pipeline.report.pages import Html, words
 from tests.bigearth_pipeline.report.predicted import FILE, change_predictions
-from tests.faults import flip_bit
-from tests.paths import ROOT
+from tests.support.data.faults import flip_bit
+from tests.support.paths import ROOT
 from trainer.runs.predictions import Predictions
 
 

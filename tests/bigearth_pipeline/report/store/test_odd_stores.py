@@ -23,8 +23,8 @@ from shards import CorruptShard, RecordGroup
 from shards.testing.stores import make_store
 from shards.write import StoreWriter
 from tests.bigearth_pipeline.report.pages import Html, number, words
-from tests.faults import copy, edit_manifest, flip_bit
-from tests.paths import GOLDEN
+from tests.support.data.faults import copy, edit_manifest, flip_bit
+from tests.support.paths import GOLDEN
 
 
 def _edit_index(folder: Path, **columns: pa.Array) -> None:

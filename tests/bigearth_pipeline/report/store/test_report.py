@@ -18,7 +18,7 @@ from shards import BANDS, CLASSES, SPLITS
 from shards.layout.classes import decode_labels
 from tests.bigearth_pipeline.report.conftest import COUNTS
 from tests.bigearth_pipeline.report.pages import Html, number, words
-from tests.faults import copy
+from tests.support.data.faults import copy
 
 FIGURES = [
     "map",

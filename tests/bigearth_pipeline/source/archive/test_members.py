@@ -11,7 +11,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.headers import BLOCK, Kind
 from bigearth_pipeline.source.archive.members import MAX_MEMBER, TarReader
 from bigearth_pipeline.source.archive.names import place_of
-from tests.archives import member, tar_of
+from tests.support.data.archives import member, tar_of
 
 _KINDS = {
     tarfile.REGTYPE: Kind.FILE,

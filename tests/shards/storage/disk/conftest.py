@@ -1,5 +1,5 @@
 """A server that stores lie on."""
 
-from tests.shelves import moto_shelf, s3
+from tests.support.network.shelves import moto_shelf, s3
 
 __all__ = ["moto_shelf", "s3"]

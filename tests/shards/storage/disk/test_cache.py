@@ -21,7 +21,7 @@ from shards.storage.disk.image import HELD, Image
 from shards.storage.disk.private import private_folder
 from shards.testing.stores import make_store
 from tests.shards.conftest import read_rows
-from tests.shelves import Shelf
+from tests.support.network.shelves import Shelf
 
 ROWS: Final = np.random.default_rng(0).permutation(300)
 _READER: Final = """

@@ -17,9 +17,9 @@ from shards.storage.remote.address import place_of
 from shards.storage.remote.coalesce import GAP, LARGEST, coalesce
 from shards.testing.network import Weather
 from shards.testing.stores import make_store
-from tests.servers import SECRET
 from tests.shards.conftest import read_rows
-from tests.shelves import STORMY, Shelf
+from tests.support.network.servers import SECRET
+from tests.support.network.shelves import STORMY, Shelf
 
 ROWS = np.random.default_rng(0).permutation(300)
 

@@ -21,8 +21,8 @@ import shards
 from shards import CorruptShard, Store
 from shards.codec.bitpack.decoder import COEFFICIENTS, decode
 from shards.testing.stores import make_store
-from tests import faults
-from tests.examples import examples
+from tests.support.data import faults
+from tests.support.examples import examples
 from tests.trainer.data.prepare.interpreter import interpreted
 from tests.trainer.data.records import NOTHING, host_batch, random_records
 from trainer.data.batch import HostBatch

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import shards
 from shards import RECORD_VALUES, CorruptShard
-from tests import faults
+from tests.support.data import faults
 from tests.trainer.data.device.events import Counted, Device, Event, Preparation, Stuck, host_batches
 from tests.trainer.data.records import identity
 from trainer.data.batch import HostBatch

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.data.prepare.ways import CPU, D4, KINDS, Kind, assert_same, create
 from tests.trainer.data.records import ALL_TURNS, NOTHING, host_batch, identity, random_records, standard
 from trainer.data.augment.draw import draw

@@ -12,8 +12,8 @@ import shards
 from shards.codec.bitpack.encoder import encode
 from shards.layout.bands import RECORD_VALUES
 from shards.testing.stores import make_store
-from tests import bitpack_reference, faults
-from tests.bitpack_reference import any_encoding
+from tests.support.data import bitpack_reference, faults
+from tests.support.data.bitpack_reference import any_encoding
 from tests.trainer.data.records import NOTHING, host_batch, percentile, random_records, standard
 from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS

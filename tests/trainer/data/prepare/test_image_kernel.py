@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 from tests.trainer.data.prepare.compiler import launches_compiled
 from tests.trainer.data.prepare.interpreter import TILE, images_interpreted
 from tests.trainer.data.records import ALL_TURNS, NOTHING, host_batch, percentile, random_records, standard

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import BANDS
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.data.prepare.ways import CPU, D4, KINDS, Kind, assert_same, create, run_both
 from tests.trainer.data.records import (
     ALL_TURNS,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.data.records import (
     ALL_TURNS,
     NOTHING,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from shards.codec.bitpack.decoder import COEFFICIENTS
 from shards.codec.bitpack.encoder import encode
 from shards.layout.bands import RECORD_VALUES
-from tests import bitpack_reference
-from tests.bitpack_reference import any_encoding
 from tests.conftest import real
-from tests.scene import scene_records
+from tests.support.data import bitpack_reference
+from tests.support.data.bitpack_reference import any_encoding
+from tests.support.data.scene import scene_records
 from tests.trainer.data.prepare.compiler import launches_compiled
 from tests.trainer.data.prepare.interpreter import interpreted
 from trainer.data.prepare.triton import unpack as kernels

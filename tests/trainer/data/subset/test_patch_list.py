@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import shards
 from shards.testing.stores import make_store
-from tests.strategies import keys
+from tests.support.strategies import keys
 from trainer.data.subset.patch_list import listed_rows, read_keys
 from trainer.errors import BadPatchList
 

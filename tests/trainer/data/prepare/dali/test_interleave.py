@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.layout.bands import BAND_SLICES
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.data.records import percentile, random_records, selections, standard
 from trainer.data.augment.draw import draw
 from trainer.data.batch import Layout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 
 @contextmanager

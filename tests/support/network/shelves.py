@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shards.testing.network import Proxy, Weather
-from tests import servers
+from tests.support.network import servers
 
 STORMY = Weather(latency=0.03, refused=0.05, reset=0.03, short=0.03, lost=0.03, seed=7)
 """The faults on the way to a store that is far away, and more of them."""

@@ -8,8 +8,8 @@ from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import BuildSummary, build
 from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.workers import InProcess
-from tests.building import Recorder
-from tests.scene import PRODUCT, write_patch, write_table
+from tests.support.data.building import Recorder
+from tests.support.data.scene import PRODUCT, write_patch, write_table
 
 
 def write_small_tree(folder: Path, patches: int) -> Path:

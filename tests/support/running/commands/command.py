@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-from tests.commands.wire import WORD
-from tests.paths import ROOT
+from tests.support.paths import ROOT
+from tests.support.running.commands.wire import WORD
 
 ENVIRONMENT: Final = {
     # These would make rich write colours without a terminal.
@@ -153,7 +153,7 @@ class _Server:
         """Start it; it imports beside the test."""
         self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            command = [sys.executable, "-m", "tests.commands.server", str(other.fileno()), *modules]
+            command = [sys.executable, "-m", "tests.support.running.commands.server", str(other.fileno()), *modules]
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, pass_fds=[other.fileno()]
             )

@@ -14,7 +14,14 @@ FIXTURES: Final = {
     "train": {"run", "runs_folder", "trained"},
 }
 """For each mark the fixtures whose tests get it."""
-MODULES: Final = {"process": {"subprocess", "tests.commands", "tests.clusters", "tests.terminal"}}
+MODULES: Final = {
+    "process": {
+        "subprocess",
+        "tests.support.running.commands",
+        "tests.support.running.clusters",
+        "tests.support.running.terminal",
+    }
+}
 """For each mark the modules whose use by a test, or by functions that it calls, sets it."""
 
 

@@ -3,6 +3,6 @@
 Tests start commands here, whether they wait for the end, send signals, or kill.
 """
 
-from tests.commands.command import Command, run, start, while_running
+from tests.support.running.commands.command import Command, run, start, while_running
 
 __all__ = ["Command", "run", "start", "while_running"]

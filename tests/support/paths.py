@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = ROOT.parent / "shared"
 DATA: Final = SHARED / "data"
 """Real patches, lists and tables."""

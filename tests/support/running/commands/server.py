@@ -1,4 +1,4 @@
-"""The process that commands are forked from: `python -m tests.commands.server DESCRIPTOR MODULE...`.
+"""The process that commands are forked from: `python -m tests.support.running.commands.server DESCRIPTOR MODULE...`.
 
 It imports the modules, and then forks a process for each message of the socket. A message is a JSON object with
 `arguments`, `folder`, `environment` and `own_session`, and the descriptors of stdin, stdout, stderr and of a pipe, into
@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tests.commands.wire import WORD
+from tests.support.running.commands.wire import WORD
 
 LONGEST: Final = 1 << 20
 """Of a message, in bytes."""

@@ -12,7 +12,7 @@ import termios
 import time
 from pathlib import Path
 
-from tests.commands.command import ENVIRONMENT
+from tests.support.running.commands.command import ENVIRONMENT
 
 
 class Terminal:

@@ -1,0 +1,1 @@
+"""Helpers that tests of several folders use: marks, paths, and numbers of examples."""

@@ -1,0 +1,1 @@
+"""Processes that tests start: `bep`, Dask clusters, terminals, forks."""
