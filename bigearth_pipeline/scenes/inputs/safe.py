@@ -25,6 +25,7 @@ from bigearth_pipeline.scenes.inputs.description import (
 )
 from bigearth_pipeline.scenes.inputs.jp2 import check_jp2, check_member
 from bigearth_pipeline.scenes.inputs.names import SCL, band_in, native_files
+from shards.layout.bands import BANDS
 from shards.storage.safe_open import read_regular
 
 METADATA: Final = "MTD_MSIL2A.xml"
@@ -32,6 +33,7 @@ _MAX_BYTES: Final = 1 << 24
 _QUANTIFICATION: Final = 10_000
 _BAND_IDS: Final = (*("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),)
 """Bands by the `band_id` of metadata, from 0."""
+_NUMBER: Final = re.compile(r"-?[0-9]{1,6}", re.ASCII)
 _SAFE_PATH: Final = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", re.ASCII)
 
 
@@ -81,7 +83,7 @@ def read_metadata(content: bytes, shown: str) -> Metadata:
     try:
         baseline = parse_baseline(text("PROCESSING_BASELINE"))
         offsets = _offsets(root)
-    except (ValueError, KeyError, IndexError) as err:
+    except ValueError as err:
         raise BadScene(f"{shown}: {err}") from err
     images = tuple((element.text or "").strip() for element in root.iter("IMAGE_FILE"))
     uri = root.find(".//PRODUCT_URI")
@@ -93,10 +95,24 @@ def read_metadata(content: bytes, shown: str) -> Metadata:
 
 
 def _offsets(root: ElementTree.Element) -> dict[str, int] | None:
-    elements = list(root.iter("BOA_ADD_OFFSET"))
-    if not elements:
-        return None
-    return {_BAND_IDS[int(element.attrib["band_id"])]: -int(element.text or "") for element in elements}
+    """Return what is to be subtracted, by band; None where no offsets are stated.
+
+    Raises:
+        ValueError: one is no number or of no band, or a band has none or two.
+    """
+    found: dict[str, int] = {}
+    for element in root.iter("BOA_ADD_OFFSET"):
+        number, value = element.get("band_id", ""), (element.text or "").strip()
+        if not (_NUMBER.fullmatch(number) and _NUMBER.fullmatch(value) and 0 <= int(number) < len(_BAND_IDS)):
+            raise ValueError(f"BOA_ADD_OFFSET of band_id {number!r:.20} is {value!r:.20}, expected whole numbers")
+        band = _BAND_IDS[int(number)]
+        if band in found:
+            raise ValueError(f"BOA_ADD_OFFSET is there twice for {band}")
+        found[band] = -int(value)
+    lacking = [band for band in BANDS if band not in found]
+    if found and lacking:
+        raise ValueError(f"BOA_ADD_OFFSET is lacking for {', '.join(lacking)}, expected one for each band or none")
+    return found or None
 
 
 def describe_folder(folder: Path, known: Known) -> Description:

@@ -97,6 +97,14 @@ def endless(folder: Path) -> Path:
     return path
 
 
+def offsets(folder: Path, *edits: tuple[str, str]) -> Path:
+    """Return a product that states an offset for each band, but for the edits."""
+    path = write_safe(folder, PIXELS, "05.09", dict.fromkeys(BANDS, -1000))
+    for old, new in edits:
+        edited(path / "MTD_MSIL2A.xml", old, new)
+    return path
+
+
 def described(folder: Path, names: tuple[str | None, ...]) -> Path:
     path = folder / "scene.tif"
     with rasterio.open(path, "w", **PIXELS.profile("B02", count=len(names))) as target:
@@ -191,6 +199,13 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "contradicting baseline": (lambda f: safe(f), "leave `baseline=` out"),
     "ZIP cut off": (lambda f: _cut_zip(f), "no whole ZIP archive"),
     "GeoTIFF without names": (lambda f: described(f, ("B02", None)), "band 2 of 2 has no description"),
+    "offset of one band lacking": (
+        lambda f: offsets(f, ('<BOA_ADD_OFFSET band_id="3">-1000</BOA_ADD_OFFSET>', "")),
+        "BOA_ADD_OFFSET is lacking for B04",
+    ),
+    "offset twice": (lambda f: offsets(f, ('band_id="3"', 'band_id="1"')), "BOA_ADD_OFFSET is there twice for B02"),
+    "offset of no band": (lambda f: offsets(f, ('band_id="3"', 'band_id="13"')), "BOA_ADD_OFFSET of band_id '13'"),
+    "offset of no number": (lambda f: offsets(f, ('"3">-1000', '"3">-1e3')), "band_id '3' is '-1e3'"),
     "GeoTIFF with another name": (lambda f: described(f, ("B02", "NDVI")), "described as 'NDVI'"),
     "GeoTIFF with a name twice": (lambda f: described(f, ("B02", "B02")), "both described as B02"),
     "GeoTIFF with resampled bands": (resampled, "several values within pixels of 20 m"),
