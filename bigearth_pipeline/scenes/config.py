@@ -1,9 +1,10 @@
 """Options of a prediction."""
 
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bigearth_pipeline.scenes.grid.windows import stride_of
 from bigearth_pipeline.scenes.inputs.description import Known
@@ -12,6 +13,19 @@ from shards.errors import InvalidValue
 from trainer.definition.choices import DeviceName, Tta
 
 MAX_MISSING: Final = 0.1
+
+Kind = Literal["scene", "patches", "store"]
+"""Of an input."""
+
+_KINDS: Final[Mapping[Kind, str]] = {"scene": "scenes", "patches": "patch folders", "store": "stores"}
+_HEEDED_BY: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "split": ("store",),
+    "overlap": ("scene",),
+    "offset": ("scene", "patches"),
+    "baseline": ("scene",),
+    "date": ("scene",),
+}
+"""Inputs that an option has an effect on; others have one on all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +79,21 @@ class PredictConfig:
             if value is not None and value < 1:
                 raise InvalidValue(f"`{name}={value}` is not at least 1")
         stride_of(self.overlap)
+
+    def check_effect(self, kinds: Container[Kind]) -> None:
+        """Refuse options that no input heeds.
+
+        Args:
+            kinds: those of the inputs.
+
+        Raises:
+            InvalidValue: there is one.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, heeding in _HEEDED_BY.items():
+            if getattr(self, name) != defaults[name] and not any(kind in kinds for kind in heeding):
+                words = " and ".join(_KINDS[kind] for kind in heeding)
+                raise InvalidValue(f"`{name}=` has an effect on {words} alone, and no input is one; leave it out")
 
     @property
     def known(self) -> Known:

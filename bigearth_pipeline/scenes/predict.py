@@ -15,7 +15,7 @@ from bigearth_pipeline.extra import DRAWING, require
 from bigearth_pipeline.geo.squares import to_degrees
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.scenes import results
-from bigearth_pipeline.scenes.config import PredictConfig
+from bigearth_pipeline.scenes.config import Kind, PredictConfig
 from bigearth_pipeline.scenes.gdal import gdal_environment
 from bigearth_pipeline.scenes.grid.scene import CELL_METRES, open_scene
 from bigearth_pipeline.scenes.grid.source import SceneSource
@@ -96,13 +96,20 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
 
 
 def _sources(config: PredictConfig, model: Ensemble, threads: int, progress: Progress) -> Iterator[AnySource]:
-    """Open the inputs: each scene and each store by itself, all patch folders together."""
+    """Open the inputs: each scene and each store by itself, all patch folders together.
+
+    Raises:
+        PipelineError: an input cannot be used.
+        InvalidValue: an option concerns none of them.
+    """
     bands, batch_size = model.bands, model.batch_size
     patches: list[tuple[str, str]] = []
     trees: list[Path] = []
+    kinds: set[Kind] = set()
     for path in config.inputs:
         found = find(path, config.known)
         if isinstance(found, Description):
+            kinds.add("scene")
             scene = open_scene(found, bands)
             windows = windows_of(scene, config.overlap)
             stride = f"{windows.stride * CELL_METRES:,} m"
@@ -112,10 +119,13 @@ def _sources(config: PredictConfig, model: Ensemble, threads: int, progress: Pro
                 progress.say(f"{scene.name}: no scene classification (SCL), so clouds are not looked for")
             yield SceneSource(scene, windows, batch_size=batch_size, threads=threads)
         elif found == "store":
+            kinds.add("store")
             yield StoreSource(path, config.split, bands=bands, batch_size=batch_size, threads=config.threads)
         else:
+            kinds.add("patches")
             patches += patch_folders(path, single=found == "patch")
             trees.append(path)
+    config.check_effect(kinds)
     if trees:
         name = trees[0].resolve().name if len(trees) == 1 else "patches"
         source = TreeSource(name, patches, offset=config.offset, bands=bands, batch_size=batch_size)

@@ -139,6 +139,13 @@ def _stated_offsets(
                 f"{path}: asset {assets[band][0]} has an offset of {-value}, but baseline {baseline:04d} has "
                 f"{'one' if expected else 'none'}; say `offset=none`, or mend the item"
             )
+    silent = [assets[band][0] for band in assets if band != SCL and band not in stated]
+    if silent and expected != 0:
+        said = assets[next(iter(stated))][0]
+        raise BadScene(
+            f"{path}: asset {said} states an offset and asset {silent[0]} none, expected one for each or for "
+            "none; say `offset=none`, or mend the item"
+        )
     return {band: stated.get(band, 0) for band in assets if band != SCL}
 
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
+from tests.bigearth_pipeline.scenes.making import random_pixels, write_files
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,28 @@ def test_options(options: list[str], words: str, trained: Path, tmp_path: Path) 
     result = CliRunner().invoke(main, command)
     assert result.exit_code in (1, 2), result.output
     assert words in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        (["--overlap", "0.5"], "store", "--overlap has an effect on scenes alone"),
+        (["--baseline", "02.12"], "store", "--baseline has an effect on scenes alone"),
+        (["--date", "2018-01-01"], "store", "--date has an effect on scenes alone"),
+        (["--offset", "none"], "store", "--offset has an effect on scenes and patch folders alone"),
+        (["--split", "train", "--baseline", "02.12"], "scene", "--split has an effect on stores alone"),
+    ],
+)
+def test_no_option_is_without_effect(
+    options: list[str], kind: str, words: str, trained: Path, small_store: Path, tmp_path: Path
+) -> None:
+    """Somebody believes that an option was heeded."""
+    found = small_store if kind == "store" else write_files(tmp_path / "scene", random_pixels(20, 20))
+    command = ["predict", str(trained), str(found), "--out", str(tmp_path / "out"), *options]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert words in result.stderr.splitlines()[-1], result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.long

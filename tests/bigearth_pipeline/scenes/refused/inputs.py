@@ -206,6 +206,14 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "offset twice": (lambda f: offsets(f, ('band_id="3"', 'band_id="1"')), "BOA_ADD_OFFSET is there twice for B02"),
     "offset of no band": (lambda f: offsets(f, ('band_id="3"', 'band_id="13"')), "BOA_ADD_OFFSET of band_id '13'"),
     "offset of no number": (lambda f: offsets(f, ('"3">-1000', '"3">-1e3')), "band_id '3' is '-1e3'"),
+    "STAC item with an offset of one band": (
+        lambda f: edited(
+            edited(item(f), '"02.12"', '"05.09"'),
+            '"./assets/T33UUP_B03.tif"',
+            '"./assets/T33UUP_B03.tif", "raster:scale": 0.0001, "raster:offset": -0.1',
+        ),
+        "asset B03 states an offset and asset B02 none",
+    ),
     "GeoTIFF with another name": (lambda f: described(f, ("B02", "NDVI")), "described as 'NDVI'"),
     "GeoTIFF with a name twice": (lambda f: described(f, ("B02", "B02")), "both described as B02"),
     "GeoTIFF with resampled bands": (resampled, "several values within pixels of 20 m"),
