@@ -138,11 +138,13 @@ class Predictor:
         return self.record_logits(records).sigmoid().numpy()
 
 
-def load(run: Path, *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int | None = None) -> Predictor:
+def load(
+    run: Path | str, *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int | None = None
+) -> Predictor:
     """Load the best network of a run.
 
     Args:
-        run: folder of the run.
+        run: folder of the run or of an export, or `hf://owner/name[@revision]`.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         tta: `d4` averages probabilities over the eight flips and turns of each patch.
         batch_size: records that it takes at a time; None for 16 on a CPU and 128 on a GPU.
@@ -153,4 +155,4 @@ def load(run: Path, *, device: DeviceName = "auto", tta: Tta = "none", batch_siz
     """
     with open_ranks(device) as ranks:
         place = ranks.device
-    return Predictor(TrainedRun.read(run), place, tta=tta, batch_size=batch_size)
+    return Predictor(TrainedRun.read(Path(run)), place, tta=tta, batch_size=batch_size)

@@ -46,8 +46,16 @@ def export(run: Path, formats: tuple[str, ...], as_json: bool, **options: Any) -
         from trainer.export.export import FORMATS, ExportConfig
         from trainer.export.export import export as work
 
-        if "weights" in formats and len(formats) > 1:
-            raise InvalidValue(f"`format=weights` is for weights and card alone, expected nothing beside it: {formats}")
+        if "weights" in formats:
+            if others := sorted({*formats} - {"weights"}):
+                raise InvalidValue(
+                    f"`format=weights` is for weights and card alone, and {', '.join(others)} is beside it"
+                )
+            for name, default in (("inputs", "records"), ("shards", None)):
+                if options[name] != default:
+                    raise InvalidValue(
+                        f"`{name}=` is for ONNX and pt2, and `format=weights` writes neither; leave it out"
+                    )
         chosen = tuple(each for each in FORMATS if each in (formats or FORMATS))
         if "onnx" in chosen:
             require(ONNX, extra="export")

@@ -42,7 +42,7 @@ def test_records_are_seen_as_evaluations_see_them(run: Run) -> None:
         records = np.empty((len(rows), 80_000), np.uint16)
         store.read_into(rows, records)
     evaluated = Predictions.read(folder / "predictions-test.parquet")
-    predictor = load(folder, device="cpu", batch_size=7)
+    predictor = load(str(folder), device="cpu", batch_size=7)
     found = predictor.probabilities(records)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, evaluated.probabilities.astype(np.float32), atol=2e-3)

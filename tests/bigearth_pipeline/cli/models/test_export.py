@@ -42,6 +42,21 @@ def net(small: Path) -> Path:
     return out
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "onnx"], "--format weights is for weights and card alone, and onnx is beside it"),
+        (["--inputs", "groups"], "--inputs is for ONNX and pt2"),
+        (["--shards", "store"], "--shards is for ONNX and pt2"),
+    ],
+)
+def test_options_that_weights_do_not_heed(options: list[str], words: str, small: Path, tmp_path: Path) -> None:
+    """Somebody believes that an option was heeded."""
+    result = invoke("export", small, "--out", tmp_path / "net", "--format", "weights", *options)
+    assert_one_error(result.stderr, words)
+    assert not (tmp_path / "net").exists()
+
+
 @pytest.mark.long
 def test_every_option_counts(small: Path, tiny: Path, tmp_path: Path) -> None:
     """An option changes nothing, or the outcome says something else than the folder."""
