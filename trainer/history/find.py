@@ -20,7 +20,8 @@ def find(folder: Path, report: Callable[[str], None]) -> list[RunRecord]:
         TrainError: there is no such folder.
     """
     if not folder.is_dir():
-        raise TrainError(f"{folder} does not exist, expected a folder of runs")
+        fact = "is no folder" if folder.exists() else "does not exist"
+        raise TrainError(f"{folder} {fact}, expected a folder of runs")
     found = []
     for name, folders, files in os.walk(folder):
         folders.sort()

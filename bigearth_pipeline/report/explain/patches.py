@@ -88,7 +88,8 @@ def records_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def _of_path(path: Path, bands: tuple[str, ...]) -> Iterator[Chosen]:
-    found = find(path, Known())
+    # A scene is refused whatever its offset, so none need be known.
+    found = find(path, Known(offset="none"))
     if found == "store":
         raise PipelineError(f"input {path} is a store; name keys of its patches, or use `shards={path}` `random=N`")
     if not isinstance(found, str):

@@ -137,6 +137,14 @@ def test_folders_without_runs(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path / 'absent'} does not exist, expected a folder of runs\n")  # noqa: E501  # fmt: skip
 
 
+def test_a_file_is_no_folder_of_runs(tmp_path: Path) -> None:
+    """A file that is there is said not to exist."""
+    (tmp_path / "file").write_text("mine")
+    result = listed(tmp_path / "file")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path / 'file'} is no folder, expected a folder of runs\n"
+
+
 def test_a_run_under_way_is_seen_and_not_disturbed(run: Run, tmp_path: Path) -> None:
     """Asking for the state of a run takes its lock, or a killed run counts as under way for ever."""
     folder = shutil.copytree(run.config.run.out, tmp_path / "run")

@@ -20,6 +20,7 @@ from shards import BANDS, CLASSES
 from shards.layout.record import RecordGroup
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.report.pages import Html
+from tests.bigearth_pipeline.scenes.making import random_pixels, write_files
 from trainer.config.options import TrainConfig
 from trainer.runs.predictions import Predictions
 from trainer.training.start import train
@@ -97,6 +98,17 @@ def test_wrong_input_is_one_line(arguments: list[object], line: str, trained: Pa
     assert line in told.output
     assert len(told.output.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scene_is_no_patch(trained: Path, tmp_path: Path) -> None:
+    """The message requests an option that this command does not have."""
+    scene = write_files(tmp_path / "scene", random_pixels(20, 20))
+    told = bep(trained, scene, "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert (
+        told.output.strip()
+        == f"Error: input {scene} is a scene, expected patches; cut it, or predict it by bep predict"
+    )
 
 
 def test_a_folder_of_others_is_left_alone(trained: Path, tmp_path: Path) -> None:
