@@ -167,7 +167,8 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
     network, bands = config.model or stated.model, config.bands or _seen(config, stated)
     if network is None or bands is None:
         missing = " and ".join(f"`{key}=`" for key, value in (("model", network), ("bands", bands)) if value is None)
-        raise InvalidValue(f"{config.weights} does not say what it is: give {missing}")
+        order = "" if bands is not None or config.weights_bands else " (or `weights_bands=`, the order of its channels)"
+        raise InvalidValue(f"{config.weights} does not say what it is: give {missing}{order}")
     model = create(
         ModelSpec(network, bands),
         weights=config.weights,

@@ -213,7 +213,7 @@ def test_a_folder_says_network_bands_and_classes(
     ("facts", "message"),
     [
         ({}, "give --model and --bands"),
-        ({"timm_model_name": "test_resnet"}, "give --bands"),
+        ({"timm_model_name": "test_resnet"}, "give --bands (or --weights-bands, the order of its channels)"),
         ({"bands": BANDS}, "give --model"),
         ({"timm_model_name": "test_resnet", "architecture": "resnet18", "bands": BANDS}, "names two networks"),
         ({"timm_model_name": "no_net", "bands": BANDS}, "no model 'no_net'"),

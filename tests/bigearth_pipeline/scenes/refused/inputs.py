@@ -9,7 +9,16 @@ from pathlib import Path
 import rasterio
 from affine import Affine
 
-from tests.bigearth_pipeline.scenes.making import Pixels, random_pixels, write_band, write_files, write_geotiff, zipped
+from shards.layout.bands import BANDS
+from tests.bigearth_pipeline.scenes.making import (
+    Pixels,
+    random_pixels,
+    write_band,
+    write_files,
+    write_geotiff,
+    write_safe,
+    zipped,
+)
 
 PIXELS = random_pixels(25, 22)
 
