@@ -72,6 +72,8 @@ def default_text(entry: Entry) -> str:
         return ""
     if value == ALL_BANDS:
         return "all"
+    if value == ():
+        return "none"
     return {True: "true"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.show.class_names import class_index
 from shards import Index
 from shards.errors import InvalidValue
+from shards.layout.class_names import class_index
 
 FEW: Final = 6
 """Patches that are drawn where nothing says how many."""

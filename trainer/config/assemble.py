@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shards.errors import InvalidValue
+from shards.layout.class_names import class_names
 from trainer.config import plain, toml
 from trainer.config.given import Given, Way
 from trainer.config.options import TrainConfig
@@ -74,6 +75,11 @@ def convert(key: str, value: Any, name: str) -> Any:
         return BandSelection.parse(value).names
     if key == "data.train_splits" and isinstance(value, str):
         value = value.split(",")
+    if key == "data.ignore_labels" and isinstance(value, str):
+        try:
+            return class_names(value)
+        except InvalidValue as err:
+            raise InvalidValue(f"{name}: {err}") from None
     if value == "none" and entry.is_clearable:
         return None
     found = plain.from_plain(key, value)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainer.definition.check import Checked
+from trainer.definition.check import Checked, shown
 from trainer.definition.choices import Interpolation, Method, Order, TrainSplit
 from trainer.definition.option import option
 
@@ -41,6 +41,11 @@ class DataConfig(Checked):
         True,
         help="Evaluate each epoch on the validation split; without, best.pt is the last epoch, thresholds are 0.5.",
     )
+    ignore_labels: tuple[str, ...] = option(
+        (),
+        metavar="CLASSES",
+        help="Classes that are neither trained nor measured, by names or parts of names with commas between them.",
+    )
     normalise: Method = option(
         "standard", help="Normalise by mean and standard deviation, or from the 2nd to the 98th percentile to 0…1."
     )
@@ -71,3 +76,14 @@ class DataConfig(Checked):
                 "data.train_splits has the validation split, whose scores would be those of training patches; "
                 "data.validation=false goes with it"
             )
+        if self.ignore_labels:
+            from shards.layout.classes import CLASSES
+
+            if unknown := [name for name in self.ignore_labels if name not in CLASSES]:
+                raise InvalidValue(
+                    f"data.ignore_labels has {shown(unknown[0])}, expected names of classes: {', '.join(CLASSES)}"
+                )
+            if len(set(self.ignore_labels)) < len(self.ignore_labels):
+                raise InvalidValue("data.ignore_labels names a class twice, expected once")
+            if len(self.ignore_labels) == len(CLASSES):
+                raise InvalidValue("data.ignore_labels leaves no class to train; name fewer")

@@ -1,11 +1,13 @@
 """Evaluation of a model on a split."""
 
+from collections.abc import Collection
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from shards import CLASSES
 from trainer.data.loader import Loader
 from trainer.metrics.metrics import Metrics, compute
 from trainer.metrics.thresholds import tune
@@ -64,7 +66,12 @@ def predict(
 
 
 def measure(
-    logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None, *, tuned_here: bool | None = False
+    logits: Tensor,
+    labels: Tensor,
+    thresholds: dict[str, float] | None = None,
+    *,
+    tuned_here: bool | None = False,
+    ignored: tuple[str, ...] = (),
 ) -> tuple[Metrics, dict[str, float]]:
     """Return the metrics of predictions, and the thresholds that they were measured with beside 0.5.
 
@@ -73,12 +80,20 @@ def measure(
         labels: (N, 19) of 0 and 1.
         thresholds: by class name; None tunes them on these predictions, which is for validation splits only.
         tuned_here: whether the thresholds were tuned on these patches, or on some of them; None if nobody knows.
+        ignored: names of classes that are left out.
     """
-    chosen = tune(logits, labels) if thresholds is None else thresholds
+    chosen = tune(logits, labels, ignored=ignored) if thresholds is None else thresholds
     here = True if thresholds is None else tuned_here
-    return compute(logits, labels, loss(logits, labels), thresholds=chosen, thresholds_tuned_here=here), chosen
+    mean = loss(logits, labels, ignored)
+    return compute(logits, labels, mean, thresholds=chosen, thresholds_tuned_here=here, ignored=ignored), chosen
 
 
-def loss(logits: Tensor, labels: Tensor) -> float:
-    """Return the mean binary cross-entropy, which is what evaluations report whatever a run was trained with."""
+def loss(logits: Tensor, labels: Tensor, ignored: Collection[str] = ()) -> float:
+    """Return the mean binary cross-entropy, which is what evaluations report whatever a run was trained with.
+
+    Classes that are `ignored` are left out of the mean.
+    """
+    if ignored:
+        kept = torch.tensor([i for i, name in enumerate(CLASSES) if name not in ignored], device=logits.device)
+        logits, labels = logits.index_select(1, kept), labels.index_select(1, kept)
     return float(binary_cross_entropy_with_logits(logits, labels))

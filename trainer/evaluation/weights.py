@@ -120,9 +120,10 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         metrics = compute(
             logits,
             labels,
-            loss(logits, labels),
+            loss(logits, labels, weights.model.spec.ignored),
             thresholds=None if ours is None else ours.thresholds,
             thresholds_tuned_here=None if ours is None else tuned_here(selection, ours),
+            ignored=weights.model.spec.ignored,
         )
         found = Evaluation.of(
             metrics,
@@ -134,7 +135,9 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         )
         if config.out is not None and ranks.is_first:
             thresholds = None if ours is None else ours.thresholds
-            results.write_new(config.out, found, Predictions.of(selection.keys(), logits, labels, thresholds))
+            ignored = weights.model.spec.ignored
+            predictions = Predictions.of(selection.keys(), logits, labels, thresholds, ignored)
+            results.write_new(config.out, found, predictions)
     return found
 
 

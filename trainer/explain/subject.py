@@ -71,7 +71,8 @@ class Subject(nn.Module):
         """Return the logits, (n, 19) float32."""
         named = {image.name: values for image, values in zip(self.images, images, strict=True)}
         with torch.autocast(self.device.type, enabled=False):
-            return self.network.scores(self._through_grid(self.network.features(named))).float()
+            scores = self.network.scores(self._through_grid(self.network.features(named)))
+            return self.network.without_ignored(scores).float()
 
     def probabilities(self, inputs: Inputs, targets: Tensor) -> Tensor:
         """Return the probability of a class of each patch, (n,) float32.

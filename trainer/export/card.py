@@ -108,7 +108,8 @@ def _summary(run: TrainedRun, network: Classifier) -> str:
     return (
         f"`{network.spec.name}` with {parameters:,} parameters, trained by `bep train` ({LIBRARY}) on Sentinel-2 "
         f"patches of {run.checkpoint.dataset}: {counted(len(network.spec.bands), 'band')} of a square of 1,200 m in, "
-        f"probabilities of {len(CLASSES)} classes of land cover out, any number of which may be present.\n"
+        f"probabilities of {len(CLASSES) - len(network.spec.ignored)} classes of land cover out, any number of which "
+        "may be present.\n"
     )
 
 
@@ -148,7 +149,11 @@ def _classes(run: TrainedRun, scores: list[Measured]) -> str:
     best = scores[0] if scores else None
     head = "| class | threshold |" + (f" average precision ({best.split}) | positives |" if best else "")
     lines = [head, "|---|---|" + ("---|---|" if best else "")]
+    ignored = run.checkpoint.model.ignored
     for name in CLASSES:
+        if name in ignored:
+            lines.append(f"| {name}, not trained: always 0 | |" + (" | |" if best else ""))
+            continue
         line = f"| {name} | {0.5 if thresholds is None else thresholds[name]:.3f} |"
         if best:
             found = best.metrics.classes[name]
@@ -192,10 +197,12 @@ def _training(run: TrainedRun) -> str:
     subset += [f"{options.data.fraction:.2%} of the train split"] if options.data.fraction else []
     subset += ["the patches of a list"] if options.data.patches else []
     chosen = f", only {', '.join(subset)}" if subset else ""
+    names = ", ".join(checkpoint.model.ignored)
+    ignored = f" Neither trained nor measured: {names}." if names else ""
     paper = ": drawn by chance" if checkpoint.synthetic else f"; {PAPERS[checkpoint.source_version]}"
     return (
         "## Training\n\n"
-        f"- Data: train split of {checkpoint.dataset}{chosen}{paper}.\n"
+        f"- Data: train split of {checkpoint.dataset}{chosen}{paper}.{ignored}\n"
         f"- Shards with the manifest of SHA-256 `{checkpoint.manifest_sha256}`.\n"
         f"- Weights of epoch {checkpoint.epoch}, the best of {options.optimisation.epochs} by macro average "
         "precision on the validation split.\n"

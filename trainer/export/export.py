@@ -190,6 +190,7 @@ def _facts(checkpoint: Checkpoint, inputs: Inputs) -> dict[str, Any]:
         "model": checkpoint.model.name,
         "bands": list(checkpoint.model.bands),
         "class_names": list(checkpoint.classes),
+        **({"ignored_labels": list(checkpoint.model.ignored)} if checkpoint.model.ignored else {}),
         "thresholds": checkpoint.thresholds,
         "inputs": inputs,
     }

@@ -59,7 +59,7 @@ class Graph(nn.Module):
         """Return the probabilities, (n, 19) float32, of the inputs that `names` lists."""
         found = {image.name: self._image(image, pixels) for image in self._images}
         # Not the network's own `forward`: it switches autocast off, which is off here, and exporters do not know that.
-        return self.network.scores(self.network.features(found)).sigmoid()
+        return self.network.without_ignored(self.network.scores(self.network.features(found))).sigmoid()
 
     def _image(self, image: Image, pixels: Sequence[Tensor]) -> Tensor:
         """Return a normalised image, (n, bands, size, size) float32."""

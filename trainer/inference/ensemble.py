@@ -32,11 +32,12 @@ class Ensemble:
         """Take predictors.
 
         Raises:
-            InvalidValue: there is none.
+            InvalidValue: there is none, or they ignore different classes.
         """
         if not members:
             raise InvalidValue("no run is named, expected at least one")
         self.members = tuple(members)
+        check_ignored([each.network.spec.ignored for each in members], [each.run.folder for each in members])
         seen = {band for member in members for band in member.bands}
         self.bands = tuple(band for band in BANDS if band in seen)
         self.classes = members[0].classes
@@ -53,6 +54,21 @@ class Ensemble:
         """Return the mean probabilities of (n, 80000) records, (n, 19)."""
         logits: list[torch.Tensor] = [member.record_logits(records) for member in self.members]
         return mean_logits(logits).sigmoid().numpy()
+
+
+def check_ignored(ignored: Sequence[tuple[str, ...]], runs: Sequence[Path]) -> None:
+    """Check that runs to be averaged were trained for the same classes.
+
+    Raises:
+        InvalidValue: a run ignores other classes than the first: the mean would halve probabilities.
+    """
+    for names, run in zip(ignored, runs, strict=True):
+        if names != ignored[0]:
+            both = [", ".join(each) or "no class" for each in (ignored[0], names)]
+            raise InvalidValue(
+                f"{runs[0]} ignores {both[0]} (data.ignore_labels), and {run} ignores {both[1]}; "
+                "average runs that were trained for the same classes"
+            )
 
 
 def mean_thresholds(thresholds: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -159,12 +159,15 @@ def _facts(values: Fields) -> dict[str, Any]:
     values.only(_KEYS)
     bands = tuple(_names(values, "bands"))
     model, trained_on = values.fields("model"), values.fields("trained_on")
+    options = values.value("options")
+    trained = TrainConfig.from_json(options)
     model.only(("name", "drop_rate", "drop_path_rate"))
     spec = ModelSpec(
         name=model.text("name", _NAME, "the name of a network"),
         bands=bands,
         drop_rate=model.number("drop_rate", 0, 1),
         drop_path_rate=model.number("drop_path_rate", 0, 1),
+        ignored=tuple(name for name in CLASSES if name in trained.data.ignore_labels),
     )
     if (classes := tuple(_names(values, "class_names"))) != CLASSES:
         wrong = next((f"{a!r:.80} in place of {b!r}" for a, b in zip(classes, CLASSES, strict=False) if a != b), "")
@@ -172,8 +175,6 @@ def _facts(values: Fields) -> dict[str, Any]:
             f"class_names are {wrong or f'{len(classes)} names'}, expected the {len(CLASSES)} classes in their order"
         )
     values.text("weights_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits")
-    options = values.value("options")
-    TrainConfig.from_json(options)
     return {
         "model": spec,
         "normalisation": _normalisation(values.fields("normalisation"), bands),

@@ -41,6 +41,7 @@ class Predictor:
         network: in evaluation mode, on the device.
         bands: names of the bands that it sees, in channel order.
         classes: names of its 19 outputs, in order.
+        measured: (19,) bool, False for classes that it was not trained for, whose probability is 0.
         thresholds: by class name, the probability from which on it counts as predicted, tuned on validation.
         normalisation: of the bands.
         interpolation: how bands of 20 and 60 m are brought to 10 m, where the network takes one image.
@@ -62,6 +63,7 @@ class Predictor:
         self.network: Classifier = best.create_model().to(device).eval()
         self.bands = self.network.spec.bands
         self.classes = CLASSES
+        self.measured = np.array([name not in self.network.spec.ignored for name in CLASSES])
         tuned = best.thresholds or {}
         self.thresholds = {name: tuned.get(name, THRESHOLD) for name in CLASSES}
         self.normalisation: Normalisation = best.normalisation

@@ -71,6 +71,7 @@ def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:
     # As whole numbers, which torchmetrics takes for decisions, not scores.
     decisions, num_classes = predicted.long(), targets.shape[1]
     counts = multilabel_stat_scores(decisions, targets, num_classes, average=None, validate_args=False)
+    counts = counts.reshape(num_classes, -1)  # Of one class it has no axis.
     by_class = [_scores(*row) for row in counts[:, :4].tolist()]
     tp, fp, tn, fn = counts[:, :4].sum(0).tolist()
     return Decisions(

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from shards import CLASSES
@@ -13,6 +14,8 @@ from trainer.metrics.calibration import calibration_error
 from trainer.metrics.decisions import Decisions, Scores, mean, score
 from trainer.metrics.ranking import Ranking, rank
 from trainer.metrics.thresholds import predict, probabilities
+
+_NOTHING: Final = Scores(None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Metrics:
         auroc_macro: area under the receiver operating characteristic, mean over the classes that have one; None if none
             has, and in files of before.
         auroc_micro: of all patches and classes at once; likewise.
+        ignored: names of classes that are left out of all of it; in `classes` they are like those of no patch.
     """
 
     count: int
@@ -86,12 +90,18 @@ class Metrics:
     classes: dict[str, ClassMetrics]
     auroc_macro: float | None = None
     auroc_micro: float | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def num_measured(self) -> int:
+        """Number of the classes that are not ignored."""
+        return len(CLASSES) - len(self.ignored)
 
     @property
     def label_frequency_micro(self) -> float | None:
         """Share of positive decisions, which is the micro average precision of guessing; None if no class occurs."""
         positives = sum(values.positives for values in self.classes.values())
-        return positives / (self.count * len(CLASSES)) if positives else None
+        return positives / (self.count * self.num_measured) if positives else None
 
     @property
     def f1_macro(self) -> float | None:
@@ -116,11 +126,12 @@ class Metrics:
         splits, in checkpoints, and there it was on the same patches.
         """
         before = {"thresholds_tuned_here": None if values["thresholds"] is None else True}
-        values = {**before, "auroc_macro": None, "auroc_micro": None, **values}
+        values = {**before, "auroc_macro": None, "auroc_micro": None, "ignored": (), **values}
         rest = {field.name: values[field.name] for field in fields(cls)}
         return cls(
             **rest
             | {
+                "ignored": tuple(values["ignored"]),
                 "ranking": Ranking(**values["ranking"]),
                 "fixed": Decisions.from_json(values["fixed"]),
                 "tuned": values["tuned"] and Decisions.from_json(values["tuned"]),
@@ -141,6 +152,7 @@ def compute(
     *,
     thresholds: dict[str, float] | None = None,
     thresholds_tuned_here: bool | None = False,
+    ignored: tuple[str, ...] = (),
 ) -> Metrics:
     """Return the metrics of a split, computed where the logits are.
 
@@ -150,6 +162,7 @@ def compute(
         loss: mean loss.
         thresholds: probability by class name.
         thresholds_tuned_here: whether they were tuned on these patches; None if nobody knows.
+        ignored: names of classes to leave out.
 
     Raises:
         ValueError: the shapes differ or are no such, a label is neither 0 nor 1, or thresholds are missing.
@@ -164,12 +177,19 @@ def compute(
     num_bad = int((~logits.isfinite()).any(1).sum())
     if num_bad or not math.isfinite(loss):
         raise NonFiniteLoss(f"the loss of {len(logits)} patches is {loss}; {num_bad} of them have non-finite logits")
+    names = [name for name in CLASSES if name not in ignored]
+    decisions = predict(logits), None if thresholds is None else predict(logits, thresholds)
+    if ignored:
+        kept = torch.tensor([CLASSES.index(name) for name in names], device=logits.device)
+        logits, labels = logits.index_select(1, kept), labels.index_select(1, kept)
+        decisions = decisions[0][:, kept], None if decisions[1] is None else decisions[1][:, kept]
     scores, targets = probabilities(logits), labels.long()
     positives = targets.sum(0).tolist()
     calibration, class_calibrations = calibration_error(scores, targets)
-    fixed, class_fixed = score(predict(logits), targets)
-    tuned, class_tuned = (None, None) if thresholds is None else score(predict(logits, thresholds), targets)
-    classes = {
+    fixed, class_fixed = score(decisions[0], targets)
+    tuned, class_tuned = (None, None) if decisions[1] is None else score(decisions[1], targets)
+    nothing = ClassMetrics(0, None, None, _NOTHING, None if tuned is None else _NOTHING)
+    classes = dict.fromkeys(CLASSES, nothing) | {
         name: ClassMetrics(
             positives=positives[i],
             ap=_average_precision(scores[:, i], targets[:, i]) if positives[i] else None,
@@ -178,7 +198,7 @@ def compute(
             tuned=class_tuned[i] if class_tuned else None,
             auroc=_auroc(scores[:, i], targets[:, i]) if 0 < positives[i] < len(labels) else None,
         )
-        for i, name in enumerate(CLASSES)
+        for i, name in enumerate(names)
     }
     return Metrics(
         count=len(labels),
@@ -195,6 +215,7 @@ def compute(
         classes=classes,
         auroc_macro=mean([values.auroc for values in classes.values() if values.auroc is not None]),
         auroc_micro=_auroc(scores, targets) if 0 < sum(positives) < targets.numel() else None,
+        ignored=tuple(name for name in CLASSES if name in ignored),
     )
 
 

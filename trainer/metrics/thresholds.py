@@ -1,6 +1,6 @@
 """From which probability on a class counts as predicted: 0.5, or what does best on the validation split."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import torch
@@ -46,7 +46,7 @@ def predict(logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Te
     return probabilities(logits) >= values
 
 
-def tune(logits: Tensor, labels: Tensor) -> dict[str, float]:
+def tune(logits: Tensor, labels: Tensor, *, ignored: Collection[str] = ()) -> dict[str, float]:
     """Return for each class the threshold with the highest F1; on the validation split, never on the one reported.
 
     It lies midway between two neighbouring probabilities, so that `predict` makes exactly the decisions it was chosen
@@ -55,9 +55,12 @@ def tune(logits: Tensor, labels: Tensor) -> dict[str, float]:
     Args:
         logits: (N, C) float32.
         labels: (N, C) of 0 and 1.
+        ignored: names of classes that get `THRESHOLD`.
     """
     scores, targets = probabilities(logits), labels.long()
-    return {name: _best(scores[:, i], targets[:, i]) for i, name in enumerate(CLASSES)}
+    return {
+        name: THRESHOLD if name in ignored else _best(scores[:, i], targets[:, i]) for i, name in enumerate(CLASSES)
+    }
 
 
 def _best(scores: Tensor, targets: Tensor) -> float:

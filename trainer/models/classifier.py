@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.data.batch import Layout
 from trainer.models.spec import ModelSpec
@@ -16,6 +17,10 @@ Features: TypeAlias = Tensor | list[Tensor]
 """Features that a classifier makes its scores from; a few networks of timm have some at each of several resolutions."""
 
 
+IGNORED: Final = -30.0
+"""Logit of a class that a network is not trained for: a probability of 1e-13, which is 0 in float16."""
+
+
 class Classifier(nn.Module):
     """A network that gives each of the 19 classes a score.
 
@@ -23,15 +28,21 @@ class Classifier(nn.Module):
         layout: `stacked` or `native`, what its batches must hold.
         spec: what it was made from.
         loaded: what its weights were loaded from; None if they are random.
+        is_ignored: (19,) bool, the classes that it is not trained for; absent if it is trained for all.
     """
 
     layout: Layout
+    is_ignored: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.loaded: Loaded | None = None
         self._is_frozen = False
+        if spec.ignored:
+            # Beside the weights, but not among those that are saved: the spec says it all.
+            ignored = torch.tensor([name in spec.ignored for name in CLASSES])
+            self.register_buffer("is_ignored", ignored, persistent=False)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of a batch, (n, 19) float32.
@@ -47,7 +58,11 @@ class Classifier(nn.Module):
         parameter = next(self.parameters())
         features = self.features(inputs)
         with torch.autocast(parameter.device.type, enabled=False):
-            return self.scores(_convert(features, parameter.dtype)).float()
+            return self.without_ignored(self.scores(_convert(features, parameter.dtype))).float()
+
+    def without_ignored(self, scores: Tensor) -> Tensor:
+        """Return (n, 19) logits with those of classes that the network is not trained for at `IGNORED`."""
+        return scores.masked_fill(self.is_ignored, IGNORED) if self.spec.ignored else scores
 
     def features(self, inputs: Mapping[str, Tensor]) -> Features:
         """Return what the classifier looks at, in whatever type it was computed in."""

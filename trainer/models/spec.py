@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
 
@@ -18,18 +19,22 @@ class ModelSpec:
         drop_rate: share of the pooled features that dropout sets to 0 before the classifier, from 0 up to 1.
         drop_path_rate: chance that the last residual block is skipped for a sample (stochastic depth), from 0 up to 1;
             that of earlier blocks is lower in proportion to their place.
+        ignored: names of classes that it is not trained for, in the order of `CLASSES`: they are never predicted.
     """
 
     name: str
     bands: tuple[str, ...]
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         BandSelection(self.bands)  # Refuses unknown and repeated bands.
         for what, rate in (("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)):
             if not 0 <= rate < 1:
                 raise InvalidValue(f"{what} is {rate}, expected at least 0 and below 1")
+        if self.ignored != tuple(name for name in CLASSES if name in self.ignored):
+            raise InvalidValue(f"ignored is {', '.join(map(str, self.ignored))}, expected classes in their order")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ModelSpec":
@@ -39,10 +44,13 @@ class ModelSpec:
             ValueError: a field is missing, unknown or out of range.
         """
         try:
-            return cls(**{**values, "bands": tuple(values["bands"])})
+            return cls(**{**values, "bands": tuple(values["bands"]), "ignored": tuple(values.get("ignored", ()))})
         except (KeyError, TypeError) as err:
             raise InvalidValue(f"{dict(values)!r} does not describe a model: {err}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
-        return asdict(self) | {"bands": list(self.bands)}
+        values = asdict(self) | {"bands": list(self.bands), "ignored": list(self.ignored)}
+        if not self.ignored:
+            del values["ignored"]  # As models of before, which earlier programs read.
+        return values

@@ -4,7 +4,7 @@ A label between 0 and 1, as MixUp and smoothing make them, counts in part: the l
 there plus 1 − y times that of one that is not. All are computed in float32 and finite for all finite logits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeAlias
 
 import torch
@@ -29,7 +29,14 @@ FOCAL_ALPHA: Final = 0.25
 """The best values of the paper's table 1b, and the defaults of torchvision."""
 
 
-def create(config: LossConfig, class_counts: Mapping[str, int], count: int, device: torch.device | str = "cpu") -> Loss:
+def create(
+    config: LossConfig,
+    class_counts: Mapping[str, int],
+    count: int,
+    device: torch.device | str = "cpu",
+    *,
+    ignored: Collection[str] = (),
+) -> Loss:
     """Return a loss.
 
     Args:
@@ -37,6 +44,7 @@ def create(config: LossConfig, class_counts: Mapping[str, int], count: int, devi
         class_counts: patches of the train split by class name.
         count: patches of the train split.
         device: where the logits will be.
+        ignored: names of classes that are left out: the loss is the mean over the others.
 
     Raises:
         ValueError: the counts do not fit together.
@@ -46,7 +54,14 @@ def create(config: LossConfig, class_counts: Mapping[str, int], count: int, devi
         # On the device from the start: a copy in every step would make the host wait.
         weights = positive_weights(class_counts, count, config.max_positive_weight).to(device)
 
+    kept: Tensor | None = None
+    if ignored:
+        kept = torch.tensor([i for i, name in enumerate(CLASSES) if name not in ignored], device=device)
+        weights = None if weights is None else weights[kept]
+
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if kept is not None:
+            logits, labels = logits.index_select(1, kept), labels.index_select(1, kept)
         smooth = labels * (1 - config.label_smoothing) + config.label_smoothing / 2
         if config.loss == "asymmetric":
             return asymmetric(logits, smooth)

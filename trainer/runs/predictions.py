@@ -3,14 +3,16 @@
 | column | type | what it holds |
 |---|---|---|
 | `key` | string | name of the patch |
-| `labels` | list of string | names of its classes, in the order of the 19 |
+| `labels` | list of string | names of its classes, in the order of the 19, without those that the run ignores |
 | one per class, by its name | float16 | probability of the class, 0 to 1 |
 
 Rows are in the order of the index. The metadata of the file's schema holds, under `bep`, what results say of their
-patches and weights (`trainer.runs.results`) and the thresholds by class, as JSON.
+patches and weights (`trainer.runs.results`), the thresholds by class, and `ignored_labels`, the classes that the run
+was not trained for, as JSON. Their probability is 0 and they are nobody's label, so that scores see them as absent.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +52,8 @@ class Predictions:
         keys: names of the N patches.
         labels: (N, 19) uint8, 1 where a patch has the class.
         probabilities: (N, 19) float16.
-        about: what was evaluated on what, see `trainer.runs.results`; `thresholds` by class name, or None.
+        about: what was evaluated on what, see `trainer.runs.results`; `thresholds` by class name, or None;
+            `ignored_labels` if there are some.
     """
 
     keys: list[str]
@@ -58,9 +61,20 @@ class Predictions:
     probabilities: NDArray[np.float16]
     about: dict[str, Any]
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Names of the classes that the model is not trained for, in the order of `CLASSES`."""
+        found = self.about.get("ignored_labels")
+        return tuple(name for name in CLASSES if isinstance(found, list) and name in found)
+
     @classmethod
     def of(
-        cls, keys: list[str], logits: Tensor, labels: Tensor, thresholds: dict[str, float] | None = None
+        cls,
+        keys: list[str],
+        logits: Tensor,
+        labels: Tensor,
+        thresholds: dict[str, float] | None = None,
+        ignored: Collection[str] = (),
     ) -> "Predictions":
         """Return the predictions that logits make.
 
@@ -69,12 +83,15 @@ class Predictions:
             logits: (N, 19) float32, on any device.
             labels: (N, 19) of 0 and 1.
             thresholds: of the model, by class name.
+            ignored: names of classes that the model is not trained for.
         """
+        known = labels.to("cpu").numpy().astype(np.uint8)
+        known[:, [name in ignored for name in CLASSES]] = 0
         return cls(
             keys=keys,
-            labels=labels.to("cpu").numpy().astype(np.uint8),
+            labels=known,
             probabilities=logits.float().sigmoid().to("cpu").numpy().astype(np.float16),
-            about={"thresholds": thresholds},
+            about={"thresholds": thresholds} | ({"ignored_labels": list(ignored)} if ignored else {}),
         )
 
     def write(self, path: Path, about: dict[str, Any]) -> None:

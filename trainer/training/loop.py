@@ -60,14 +60,11 @@ class Run:
         config, ranks = session.config, session.ranks
         self._session, self._config, self._ranks = session, config, ranks
         self._folder = config.run.out
-        counts = session.class_counts()
-        self.stepper = stepper(
-            session.model,
-            losses.create(config.optimisation, counts, len(session.rows["train"]), ranks.device),
-            config,
-            ranks,
-            full=min(config.optimisation.batch_size, len(session.rows["train"])),
+        count = len(session.rows["train"])
+        loss = losses.create(
+            config.optimisation, session.class_counts(), count, ranks.device, ignored=config.data.ignore_labels
         )
+        self.stepper = stepper(session.model, loss, config, ranks, full=min(config.optimisation.batch_size, count))
         self._state = State()
         self._saving = Saving(session, self.stepper, is_on=writes)
         self._writes, self._stop = self._saving.writes, self._saving.stop

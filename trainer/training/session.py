@@ -14,6 +14,7 @@ from shards import CLASSES, Store
 from shards.runtime.cores import num_cores
 from trainer.config import effect, toml
 from trainer.config.chosen import Chosen, digest
+from trainer.config.effect_of_labels import check_ignored
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.data.device import encoded
@@ -259,6 +260,11 @@ def open_session(
         model = create_network(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)
+            used = np.concatenate([rows[split] for split in ("train", *evaluated)])
+            counts = store.index.labels()[used].sum(0, dtype=np.int64)
+            check_ignored(config, given, dict(zip(CLASSES, counts.tolist(), strict=True)))
+        if data.ignore_labels:
+            progress.say(f"neither trained nor measured: {', '.join(model.spec.ignored)}")
         if model.loaded is not None:
             progress.say(str(model.loaded))
         if (line := describe_training(config, model)) is not None:

@@ -44,16 +44,19 @@ def _class_table(title: str, metrics: Metrics) -> Table:
         table.add_row(name, f"{count:,}", *map(percent, (ap, *f1, fixed.precision, fixed.recall)))
 
     for name, values in metrics.classes.items():
+        if name in metrics.ignored:
+            table.add_row(name, "ignored")
+            continue
         row(name, values.positives, values.ap, values.fixed, values.tuned)
     table.add_section()
     present = sum(values.positives > 0 for values in metrics.classes.values())
     macro, micro = (metrics.tuned.macro, metrics.tuned.micro) if metrics.tuned else (None, None)
     row(f"macro, {present} classes that occur", metrics.count, metrics.ap_macro, metrics.fixed.macro, macro)
-    if present < len(metrics.classes) and (fixed := metrics.fixed.macro_all):
+    if present < metrics.num_measured and (fixed := metrics.fixed.macro_all):
         scores = [fixed.f1, fixed.precision, fixed.recall]
         if metrics.tuned and metrics.tuned.macro_all:
             scores.insert(1, metrics.tuned.macro_all.f1)
-        table.add_row(f"macro, all {len(metrics.classes)} (absent: 0)", f"{metrics.count:,}", "", *map(percent, scores))
+        table.add_row(f"macro, all {metrics.num_measured} (absent: 0)", f"{metrics.count:,}", "", *map(percent, scores))
     row("micro", metrics.count, metrics.ap_micro, metrics.fixed.micro, micro)
     table.add_row("guessing (label frequency), macro", "", percent(metrics.label_frequency))
     table.add_row("guessing (label frequency), micro", "", percent(metrics.label_frequency_micro))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bigearth_pipeline.show.class_names import class_index
 from shards import CLASSES
 from shards.errors import InvalidValue
+from shards.layout.class_names import class_index
 from trainer.definition.choices import DeviceName
 from trainer.explain.names import ALL, SQUARES
 
@@ -27,7 +27,7 @@ class ExplainConfig:
         inputs: patch folders and trees, stores, and keys of patches in the run's store.
         random: number of patches of the split drawn at random; None for none.
         worst: number of patches of the split with the largest loss; None for none.
-        classes: names of the classes to explain, or parts of them as `bigearth_pipeline.show.class_names` takes them;
+        classes: names of the classes to explain, or parts of them as `shards.layout.class_names` takes them;
             they restrict `random` and `worst` to patches that have one of them. Empty for those that are predicted or
             labelled.
         methods: names of the methods, of `trainer.explain.names.ALL`.

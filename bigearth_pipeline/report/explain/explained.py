@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.explain.patches import Chosen
 from shards import CLASSES
+from shards.errors import InvalidValue
 from trainer.explain.maps import Maps
 from trainer.explain.methods.registry import Method, explained_by
 from trainer.explain.subject import CannotExplain, Inputs, Subject
@@ -76,16 +77,25 @@ def explain_patches(
             first, and the most likely class of a patch without any.
         per_patch: classes of a patch at most, where none is named.
         phases: receives a phase for each method; None for no reports.
+
+    Raises:
+        InvalidValue: a class is named that the run was not trained for.
     """
     phases = phases or Silent()
     records = np.stack([patch.record for patch in patches])
     probabilities = predictor.probabilities(records)
     subject = Subject(predictor.network, predictor.normalisation)
+    ignored = predictor.network.spec.ignored
+    if wrong := [name for name in classes if name in ignored]:
+        raise InvalidValue(
+            f"{predictor.run.folder} was not trained for {wrong[0]} (data.ignore_labels); name other classes"
+        )
     limits = np.array([predictor.thresholds[name] for name in CLASSES])
     pairs = []
     for number, patch in enumerate(patches):
         chosen = [CLASSES.index(name) for name in classes]
-        pairs += [(number, each) for each in chosen or _chosen(probabilities[number], limits, patch.labels, per_patch)]
+        labels = None if patch.labels is None else patch.labels * predictor.measured.astype(np.uint8)
+        pairs += [(number, each) for each in chosen or _chosen(probabilities[number], limits, labels, per_patch)]
     images = [
         subject.inputs(predictor.prepare(records[start : start + predictor.batch_size]))
         for start in range(0, len(records), predictor.batch_size)

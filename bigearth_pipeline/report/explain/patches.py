@@ -58,8 +58,10 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
     return found
 
 
-def of_split(config: ExplainConfig, store: Store, probabilities: Probabilities, phases: Phases) -> list[Chosen]:
-    """Return patches of the split: with the largest loss, or drawn at random.
+def of_split(
+    config: ExplainConfig, store: Store, probabilities: Probabilities, phases: Phases, measured: NDArray[np.bool_]
+) -> list[Chosen]:
+    """Return patches of the split: with the largest loss, or drawn at random; `measured` are the classes of the loss.
 
     Raises:
         InvalidValue: the store has no such split, or none of its patches has one of the classes.
@@ -73,7 +75,7 @@ def of_split(config: ExplainConfig, store: Store, probabilities: Probabilities, 
         if not len(rows):
             raise InvalidValue(f"no patch of {config.split} has the class {' or '.join(config.classes)}")
     if config.worst is not None:
-        rows = _worst(config, store, rows, probabilities, phases)[: config.worst]
+        rows = _worst(config, store, rows, probabilities, phases, measured)[: config.worst]
     else:
         count = min(len(rows), config.random or FEW)
         rows = np.random.default_rng(config.seed).choice(rows, count, replace=False)
@@ -128,10 +130,15 @@ def _of_row(store: Store, row: int) -> Chosen:
 
 
 def _worst(
-    config: ExplainConfig, store: Store, rows: NDArray[np.int64], probabilities: Probabilities, phases: Phases
+    config: ExplainConfig,
+    store: Store,
+    rows: NDArray[np.int64],
+    probabilities: Probabilities,
+    phases: Phases,
+    measured: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Return rows by loss, the largest first: by the predictions beside the run, else computed."""
-    labels = store.index.labels()[rows].astype(np.float64)
+    labels = (store.index.labels()[rows] * measured).astype(np.float64)
     kept = _predicted(config, store, rows)
     if kept is None:
         phases.begin(f"predicting the {config.split} split for its worst", len(rows), "patch", "patches")

@@ -60,7 +60,9 @@ def explain(config: ExplainConfig, phases: Phases) -> Results:
         else:
             assert store is not None
             logits = _side_by_side(predictor)
-            patches = of_split(config, store, lambda records: logits(records).sigmoid().numpy(), phases)
+            patches = of_split(
+                config, store, lambda records: logits(records).sigmoid().numpy(), phases, predictor.measured
+            )
         results = _explain(config, predictor, store, patches, phases)
         files.write(config.out, results, {"run": predictor.about, "seed": config.seed}, phases)
     return results
@@ -148,7 +150,7 @@ def _permutation(config: ExplainConfig, predictor: Predictor, store: Store, phas
     rows = store.index.rows(config.split)
     if len(rows) > config.patches:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.patches, replace=False))
-    labels = store.index.labels()[rows]
+    labels = store.index.labels()[rows] * predictor.measured.astype(np.uint8)
     phases.begin(PERMUTATION, num_predicted(len(rows), len(predictor.bands)), "predicted patch", "predicted patches")
     return permutation(
         _side_by_side(predictor),

@@ -40,7 +40,9 @@ def _figure(contents: RunContents) -> Figure:
     )
     if order:
         text += f" Average precision is highest for {CLASSES[order[0]]} and lowest for {CLASSES[order[-1]]}."
-    absent = [CLASSES[i] for i in range(len(CLASSES)) if i not in known]
+    ignored = contents.found.ignored
+    absent = [CLASSES[i] for i in range(len(CLASSES)) if i not in known and CLASSES[i] not in ignored]
+    text += f" Neither trained nor measured (data.ignore_labels): {listed(ignored, 19)}." if ignored else ""
     text += f" No patch has: {listed(absent, 19)}." if absent else ""
     return Figure("scores-figure-classes", f"{text} {contents.interval_words}", (Drawing(drawing),))
 
@@ -55,7 +57,7 @@ def _table(contents: RunContents) -> Table:
         has = found.labels[:, i] > 0
         rows.append(
             [
-                Cell(name),
+                Cell(f"{name} (ignored)" if name in found.ignored else name),
                 count_cell(int(has.sum())),
                 count_cell(None if tiles is None else tiles.of(has)),
                 percent_cell(scores.ap[i].value),

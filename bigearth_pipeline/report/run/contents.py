@@ -242,6 +242,7 @@ def _rows(store: Store, predictions: Predictions) -> tuple[NDArray[np.int64], st
     rows = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     if absent := int((rows < 0).sum()):
         return rows, f"it lacks {patches(absent)} of {len(rows):,}"
-    if other := int((store.index.labels()[rows] != predictions.labels).any(axis=1).sum()):
+    measured = np.array([name not in predictions.ignored for name in CLASSES])
+    if other := int((store.index.labels()[rows] != predictions.labels)[:, measured].any(axis=1).sum()):
         return rows, f"{patches(other)} of {len(rows):,} have other labels there"
     return rows, ""

@@ -24,10 +24,10 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.pictures.compose import COMPOSITIONS, MISSING, colours, composition_of
 from bigearth_pipeline.pictures.sheet import LINE_HEIGHT, MARGIN
 from bigearth_pipeline.show.choose import FEW, MOST, Choice, chosen_rows
-from bigearth_pipeline.show.class_names import class_index
 from bigearth_pipeline.show.rows import row_of, stretch_of
 from shards import CLASSES, Store
 from shards.errors import InvalidValue
+from shards.layout.class_names import class_index
 from shards.testing.stores import make_store
 
 

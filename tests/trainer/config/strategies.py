@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 
 from hypothesis import strategies as st
 
-from shards import BANDS
+from shards import BANDS, CLASSES
 from trainer.config.options import TrainConfig
 from trainer.definition.tables import OPTIONS, Entry
 
@@ -19,6 +19,8 @@ def values_of(entry: Entry) -> st.SearchStrategy[Any]:
         return st.lists(st.sampled_from(BANDS), min_size=1, unique=True).map(tuple)
     if entry.key == "data.train_splits":
         return st.sampled_from([("train",), ("validation", "train"), ("train", "validation")])
+    if entry.key == "data.ignore_labels":
+        return st.lists(st.sampled_from(CLASSES), max_size=18, unique=True).map(tuple)
     if entry.key == "model.weights_bands":
         return st.sampled_from([None, "rgb", "B02,B03"])
     return st.one_of([_of_kind(entry, kind) for kind in entry.kinds])

@@ -28,6 +28,7 @@ OTHER: dict[str, Any] = {
     "data.patches": "/nowhere/list.txt",
     "data.fraction": 0.5,
     "data.train_splits": ["validation", "train"],
+    "data.ignore_labels": ["Pastures"],
     "data.statistics": "/nowhere/statistics.json",
     "optimisation.ema": 0.5,
 }

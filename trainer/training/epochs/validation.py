@@ -27,4 +27,4 @@ def validate(
         return None, dict.fromkeys(CLASSES, THRESHOLD)
     with autocast(session.config.machine.precision, session.ranks.device):
         predictions = predict(stepper.evaluated(), loader, session.ranks, phase=phase, progress=progress)
-    return measure(*predictions)
+    return measure(*predictions, ignored=session.model.spec.ignored)

@@ -26,3 +26,23 @@ def class_index(text: str) -> int:
     close = difflib.get_close_matches(wanted, names, 1, 0.4)
     hint = f"perhaps {CLASSES[names.index(close[0])]!r}" if close else f"there are {', '.join(CLASSES)}"
     raise InvalidValue(f"no class {text!r:.60}; {hint}")
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return the names of classes in a list with commas, each as `class_index` takes it, in the order of `CLASSES`.
+
+    Names that have commas themselves, such as "Beaches, dunes, sands", need no quotes if they are whole.
+
+    Raises:
+        InvalidValue: a part matches no class, or more than one.
+    """
+    parts, found = text.split(","), set[int]()
+    whole = [name.lower() for name in CLASSES]
+    start = 0
+    while start < len(parts):
+        # The longest whole name that begins here; else a part of a name.
+        ends = range(len(parts), start, -1)
+        stop = next((end for end in ends if ",".join(parts[start:end]).strip().lower() in whole), start + 1)
+        found.add(class_index(",".join(parts[start:stop])))
+        start = stop
+    return tuple(CLASSES[i] for i in sorted(found))
