@@ -5,6 +5,7 @@ order ─▶ store: read, decode ─▶ host buffers ─▶ DALI, numba, Triton 
 Triton on a GPU decodes `bitpack` too: then the host only reads, and encoded records go to the device.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -88,7 +89,13 @@ class Loader:
     """
 
     def __init__(
-        self, store: Store, rows: NDArray[np.int64], normalisation: Normalisation, config: LoaderConfig
+        self,
+        store: Store,
+        rows: NDArray[np.int64],
+        normalisation: Normalisation,
+        config: LoaderConfig,
+        *,
+        repeats: NDArray[np.float64] | None = None,
     ) -> None:
         """Build the preparation. Threads start, and memory is taken, when an iteration begins.
 
@@ -97,6 +104,7 @@ class Loader:
             rows: (n,) distinct rows of the store's index, ascending.
             normalisation: by which pixels are normalised; it also says which bands a batch holds.
             config: how to load.
+            repeats: (n,) visits of each patch in an epoch in the mean, from 1, see `SampleOrder`; None for one.
 
         Raises:
             ValueError: there are no rows, or fewer than ranks, or the batch size is below 1.
@@ -113,7 +121,12 @@ class Loader:
         self._store = store
         shards = store.shard_of(rows) if config.order == "block" else None
         self.order = SampleOrder(
-            rows=rows, batch_size=config.batch_size, kind=config.order, seed=config.seed, shards=shards
+            rows=rows,
+            batch_size=config.batch_size,
+            kind=config.order,
+            seed=config.seed,
+            shards=shards,
+            repeats=repeats,
         )
         largest = self.order.largest_part(config.num_ranks)
         if config.layout == "record" and config.augmentation.fields:
@@ -163,8 +176,8 @@ class Loader:
 
     @property
     def num_patches(self) -> int:
-        """Patches of an epoch, over all ranks."""
-        return len(self.order.rows)
+        """Patches of an epoch, over all ranks; those that are repeated count each time."""
+        return self.order.num_visits
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise InvalidValue("a loader holds memory and threads of its process: send the store, and make a loader there")
@@ -215,7 +228,7 @@ class Loader:
         self.move_to(state["epoch"], state["step"])
 
     def __iter__(self) -> Iterator[Batch]:
-        """Iterate over the batches of the next epoch, each patch exactly once. An iteration under way is broken off.
+        """Iterate over the batches of the next epoch, which visit each patch. An iteration under way is broken off.
 
         Raises:
             CorruptShard: a record is damaged; the batches before it have been returned.
@@ -253,11 +266,13 @@ class Loader:
     def _identity(self) -> dict[str, Any]:
         """Return what the order of the batches depends on."""
         order = self.order
+        repeats = {} if order.repeats is None else {"repeats": hashlib.sha256(order.repeats.tobytes()).hexdigest()}
         return {
             "seed": order.seed,
             "kind": order.kind,
             "batch_size": order.batch_size,
-            "num_patches": len(order.rows),
+            "num_patches": order.num_visits,
+            **repeats,
         }
 
     def _create_preparation(self, images: Images) -> Preparation:

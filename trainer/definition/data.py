@@ -41,6 +41,13 @@ class DataConfig(Checked):
         True,
         help="Evaluate each epoch on the validation split; without, best.pt is the last epoch, thresholds are 0.5.",
     )
+    repeat_threshold: float | None = option(
+        None,
+        above=0,
+        at_most=1,
+        unset="no repeats",
+        help="Share of patches below which a class is rare: patches with it are visited more often in an epoch.",
+    )
     ignore_labels: tuple[str, ...] = option(
         (),
         metavar="CLASSES",

@@ -15,6 +15,7 @@ from shards.errors import InvalidValue
 from trainer.config import effect
 from trainer.config.options import TrainConfig
 from trainer.data import random as draws
+from trainer.data.order import num_visits
 from trainer.errors import BadCheckpoint
 from trainer.optimisation import losses
 from trainer.optimisation.schedule import lr_factor
@@ -64,7 +65,8 @@ class Run:
         loss = losses.create(
             config.optimisation, session.class_counts(), count, ranks.device, ignored=config.data.ignore_labels
         )
-        self.stepper = stepper(session.model, loss, config, ranks, full=min(config.optimisation.batch_size, count))
+        full = min(config.optimisation.batch_size, num_visits(count, session.repeats))
+        self.stepper = stepper(session.model, loss, config, ranks, full=full)
         self._state = State()
         self._saving = Saving(session, self.stepper, is_on=writes)
         self._writes, self._stop = self._saving.writes, self._saving.stop

@@ -14,7 +14,6 @@ from shards import CLASSES, Store
 from shards.runtime.cores import num_cores
 from trainer.config import effect, toml
 from trainer.config.chosen import Chosen, digest
-from trainer.config.effect_of_labels import check_ignored
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.data.device import encoded
@@ -36,6 +35,7 @@ from trainer.runs.results import Selection
 from trainer.runtime.precision import resolve
 from trainer.runtime.progress import Progress
 from trainer.runtime.ranks import Ranks
+from trainer.training.parts.labels import use_labels
 from trainer.training.parts.network import create_network, describe_training
 from trainer.training.parts.normalisation import create_normalisation
 
@@ -55,6 +55,7 @@ class Session:
         store: the shards, open.
         manifest_sha256: of the manifest of the shards.
         rows: rows of the index by split, after subsets were taken.
+        repeats: (n,) visits of each training patch in an epoch, in the mean; None for one.
         normalisation: by the train split, or by other statistics.
         model: the network on its device, with the weights to begin with.
         order: of the training patches.
@@ -70,6 +71,7 @@ class Session:
     store: Store
     manifest_sha256: str
     rows: dict[str, Rows]
+    repeats: NDArray[np.float64] | None
     normalisation: Normalisation
     model: Classifier
     order: Kind
@@ -120,6 +122,7 @@ class Session:
                 num_ranks=self.ranks.num_ranks,
                 verify=config.machine.verify,
             ),
+            repeats=self.repeats if training else None,
         )
 
     def _tier(self, split: str, backend: Backend) -> Tier:
@@ -260,11 +263,7 @@ def open_session(
         model = create_network(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)
-            used = np.concatenate([rows[split] for split in ("train", *evaluated)])
-            counts = store.index.labels()[used].sum(0, dtype=np.int64)
-            check_ignored(config, given, dict(zip(CLASSES, counts.tolist(), strict=True)))
-        if data.ignore_labels:
-            progress.say(f"neither trained nor measured: {', '.join(model.spec.ignored)}")
+        repeats = use_labels(config, Given() if kept else given, store.index.labels(), rows, progress)
         if model.loaded is not None:
             progress.say(str(model.loaded))
         if (line := describe_training(config, model)) is not None:
@@ -280,6 +279,7 @@ def open_session(
             store=store,
             manifest_sha256=store.manifest_sha256(),
             rows=rows,
+            repeats=repeats,
             normalisation=normalisation,
             model=model.to(ranks.device),
             order=order,

@@ -108,6 +108,7 @@ TRAIN = {
         beside={"data.validation": "false"},
         refused=(({}, "data.validation=false goes with it"),),
     ),
+    "data.repeat_threshold": Option(value="0.9", refused=(({"data.repeat_threshold": "0.001"}, "the rarest class"),)),
     "data.ignore_labels": Option(value="broad-leaved"),
     "data.validation": Option(
         value="false", shown_by="trainer/training/test_all_splits.py::test_a_run_without_validation_says_so"

@@ -29,6 +29,7 @@ OTHER: dict[str, Any] = {
     "data.fraction": 0.5,
     "data.train_splits": ["validation", "train"],
     "data.ignore_labels": ["Pastures"],
+    "data.repeat_threshold": 0.25,
     "data.statistics": "/nowhere/statistics.json",
     "optimisation.ema": 0.5,
 }

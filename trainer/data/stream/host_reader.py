@@ -63,6 +63,7 @@ class HostReader:
         )
         for step in range(first_step, len(order)):
             rows, mask = order.part(step, self.rank, self.num_ranks)
+            numbers = order.numbers(step, self.rank, self.num_ranks)
             ahead.before(step)
             buffer = self.buffers.take()
             try:
@@ -75,7 +76,7 @@ class HostReader:
                 labels=self.labels[rows].astype(np.float32),
                 rows=rows,
                 mask=mask,
-                draws=draw(self.augmentation, rows, self.num_bands, self.order.seed, epoch),
+                draws=draw(self.augmentation, numbers, self.num_bands, self.order.seed, epoch),
                 held=held,
                 lengths=lengths,
             )
