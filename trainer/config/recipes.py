@@ -1,6 +1,15 @@
-"""Recipes of published results, as options of a run."""
+"""Recipes of published results, as options of a run.
+
+Sources of `reben` and `reben-exact`: Clasen et al., "reBEN: Refined BigEarthNet dataset for remote sensing image
+analysis" (arXiv:2407.03653); the model card of `BIFOLD-BigEarthNetv2-0/resnet50-all-v0.2.0` on the Hugging Face hub
+(epochs, patience and its score, batch size, learning rate, dropout, drop path, warm-up, optimiser, seed); copies of the
+authors' training scripts, git.tu-berlin.de/rsim/reben-training-scripts, of model version 0.1.1 (flips, weight decay,
+start and end of the learning rate, precision); ConfigILM, whose data module they use (bands, statistics, nearest
+pixels). Items in which runs still differ from the scripts are in the README, under "Recipes".
+"""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Final
 
 from trainer.definition.augmentation import RECIPES, Augmentation
@@ -27,6 +36,9 @@ REBEN: Final[dict[str, Any]] = {
 }
 """The recipe of the published results of BigEarthNet v2 (Clasen et al., "reBEN", 2024), for `TrainConfig.of`."""
 
+EXACT: Final[dict[str, Any]] = REBEN | {"precision": "fp32", "seed": 42, "statistics": Path("published")}
+"""The same, with what `REBEN` leaves to a run: precision, seed and the constants of the normalisation."""
+
 
 def augmentation_values(name: str) -> dict[str, Any]:
     """Return all options of the augmentation by key, as its recipe of that name has them."""
@@ -34,8 +46,10 @@ def augmentation_values(name: str) -> dict[str, Any]:
     return {f"{Augmentation.TABLE}.{part.name}": getattr(recipe, part.name) for part in fields(recipe)}
 
 
-RUN_RECIPES: Final = {
-    "reben": {KEYS[name]: value for name, value in REBEN.items() if name != Augmentation.TABLE}
-    | augmentation_values("flips"),
-}
+def _by_key(values: dict[str, Any]) -> dict[str, Any]:
+    options = {KEYS[name]: value for name, value in values.items() if name != Augmentation.TABLE}
+    return options | augmentation_values("flips")
+
+
+RUN_RECIPES: Final = {"reben": _by_key(REBEN), "reben-exact": _by_key(EXACT)}
 """Options of each recipe by key."""

@@ -26,7 +26,9 @@ _path = click.Path(path_type=Path)
 @click.argument("shards", metavar="[DIR]", type=PLACE, required=False)
 @_run("--resume", metavar="RUN", type=_path, help="Resume a run where its last state was saved.")
 @_run("--config", "file", metavar="FILE", type=_path, help="Take options from a TOML file, such as RUN/config.toml.")
-@_run("--recipe", type=click.Choice(["reben"]), help="Take the options of a published result.")
+@_run("--recipe", type=click.Choice(["reben", "reben-exact"]),
+      help="Take the options of a published result: the BigEarthNet v2.0 ResNet-50 (Clasen et al., 2024); reben-exact "
+      "has its precision, seed and statistics, too.")  # fmt: skip
 @_run("--set", "assignments", metavar="TABLE.NAME=VALUE", multiple=True,
       help="Set any option, flag or not; VALUE as in TOML, words without quotes. Repeat it for more.")  # fmt: skip
 @_run("--json", "as_json", is_flag=True, help="Print the final metrics as JSON instead of tables.")
