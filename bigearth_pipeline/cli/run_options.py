@@ -1,7 +1,7 @@
 """Options of a run on the command line, made from their definition. Importing this file costs no more than click."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,15 @@ def run_option(key: str, *, help: str | None = None, default: str | None = None,
     return click.option(_long(entry), entry.name, **more | {"section": entry.table.capitalize()} | settings)
 
 
-def run_flags() -> Decorator:
-    """Return a decorator that adds all options of a run that have a flag."""
+def run_flags(**settings: Mapping[str, Any]) -> Decorator:
+    """Return a decorator that adds all options of a run that have a flag; `settings` of `run_option` are by name."""
 
     def add(command: Any) -> Any:
-        flags = [(entry.table, run_option(key)) for key, entry in OPTIONS.items() if entry.option.flag]
+        flags = [
+            (entry.table, run_option(key, **settings.get(entry.name, {})))
+            for key, entry in OPTIONS.items()
+            if entry.option.flag
+        ]
         augment = click.option(
             "--augment",
             cls=SectionedOption,

@@ -142,7 +142,7 @@ class Metrics:
     def to_json(self) -> dict[str, Any]:
         """Return the fields, and with them `f1_macro`, `f1_macro_all`, `f1_micro` and `label_frequency_micro`."""
         derived = ("f1_macro", "f1_macro_all", "f1_micro", "label_frequency_micro")
-        return asdict(self) | {name: getattr(self, name) for name in derived}
+        return asdict(self) | {name: getattr(self, name) for name in derived} | {"ignored": list(self.ignored)}
 
 
 def compute(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.models.seeds import SeedType
 from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.run_options import RunCommand, run_flags
 from bigearth_pipeline.cli.sections import section
@@ -32,7 +33,10 @@ _path = click.Path(path_type=Path)
 @_run("--set", "assignments", metavar="TABLE.NAME=VALUE", multiple=True,
       help="Set any option, flag or not; VALUE as in TOML, words without quotes. Repeat it for more.")  # fmt: skip
 @_run("--json", "as_json", is_flag=True, help="Print the final metrics as JSON instead of tables.")
-@run_flags()
+@run_flags(seed={
+    "type": SeedType(), "metavar": "SEED|A-B",
+    "help": "Seed of weights, order and augmentation; A-B trains a run for each seed from A to B, in RUN/seed-A, ….",
+})  # fmt: skip
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
     """Train a CNN on the shards in DIR.
@@ -46,9 +50,15 @@ def train(context: click.Context, /, **options: Any) -> None:
     checkpoints/best.pt (the best score on the validation split, see run.monitor); with --test also
     metrics-test.json. Ctrl-C saves the state and stops.
 
+    With --seed 0-4 a table of the scores of all runs follows, with mean and standard deviation. Finished runs are left
+    as they are when the command is given again, and a stopped one is resumed.
+
     Several GPUs: torchrun --nproc-per-node 8 -m bigearth_pipeline train DIR --out RUN
     """
     as_json = options.pop("as_json")
+    if isinstance(options["seed"], tuple):
+        _train_seeds(context, options, as_json=as_json)
+        return
     with reported():
         from shards.reporting import RESULTS_KEPT
 
@@ -95,6 +105,39 @@ def _train(options: dict[str, Any]) -> "tuple[Result | None, Path]":
         else:
             result, folder = _resume(resume, settings, {"--config": file, "--recipe": recipe}, progress), resume
     return (result if is_first else None), folder
+
+
+def _train_seeds(context: click.Context, options: dict[str, Any], *, as_json: bool) -> None:
+    """Train a run for each seed, and print their scores."""
+    with reported():
+        from bigearth_pipeline.cli.display.console import notes_console
+        from bigearth_pipeline.cli.display.training import open_progress
+        from bigearth_pipeline.cli.models.seeds import print_seeds, resume_hint, train_seeds
+        from shards.errors import InvalidValue
+        from shards.reporting import RESULTS_KEPT
+        from trainer.config.assemble import Setting, assemble
+
+        resume, file, recipe, seeds = (options.pop(name) for name in ("resume", "file", "recipe", "seed"))
+        if resume is not None:
+            raise InvalidValue("--resume is for one run; the command that began runs of several seeds resumes them")
+        settings = settings_of(options)
+        if file is None:
+            _check_complete({setting.key for setting in settings})
+        with open_progress(notes_console()) as progress:
+            found = train_seeds(
+                seeds,
+                lambda seed: assemble([*settings, Setting("run.seed", seed, "flag")], file=file, recipe=recipe),
+                progress,
+            )
+        folder = assemble([*settings], file=file, recipe=recipe)[0].run.out
+    context.meta[RESULTS_KEPT] = True
+    if isinstance(found, list):
+        print_seeds(seeds, found, folder, as_json=as_json)
+        return
+    is_signal = found.stopped_by is not None and found.stopped_by.name == "SIGNAL"
+    click.echo(f"{'Interrupted' if is_signal else 'The time is up'}: {resume_hint(folder)}", err=True)
+    if is_signal:
+        context.exit(130)
 
 
 def _check_complete(keys: set[str]) -> None:

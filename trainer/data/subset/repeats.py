@@ -1,4 +1,4 @@
-"""How often patches with rare classes are visited in an epoch."""
+"""Repeat factors: visits of patches with rare classes in an epoch."""
 
 from collections.abc import Collection
 
