@@ -99,6 +99,7 @@ class Predictor:
             "tta": self.tta,
             "device": self.device.type,
             "precision": self._precision,
+            **({"ignored_labels": list(best.model.ignored)} if best.model.ignored else {}),
         }
 
     def prepare(self, records: NDArray[np.uint16]) -> Batch:

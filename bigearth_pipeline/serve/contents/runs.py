@@ -146,11 +146,17 @@ def _read(paths: list[Path], store: OpenStore, version: tuple[int, ...]) -> Pred
 def _of_store(
     found: Predictions, store: OpenStore
 ) -> tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.bool_]] | None:
-    """Return rows, probabilities and decisions; None where the store lacks a patch: it is another one."""
+    """Return rows, probabilities and decisions; None where the store lacks a patch: it is another one.
+
+    Classes that the run was not trained for have the decision that their label says, so that they are no mistakes.
+    """
     rows = store.rows_of(found.keys)
-    if (rows < 0).any() or (store.labels[rows] != found.labels).any():
+    ignored = np.array([name in found.ignored for name in CLASSES])
+    if (rows < 0).any() or (store.labels[rows] != found.labels)[:, ~ignored].any():
         return None
-    return rows, found.probabilities, decide(found.probabilities, thresholds_of(found))
+    decided = decide(found.probabilities, thresholds_of(found))
+    decided[:, ignored] = store.labels[rows][:, ignored]
+    return rows, found.probabilities, decided
 
 
 def thresholds(predictor: Predictor) -> dict[str, Any]:

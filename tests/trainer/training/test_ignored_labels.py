@@ -14,6 +14,12 @@ from hypothesis import strategies as st
 
 import shards
 from bigearth_pipeline.cli import main
+from bigearth_pipeline.report.page.blocks import Figure, Table
+from bigearth_pipeline.report.run.classes import classes
+from bigearth_pipeline.report.run.contents import open_run
+from bigearth_pipeline.serve.check.disagreement import disagreements
+from bigearth_pipeline.serve.contents.runs import OpenRun
+from bigearth_pipeline.serve.contents.stores import OpenStore
 from shards import CLASSES
 from shards.errors import InvalidValue
 from shards.layout.class_names import class_names
@@ -167,6 +173,22 @@ def test_an_export_keeps_what_is_ignored(part: TrainConfig, tmp_path: Path) -> N
     assert np.array_equal(one.probabilities(records), two.probabilities(records))
     assert (two.probabilities(records)[:, PLACES] < 1e-12).all()
     assert math.isclose(sum(two.measured), 17)
+
+
+def test_reports_see_no_mistakes_in_ignored_classes(part: TrainConfig) -> None:
+    """Pages show an ignored class as one that the network never finds, or take the store for another one."""
+    with open_run(part.run.out) as contents:
+        assert contents.store is not None, contents.no_store
+        assert all(contents.scores.ap[place].value is None for place in PLACES)
+        figure, table = classes(contents).blocks
+        assert isinstance(figure, Figure)
+        assert "Neither trained nor measured (data.ignore_labels): Beaches, dunes, sands" in figure.caption
+        assert isinstance(table, Table)
+        assert [row[0].text for row in table.rows if "ignored" in row[0].text] == [f"{x} (ignored)" for x in LEFT_OUT]
+        opened = OpenStore(0, part.data.shards, contents.store)
+        predicted = OpenRun(0, part.run.out, "cpu").predicted(opened)
+        assert predicted is not None
+        assert not np.isin(disagreements(opened, predicted).labels, PLACES).any()
 
 
 @pytest.mark.long
