@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.runtime.progress import Progress
 
 MOST_SEEDS: Final = 100
+_SEEDS: Final = re.compile(r"\s*([0-9]{1,20})\s*(?:-\s*([0-9]{1,20})\s*)?")
 _SCORES: Final = {
     "ap_macro": "AP macro",
     "ap_micro": "AP micro",
@@ -37,15 +39,16 @@ class SeedType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         """Return an integer or a tuple of integers."""
         if not isinstance(value, str):
             return value
-        first, dash, last = (part.strip() for part in value.partition("-"))
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+        found = _SEEDS.fullmatch(value)
+        if found is None:
             self.fail(f"{value!r:.60} is no seed, expected an integer from 0, or a range such as 0-4", param, ctx)
-        seeds = range(int(first), int(last if dash else first) + 1)
-        if not dash:
-            return int(first)
-        if not 0 < len(seeds) <= MOST_SEEDS:
-            self.fail(f"{value!r:.60} has {len(seeds)} seeds, expected 1 to {MOST_SEEDS}", param, ctx)
-        return tuple(seeds)
+        first, last = int(found[1]), found[2]
+        if last is None:
+            return first
+        count = int(last) + 1 - first
+        if not 0 < count <= MOST_SEEDS:
+            self.fail(f"{value!r:.60} has {max(0, count)} seeds, expected 1 to {MOST_SEEDS}", param, ctx)
+        return tuple(range(first, first + count))
 
 
 def train_seeds(

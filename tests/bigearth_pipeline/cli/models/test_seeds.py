@@ -105,6 +105,8 @@ def test_ctrl_c_stops_all(
         ("a", 2, "'a' is no seed, expected an integer from 0, or a range such as 0-4"),
         ("-1", 2, "expected an integer from 0"),
         ("4-", 2, "expected an integer from 0"),
+        ("9" * 5000, 2, "expected an integer from 0"),
+        ("0-" + "9" * 20, 2, "expected 1 to 100"),
         ("4-3", 2, "'4-3' has 0 seeds, expected 1 to 100"),
         ("0-100", 2, "'0-100' has 101 seeds, expected 1 to 100"),
         (str(2**63), 1, "--seed is 9223372036854775808, expected an integer of at least 0 and at most"),
