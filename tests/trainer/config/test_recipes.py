@@ -8,7 +8,7 @@ import pytest
 
 from bigearth_pipeline.cli.models.train import train
 from shards.metadata.published import published
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 from trainer.config.assemble import Setting, assemble
 from trainer.config.options import TrainConfig
 from trainer.config.recipes import RUN_RECIPES

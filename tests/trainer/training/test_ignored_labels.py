@@ -24,7 +24,7 @@ from shards import CLASSES
 from shards.errors import InvalidValue
 from shards.layout.class_names import class_names
 from shards.testing.stores import make_store
-from tests.examples import examples
+from tests.support.examples import examples
 from tests.trainer.metrics.predictions import predictions
 from tests.trainer.training.test_loop import assert_same_weights, lines, without_times
 from trainer.config.options import TrainConfig
