@@ -6,8 +6,9 @@ written in parts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -55,18 +56,20 @@ def copied(num_bytes: float) -> Cost:
 
 
 class TorchCost(TorchDispatchMode):
-    """Counts what torch does on a GPU that is not there: one launch for each operator that is no view.
+    """Counts what torch does on a device: one launch for each operator that is no view.
 
-    Within it `torch.device("cuda")` works, with tensors that have no values.
+    The device is a GPU that is not there, so that `torch.device("cuda")` works within it, with tensors that have no
+    values; or the CPU in its place, with ordinary tensors, which autograd can go back through.
 
     Attributes:
         cost: of what was done so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device_type: Literal["cuda", "cpu"] = "cuda") -> None:
         super().__init__()
         self.cost = Cost()
-        self._fake = FakeTensorMode()
+        self._type = device_type
+        self._fake = FakeTensorMode() if device_type == "cuda" else nullcontext()
 
     def __enter__(self) -> "TorchCost":
         self._fake.__enter__()
@@ -85,18 +88,20 @@ class TorchCost(TorchDispatchMode):
         if func is torch.ops.aten._pin_memory.default:
             return args[0]  # Fake tensors lie in no memory.
         result = func(*args, **kwargs)
-        outputs = [value for value in _flat(result) if value.is_cuda]
+        outputs = [value for value in _flat(result) if value.device.type == self._type]
         if not outputs or func.is_view or func.overloadpacket in _ALLOCATIONS:
             return result
         # A copy does not read what it writes to, as other operators in place do.
         read = args[1:] if func.overloadpacket is torch.ops.aten.copy_ else args
         inputs = _flat((read, {name: value for name, value in kwargs.items() if name != "out"}))
         written = sum(map(_num_bytes, outputs))
-        hosts = [value for value in inputs if not value.is_cuda and value.ndim]
+        hosts = [value for value in inputs if value.device.type != self._type and value.ndim]
         if hosts:
             self.cost += copied(written)
         else:
-            self.cost += Cost(1, 0, _num_bytes_of(value for value in inputs if value.is_cuda) + written)
+            self.cost += Cost(
+                1, 0, _num_bytes_of(value for value in inputs if value.device.type == self._type) + written
+            )
         return result
 
 

@@ -261,7 +261,7 @@ def render(found: Mapping[tuple[str, Case], Found], batch_size: int) -> str:
             )
         )
     title = f"predicted, not measured: a batch of {batch_size} patches of 12 bands, from memory to the model"
-    return _table(title, rows)
+    return table(title, rows)
 
 
 def render_operators(found: Mapping[tuple[str, Case], Found]) -> str:
@@ -271,10 +271,11 @@ def render_operators(found: Mapping[tuple[str, Case], Found]) -> str:
         for name, cost in costs.operators.items():
             kilobytes = f"{cost.device_bytes / PATCHES / 1e3:,.0f}"
             rows.append((engine, case.recipe, case.layout, case.interpolation, name, str(cost.launches), kilobytes))
-    return _table("predicted, not measured: the images by operator, without what follows them", rows)
+    return table("predicted, not measured: the images by operator, without what follows them", rows)
 
 
-def _table(title: str, rows: Sequence[tuple[str, ...]]) -> str:
+def table(title: str, rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows below a title, columns flush right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join([title, *("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)])
 
