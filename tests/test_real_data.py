@@ -17,7 +17,7 @@ from bigearth_pipeline.source.tables import METADATA_NAMES
 from bigearth_pipeline.verify.store import verify_store
 from shards.layout.bands import BAND_SLICES, GROUP_OF
 from shards.layout.classes import CLASSES
-from tests.bigearth_pipeline.cli.test_cli import invoke
+from tests.bigearth_pipeline.cli.calls import invoke
 from tests.bigearth_pipeline.report.pages import Html
 from tests.support.data.building import build_store
 from tests.support.data.real_data import exact_patches, unpack

@@ -1,5 +1,6 @@
 """The configuration of a new run, from layers: defaults, then a recipe, a file, and the command line over all."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,8 @@ def of_tables(tables: dict[str, Any]) -> TrainConfig:
 def _of_weights(values: dict[str, Any]) -> dict[str, Any]:
     """Return the options that the folder of the weights says, by key."""
     folder = values.get("model.weights")
-    if folder is None or not folder.is_dir():
+    # `Path.is_dir` raises for a name that is too long.
+    if folder is None or not os.path.isdir(folder):
         return {}
     stated = stated_by(folder)
     found = {"model.model": stated.model, "data.bands": stated.bands}

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
-from tests.bigearth_pipeline.cli.test_cli import COMMANDS, call
+from tests.bigearth_pipeline.cli.calls import call
+from tests.bigearth_pipeline.cli.test_cli import COMMANDS
 
 LINE = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ (.*)")
 

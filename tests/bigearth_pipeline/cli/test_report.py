@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shards.testing.stores import make_store
-from tests.bigearth_pipeline.cli.test_cli import assert_one_error, call, invoke
+from tests.bigearth_pipeline.cli.calls import assert_one_error, call, invoke
 from tests.support.paths import ROOT
 
 

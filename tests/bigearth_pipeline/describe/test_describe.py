@@ -21,7 +21,7 @@ from bigearth_pipeline.describe.write import describe
 from shards.storage.atomic import atomic_write
 from shards.storage.remote.address import place_of
 from shards.testing.stores import make_store
-from tests.bigearth_pipeline.cli.test_cli import assert_one_error, invoke
+from tests.bigearth_pipeline.cli.calls import assert_one_error, invoke
 from tests.bigearth_pipeline.scenes.stac import validated
 from tests.support.data.building import contents
 

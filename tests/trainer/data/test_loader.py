@@ -1,8 +1,6 @@
 """Batches of a store."""
 
 import gc
-import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +13,15 @@ from torchdata.stateful_dataloader import Stateful
 
 import shards
 from shards import RECORD_VALUES, CorruptShard, Store
-from shards.errors import InvalidValue
 from shards.testing.stores import make_store
 from tests.support.data import faults
-from tests.support.running.processes import run_in_child
-from trainer.data.augment.draw import draw
-from trainer.data.augment.mix import mix
+from tests.trainer.data.loading import CONFIG, batches_of, expected, make_loader
 from trainer.data.bands import BandSelection
 from trainer.data.batch import Batch, Draws, HostBatch
-from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import SampleOrder
-from trainer.data.prepare.reference import prepare
 from trainer.definition.augmentation import RECIPES
 from trainer.errors import TrainError
-
-CPU = torch.device("cpu")
-CONFIG = LoaderConfig(batch_size=40, device=CPU, seed=5, augmentation=RECIPES["standard"])
-
-
-def make_loader(store: Store, split: str = "train", bands: str = "all", **options: Any) -> Loader:
-    """Return a loader of augmented batches of 40 with the seed 5, unless told otherwise."""
-    normalisation = Normalisation.of_train_split(store.manifest, BandSelection.parse(bands))
-    return Loader(store, store.index.rows(split), normalisation, replace(CONFIG, **options))
-
-
-def expected(store: Store, loader: Loader, normalisation: Normalisation, epoch: int, step: int) -> Batch:
-    """Return what the reference makes of the store's records for a batch."""
-    config = loader.config
-    rows, mask = loader.order.epoch(epoch).part(step, config.rank, config.num_ranks)
-    records = store.read_into(rows, np.empty((len(rows), RECORD_VALUES), np.uint16))
-    draws = draw(config.augmentation, rows, len(normalisation.bands), config.seed, epoch)
-    images = prepare(
-        torch.from_numpy(records),
-        draws,
-        normalisation,
-        layout=config.layout,
-        interpolation=config.interpolation,
-    )
-    batch = {
-        **images,
-        "label": torch.from_numpy(store.index.labels()[rows].astype(np.float32)),
-        "row": torch.from_numpy(rows),
-        "mask": torch.from_numpy(mask),
-    }
-    return mix(batch, draws)
 
 
 def assert_equal(batch: Batch, other: Batch) -> None:
@@ -67,11 +29,6 @@ def assert_equal(batch: Batch, other: Batch) -> None:
     assert batch.keys() == other.keys()
     for name, values in other.items():
         torch.testing.assert_close(batch[name], values, rtol=1e-5, atol=1e-4, msg=name)
-
-
-def batches_of(loader: Loader) -> list[Batch]:
-    """Return the batches of the next epoch."""
-    return list(loader)
 
 
 @pytest.mark.long
@@ -224,75 +181,6 @@ def test_a_cache_on_the_device_changes_nothing(folder: Path, tmp_path: Path, lay
             assert_equal(batch, other)
 
 
-def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_threads: None) -> None:
-    """A flipped bit goes into training, or ends it without telling where it is."""
-    damaged = faults.copy(folder, tmp_path / "store")
-    with shards.open(damaged) as store, make_loader(store) as loader:
-        row = int(loader.order.epoch(0).batch(2)[5])
-        shard = damaged / f"{store.index.codes('shard')[1][row // 64]}.tar"
-        faults.flip_bit(shard, int(store.index.column("s2_offset")[row]) + 5000)
-        seen: list[int] = []
-        with pytest.raises(CorruptShard, match=f"{shard.name}.*{store.index.key(row)}.*CRC-32C"):
-            seen.extend(len(batch["label"]) for batch in loader)
-        assert seen == [40, 40]
-
-
-def test_later_epochs_check_as_told(folder: Path, tmp_path: Path) -> None:
-    """Every epoch pays for checks, or a bit that flips later is missed although each reading was to be checked."""
-    damaged = faults.copy(folder, tmp_path / "store")
-    with shards.open(damaged) as store:
-        shard = damaged / store.manifest.shards[0].files[0].path
-        place = int(store.index.column("s2_offset")[0]) + int(store.index.column("s2_length")[0]) // 2
-        loaders = {mode: make_loader(store, verify=mode, layout="record", augmentation=RECIPES["none"])
-                   for mode in ("first", "always", "never")}  # fmt: skip
-        batches_of(loaders["first"])
-        faults.flip_bit(shard, place)
-        for mode, loader in loaders.items():
-            with loader:
-                try:
-                    batches_of(loader)
-                except CorruptShard as err:
-                    assert ("has CRC-32C" in str(err)) == (mode == "always")  # noqa: PT017  The decoder's own error.
-                else:
-                    assert mode != "always"
-
-
-def test_a_loader_in_a_forked_process(folder: Path) -> None:
-    """A child waits for ever for threads of its parent, or takes batches that belong to it."""
-    with shards.open(folder, num_threads=2) as store, make_loader(store, loader="numba") as loader:
-        expected = [batch["row"].tolist() for batch in loader]
-        under_way = iter(loader)
-        next(under_way)
-
-        def child() -> None:
-            with pytest.raises(InvalidValue, match="another process has begun"):
-                next(under_way)
-            loader.set_epoch(0)
-            assert [batch["row"].tolist() for batch in loader] == expected
-            store.close()
-
-        assert run_in_child(child) == 0
-        assert len(list(under_way)) == len(loader) - 1
-        with pytest.raises(InvalidValue, match="send the store, and make a loader there"):
-            pickle.dumps(loader)
-
-
-def test_a_file_is_missed_by_the_batch_that_needs_it(folder: Path, tmp_path: Path) -> None:
-    """A hint to the kernel about later batches ends in an error before its time: good batches are lost."""
-    damaged = faults.copy(folder, tmp_path / "store")
-    with shards.open(damaged) as store, make_loader(store, batch_size=8, order="sequential") as loader:
-        order, of = loader.order.epoch(0), store.shard_of(range(len(store)))
-        shard = next(shard for shard in of[order.rows][::-1] if shard not in of[order.batch(0)])
-        before = next(step for step in range(len(order)) if shard in of[order.batch(step)])
-        path = damaged / store.manifest.shards[shard].files[0].path
-        path.unlink()
-        seen: list[int] = []
-        with pytest.raises(CorruptShard, match=f"{path.name} is absent"):
-            seen.extend(len(batch["label"]) for batch in loader)
-        assert seen == [8] * before
-        assert before > 0
-
-
 def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
     """Bilinear pixels are nearest ones in truth, or cannot be had without naming a backend."""
     with pytest.raises(TrainError, match="numba is for the CPU and nearest pixels, not for cpu and bilinear ones"):
@@ -305,40 +193,6 @@ def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
         for loader in [make_loader(store, loader=backend, interpolation="bilinear")]
     ]
     torch.testing.assert_close(*images, rtol=1e-6, atol=1e-3)
-
-
-@pytest.mark.parametrize("backend", ["dali", "numba", "torch"])
-@pytest.mark.parametrize("taken", [1, 2])
-def test_breaking_off_leaves_no_threads(folder: Path, taken: int, backend: str, no_new_threads: None) -> None:
-    """Each interrupted epoch leaks threads and memory, or spoils the next."""
-    with shards.open(folder) as store, make_loader(store, batch_size=16, loader=backend) as loader:
-        for _ in range(3):
-            for i, _batch in enumerate(loader):
-                if i + 1 == taken:
-                    break
-        assert sum(len(batch["label"]) for batch in loader) == 96
-
-
-def test_a_failing_consumer_leaves_no_threads(folder: Path, no_new_threads: None) -> None:
-    """An error in the training step hangs the process, since threads wait for a consumer that has gone."""
-
-    def train() -> None:
-        with shards.open(folder) as store, make_loader(store) as loader:
-            for _batch in loader:
-                raise RuntimeError("in the step")
-
-    with pytest.raises(RuntimeError, match="in the step"):
-        train()
-
-
-def test_a_new_epoch_ends_the_old_one(folder: Path, no_new_threads: None) -> None:
-    """Two epochs under way share the buffers and mix their batches."""
-    with shards.open(folder) as store, make_loader(store, batch_size=16) as loader:
-        old = iter(loader)
-        next(old)
-        rows = torch.cat([batch["row"] for batch in loader])
-        assert sorted(rows.tolist()) == store.index.rows("train").tolist()
-        assert list(old) == []
 
 
 def test_wrong_numbers_are_refused(store: Store) -> None:

@@ -12,7 +12,7 @@ import shards
 from bigearth_pipeline.cli import main
 from shards import CLASSES
 from shards.errors import InvalidValue
-from tests.trainer.training.test_loop import Notes, assert_same_weights, lines, without_times
+from tests.trainer.training.comparing import Notes, assert_same_weights, lines, without_times
 from trainer.config.options import TrainConfig
 from trainer.data.subset.rows import Subset, select
 from trainer.evaluation.run import EvaluationConfig, evaluate_run

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
 from shards.errors import InvalidValue
-from tests.trainer.training.test_loop import Notes, assert_same_weights, lines, without_times
+from tests.trainer.training.comparing import Notes, assert_same_weights, lines, without_times
 from trainer.config import stored
 from trainer.config.assemble import Setting, assemble
 from trainer.config.options import TrainConfig

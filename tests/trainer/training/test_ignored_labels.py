@@ -26,7 +26,7 @@ from shards.layout.class_names import class_names
 from shards.testing.stores import make_store
 from tests.support.examples import examples
 from tests.trainer.metrics.predictions import predictions
-from tests.trainer.training.test_loop import assert_same_weights, lines, without_times
+from tests.trainer.training.comparing import assert_same_weights, lines, without_times
 from trainer.config.options import TrainConfig
 from trainer.definition.choices import LOSSES
 from trainer.definition.optimisation import LossConfig

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
 from shards.errors import InvalidValue
-from tests.trainer.training.test_loop import lines
+from tests.trainer.training.comparing import lines
 from trainer.config.options import TrainConfig
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.evaluation.run import EvaluationConfig, evaluate_run

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from shards.errors import InvalidValue
+from tests.trainer.training.comparing import Notes, assert_same_weights
 from tests.trainer.training.test_cuda_graph import GPU, Recorder, batches, recorded
-from tests.trainer.training.test_loop import Notes, assert_same_weights
 from trainer.config import effect
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig

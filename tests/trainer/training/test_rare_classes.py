@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shards.errors import InvalidValue
-from tests.trainer.training.test_loop import Notes, assert_same_weights, lines, without_times
+from tests.trainer.training.comparing import Notes, assert_same_weights, lines, without_times
 from trainer.config.options import TrainConfig
 from trainer.runtime.stop import Request
 from trainer.training.start import resume, train

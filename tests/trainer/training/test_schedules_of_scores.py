@@ -7,7 +7,7 @@ import pytest
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from tests.trainer.training.test_loop import Notes, assert_same_weights, lines, without_times
+from tests.trainer.training.comparing import Notes, assert_same_weights, lines, without_times
 from trainer.config.options import TrainConfig
 from trainer.definition.optimisation import ScheduleConfig
 from trainer.runs.state import State

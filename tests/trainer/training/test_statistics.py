@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shards.metadata.published import published
-from tests.trainer.training.test_loop import assert_same_weights
+from tests.trainer.training.comparing import assert_same_weights
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs.checkpoint import Checkpoint

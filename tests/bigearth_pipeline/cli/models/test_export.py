@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import shards
-from tests.bigearth_pipeline.cli.test_cli import assert_one_error, invoke
+from tests.bigearth_pipeline.cli.calls import assert_one_error, invoke
 from tests.support.running import commands
 from tests.support.running.commands.command import ENVIRONMENT
 from trainer.config.options import TrainConfig

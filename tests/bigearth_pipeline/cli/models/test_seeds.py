@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bigearth_pipeline.cli import main
-from tests.trainer.training.test_loop import assert_same_weights
+from tests.trainer.training.comparing import assert_same_weights
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runtime.stop import Request

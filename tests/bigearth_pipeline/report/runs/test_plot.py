@@ -15,7 +15,7 @@ from PIL import Image
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.figure.look import IN_FILES
 from bigearth_pipeline.report.runs.plot import MOST_RUNS, plot_runs
-from tests.bigearth_pipeline.cli.test_cli import assert_one_error, invoke
+from tests.bigearth_pipeline.cli.calls import assert_one_error, invoke
 
 SERIES = [IN_FILES[f"bep:series-{i}"] for i in (1, 2, 3)]
 
