@@ -8,12 +8,13 @@ from tools.bench.watched import watch
 
 _GROWS = """
 import os, subprocess, sys, time
+hold = "held = bytearray({0}); held[::4096] = bytes(len(range(0, {0}, 4096)))"
 begin = time.monotonic()
 files = [open(os.devnull) for _ in range(50)]
-child = subprocess.Popen([sys.executable, "-c", "import time; held = bytearray(b'x' * 80_000_000); time.sleep(1)"])
+child = subprocess.Popen([sys.executable, "-c", hold.format(80_000_000) + "; import time; time.sleep(1)"])
 child.wait()
 files = []
-held = bytearray(b"x" * 160_000_000)
+exec(hold.format(160_000_000))
 time.sleep(time.monotonic() - begin + 0.2)
 print("end")
 """

@@ -1,4 +1,4 @@
-"""What runs have said and written, to be compared."""
+"""Lines, weights and messages of runs, to be compared."""
 
 import json
 from pathlib import Path
