@@ -81,6 +81,7 @@ def test_maps_are_those_of_one_call(name: str, subject: Subject, inputs: Inputs)
     assert sum(told) == PAIRS
 
 
+@pytest.mark.long
 def test_areas_are_those_of_plain_loops(subject: Subject, inputs: Inputs) -> None:
     """A step of a curve is of another pair, of another curve, or is left out."""
     rng = np.random.default_rng(2)

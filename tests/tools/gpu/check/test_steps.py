@@ -106,6 +106,7 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.long
 def test_the_report_of_pytest_is_read(tmp_path: Path) -> None:
     """Failed tests, or errors in their fixtures, are counted as passed or not named."""
     (tmp_path / "test_it.py").write_text(
