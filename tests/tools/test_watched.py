@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tools.bench.watched import watch
+from tools.bench.watched import Sample, Watched, watch
 
 _GROWS = """
 import os, subprocess, sys, time
@@ -28,8 +28,21 @@ def test_memory_and_files_are_those_of_the_command_and_its_children() -> None:
     assert 160 <= figures["peak"]["driver_mb"] < 240
     assert 80 <= figures["peak"]["child_mb"] < 160
     assert watched.peak_mb == max(sample.driver_mb for sample in watched.samples)
-    files = figures["median_by_quarter"]["open_files"]
-    assert files[1] >= 50 > files[-1]
+    assert figures["peak"]["open_files"] >= 50 > watched.samples[-1].open_files
+
+
+def test_each_quarter_has_its_median() -> None:
+    """Growth looks flat, or the other way about."""
+    samples = [
+        Sample(second + part / 10, 10.0 * second + part, second, second) for second in range(4) for part in range(5)
+    ]
+    figures = Watched("", 4.0, (*samples, Sample(4.05, 35, 3, 3))).figures()
+    assert figures["median_by_quarter"] == {
+        "driver_mb": [2, 12, 22, 32.5],
+        "child_mb": [0, 1, 2, 3],
+        "open_files": [0, 1, 2, 3],
+    }
+    assert figures["peak"] == {"driver_mb": 35, "child_mb": 3, "open_files": 3}
 
 
 def test_a_command_that_fails_says_why() -> None:
