@@ -2,13 +2,10 @@
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -19,6 +16,7 @@ from bigearth_pipeline.serve.config import ServeConfig
 from bigearth_pipeline.serve.contents.contents import open_contents
 from bigearth_pipeline.serve.contents.stopping import Stopping
 from trainer.inference import one_thread_a_batch
+from trainer.runtime.signals import handled
 
 _BACKLOG: Final = 256
 _SWITCH_SECONDS: Final = 0.001
@@ -42,21 +40,14 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take SIGINT and SIGTERM while the server runs."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def end(number: int, frame: FrameType | None) -> None:
+        def end() -> None:
             # A second one ends answers that are under way.
             self.force_exit = self.should_exit
             self.should_exit = self.stopping.now = True
 
-        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handled(end):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str], None] = lambda _: None) -> None:

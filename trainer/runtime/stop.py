@@ -1,12 +1,11 @@
 """Reasons for a run to stop between two steps: a signal, or its time is up."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from types import FrameType
+
+from trainer.runtime.signals import handled
 
 
 class Request(IntEnum):
@@ -48,18 +47,11 @@ class Stop:
     @contextmanager
     def listen(self) -> Iterator[None]:
         """Let the first Ctrl-C or SIGTERM ask for a stop while the block runs; the second one ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def handle(number: int, frame: FrameType | None) -> None:
+        def handle() -> None:
             if self.signalled:
                 raise KeyboardInterrupt
             self.signalled = True
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handled(handle):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

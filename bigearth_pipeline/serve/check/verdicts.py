@@ -86,7 +86,7 @@ class Verdicts:
         return made
 
     def get(self, key: str, class_name: str) -> Verdict | None:
-        """Return the last verdict on a pair; None if there is none."""
+        """Return the last verdict on a pair; None for a pair without a verdict."""
         return self._found.get((key, class_name))
 
     def all(self) -> list[Verdict]:

@@ -55,7 +55,7 @@ class Contents:
         """Return a store.
 
         Raises:
-            Absent: there is none of that number.
+            Absent: the number is not in use.
         """
         return _found(self.stores, number, "store")
 
@@ -63,7 +63,7 @@ class Contents:
         """Return a run.
 
         Raises:
-            Absent: there is none of that number.
+            Absent: the number is not in use.
         """
         return _found(self.runs, number, "run")
 
@@ -71,7 +71,7 @@ class Contents:
         """Return a predicted scene.
 
         Raises:
-            Absent: there is none of that number.
+            Absent: the number is not in use.
         """
         return _found(self.scenes, number, "scene")
 

@@ -41,7 +41,7 @@ class OpenStore:
         """Open a store.
 
         Raises:
-            ShardError: there is none, or it is damaged.
+            ShardError: no store is there, or it is damaged.
         """
         return cls(number, folder, shards.open(folder))
 

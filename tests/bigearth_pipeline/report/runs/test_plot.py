@@ -46,7 +46,7 @@ def test_an_svg_needs_no_page(trained: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("file_format", ["png", "svg"])
 def test_the_same_runs_give_the_same_bytes(file_format: str, trained: Path, other: Path) -> None:
-    """A picture changes with the day, and version control shows a change where there is none."""
+    """A picture changes with the day, and version control shows a change although nothing changed."""
     assert plot_runs([trained, other], file_format) == plot_runs([trained, other], file_format)
 
 

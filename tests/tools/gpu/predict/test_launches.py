@@ -241,7 +241,7 @@ def test_the_table_says_that_it_is_no_measurement() -> None:
     text = render({(name, case): find(case) for name, find in ENGINES.items()}, 512)
     assert text.startswith("predicted, not measured")
     assert {"cache=gpu", "dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}
-    # What is to be reached is next to it.
+    # The target is next to the prediction.
     targets = {line.split()[0]: line.split()[-1] for line in text.splitlines()[1:]}
     assert targets == {"engine": "target", "cache=gpu": "500,000/s"} | dict.fromkeys(
         ("dali", "torch", "triton"), "60,000/s"
