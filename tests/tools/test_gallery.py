@@ -13,8 +13,9 @@ import shards
 from shards.layout.bands import BANDS, GROUP_OF
 from shards.testing.stores import make_store
 from tests.support.paths import ROOT
-from tools.gallery.data import COLUMNS, ROWS, write_scene
+from tools.gallery.data import COLUMNS, ROWS
 from tools.gallery.drawings import drawings
+from tools.scene import write_scene
 
 FOLDER = ROOT / "tools/gallery/pictures"
 
@@ -46,7 +47,7 @@ def test_drawings_are_of_the_recorded_results(name: str) -> None:
 def test_a_scene_holds_the_patches(tmp_path: Path) -> None:
     """A patch lies elsewhere in one band than in the others."""
     store = make_store(tmp_path / "store", {"train": 3, "test": 7})
-    scene = write_scene(store, tmp_path / "scene")
+    scene = write_scene(store, tmp_path / "scene", 120 * ROWS, 120 * COLUMNS)
     with shards.open(store) as opened:
         rows = [int(row) for row in opened.index.rows("test")]
         patches = [opened.read(row) for row in rows]

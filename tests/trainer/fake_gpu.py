@@ -4,10 +4,11 @@ torch's `FakeTensorMode` runs every operator on such tensors. It refuses to mix 
 is what a program would wait for.
 """
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -203,6 +204,15 @@ def pairwise(factors: dict[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
         open_pairs = [pair for pair in open_pairs if not _meets(pair, case)]
         cases.append({name: case[name] for name in names})
     return cases
+
+
+def whole_product(main: dict[str, tuple[Any, ...]], further: dict[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Return all cases of the main factors, each with a value of every further one; always the same."""
+    chosen = random.Random(0)
+    return [
+        dict(zip(main, values, strict=True)) | {name: chosen.choice(choices) for name, choices in further.items()}
+        for values in product(*main.values())
+    ]
 
 
 def _meets(pair: Any, case: dict[str, Any]) -> bool:

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import rasterio
-from affine import Affine
-
-import shards
-from shards.layout.bands import BANDS, GROUP_OF
+from tools.scene import write_scene
 from trainer.explain.names import BAND_OCCLUSION, GRAD_CAM, INTEGRATED_GRADIENTS, OCCLUSION
 
 PATCHES: Final = 480
 ROWS, COLUMNS = 6, 8
 """Patches of the scene, down and across."""
-_PLACE: Final = (399_960.0, 5_500_020.0)
-"""Upper-left corner of the scene, in metres of EPSG:32633."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ def make(folder: Path) -> Made:
     ]
     options = ("--random", 2, "--per-patch", 1, "--square", 240, "--no-sanity")
     _bep("explain", first, *options, *methods, "--out", folder / "why")
-    scene = write_scene(store, folder / "scene")
+    scene = write_scene(store, folder / "scene", 120 * ROWS, 120 * COLUMNS)
     _bep("predict", first, scene, "--out", folder / "map", "--overlap", 0.5, "--baseline", "02.14")
     return Made(
         store=store,
@@ -83,25 +76,6 @@ def make(folder: Path) -> Made:
         preview=folder / "map" / "preview.png",
         runs_text=_bep("runs", runs.name, cwd=folder),
     )
-
-
-def write_scene(store: Path, folder: Path) -> Path:
-    """Write test patches side by side as the band files of a scene, and return its folder."""
-    folder.mkdir()
-    with shards.open(store) as opened:
-        rows = opened.index.rows("test")
-        rows = np.resize(rows, ROWS * COLUMNS)
-        patches = [opened.read(int(row)) for row in rows]
-    for band in BANDS:
-        size, metres = GROUP_OF[band].size, GROUP_OF[band].metres
-        pixels = np.stack([patch.band(band) for patch in patches]).reshape(ROWS, COLUMNS, size, size)
-        pixels = pixels.transpose(0, 2, 1, 3).reshape(ROWS * size, COLUMNS * size)
-        transform = Affine(metres, 0, _PLACE[0], 0, -metres, _PLACE[1])
-        profile = {"driver": "COG", "dtype": "uint16", "count": 1, "crs": "EPSG:32633", "transform": transform}
-        height, width = pixels.shape
-        with rasterio.open(folder / f"{band}.tif", "w", height=height, width=width, **profile) as target:
-            target.write(pixels, 1)
-    return folder
 
 
 def _bep(*arguments: object, cwd: Path | None = None) -> str:

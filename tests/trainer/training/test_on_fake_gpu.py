@@ -1,6 +1,7 @@
 """Steps, evaluations and metrics on a GPU that is not there: devices agree, types are right, and nothing waits.
 
-The whole product of the options has tens of thousands of cases. Those here let every two values of two options meet.
+The cases of every run of the tests let every two values of two options meet. The whole product of the main options has
+1,728 cases, which take more than half an hour (`pytest -m soak tests/trainer/training/test_on_fake_gpu.py`).
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shards import Store
-from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pairwise
+from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pairwise, whole_product
 from trainer.config.options import TrainConfig
 from trainer.data.bands import BAND_SETS, BandSelection
 from trainer.data.batch import Batch
@@ -29,23 +30,27 @@ from trainer.runtime.ranks import Ranks
 from trainer.training.running_loss import RunningLoss
 from trainer.training.step import Stepper
 
-CASES = pairwise(
-    {
-        "recipe": tuple(RECIPES),
-        "model": ("test_resnet", "bepnet-s"),
-        "precision": ("bf16", "fp16", "fp32"),
-        "optimizer": OPTIMIZERS,
-        "loss": LOSSES,
-        "ema": (None, 0.99),
-        "accumulate": (1, 2),
-        "cache": ("none", "gpu"),
-        "interpolation": INTERPOLATIONS,
-        "bands": ("all", "rgb-swir"),
-        "normalise": METHODS,
-        "clip": (None, 1.0),
-    }
-)
-NAMES = [" ".join(map(str, case.values())) for case in CASES]
+MAIN: dict[str, tuple[Any, ...]] = {
+    "recipe": tuple(RECIPES),
+    "model": ("test_resnet", "bepnet-s"),
+    "precision": ("bf16", "fp16", "fp32"),
+    "optimizer": OPTIMIZERS,
+    "loss": LOSSES,
+    "ema": (None, 0.99),
+    "accumulate": (1, 2),
+    "cache": ("none", "gpu"),
+}
+"""The models take the two layouts: one image, and the three groups of bands."""
+FURTHER: dict[str, tuple[Any, ...]] = {
+    "interpolation": INTERPOLATIONS,
+    "bands": ("all", "rgb-swir"),
+    "normalise": METHODS,
+    "clip": (None, 1.0),
+}
+
+
+def name(case: dict[str, Any]) -> str:
+    return " ".join(map(str, case.values()))
 
 
 def open_loader(store: Store, split: str, case: dict[str, Any], layout: Any) -> Loader:
@@ -105,9 +110,22 @@ def watch_searches(model: Classifier, accumulate: int) -> set[tuple[bool, bool, 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
+@pytest.mark.parametrize("case", pairwise(MAIN | FURTHER), ids=name)
 def test_nothing_waits(case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step fails on a GPU, or makes it wait for the host: devices mix, types are wrong, or a value is looked at."""
+    try_case(case, store, monkeypatch)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("case", whole_product(MAIN, FURTHER), ids=name)
+def test_nothing_waits_whatever_the_options(
+    case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three options or more together do what no two of them do."""
+    try_case(case, store, monkeypatch)
+
+
+def try_case(case: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {name: case[name] for name in ("model", "precision", "optimizer", "loss", "ema", "accumulate", "clip")}
     config = TrainConfig.of(
         shards=Path(), out=Path(), batch_size=8, positive_weights=case["loss"] == "bce", bands=BAND_SETS[case["bands"]],
