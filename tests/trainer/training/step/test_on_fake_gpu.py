@@ -1,7 +1,7 @@
 """Steps, evaluations and metrics on a GPU that is not there: devices agree, types are right, and nothing waits.
 
 The cases of every run of the tests let every two values of two options meet. The whole product of the main options has
-1,728 cases, which take more than half an hour (`pytest -m soak tests/trainer/training/test_on_fake_gpu.py`).
+1,728 cases, which take more than half an hour (`pytest -m soak tests/trainer/training/step/test_on_fake_gpu.py`).
 """
 
 from pathlib import Path
