@@ -78,6 +78,8 @@ def convert(key: str, value: Any, name: str) -> Any:
     if key == "data.train_splits" and isinstance(value, str):
         value = value.split(",")
     if key == "data.ignore_labels" and isinstance(value, str):
+        if value == "none":
+            return ()
         try:
             return class_names(value)
         except InvalidValue as err:
