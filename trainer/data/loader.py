@@ -133,9 +133,7 @@ class Loader:
             raise InvalidValue("records are handed over as they are: layout record allows for no augmentation")
         on_device = config.cache in ("gpu", "gpu-encoded")
         if config.layout == "record" and on_device:
-            raise InvalidValue(
-                f"layout record keeps no records on the device, got cache {config.cache}; take ram or none"
-            )
+            raise InvalidValue(f"layout record keeps nothing on the device, got cache {config.cache}; take ram")
         if config.cache == "ram":
             store.keep_in_memory(rows)
         images = Images(
