@@ -114,12 +114,22 @@ def test_a_scene_lies_over_the_map(scene: Path, runs_folder: Path, tmp_path: Pat
         assert page.evaluate(f"Boolean({layer})")
         page.get_by_role("button", name="Go there").click()
         box = page.locator("[data-scene='0']")
+        box.get_by_text("Colours of the classes").click()
+        colours = (
+            "each => [...each.querySelectorAll('li')].map(li => "
+            "[li.textContent, getComputedStyle(li.firstChild).backgroundColor])"
+        )
+        legend = box.locator("details")
+        assert legend.evaluate(colours) == [
+            [name, "rgb({}, {}, {})".format(*ImageColor.getrgb(COLOURS[name]))] for name in CLASSES
+        ]
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         box.get_by_label("Class").select_option("2")
         page.wait_for_timeout(50)
         page.wait_for_selector("#map[data-idle]")
         page.wait_for_load_state("networkidle")
+        assert legend.is_hidden()
         assert any("/api/scenes/0/tiles/" in url and "label=2" in url for url in asked)
         box.get_by_label("Opacity").fill("0.3")
         box.get_by_label("Opacity").dispatch_event("change")
