@@ -131,6 +131,7 @@ def _scores(metrics: Any) -> dict[str, float | None]:
         "loss": _number(metrics, "loss"),
         "ap_macro": _number(metrics, "ap_macro"),
         "ap_micro": _number(metrics, "ap_micro"),
+        "auroc_macro": _number(metrics, "auroc_macro"),
         "f1_macro": _number(metrics, "tuned", "macro", "f1"),
         "f1_micro": _number(metrics, "tuned", "micro", "f1"),
         "patches": _number(metrics, "count"),
