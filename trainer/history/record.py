@@ -11,7 +11,7 @@ from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
-from trainer.training.epochs.best import is_out_of_patience
+from trainer.training.epochs.early_stopping import is_out_of_patience
 
 State = Literal["finished", "running", "stopped"]
 

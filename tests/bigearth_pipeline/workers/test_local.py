@@ -1,0 +1,107 @@
+"""Worker processes of this machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dask
+import pytest
+
+from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.workers import open_cluster
+from tests.bigearth_pipeline.workers.support import report, workers_of_this_process
+from tests.support.paths import ROOT
+
+
+def test_a_worker_that_dies_as_it_starts_is_started_again(tmp_path: Path) -> None:
+    """One worker that the system kills while it starts ends the command with 65 lines."""
+    script = tmp_path / "die_once.py"
+    script.write_text(
+        f"import os, pathlib\nmark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
+        "if not mark.exists():\n    mark.touch()\n    os.kill(os.getpid(), 9)\n"
+    )
+    with dask.config.set({"distributed.worker.preload": [str(script)]}), open_cluster(2) as cluster:
+        assert dict(cluster.map(report, [1, 2, 3], 2)) == {1: 2, 2: 4, 3: 6}
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "it was ended by SIGKILL; lack of memory is the usual cause"),
+        ("import os; os._exit(7)", "it ended with exit status 7"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+    ],
+)
+def test_workers_that_cannot_start_are_one_line(
+    code: str, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Workers that always die while they start are started for ever, or end in tracebacks."""
+    script = tmp_path / "die.py"
+    script.write_text(code)
+    before = workers_of_this_process()
+    with (
+        dask.config.set({"distributed.worker.preload": [str(script)]}),
+        pytest.raises(PipelineError, match=f"ended while it started, 3 times; the last time {reason}"),
+        open_cluster(1),
+    ):
+        pass
+    assert capfd.readouterr().err == ""
+    assert workers_of_this_process() <= before
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from bigearth_pipeline.{module} import {function}
+print("started", flush=True)
+{call}
+"""
+
+
+@pytest.mark.parametrize("what", ["build", "verify"])
+def test_a_script_without_a_guard(what: str, scene_tree: Path, tar_store: Path, tmp_path: Path) -> None:
+    """A script that builds at its top level starts itself again in each worker, with a traceback from each."""
+    if what == "build":
+        call = (
+            "from bigearth_pipeline.build.config import BuildConfig\nfrom tests.support.data.building import Recorder\n"
+            f"build(BuildConfig(sources=(Path({str(scene_tree)!r}),), out=Path({str(tmp_path / 's')!r})), "
+            "workers=2, scheduler=None, progress=Recorder())"
+        )
+        text = SCRIPT.format(module="build.run", function="build", call=call)
+    else:
+        text = SCRIPT.format(
+            module="verify.store", function="verify_store", call=f"verify_store(Path({str(tar_store)!r}), workers=2)"
+        )
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    run = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert run.stderr.count("Traceback") == 1
+    assert run.stderr.splitlines()[-1].startswith("bigearth_pipeline.errors.PipelineError: the script builds")
+    assert '`if __name__ == "__main__":`' in run.stderr
+
+
+def test_local_workers_run_the_code_of_their_driver(tmp_path: Path) -> None:
+    """Modules in the current folder take the place of those that the command itself has imported."""
+    (tmp_path / "distributed.py").write_text("raise SystemExit('the wrong module')")
+    for package in ("bigearth_pipeline", "shards"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    script = tmp_path / "scripts" / "script.py"
+    script.parent.mkdir()
+    script.write_text(
+        "from bigearth_pipeline.workers import open_cluster\n"
+        "from tests.bigearth_pipeline.workers.support import report\n"
+        'if __name__ == "__main__":\n    with open_cluster(1) as cluster:\n'
+        "        print(dict(cluster.map(report, [1], 2)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (run.stdout, run.stderr) == ("{1: 2}\n", "")
