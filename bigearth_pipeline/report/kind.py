@@ -1,5 +1,6 @@
 """The kind of a folder that is to be reported on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -10,6 +11,18 @@ from shards.storage.remote.address import Address
 
 _RUN: Final = ("config.toml", "config.json", "description.json")
 """Files that the folder of a run has, see `trainer.runs.folder`; named here so that nothing imports torch for it."""
+
+
+def check_distinct(runs: Sequence[Path]) -> None:
+    """Check that no run is named twice, which would be compared with itself.
+
+    Raises:
+        PipelineError: one is.
+    """
+    places = [run.resolve() for run in runs]
+    for run, place in zip(runs, places, strict=True):
+        if places.count(place) > 1:
+            raise PipelineError(f"run {run} is named twice, expected different runs; name it once")
 
 
 def kind_of(folder: Path) -> Literal["store", "run"]:

@@ -20,6 +20,7 @@ from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
 from shards import CLASSES, Store
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
+from shards.storage.remote.address import Address, place_of
 from trainer.runs.predictions import BadPredictions, Predictions
 
 
@@ -51,7 +52,12 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
     """
     found: list[Chosen] = []
     for text in config.inputs:
-        path = Path(text)
+        path = place_of(text)
+        if isinstance(path, Address):
+            raise PipelineError(
+                f"input {path} is an address, expected patches of this machine; of a store there name keys of its "
+                f"patches, and `shards={path}`"
+            )
         found += _of_path(path, bands) if path.exists() else [_of_key(text, store)]
         if len(found) > MOST:
             raise PipelineError(f"the inputs have more than {MOST} patches; name fewer, or draw some by `random=N`")

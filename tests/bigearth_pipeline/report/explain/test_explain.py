@@ -100,6 +100,27 @@ def test_wrong_input_is_one_line(arguments: list[object], line: str, trained: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_other_version_needs_a_word(trained: Path, tmp_path: Path) -> None:
+    """Scores on patches that a run was trained on are explained as those of unseen ones."""
+    other = make_store(tmp_path / "store", {"test": 2}, source_version="v1")
+    options = ["--random", 1, "--shards", other, *FAST, "--method", "band-occlusion", "--out", tmp_path / "out"]
+    told = bep(trained, *options)
+    assert told.exit_code == 1
+    assert "was trained on BigEarthNet v2, the shards are v1" in told.output
+    assert "--allow-mixed-version uses it all the same" in told.output
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    told = bep(trained, *options, "--allow-mixed-version")
+    assert told.exit_code == 0, told.output
+
+
+def test_an_address_is_no_patch(trained: Path, tmp_path: Path) -> None:
+    """An address is taken for a file of this machine, or for the key of a patch."""
+    told = bep(trained, "s3://shelf/store", "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert told.output.startswith("Error: input s3://shelf/store is an address, expected patches of this machine")
+    assert told.output.rstrip().endswith("and --shards s3://shelf/store")
+
+
 def test_a_scene_is_no_patch(trained: Path, tmp_path: Path) -> None:
     """The message requests an option that this command does not have."""
     scene = write_files(tmp_path / "scene", random_pixels(20, 20))
