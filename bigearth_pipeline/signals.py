@@ -11,8 +11,18 @@ from typing import Any, Final
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal has come.
+
+    A class of its own, for CPython remembers a KeyboardInterrupt that leaves code which `exec` was given as text, as
+    dataclasses and namedtuple do, and ends the process by SIGINT even where it was caught.
+    """
+
+
 class Ending:
-    """Turns the first of these signals into KeyboardInterrupt, and ignores all others.
+    """Turns the first of these signals into `Interrupted`, and ignores all others.
+
+    Of two that come during one call into a library, Python takes that of the lower number for the first.
 
     What follows the first is bounded in time and leaves nothing behind, as long as it is not cut off; SIGKILL ends it.
     A signal that was ignored before, as by nohup, stays so.
@@ -69,7 +79,7 @@ class Ending:
     def _raise(self, number: int, frame: FrameType | None) -> None:
         if self.came is None:
             self.came = number
-            raise KeyboardInterrupt
+            raise Interrupted
 
 
 PROGRAM: Final = Ending()

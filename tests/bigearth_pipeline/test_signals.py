@@ -1,6 +1,7 @@
 """Endings of `bep` by signals, at every moment of a command."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def run(at):
                 lines[kind] += 1
                 if (kind, lines[kind]) == at:
                     try:
-                        os.kill(os.getpid(), numbers[0])
+                        exec("os.kill(os.getpid(), numbers[0])")  # As text, as dataclasses do.
                     finally:
                         os.kill(os.getpid(), numbers[1])
             return trace
@@ -81,8 +82,11 @@ os._exit(0)
 def test_the_first_signal_decides_at_any_moment(tmp_path: Path, first: signal.Signals, second: signal.Signals) -> None:
     """In some moments a command ends by a traceback, with status 1, by another signal, or is cut off by the second."""
     arguments = json.dumps([[first, second], ["runs", str(tmp_path), "--json"]])
-    script = [sys.executable, "-c", _SCRIPT, arguments]
-    ended = subprocess.run(script, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    (tmp_path / "script.py").write_text(_SCRIPT)
+    # As a module: interpreters of programs that are files or text do not look at what `exec` has let out.
+    script = [sys.executable, "-m", "script", arguments]
+    ended = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     undisturbed, *results = json.loads(ended.stdout)
     assert undisturbed[2:] == [0, "[]\n", ""]
     assert len(results) > 15
