@@ -7,7 +7,7 @@ from typing import Final, Literal
 from bigearth_pipeline.errors import PipelineError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.storage.places import storage_of
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import Address, address_in
 
 _RUN: Final = ("config.toml", "config.json", "description.json")
 """Files that the folder of a run has, see `trainer.runs.folder`; named here so that nothing imports torch for it."""
@@ -35,6 +35,8 @@ def kind_of(folder: Path) -> Literal["store", "run"]:
         return "store"
     if isinstance(folder, Address):
         raise PipelineError(f"{folder} is no address of a store: there is no {MANIFEST}")
+    if address := address_in(folder):
+        raise PipelineError(f"{address} is an address, expected that of a store, or a folder of this machine")
     if any((folder / name).exists() for name in _RUN):
         return "run"
     fact = "it has neither" if folder.is_dir() else "it is a file" if folder.exists() else "it does not exist"

@@ -20,7 +20,7 @@ from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
 from shards import CLASSES, Store
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
-from shards.storage.remote.address import Address, place_of
+from shards.storage.remote.address import Address, address_in, place_of
 from trainer.runs.predictions import BadPredictions, Predictions
 
 
@@ -58,6 +58,8 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
                 f"input {path} is an address, expected patches of this machine; of a store there name keys of its "
                 f"patches, and `shards={path}`"
             )
+        if address := address_in(path):
+            raise PipelineError(f"input {address} is an address, expected patches of this machine, or keys")
         found += _of_path(path, bands) if path.exists() else [_of_key(text, store)]
         if len(found) > MOST:
             raise PipelineError(f"the inputs have more than {MOST} patches; name fewer, or draw some by `random=N`")

@@ -12,7 +12,7 @@ from bigearth_pipeline.scenes.inputs.stac import describe_item
 from shards.layout.bands import B10, B60
 from shards.metadata.manifest import MANIFEST
 from shards.storage.places import storage_of
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import SCHEMES, Address, address_in
 
 Kind: TypeAlias = Literal["store", "patch", "tree"]
 
@@ -32,6 +32,10 @@ def find(path: Path, known: Known) -> Description | Kind:
         raise PipelineError(
             f"input {path} is no address of a store: there is no {MANIFEST}; scenes and patches are read from files of "
             "this machine alone, so download them"
+        )
+    if address := address_in(path):
+        raise PipelineError(
+            f"input {address} is an address, and of these stores alone are read, at {', '.join(SCHEMES)}; download it"
         )
     if not path.exists():
         raise PipelineError(f"input {path} does not exist")

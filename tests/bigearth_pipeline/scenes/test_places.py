@@ -86,3 +86,25 @@ def test_a_store_is_read_from_its_address(trained_rgb: Path, small_store: Path, 
     nothing = last(bep(trained_rgb, "s3://shelf/none", *options, "--out", tmp_path / "none"))
     assert nothing.startswith("Error: input s3://shelf/none is no address of a store: there is no manifest.json")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["predict", "RUN", "hf://owner/name"], "input hf://owner/name is an address, and of these stores alone"),
+        (["predict", "s3://bucket/run", "STORE"], "s3://bucket/run is an address, expected the folder of a run on"),
+        (["export", "gs://bucket/run"], "gs://bucket/run is an address, expected the folder of a run on this machine"),
+        (["explain", "RUN", "ftp://host/patch"], "input ftp://host/patch is an address, expected patches of this"),
+        (["runs", "s3://bucket"], "s3://bucket is an address, expected a folder of runs on this machine"),
+        (["report", "hf://owner/name"], "hf://owner/name is an address, expected that of a store, or a folder of this"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_named_as_one(
+    trained_rgb: Path, small_store: Path, tmp_path: Path, command: list[str], expected: str
+) -> None:
+    """An address is shown with one slash, as a path of this machine that does not exist."""
+    names = {"RUN": str(trained_rgb), "STORE": str(small_store)}
+    out = [] if command[0] == "runs" else ["--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(main, [*(names.get(word, word) for word in command), *out])
+    assert last(told).startswith(f"Error: {expected}")
+    assert list(tmp_path.iterdir()) == []
