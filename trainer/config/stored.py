@@ -40,6 +40,8 @@ def read(folder: Path) -> TrainConfig:
     try:
         if path.name == OLD_CONFIG:
             options = read_json(path)
+            if "library_name" in options:
+                raise TrainError(f"{folder} is an export, which holds no results; name the run that it was made of")
             if "options" not in options:
                 raise TrainError(f"{path} is not the configuration of a run: it has no `options`")
             return TrainConfig.from_json(options["options"])

@@ -48,7 +48,8 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
     """Return the patches of the inputs, in their order.
 
     Raises:
-        PipelineError: an input is neither patches nor a key, a patch cannot be used, or there are too many.
+        PipelineError: an input is neither patches nor a key, a patch cannot be used or is there twice, or there are
+            too many.
     """
     found: list[Chosen] = []
     for text in config.inputs:
@@ -63,6 +64,11 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
         found += _of_path(path, bands) if path.exists() else [_of_key(text, store)]
         if len(found) > MOST:
             raise PipelineError(f"the inputs have more than {MOST} patches; name fewer, or draw some by `random=N`")
+    keys: set[str] = set()
+    for patch in found:
+        if patch.key in keys:
+            raise PipelineError(f"patch {patch.key} is among the inputs twice; name it once")
+        keys.add(patch.key)
     return found
 
 

@@ -86,6 +86,7 @@ def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None
         (["nobody"], "nobody is no file or folder, and no key of the store, such as "),
         (["--class", "pasture"], "no patch of test has the class Pastures"),
         (["--random", 1, "--worst", 1], "patches are chosen in two ways"),
+        (["test_3", "test_1", "test_3"], "patch test_3 is among the inputs twice; name it once"),
         ([], "no patch is chosen"),
         (["--random", 0], "--random 0, expected 1 to 200"),
         (["--random", 1, "--square", 70], "--square 70 m, expected one of 60"),
