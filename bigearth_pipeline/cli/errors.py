@@ -4,13 +4,10 @@ import errno
 import os
 import re
 import shlex
-import signal
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -18,6 +15,7 @@ import click
 from bigearth_pipeline.cli.display.streams import guarded
 from bigearth_pipeline.cli.lazy import LazyGroup
 from bigearth_pipeline.cli.output_options import is_verbose, log_of
+from bigearth_pipeline.signals import Ending, current
 
 _FAILED: Final = 1
 _OPTION: Final = re.compile(r"`([a-z][a-z0-9_.]*)=([^`]*)`")
@@ -25,7 +23,6 @@ _LINE: Final = re.compile(rf"{_OPTION.pattern}(?: {_OPTION.pattern})+")
 """Options in a row with a blank between each two: what a command line is to have."""
 _PARAMETERS: Final = {"augmentation": "augment"}
 """Parameters of commands that are no fields of their name."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ReportingGroup(LazyGroup):
@@ -74,7 +71,10 @@ class ReportingGroup(LazyGroup):
         """Run a command, and keep what it says of itself in the meta data of the context."""
         if isinstance(ctx.obj, _Outcome):
             ctx.obj.meta = ctx.meta
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # While the command was imported.
+            raise _interrupted(current(), "interrupted") from None
 
 
 @dataclass(slots=True)
@@ -110,24 +110,30 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
 
     rank = os.environ.get("RANK")
     prefix = "" if rank is None else f"[rank {rank}] "
-    came: list[int] = []
+    ending = current()
     try:
-        with _signals_raised() as came:
+        with ending.heard():
             yield
     except KeyboardInterrupt:
-        # Ctrl-C that came in the middle of an import has no number.
-        number = came[0] if came else signal.SIGINT
-        click.echo(f"\n{if_interrupted}", err=True)
-        raise click.exceptions.Exit(128 + number) from None
+        raise _interrupted(ending, if_interrupted) from None
     except (click.exceptions.Exit, click.ClickException):
         raise
     except Exception as err:
+        if ending.came:
+            # Libraries turn what a signal has raised into errors of their own.
+            raise _interrupted(ending, if_interrupted) from None
         line = one_line(err)
         if line is None:
             raise
         if is_verbose():
             click.echo(traceback.format_exc(), err=True)
         raise click.ClickException(f"{prefix}{with_flags(line)}") from err
+
+
+def _interrupted(ending: Ending, line: str) -> click.exceptions.Exit:
+    """Say that the command was interrupted, and return its end."""
+    click.echo(f"\n{line}", err=True)
+    return click.exceptions.Exit(ending.status)
 
 
 def with_flags(text: str) -> str:
@@ -187,32 +193,3 @@ def _written(parameter: click.Parameter, value: str) -> str:
             else parameter.opts[0]
         )
     return f"{parameter.opts[0]} {shlex.quote(value)}" if value else parameter.opts[0]
-
-
-@contextmanager
-def _signals_raised() -> Iterator[list[int]]:
-    """Let the first signal that is to end the program raise KeyboardInterrupt, give its number, and ignore others.
-
-    What follows the first is bounded in time and leaves nothing behind, as long as it is not cut off; SIGKILL ends it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield []
-        return
-
-    came: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        if not came:
-            came.append(number)
-            raise KeyboardInterrupt
-
-    # One that is ignored, as by nohup, stays so.
-    before = {each: old for each in _SIGNALS if (old := signal.getsignal(each)) != signal.SIG_IGN}
-    try:
-        for each in before:
-            signal.signal(each, end)
-        yield came
-    finally:
-        for each, old in before.items():
-            # What is left to do after a signal is to exit with its number.
-            signal.signal(each, signal.SIG_IGN if came else old)

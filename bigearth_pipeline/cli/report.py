@@ -70,13 +70,16 @@ def _check(kinds: Mapping[Path, str], folders: tuple[Path, ...], split: str | No
 
     Raises:
         InvalidValue: no reporter fits the folders, or an option has no effect.
+        PipelineError: a run is named twice.
     """
+    from bigearth_pipeline.report.kind import check_distinct
     from shards.errors import InvalidValue
 
     found = [folder for folder, kind in kinds.items() if kind == "store"]
     if not found:
         if store is not None and len(folders) > 1:
             raise InvalidValue(f"`store={store}` is for the report of a single run; that of several needs no store")
+        check_distinct(folders)
         return
     if len(found) < len(kinds):
         run = next(folder for folder in kinds if folder not in found)

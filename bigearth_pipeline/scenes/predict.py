@@ -36,7 +36,6 @@ from shards.storage.lock import exclusive
 from shards.text.words import counted
 from trainer.inference import Ensemble, load_ensemble, one_thread_a_batch
 
-_LOCK: Final = ".predict.lock"
 _EDGE: Final = 8
 """Points of an outline a side: sides of a scene are curves in longitude and latitude."""
 AnySource: TypeAlias = SceneSource | TreeSource | StoreSource
@@ -85,9 +84,12 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         opened = _sources(config, model, threads, progress)
         sources = [stack.enter_context(closing(source)) for source in opened]
         folders = _folders(config.out, sources)
+        results.check_out(config.out, [folder.name for folder in folders if folder != config.out])
+        for folder in folders:
+            results.check_out(folder)
         config.out.mkdir(parents=True, exist_ok=True)
         in_use = f"{config.out} is in use by another prediction"
-        stack.enter_context(exclusive(config.out / _LOCK, in_use, progress.say))
+        stack.enter_context(exclusive(config.out / results.LOCK, in_use, progress.say))
         stack.enter_context(one_thread_a_batch())
         return [
             _predict_one(config, source, folder, model, threads, progress)

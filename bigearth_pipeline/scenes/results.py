@@ -1,7 +1,7 @@
 """Files of a result: which there are, when they are finished, and how they are made from the units."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from bigearth_pipeline.scenes.write.table import MISSING, OK, write_csv, write_g
 from shards.storage.atomic import TEMPORARY_SUFFIX, atomic_write, temporary_of
 from shards.storage.safe_open import read_regular
 
+LOCK: Final = ".predict.lock"
 MARK: Final = "prediction.json"
 """Written last: what was predicted, and the checksums of all other files."""
 MAP: Final = "map.tif"
@@ -50,6 +51,32 @@ class Counts:
     missing: int
     faults: int
     labels: dict[str, int]
+
+
+def check_out(out: Path, own: Collection[str] = ()) -> None:
+    """Check that results may be written to a folder: it is absent, holds nothing, or results of a prediction.
+
+    Args:
+        out: the folder.
+        own: names of folders in it that are checked by themselves.
+
+    Raises:
+        PipelineError: it is no folder, or holds files and none of a prediction.
+        OSError: it cannot be read.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir():
+        raise PipelineError(f"{out} is no folder, expected one, or a new name, for `out=`")
+    held = sorted(path.name for path in out.iterdir())
+    if any(name in FILES or name == FOLDER or name in own for name in held):
+        return
+    # One of several results, each of which has a folder.
+    if any((out / name / each).exists() for name in held for each in (MARK, FOLDER)):
+        return
+    foreign = [name for name in held if name != LOCK and temporary_of(name) not in FILES]
+    if foreign:
+        raise PipelineError(f"{out} holds {foreign[0]}, which is of no prediction; name another folder by `out=`")
 
 
 def finished(out: Path, plan: dict[str, Any]) -> Counts | None:

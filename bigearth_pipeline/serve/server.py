@@ -41,10 +41,11 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Take SIGINT and SIGTERM while the server runs."""
 
-        def end() -> None:
+        def end() -> bool:
             # A second one ends answers that are under way.
             self.force_exit = self.should_exit
             self.should_exit = self.stopping.now = True
+            return True
 
         with handled(end):
             yield

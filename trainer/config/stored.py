@@ -4,6 +4,7 @@ from pathlib import Path
 
 from shards.errors import InvalidValue
 from shards.storage.atomic import atomic_write
+from shards.storage.remote.address import address_in
 from trainer.config import toml
 from trainer.config.assemble import of_tables
 from trainer.config.given import Given
@@ -39,11 +40,15 @@ def read(folder: Path) -> TrainConfig:
     try:
         if path.name == OLD_CONFIG:
             options = read_json(path)
+            if "library_name" in options:
+                raise TrainError(f"{folder} is an export, which holds no results; name the run that it was made of")
             if "options" not in options:
                 raise TrainError(f"{path} is not the configuration of a run: it has no `options`")
             return TrainConfig.from_json(options["options"])
         return of_tables(toml.read(path))
     except (FileNotFoundError, NotADirectoryError):
+        if address := address_in(folder):
+            raise TrainError(f"{address} is an address, expected the folder of a run on this machine") from None
         raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
     except InvalidValue as err:
         raise TrainError(f"{path} is not the configuration of a run: {err}") from err

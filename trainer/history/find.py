@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from shards.storage.remote.address import address_in
 from trainer.errors import TrainError
 from trainer.history.record import RunRecord
 from trainer.runs import folder as run_folder
@@ -20,6 +21,8 @@ def find(folder: Path, report: Callable[[str], None]) -> list[RunRecord]:
         TrainError: there is no such folder.
     """
     if not folder.is_dir():
+        if address := address_in(folder):
+            raise TrainError(f"{address} is an address, expected a folder of runs on this machine")
         fact = "is no folder" if folder.exists() else "does not exist"
         raise TrainError(f"{folder} {fact}, expected a folder of runs")
     found = []

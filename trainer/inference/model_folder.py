@@ -126,7 +126,7 @@ def read_model_folder(folder: Path) -> Checkpoint:
     if values.get("library_name") != LIBRARY:
         raise BadCheckpoint(
             f"{folder} holds weights that this program has not exported: its {CONFIG} has no library_name {LIBRARY}; "
-            "evaluate or train with them as weights of others (`weights=FOLDER`)"
+            "evaluations and trainings take them as weights of others, by their option weights"
         )
     version = values.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:

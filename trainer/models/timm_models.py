@@ -227,7 +227,7 @@ class TimmClassifier(Classifier):
         if given and classes is None:
             raise BadCheckpoint(
                 f"weights {path} have a classifier for {len(CLASSES)} classes and do not say in which order these are; "
-                f"say it with `weights_classes=` {', '.join(CLASS_ORDERS)}, or {NO_CLASSIFIER} to leave it out"
+                f"say it with `weights_classes=` {' or '.join(CLASS_ORDERS)}{'' if as_published else ', or none'}"
             )
         for key in given:
             if classes in CLASS_ORDERS:

@@ -48,10 +48,9 @@ class Stop:
     def listen(self) -> Iterator[None]:
         """Let the first Ctrl-C or SIGTERM ask for a stop while the block runs; the second one ends it at once."""
 
-        def handle() -> None:
-            if self.signalled:
-                raise KeyboardInterrupt
-            self.signalled = True
+        def handle() -> bool:
+            is_first, self.signalled = not self.signalled, True
+            return is_first
 
         with handled(handle):
             yield

@@ -28,6 +28,7 @@ _path = click.Path(path_type=Path)
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]),
               help="Split that patches are chosen from and bands permuted in.")  # fmt: skip
 @click.option("--shards", metavar="DIR", type=PLACE, help="Store to choose from.  [default: that of the run]")
+@click.option("--allow-mixed-version", is_flag=True, help="Take a store of the other version of BigEarthNet.")
 @click.option("--square", default=120, show_default=True, metavar="METRES", type=int,
               help="Side of the squares of occlusion: 60, 120, 240, 300 or 600.")  # fmt: skip
 @click.option("--per-patch", default=3, show_default=True, type=click.IntRange(1, 19),

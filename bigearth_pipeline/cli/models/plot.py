@@ -28,9 +28,11 @@ def plot(folders: tuple[Path, ...], out: Path) -> None:
 
         require(DRAWING)
         from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.report.kind import check_distinct
         from bigearth_pipeline.report.runs.plot import format_of, plot_runs
         from shards.storage.atomic import atomic_write
 
+        check_distinct(folders)
         content = plot_runs(folders, format_of(out))
         with atomic_write(out) as file:
             file.write(content)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.definition.choices import TTAS
 
@@ -34,7 +35,7 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
 
 @click.command()
 @click.argument("run", type=_path)
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_path)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PLACE)
 @click.option("--out", required=True, metavar="DIR", type=_path, help="Folder of the results.")
 @click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
               help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
@@ -79,7 +80,8 @@ def predict(
     """Predict the 19 classes of each INPUT with the best checkpoint of RUN.
 
     INPUT is a Sentinel-2 Level-2A scene (.SAFE folder or .zip, a folder of band files, a GeoTIFF whose bands are
-    described as B02, B03, …, or a local STAC item), a patch folder or tree of BigEarthNet, or a store of shards.
+    described as B02, B03, …, or a local STAC item), a patch folder or tree of BigEarthNet, or a store of shards, also
+    by its address.
 
     A scene is cut into windows of 1,200 m at the native resolution of each band; nothing is reprojected. DIR gets
     map.tif (Cloud Optimized GeoTIFF, one band a class, 60 m, probability in 1/250, 255 for no result), patches.parquet
@@ -88,6 +90,7 @@ def predict(
     """
     with reported("interrupted; the same command resumes"):
         from bigearth_pipeline.cli.display.patches import PatchProgress
+        from bigearth_pipeline.errors import PipelineError
         from bigearth_pipeline.scenes.config import PredictConfig
         from bigearth_pipeline.scenes.predict import predict as work
         from shards.reporting import RESULTS_KEPT
@@ -104,6 +107,16 @@ def predict(
         else:
             for outcome in outcomes:
                 _print(outcome)
+        if useless := [outcome for outcome in outcomes if outcome.counts.faults == outcome.counts.patches > 0]:
+            raise PipelineError(_useless(useless))
+
+
+def _useless(outcomes: "list[Outcome]") -> str:
+    """Return the line for results of which no patch could be used."""
+    outcome = outcomes[0]
+    name, reason = next(iter(outcome.left_out.items()))
+    more = "" if len(outcomes) == 1 else f", nor of {len(outcomes) - 1} more inputs"
+    return f"no patch of {outcome.name} can be used{more}; the first is {name}: {reason}"
 
 
 def _to_json(outcome: "Outcome") -> dict[str, Any]:

@@ -33,6 +33,7 @@ class ExplainConfig:
         methods: names of the methods, of `trainer.explain.names.ALL`.
         split: of the run's store.
         shards: folder of the store; None for that of the run.
+        allow_mixed_version: take a store of the other version of BigEarthNet.
         square: side of the squares of occlusion, in metres.
         per_patch: classes explained of each patch at most, where none is named.
         patches: patches of the split that bands are permuted among, at most.
@@ -52,6 +53,7 @@ class ExplainConfig:
     methods: tuple[str, ...] = ALL
     split: str = "test"
     shards: Path | None = None
+    allow_mixed_version: bool = False
     square: int = 120
     per_patch: int = 3
     patches: int = 500

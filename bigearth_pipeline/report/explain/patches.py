@@ -20,6 +20,7 @@ from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
 from shards import CLASSES, Store
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
+from shards.storage.remote.address import Address, address_in, place_of
 from trainer.runs.predictions import BadPredictions, Predictions
 
 
@@ -47,14 +48,27 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
     """Return the patches of the inputs, in their order.
 
     Raises:
-        PipelineError: an input is neither patches nor a key, a patch cannot be used, or there are too many.
+        PipelineError: an input is neither patches nor a key, a patch cannot be used or is there twice, or there are
+            too many.
     """
     found: list[Chosen] = []
     for text in config.inputs:
-        path = Path(text)
+        path = place_of(text)
+        if isinstance(path, Address):
+            raise PipelineError(
+                f"input {path} is an address, expected patches of this machine; of a store there name keys of its "
+                f"patches, and `shards={path}`"
+            )
+        if address := address_in(path):
+            raise PipelineError(f"input {address} is an address, expected patches of this machine, or keys")
         found += _of_path(path, bands) if path.exists() else [_of_key(text, store)]
         if len(found) > MOST:
             raise PipelineError(f"the inputs have more than {MOST} patches; name fewer, or draw some by `random=N`")
+    keys: set[str] = set()
+    for patch in found:
+        if patch.key in keys:
+            raise PipelineError(f"patch {patch.key} is among the inputs twice; name it once")
+        keys.add(patch.key)
     return found
 
 

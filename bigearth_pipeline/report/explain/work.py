@@ -55,6 +55,8 @@ def explain(config: ExplainConfig, phases: Phases) -> Results:
         store = _store(config, predictor)
         if store is not None:
             stack.enter_context(store)
+            run = predictor.run
+            run.checkpoint.check_version(run.path, store.manifest, allow_mixed=config.allow_mixed_version)
         if config.inputs:
             patches = of_inputs(config, store, predictor.bands)
         else:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.europe import Outlines
-from bigearth_pipeline.report.figure.look import ALL, FIXED, GRID, INK, LAND, PAPER, SERIES, SOFT, WIDTH, look
+from bigearth_pipeline.report.figure.look import ALL, FIXED, GRID, INK, LAND, SERIES, SOFT, WIDTH, look
 from bigearth_pipeline.report.figure.svg import svg
 
 _MOST_SQUARES: Final = 3000
@@ -73,7 +73,7 @@ def draw_map(
         outlines: land and borders; None for a part of the map that is too small for them.
         colours: number of the colour of each series, below three.
         frame: a part of it that is framed, as large as can be seen at least; None for no frame.
-        label: words in the upper left corner, such as the name of the place; empty for none.
+        label: words below the lower left corner, such as the name of the place; empty for none.
     """
     with look():
         height = WIDTH * view.height / view.width
@@ -99,8 +99,8 @@ def draw_map(
         if frame is not None:
             _frame(axes, view, frame)
         if label:
-            box = {"facecolor": PAPER, "edgecolor": "none", "pad": 2}
-            axes.text(0.02, 0.98, label, transform=axes.transAxes, ha="left", va="top", fontsize=8, bbox=box, zorder=5)
+            # Outside, for a square can lie anywhere in it.
+            axes.text(0, -0.012, label, transform=axes.transAxes, ha="left", va="top", fontsize=8)
         _scale(axes, view)
         _legend(axes, list(squares), palette)
         return svg(figure, name, title, cropped=True)

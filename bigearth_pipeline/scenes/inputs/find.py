@@ -12,6 +12,7 @@ from bigearth_pipeline.scenes.inputs.stac import describe_item
 from shards.layout.bands import B10, B60
 from shards.metadata.manifest import MANIFEST
 from shards.storage.places import storage_of
+from shards.storage.remote.address import SCHEMES, Address, address_in
 
 Kind: TypeAlias = Literal["store", "patch", "tree"]
 
@@ -22,8 +23,20 @@ def find(path: Path, known: Known) -> Description | Kind:
     Raises:
         BadScene: it is a scene that cannot be used.
         PipelineError: it does not exist, or is nothing that can be predicted.
+        StorageError: the place that an address names does not answer.
         OSError: it cannot be read.
     """
+    if isinstance(path, Address):
+        if storage_of(path).has(MANIFEST):
+            return "store"
+        raise PipelineError(
+            f"input {path} is no address of a store: there is no {MANIFEST}; scenes and patches are read from files of "
+            "this machine alone, so download them"
+        )
+    if address := address_in(path):
+        raise PipelineError(
+            f"input {address} is an address, and of these stores alone are read, at {', '.join(SCHEMES)}; download it"
+        )
     if not path.exists():
         raise PipelineError(f"input {path} does not exist")
     if path.is_dir():

@@ -11,6 +11,8 @@ SCHEMES: Final = ("s3", "gs", "az", "https", "http")
 # A path that was made of an address has only one slash left behind the colon.
 _ADDRESS: Final = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.IGNORECASE | re.DOTALL)
 
+_FOLDED: Final = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE | re.DOTALL)
+
 
 class Address(PosixPath):
     """The address of a store, or of a file in one.
@@ -47,6 +49,17 @@ class Address(PosixPath):
     def resolve(self, strict: bool = False) -> "Address":
         """Return the address, which no symbolic link changes."""
         return self
+
+
+def address_in(path: Path) -> str | None:
+    """Return the address that a path was made of, of any scheme; None for a path that leads somewhere or is none.
+
+    `Path` has folded its two slashes into one.
+    """
+    match = _FOLDED.fullmatch(str(path))
+    if match is None or (not isinstance(path, Address) and path.exists()):
+        return None
+    return f"{match[1]}://{match[2]}"
 
 
 def place_of(place: str | os.PathLike[str]) -> Path:

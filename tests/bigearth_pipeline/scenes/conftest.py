@@ -7,8 +7,11 @@ import pytest
 
 from bigearth_pipeline.scenes.gdal import gdal_environment
 from shards.testing.stores import make_store
+from tests.support.network.shelves import moto_shelf, s3
 from trainer.config.options import TrainConfig
 from trainer.training.start import train
+
+__all__ = ["moto_shelf", "s3"]
 
 
 @pytest.fixture(scope="session")

@@ -66,8 +66,8 @@ def test_other_results_are_kept(trained: Path, small_store: Path, tmp_path: Path
     code, text = call()
     assert (code, "is of no prediction" in text) == (1, True), text
     (out / "map.tif").unlink()
-    (out / "notes.txt").write_text("mine")
     assert call()[0] == 0
+    (out / "notes.txt").write_text("mine")
     before = (out / "patches.parquet").read_bytes()
     code, text = call("--split", "train")
     assert (code, "another folder" in text) == (1, True), text

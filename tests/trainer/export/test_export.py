@@ -69,6 +69,25 @@ def test_an_export_tells_nothing_of_this_machine(exported: Exported, run: Run) -
             assert os.fsencode(path) not in content, (name, path)
 
 
+@pytest.mark.parametrize("command", ["report", "plot"])
+def test_an_export_is_no_run_of_no_epochs(exported: Exported, tmp_path: Path, command: str) -> None:
+    """An export is shown as a run that stopped before its first epoch."""
+    result = call(command, exported.out, "--out", tmp_path / "page.svg")
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: {exported.out} is an export, which holds no results; name the run that it was made of\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_is_not_among_runs(exported: Exported) -> None:
+    """A list of runs has exports in it, as runs that stopped before their first epoch."""
+    result = call("runs", exported.out.parent, "--json")
+    assert result.exit_code == 0, result.output
+    assert f"left out: {exported.out} is an export" in result.stderr
+    assert str(exported.out) not in [run["name"] for run in json.loads(result.stdout)]
+
+
 def test_results_of_a_run_are_in_its_folder_and_an_export_needs_shards(exported: Exported, run: Run) -> None:
     """Options that cannot be honoured are ignored."""
     for arguments, line in (

@@ -66,7 +66,8 @@ def test_rows_of_the_classifier_go_by_class(order: str, tmp_path: Path) -> None:
         expected[:, None].expand(-1, 512).contiguous()[:, : model.net.fc.in_features],
     )
     with pytest.raises(
-        BadCheckpoint, match=r"classifier for 19 classes .* say it with `weights_classes=` alphabetical"
+        BadCheckpoint,
+        match=r"classifier for 19 classes .* with `weights_classes=` alphabetical or paper, or none",
     ):
         create(spec, weights=path, weights_bands="configilm-s2")
     random = create(spec, weights=path, weights_bands="configilm-s2", weights_classes="none")

@@ -86,6 +86,7 @@ def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None
         (["nobody"], "nobody is no file or folder, and no key of the store, such as "),
         (["--class", "pasture"], "no patch of test has the class Pastures"),
         (["--random", 1, "--worst", 1], "patches are chosen in two ways"),
+        (["test_3", "test_1", "test_3"], "patch test_3 is among the inputs twice; name it once"),
         ([], "no patch is chosen"),
         (["--random", 0], "--random 0, expected 1 to 200"),
         (["--random", 1, "--square", 70], "--square 70 m, expected one of 60"),
@@ -98,6 +99,27 @@ def test_wrong_input_is_one_line(arguments: list[object], line: str, trained: Pa
     assert line in told.output
     assert len(told.output.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_other_version_needs_a_word(trained: Path, tmp_path: Path) -> None:
+    """Scores on patches that a run was trained on are explained as those of unseen ones."""
+    other = make_store(tmp_path / "store", {"test": 2}, source_version="v1")
+    options = ["--random", 1, "--shards", other, *FAST, "--method", "band-occlusion", "--out", tmp_path / "out"]
+    told = bep(trained, *options)
+    assert told.exit_code == 1
+    assert "was trained on BigEarthNet v2, the shards are v1" in told.output
+    assert "--allow-mixed-version uses it all the same" in told.output
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    told = bep(trained, *options, "--allow-mixed-version")
+    assert told.exit_code == 0, told.output
+
+
+def test_an_address_is_no_patch(trained: Path, tmp_path: Path) -> None:
+    """An address is taken for a file of this machine, or for the key of a patch."""
+    told = bep(trained, "s3://shelf/store", "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert told.output.startswith("Error: input s3://shelf/store is an address, expected patches of this machine")
+    assert told.output.rstrip().endswith("and --shards s3://shelf/store")
 
 
 def test_a_scene_is_no_patch(trained: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The map: projection, outlines and drawing."""
 
+import re
 from importlib.resources import files
 
 import numpy as np
@@ -103,3 +104,17 @@ def test_a_place_that_cannot_be_takes_no_other_along() -> None:
     found = map_points(32632, x, y)
     assert np.isfinite(found[0]).all()
     assert np.isnan(found[1:]).all()
+
+
+def test_a_label_covers_no_square() -> None:
+    """The name of the place lies over a patch in that corner of the map."""
+    square = np.array([[[0, 90], [30, 90], [30, 100], [0, 100]]], np.float64)
+    content = draw_map("map", "", View(0, 0, 100, 100), {"train": square}, None, label="a place")
+    # Texts are outlines, each in a group that is moved to its place; the frame is what surrounds the map.
+    texts = [float(y) for y in re.findall(r"translate\([\d.]+ ([\d.]+)\)", content)]
+    bottom, top = (
+        float(y) for y in re.findall(r'<path d="M [\d.]+ ([\d.]+) \nL [\d.]+ [\d.]+ \nL [\d.]+ ([\d.]+)', content)[1]
+    )
+    assert len(texts) >= 3
+    assert [y for y in texts if top < y < bottom] == []
+    assert [y for y in texts if y > bottom + 5]

@@ -85,6 +85,16 @@ def test_more_runs_than_colours_are_refused(trained: Path) -> None:
         plot_runs([trained] * (MOST_RUNS + 1), "png")
 
 
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_a_run_is_not_compared_with_itself(command: str, trained: Path, other: Path, tmp_path: Path) -> None:
+    """A run that is named twice by mistake fills a picture or a page with differences of zero."""
+    again = trained / "checkpoints" / ".."
+    told = invoke(command, trained, other, again, "--out", tmp_path / "out.svg")
+    assert told.exit_code == 1
+    assert told.output == f"Error: run {trained} is named twice, expected different runs; name it once\n"
+    assert not (tmp_path / "out.svg").exists()
+
+
 def test_colours_are_those_of_the_page() -> None:
     """The page has other colours than pictures."""
     style = files("bigearth_pipeline.report.page").joinpath("style.css").read_text()

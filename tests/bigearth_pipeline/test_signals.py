@@ -1,0 +1,102 @@
+"""Endings of `bep` by signals, at every moment of a command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from tests.support.running.commands.command import ENVIRONMENT
+
+_SCRIPT = """
+import atexit, contextlib, importlib, json, os, runpy, signal, sys
+
+numbers, arguments = json.loads(sys.argv[1])
+import bigearth_pipeline.signals as signals
+
+NEAR = ("/bigearth_pipeline/__main__.py", "/bigearth_pipeline/signals.py", "/bigearth_pipeline/cli/")
+FAR = ("/click/", "/contextlib.py")
+
+
+def run(at):
+    "Fork; run the command, and send the signals at the line that is executed as the one of this number."
+    reads, outputs = zip(*[os.pipe() for _ in range(3)])
+    process = os.fork()
+    if process == 0:
+        os.dup2(outputs[0], 1)
+        os.dup2(outputs[1], 2)
+        lines = {"near": 0, "far": 0}
+
+        def trace(frame, event, argument):
+            name = frame.f_code.co_filename
+            kind = "near" if any(each in name for each in NEAR) else "far" if any(each in name for each in FAR) else ""
+            if kind and event == "line" and len(signals.PROGRAM._before) == 3:
+                lines[kind] += 1
+                if (kind, lines[kind]) == at:
+                    try:
+                        exec("os.kill(os.getpid(), numbers[0])")  # As text, as dataclasses do.
+                    finally:
+                        os.kill(os.getpid(), numbers[1])
+            return trace
+
+        atexit.register(lambda: os.write(outputs[2], json.dumps([lines, list(sys.modules)]).encode()))
+        sys.argv = ["", *arguments]
+        sys.settrace(trace)
+        runpy.run_module("bigearth_pipeline", run_name="__main__", alter_sys=True)
+    for write in outputs:
+        os.close(write)
+    found = []
+    for read in reads:
+        with open(read) as file:
+            found.append(file.read())
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), *found
+
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+*_, about = run(None)
+modules = json.loads(about)[1]
+for name in modules:  # So that the forks need not import them again.
+    if not name.startswith(("__main", "bigearth_pipeline.__main__")):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+status, stdout, stderr, about = run(None)
+results = [["none", 0, status, stdout, stderr]]
+for kind, count in json.loads(about)[0].items():
+    # The last lines near by, one by one, are the end of the program.
+    last = range(count - 6, count + 1) if kind == "near" else ()
+    for at in sorted({*range(1, count + 1, count // 6), *last}):
+        results.append([kind, at, *run((kind, at))[:3]])
+sys.settrace(None)
+os.write(1, json.dumps(results).encode())
+os._exit(0)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("first", "second"), [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_the_first_signal_decides_at_any_moment(tmp_path: Path, first: signal.Signals, second: signal.Signals) -> None:
+    """In some moments a command ends by a traceback, with status 1, by another signal, or is cut off by the second."""
+    arguments = json.dumps([[first, second], ["runs", str(tmp_path), "--json"]])
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    (tmp_path / "script.py").write_text(_SCRIPT)
+    # As a module: interpreters of programs that are files or text do not look at what `exec` has let out.
+    script = [sys.executable, "-m", "script", arguments]
+    ended = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    undisturbed, *results = json.loads(ended.stdout)
+    assert undisturbed[2:] == [0, "[]\n", ""]
+    assert len(results) > 15
+    interrupted = 0
+    for kind, line, status, output, errors in results:
+        # "Aborted!" is the word of click, around commands.
+        assert errors in ("\ninterrupted\n", "\nAborted!\n", ""), (kind, line)
+        if output == "":
+            assert errors, (kind, line)
+        # A command that had finished may say so.
+        assert status == 128 + first or (status == 0 and output == "[]\n" and not errors), (kind, line)
+        interrupted += status != 0
+    assert interrupted > len(results) / 2
