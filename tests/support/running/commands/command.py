@@ -184,6 +184,8 @@ def start(
     cwd: Path | None = None,
     own_session: bool = False,
     fresh: bool = False,
+    module: str = "bigearth_pipeline",
+    namespaces: int | None = None,
 ) -> "Command | subprocess.Popen[Any]":
     """Start `bep`.
 
@@ -201,6 +203,8 @@ def start(
         cwd: its folder; default: that of the caller.
         own_session: it has a session, and thus a process group, of its own.
         fresh: a new interpreter.
+        module: of Python, that the command runs.
+        namespaces: a process of a host, see `tests.support.running.hosts`, on which it runs; never a new interpreter.
     """
     words = [str(argument) for argument in arguments]
     environment = dict(ENVIRONMENT if env is None else env)
@@ -208,7 +212,7 @@ def start(
     changed = {name for name in names if ENVIRONMENT.get(name) != environment.get(name)}
     if fresh or not all(name.startswith(_READ_LATE) for name in changed):
         return subprocess.Popen(
-            [sys.executable, "-m", "bigearth_pipeline", *words],
+            [sys.executable, "-m", module, *words],
             stdin=stdin, stdout=stdout, stderr=stderr, text=text, env=environment, cwd=cwd,
             start_new_session=own_session,
         )  # fmt: skip
@@ -224,6 +228,8 @@ def start(
         "folder": str(cwd or Path.cwd()),
         "environment": environment,
         "own_session": own_session,
+        "module": module,
+        "namespaces": namespaces,
     }
     opened: list[int] = []
     ours: list[IO[Any] | None] = []
