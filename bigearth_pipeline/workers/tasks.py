@@ -122,8 +122,8 @@ class Cluster:
             except KilledWorker as err:
                 self._explain()
                 raise PipelineError(
-                    f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
-                    "use fewer `workers=` or a smaller `patches_per_shard=`"
+                    f"workers died repeatedly in one task (last {err.last_worker.address}); out of memory is the usual "
+                    "cause: use fewer `workers=` or a smaller `patches_per_shard=`"
                 ) from err
             except FutureCancelledError as err:
                 raise PipelineError(LOST) from err

@@ -4,7 +4,8 @@
     python -m tools.bench.scaling --table
 
 TREE is one of `bep synth`, with many times as many patches as `--patches-per-shard`, so that workers end together. For
-each number of workers there is a scheduler with that many processes of one thread; each repeat builds once with each.
+each number of workers there is a scheduler with that many processes of one thread; each repeat builds once with each,
+after one build that does not count.
 Rates are without start and end. The CPU seconds of workers, driver and scheduler tell apart work that others on the
 machine slow down from work that grows with the number of workers.
 
@@ -163,12 +164,14 @@ def measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
     builds: dict[int, list[Build]] = {number: [] for number in chosen.workers}
     with ExitStack() as stack:
         clusters = {number: stack.enter_context(cluster(number, work)) for number in chosen.workers}
-        for repeat in range(chosen.repeats):
+        # In the first builds workers import what they need.
+        for repeat in range(chosen.repeats + 1):
             for number, on in clusters.items():
-                out = work / f"{number}-{repeat}"
-                builds[number].append(build_once(chosen.tree, out, on, chosen.patches_per_shard))
-                print(f"{number} workers: {builds[number][-1].rate:,.0f} patches/s", file=sys.stderr)
-                subprocess.run(["rm", "-rf", out], check=True)
+                with tempfile.TemporaryDirectory(dir=work) as folder:
+                    one = build_once(chosen.tree, Path(folder, "store"), on, chosen.patches_per_shard)
+                if repeat:
+                    builds[number].append(one)
+                    print(f"{number} workers: {one.rate:,.0f} patches/s", file=sys.stderr)
     about = {"repeats": chosen.repeats, "patches_per_shard": chosen.patches_per_shard}
     return {
         "environment": describe_environment({"source": chosen.tree, "store": work}),

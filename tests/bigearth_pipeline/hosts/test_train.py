@@ -1,6 +1,7 @@
 """A training by `torchrun` on two hosts that loses ranks."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,13 @@ def test_killed_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(process.returncode for process in launched)
     assert sorted(path.name for path in records.glob("killed-*")) == ["killed-1.3", "killed-2.1"], said
     assert sum(text.count("resumed in epoch 2, after 2 of 4 steps") for text in said) == 1, said
+
+    # The other one says which was lost.
+    output = "".join(said)
+    assert re.search(
+        r"Error: \[rank \d\] the connection to another process of the run, on 10\.87\.0\.[12], was lost", output
+    )
+    assert not re.search(r"\[rank\d\]: Traceback", output), output
 
     # One process does the rest, from the state that two have saved.
     monkeypatch.setattr(Loader, "__iter__", recorded.iterate)

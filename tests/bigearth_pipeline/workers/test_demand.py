@@ -1,5 +1,7 @@
 """Workers that come and go while a build waits or runs."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import open_cluster
 from tests.bigearth_pipeline.workers.support import PATIENT, WATCHFUL, Clock, report
 from tests.support.data.building import Recorder
+from tests.support.running.clusters import worker
 
 pytestmark = pytest.mark.cluster
 _SECONDS = 60
@@ -90,6 +93,17 @@ def test_workers_that_go_leave_their_work_to_others(tmp_path: Path) -> None:
         found |= dict(results)
         assert sorted(found) == list(range(30))
         _wait_for(cluster, 1)
+
+
+def test_a_worker_that_goes_while_it_is_checked() -> None:
+    """A cluster that shrinks as a build begins passes for one with a worker that cannot be reached."""
+    with _threads(1) as cluster, worker(cluster.scheduler_address, wait_for=2) as process:
+        process.send_signal(signal.SIGSTOP)
+        end = threading.Timer(1, process.kill)
+        end.start()
+        with open_cluster(1, cluster.scheduler_address, limits=PATIENT) as workers:
+            assert dict(workers.map(report, [1], 2)) == {1: 2}
+        end.join()
 
 
 def _wait_for(cluster: LocalCluster, number: int) -> None:
