@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,8 @@ import pytest
 
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.hosts import recorded
+from tests.support.running import commands
+from tests.support.running.commands.relay import relay
 from tests.support.running.hosts import Host, hosts
 from trainer.data.loader import Loader
 from trainer.data.order import SampleOrder
@@ -21,13 +21,12 @@ PATCHES, BATCH, EPOCHS, SEED = 22, 6, 3, 5
 OPTIONS = ("--epochs", EPOCHS, "--batch-size", BATCH, "--seed", SEED, "--device", "cpu", "--threads", 1)
 
 
-def _launch(host: Host, arguments: tuple[object, ...], env: dict[str, str]) -> "subprocess.Popen[str]":
-    """Start the process of one of two hosts."""
+def _launch(host: Host, program: list[str], arguments: tuple[object, ...], env: dict[str, str]) -> commands.Command:
+    """Start `torchrun` on one of two hosts."""
     launch = ("--nnodes", 2, "--nproc-per-node", 1, "--max-restarts", 1, "--rdzv-backend", "c10d")
-    launch += ("--rdzv-endpoint", "alpha:29400", "--rdzv-id", "first", "-m", recorded.__name__)
+    launch += ("--rdzv-endpoint", "alpha:29400", "--rdzv-id", "first", "--no-python", *program, recorded.__name__)
     env = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} | env
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return host.start(sys.executable, "-m", "torch.distributed.run", *launch, *arguments, env=env, **pipes)
+    return host.fork(*launch, *arguments, module="torch.distributed.run", env=env)
 
 
 def _trained(records: Path) -> dict[tuple[int, int], list[int]]:
@@ -50,9 +49,9 @@ def test_killed_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = shelf / "run"
     arguments = ("train", store, "--out", run, *OPTIONS, "--set", "run.save_steps=3")
     env = {"RANK_RECORDS": str(records), "RANK_KILLED_AT": "1.3 2.1"}
-    with hosts("alpha", "beta", shared=[store, shelf, records]) as both:
-        launched = [_launch(host, arguments, env) for host in both]
-        said = [process.communicate(timeout=300)[0] for process in launched]
+    with relay(records) as program, hosts("alpha", "beta", shared=[store, shelf, records]) as both:
+        launched = [_launch(host, program, arguments, env) for host in both]
+        said = ["".join(process.communicate(timeout=300)) for process in launched]
     # The processes were started again once, and then never more.
     assert all(process.returncode for process in launched)
     assert sorted(path.name for path in records.glob("killed-*")) == ["killed-1.3", "killed-2.1"], said

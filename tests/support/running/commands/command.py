@@ -47,7 +47,7 @@ _OF_NETWORKS: Final = {
     "bench",
     "quickstart",
 }
-_READ_LATE: Final = (
+READ_LATE: Final = (
     "PYTEST_",
     "AWS_",
     "COLUMNS",
@@ -57,6 +57,10 @@ _READ_LATE: Final = (
     "LOCAL_",
     "WORLD_",
     "MASTER_",
+    "GROUP_",
+    "ROLE_",
+    "TORCHELASTIC_",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE",
     "PYTHONUNBUFFERED",
 )
 """Variables that no module reads while it is imported; `PYTHONUNBUFFERED` changes nothing for stderr."""
@@ -210,13 +214,13 @@ def start(
     environment = dict(ENVIRONMENT if env is None else env)
     names = ENVIRONMENT.keys() | environment.keys()
     changed = {name for name in names if ENVIRONMENT.get(name) != environment.get(name)}
-    if fresh or not all(name.startswith(_READ_LATE) for name in changed):
+    if fresh or not all(name.startswith(READ_LATE) for name in changed):
         return subprocess.Popen(
             [sys.executable, "-m", module, *words],
             stdin=stdin, stdout=stdout, stderr=stderr, text=text, env=environment, cwd=cwd,
             start_new_session=own_session,
         )  # fmt: skip
-    with_networks = words[:1] != [] and words[0] in _OF_NETWORKS
+    with_networks = module.startswith("torch.") or (words[:1] != [] and words[0] in _OF_NETWORKS)
     # A fork of this process would share its socket.
     key = os.getpid(), with_networks
     with _lock:
