@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from distributed import LocalCluster, get_worker
+from distributed import Client, LocalCluster, get_worker
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import open_cluster
+from bigearth_pipeline.workers.demand import Demand
 from tests.bigearth_pipeline.workers.support import PATIENT, WATCHFUL, Clock, report
 from tests.support.data.building import Recorder
 from tests.support.running.clusters import worker
@@ -21,10 +22,10 @@ _SECONDS = 60
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[LocalCluster]:
-    """A cluster whose workers are threads of this process, so that they start at once."""
+def _threads(number: int, of: int = 1) -> Iterator[LocalCluster]:
+    """A cluster whose workers are threads of this process, so that they start at once; `of` tasks at a time each."""
     with LocalCluster(
-        n_workers=number, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1",
+        n_workers=number, threads_per_worker=of, processes=False, protocol="tcp", host="127.0.0.1",
         dashboard_address=None, silence_logs=60,
     ) as cluster:  # fmt: skip
         yield cluster
@@ -68,6 +69,18 @@ def test_work_waits_for_workers_that_come(tmp_path: Path) -> None:
         addresses = dict(results)
     assert sorted(addresses) == list(range(40))
     assert len(set(addresses.values())) == 6
+
+
+def test_work_that_waits_follows_the_threads() -> None:
+    """A cluster of many threads gets work for 64 of them; or a small one, or one without workers, for fewer."""
+    with _threads(0) as cluster, Client(cluster.scheduler_address, set_as_default=False) as client:
+        assert Demand(client)() == 64
+        cluster.scale(1)
+        client.wait_for_workers(1, timeout=_SECONDS)
+        assert Demand(client)() == 64
+    with _threads(1, of=50) as cluster, Client(cluster.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=_SECONDS)
+        assert Demand(client)() == 100
 
 
 def test_a_cluster_that_adapts_grows_and_shrinks(tmp_path: Path) -> None:
