@@ -1,4 +1,4 @@
-"""`python tools/durations.py LOG`: write the longest tests and files of a run into `tools/records/`.
+"""`python tools/durations.py LOG`: write the longest tests and files of a run into `tools/records/tests/`.
 
 The log is what `python tools/check.py --all --durations=0 --durations-min=0.5` printed.
 """
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-RECORD: Final = Path(__file__).resolve().parent / "records" / "durations.txt"
+RECORD: Final = Path(__file__).resolve().parent / "records" / "tests" / "durations.txt"
 FILES: Final = RECORD.with_name("files.txt")
 """Seconds of each file of tests, by which `tests/conftest.py` orders them."""
 _LINE: Final = re.compile(r"^([0-9.]+)s (?:call|setup|teardown) +(\S.*)$", re.MULTILINE)

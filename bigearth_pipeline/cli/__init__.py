@@ -149,7 +149,7 @@ _COMMANDS: Final = {
     "describe": (_describe, "Describe a store as GeoParquet, STAC and Croissant."),
     "serve": (_serve, "Show stores and runs in a browser."),
     "synth": (_synth, "Write a synthetic dataset in the official layout."),
-    "bench": (_bench, "Measure how fast it is here."),
+    "bench": (_bench, "Measure speeds on this machine."),
 }
 """For each subcommand the function that imports it, and its line in the help."""
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 3),
     default=2,
     show_default=True,
-    help="Patches of each class of a store to show; times three, of the best, worst and most doubtful of a run each. "
-    "Up to 2 MB of the file each; 0 leaves pictures out and reads no shard.",
+    help="Patches to show of each class of a store; of a run, three times as many of the best, worst and most "
+    "uncertain. Each takes up to 2 MB of the file; 0 leaves pictures out and reads no shard.",
 )
 @click.option(
     "--split",
@@ -38,8 +38,8 @@ def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None
     Of a store: a map, counts of labels, countries and months, histograms of the bands, pictures of patches, what was
       left out, and checksums.
     Of a run, ended or not: options, curves of the training, scores by class with intervals, precision and recall,
-      reliability, mistakes, scores by country and month, the best, worst and most doubtful patches, and explanations of
-      the worst (with the extra explain).
+      reliability, mistakes, scores by country and month, the best, worst and most uncertain patches, and explanations
+      of the worst (with the extra explain).
     Of several runs: a table, curves, score against time and parameters, and differences by class with intervals.
 
     Scores come from the predictions in RUN/predictions-SPLIT.parquet, which bep train --test and bep evaluate write.

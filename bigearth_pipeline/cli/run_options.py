@@ -78,6 +78,9 @@ def default_text(entry: Entry) -> str:
         return "all"
     if value == ():
         return "none"
+    if isinstance(value, tuple):
+        # As it is written after --set.
+        return ",".join(value) if isinstance(value[0], str) else str(list(value))
     return {True: "true"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 

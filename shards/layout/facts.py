@@ -34,7 +34,7 @@ class Column:
     Attributes:
         type: Arrow type of its column in `index.parquet`.
         meaning: what it says, with units.
-        json: members of the JSON object beside the record that tell it, each an attribute of `Facts`; None for one that
+        json: members of the JSON object beside the record that hold it, each an attribute of `Facts`; None for one that
             has the name and the value of the fact.
         added: stores of the first writer lack the column; it reads as null.
     """
@@ -47,7 +47,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Facts:
-    """All that is known of a patch beside its pixels. A fact whose type allows None is None where nothing tells.
+    """All that is known of a patch beside its pixels. A fact whose type allows None is None if it is unknown.
 
     This class is the table from which the rest of the format follows; `FIELDS` has it as data.
     """
@@ -103,7 +103,7 @@ class Field:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the members of the JSON object that tell the fact."""
+        """Names of the members of the JSON object that hold the fact."""
         return (self.name,) if self.column.json is None else self.column.json
 
 

@@ -60,7 +60,7 @@ class RecordGroup:
         start: index of the group's first value in its record; `RecordLayout` sets it.
 
     Raises:
-        InvalidValue: an attribute is not as said above.
+        InvalidValue: an attribute is not as described above.
     """
 
     name: str

@@ -11,7 +11,7 @@ FILE: Final = "published.json"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Figures of one version of BigEarthNet. What nobody has published is empty.
+    """Figures of one version of BigEarthNet. Unpublished figures are empty.
 
     Attributes:
         patches: by split.

@@ -230,7 +230,7 @@ class Storage(Protocol):
         """Return whether there is a file.
 
         Raises:
-            OSError: that cannot be said.
+            OSError: it cannot be found out.
         """
 
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:

@@ -75,7 +75,7 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a lock file is held, as far as its holder's note tells; nothing is locked by asking.
+    """Return whether a lock file is held, as far as its holder's note says; asking locks nothing.
 
     A holder on another machine counts as at work, since nobody here can know that it has ended.
     """

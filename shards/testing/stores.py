@@ -54,7 +54,7 @@ def make_store(
         countries: row i of the index is from country i, again and again from the first one.
         dates: likewise when a patch was taken.
         corners: likewise easting and northing of its upper-left corner, m.
-        extras: further groups of each patch; `group_values` tells their pixels.
+        extras: further groups of each patch; `group_values` gives their pixels.
     """
     rng = np.random.default_rng(seed)
     # What each class adds to each band.

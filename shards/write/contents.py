@@ -44,7 +44,7 @@ class Contents:
         temporaries: files of the store that are not finished.
         folders: folders of the store, each after those that hold it.
         misplaced: what has the name of a file or folder of the store and is something else, such as a symbolic link.
-        strangers: everything else. Nobody looks into the folders among them.
+        strangers: everything else. Folders among them are not searched.
     """
 
     files: list[str] = field(default_factory=list)

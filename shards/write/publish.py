@@ -47,7 +47,7 @@ def published_damage(options: StoreOptions, info: ShardInfo) -> str | None:
     """Compare the objects of a shard with what was noted when they were sent; return how one differs, None if none.
 
     Raises:
-        OSError: that cannot be said.
+        OSError: it cannot be found out.
     """
     try:
         tags: Any = json.loads(_tags_path(options, info.name).read_bytes())

@@ -49,7 +49,7 @@ class ShardWriter:
     Attributes:
         name: of the shard, such as `train-00007`.
         info: the written shard, for the manifest; None until the block has ended, and after `discard`.
-        made_of: what the note shall say beside that: JSON values that tell from what the shard was made.
+        made_of: further JSON values of the note: what the shard was made from.
     """
 
     info: ShardInfo | None

@@ -8,7 +8,7 @@ import yaml
 
 from bigearth_pipeline.cli.stores.build_shards import build_shards
 from tests.readme.text import README, blocks
-from tools.bench.scaling import table
+from tools.bench.build.scaling import table
 
 SECTION = "Several machines"
 

@@ -15,8 +15,8 @@ from tests.support.paths import ROOT
     [
         (["tools.gpu.predict.launches", "--batch-size", "0"], "expected an integer of at least 1"),
         (["tools.gpu_check", "--device", "cpu", "--minutes", "-1"], "expected a number above 0"),
-        (["tools.bench.simulated", "{}/absent"], "absent does not exist, expected the folder of a store"),
-        (["tools.bench.simulated", "{}/absent", "--seconds", "nan"], "expected a number above 0"),
+        (["tools.bench.loader.simulated", "{}/absent"], "absent does not exist, expected the folder of a store"),
+        (["tools.bench.loader.simulated", "{}/absent", "--seconds", "nan"], "expected a number above 0"),
         (["tools.faults", "--out", "{}/out", "--scale", "-1"], "Invalid value for '--scale'"),
     ],
 )

@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from bigearth_pipeline.synth.dataset import write_dataset
-from tools.peers.checks import WrongBatch, check_epoch
 from tools.peers.client import ROOT, PeerFailed, PeerProcess
-from tools.peers.job import Batch, Job
-from tools.peers.patches import Patches
-from tools.peers.pixels import SHAPES, prepare, reference
 from tools.peers.registry import LAYOUTS, PEERS, Layout
 from tools.peers.report import render
 from tools.peers.run import main
 from tools.peers.serve import Session
+from tools.peers.work.checks import WrongBatch, check_epoch
+from tools.peers.work.job import Batch, Job
+from tools.peers.work.patches import Patches
+from tools.peers.work.pixels import SHAPES, prepare, reference
 
 COUNT = 64
 

@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--side", type=count, default=10_980, help="pixels of 10 m, a multiple of 6; default: %(default)s"
     )
-    parser.add_argument("--rows", type=count, default=8, help="rows of windows of a timed lap; default: %(default)s")
+    parser.add_argument("--rows", type=count, default=24, help="rows of windows of a timed lap; default: %(default)s")
     parser.add_argument("--repeats", type=count, default=5, help="rounds of timed laps; default: %(default)s")
-    parser.add_argument("--overlaps", nargs="*", default=["0", "0.5"], help="of whole predictions; default: 0 and 0.5")
+    parser.add_argument("--overlaps", nargs="*", default=["0", "0.5", "0.75"], help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.side % 6:
         parser.error(f"argument --side: {options.side}, expected a multiple of 6")

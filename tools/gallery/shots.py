@@ -13,7 +13,7 @@ from PIL import Image
 import shards
 from shards.errors import InvalidValue
 from shards.storage.atomic import atomic_write
-from tools.bench.serve_load import serving
+from tools.bench.serve.load import serving
 from tools.gallery.data import Made
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")

@@ -17,7 +17,7 @@ from tools.mutation.mutants import mutants_of
 from tools.mutation.targets import EQUIVALENT, TARGETS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-RECORD: Final = ROOT / "tools/records/mutation.json"
+RECORD: Final = ROOT / "tools/records/tests/mutation.json"
 _COPIED: Final = ("shards", "bigearth_pipeline", "trainer", "tools", "tests", "pyproject.toml")
 _PACKAGES: Final = ("cosmic-ray", "pytest", "hypothesis", "numpy", "pyarrow")
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from tools.peers.client import PeerFailed, PeerProcess
 from tools.peers.environments import find
-from tools.peers.patches import Patches
 from tools.peers.registry import LAYOUTS, PEERS, Layout
+from tools.peers.work.patches import Patches
 
 SLOW_SECONDS: Final = 5.0
 """A peer whose checked epoch takes longer needs no other one to warm up, and gets one epoch a turn."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from bigearth_pipeline.bench.environment import describe_environment
 from tools.arguments import count, run
-from tools.peers.checks import PROBES
 from tools.peers.client import ROOT
 from tools.peers.environments import install
 from tools.peers.measure import Plan, Results, convert, measure
-from tools.peers.patches import Patches
 from tools.peers.registry import LAYOUTS, PEERS
 from tools.peers.report import render, write
+from tools.peers.work.checks import PROBES
+from tools.peers.work.patches import Patches
 
 SPARE = 1.1
 """Synthetic patches for each that is loaded: some have snow or clouds."""

@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tools.peers.checks import check_epoch, check_numbers
-from tools.peers.job import Epochs, Job
-from tools.peers.patches import Patches
 from tools.peers.registry import PEERS
+from tools.peers.work.checks import check_epoch, check_numbers
+from tools.peers.work.job import Epochs, Job
+from tools.peers.work.patches import Patches
 
 
 class Session:

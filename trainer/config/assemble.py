@@ -12,10 +12,11 @@ from trainer.config import plain, toml
 from trainer.config.given import Given, Way
 from trainer.config.options import TrainConfig
 from trainer.config.recipes import RUN_RECIPES, augmentation_values
+from trainer.config.unknown_names import unknown_setting
 from trainer.data.bands import BandSelection
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.check import check, shown
-from trainer.definition.tables import AUGMENT, OPTIONS, RECIPE, REQUIRED, nearest
+from trainer.definition.tables import AUGMENT, OPTIONS, RECIPE, REQUIRED
 from trainer.models.weights_config import stated_by
 
 _MISSING = {"data.shards": "the folder of the shards, DIR", "run.out": "a folder for the run, `out=RUN`"}
@@ -47,7 +48,7 @@ class Setting:
         if not equals:
             raise InvalidValue(f"{shown(text)}, expected TABLE.NAME=VALUE, such as optimisation.step_gamma=0.1")
         if key != AUGMENT and key not in OPTIONS:
-            raise InvalidValue(f"there is no option {shown(key)}{nearest(key)}")
+            raise unknown_setting(key)
         found = toml.parse(value.strip())
         if key in OPTIONS and {str, Path} & set(OPTIONS[key].kinds) and not isinstance(found, str):
             # A text that looks like a number.
@@ -77,6 +78,8 @@ def convert(key: str, value: Any, name: str) -> Any:
     if key == "data.train_splits" and isinstance(value, str):
         value = value.split(",")
     if key == "data.ignore_labels" and isinstance(value, str):
+        if value == "none":
+            return ()
         try:
             return class_names(value)
         except InvalidValue as err:

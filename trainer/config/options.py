@@ -6,6 +6,7 @@ from typing import Any
 
 from shards.errors import InvalidValue
 from trainer.config import plain
+from trainer.config.unknown_names import unknown
 from trainer.data.bands import BandSelection
 from trainer.definition.augmentation import DEFAULT_RECIPE, RECIPES, Augmentation
 from trainer.definition.check import shown
@@ -14,7 +15,7 @@ from trainer.definition.machine import MachineConfig
 from trainer.definition.model import ModelConfig
 from trainer.definition.optimisation import OptimisationConfig
 from trainer.definition.run import RunConfig
-from trainer.definition.tables import KEYS, OPTIONS, REQUIRED, TABLES, nearest
+from trainer.definition.tables import KEYS, OPTIONS, REQUIRED, TABLES
 from trainer.models.published import parse_channels
 
 
@@ -73,7 +74,7 @@ class TrainConfig:
         """
         for key in values:
             if key not in OPTIONS:
-                raise InvalidValue(f"{key} is no option of a run{nearest(key)}")
+                raise unknown(key)
         if missing := [key for key in REQUIRED if key not in values]:
             raise InvalidValue(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
         tables: dict[str, dict[str, Any]] = {name: {} for name in TABLES}
@@ -115,7 +116,7 @@ def _by_key(options: Mapping[str, Any]) -> dict[str, Any]:
         elif name in KEYS:
             found[KEYS[name]] = value
         else:
-            raise InvalidValue(f"{name} is no option of a run{nearest(name)}")
+            raise unknown(name)
     return found
 
 

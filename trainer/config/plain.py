@@ -7,9 +7,10 @@ from typing import Any, Final, get_origin
 from shards.errors import InvalidValue
 from shards.read.checks import verify_mode
 from shards.storage.remote.address import place_of
+from trainer.config.unknown_names import unknown, unknown_table
 from trainer.definition.augmentation import Augmentation
 from trainer.definition.check import shown
-from trainer.definition.tables import KEYS, OPTIONS, TABLES, nearest
+from trainer.definition.tables import KEYS, OPTIONS, TABLES
 
 _RENAMED: Final = {"data": "data.shards"}
 """Options that were named otherwise before there were tables."""
@@ -60,15 +61,13 @@ def of_tables(values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, table in values.items():
         if name not in TABLES:
-            raise InvalidValue(
-                f"{name} is no table of options, expected one of {', '.join(TABLES)}{nearest(str(name))}"
-            )
+            raise unknown_table(str(name))
         if not isinstance(table, Mapping):
             raise InvalidValue(f"{name} is {shown(table)}, expected a table of options")
         found |= {f"{name}.{part}": value for part, value in table.items()}
     for key in found:
         if key not in OPTIONS:
-            raise InvalidValue(f"{key} is no option of a run{nearest(key)}")
+            raise unknown(key)
     return found
 
 
@@ -86,5 +85,5 @@ def _of_old(values: Mapping[str, Any]) -> dict[str, Any]:
             found[_RENAMED.get(name) or KEYS.get(name) or name] = value
     for key in found:
         if key not in OPTIONS:
-            raise InvalidValue(f"{key} is no option of a run{nearest(key)}")
+            raise unknown(key)
     return found

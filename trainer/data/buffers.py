@@ -44,7 +44,7 @@ class Buffers:
         self._lock = threading.Lock()
 
     def take(self) -> NDArray[Any]:
-        """Return a buffer with whatever it holds; wait for the device where it still reads many."""
+        """Return a buffer of arbitrary content; wait for the device if it still reads many."""
         with self._lock:
             while self._pending and self._pending[0][1].query():
                 self._free.append(self._pending.popleft()[0])

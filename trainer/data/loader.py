@@ -131,6 +131,9 @@ class Loader:
         largest = self.order.largest_part(config.num_ranks)
         if config.layout == "record" and config.augmentation.fields:
             raise InvalidValue("records are handed over as they are: layout record allows for no augmentation")
+        on_device = config.cache in ("gpu", "gpu-encoded")
+        if config.layout == "record" and on_device:
+            raise InvalidValue(f"layout record keeps nothing on the device, got cache {config.cache}; take ram")
         if config.cache == "ram":
             store.keep_in_memory(rows)
         images = Images(
@@ -143,7 +146,6 @@ class Loader:
             augmentation=config.augmentation,
         )
         if config.layout != "record":
-            on_device = config.cache in ("gpu", "gpu-encoded")
             self.backend = images.resolve_on_device(config.loader) if on_device else images.resolve(config.loader)
         self._reads_encoded = self.backend == "triton" and encoded.can_decode(store)
         on_gpu = config.device.type == "cuda"
@@ -279,7 +281,7 @@ class Loader:
         config, rows = self.config, self.order.rows
         if config.layout == "record":
             return RecordPreparation(self._buffers, config.device)
-        if config.cache not in ("gpu", "gpu-encoded"):
+        if config.cache in ("none", "ram"):
             return images.by(self.backend)
         if config.cache == "gpu-encoded" and not self._reads_encoded:
             raise TrainError(

@@ -26,7 +26,7 @@ class DataConfig(Checked):
         help="Bands in channel order: all, s2-10, rgb, rgb-nir, rgb-swir, or names such as B04,B03,B02.",
     )
     where: str | None = option(
-        None, flag=True, metavar="SQL", help='Use only patches for which this holds, as "month in (6, 7)".'
+        None, flag=True, metavar="SQL", help='Use only patches that meet this condition, such as "month in (6, 7)".'
     )
     fraction: float | None = option(
         None, flag=True, above=0, at_most=1, unset="all of it", help="Share of the train split to use, class by class."
@@ -51,7 +51,7 @@ class DataConfig(Checked):
     ignore_labels: tuple[str, ...] = option(
         (),
         metavar="CLASSES",
-        help="Classes that are neither trained nor measured, by names or parts of names with commas between them.",
+        help="Classes that are neither trained nor measured, by names or parts of names, separated by commas.",
     )
     normalise: Method = option(
         "standard", help="Normalise by mean and standard deviation, or from the 2nd to the 98th percentile to 0…1."

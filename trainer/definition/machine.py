@@ -28,7 +28,7 @@ class MachineConfig(Checked):
         "auto",
         flag=True,
         resumable=True,
-        help="Program that prepares the batches; a resumed run keeps it unless given anew.",
+        help="Program that prepares the batches; a resumed run keeps it unless it is given again.",
     )
     cache: Cache = option("none", flag=True, resumable=True, help="Keep records in memory: the host's or the GPU's.")
     # More than any host has cores for.
@@ -37,7 +37,7 @@ class MachineConfig(Checked):
         flag=True,
         at_least=1,
         at_most=1024,
-        unset="the cores, shared out",
+        unset="the cores, divided among the processes",
         resumable=True,
         help="Decode threads of a process.",
     )
@@ -62,10 +62,10 @@ class MachineConfig(Checked):
         unit="bytes",
         unset="half of the free space, at most 16 GiB",
         resumable=True,
-        help="Size of that folder at most; records that were used least lately go first.",
+        help="Largest size of that folder; the least recently used records are removed first.",
     )
     mapped: bool = option(
         True,
         resumable=True,
-        help="Decode shards on a tmpfs in place. If one is cut off meanwhile, that ends the process.",
+        help="Decode shards on a tmpfs in place. If a shard is truncated meanwhile, the process ends.",
     )

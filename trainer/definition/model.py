@@ -18,22 +18,22 @@ class ModelConfig(Checked):
     model: str = option(
         "bepnet-s", flag=True, metavar="NAME", help="Network: bepnet-s, bepnet-m, bepnet-l, or any of timm."
     )
-    pretrained: bool = option(False, flag=True, help="Begin with the weights that timm publishes; bands by name.")
+    pretrained: bool = option(False, flag=True, help="Start from the weights that timm publishes; bands by name.")
     weights: Path | None = option(
         None,
         flag=True,
         metavar="FILE",
-        help="Begin with the weights of a file, or of a folder, whose config.json may name network and bands.",
+        help="Start from the weights in a file, or in a folder whose config.json may name network and bands.",
     )
     weights_bands: str | None = option(
         None,
         flag=True,
         metavar="PRESET|NAMES",
-        help="Channels of that file, if it does not say: reben-s2-v0.2.0, reben-all-v0.2.0, reben-s2-v0.1.1, "
+        help="Channels of that file, if it does not name them: reben-s2-v0.2.0, reben-all-v0.2.0, reben-s2-v0.1.1, "
         "reben-all-v0.1.1, configilm-s2, configilm-all, s2-l1c, s2-l2a, rgb, or names such as VV,VH,B02,B03.",
     )
     weights_classes: ClassOrder | None = option(
-        None, flag=True, help="Order of its 19 classes, if it does not say; none leaves its classifier out."
+        None, flag=True, help="Order of its 19 classes, if it does not name them; none leaves its classifier out."
     )
     allow_mixed_version: bool = option(False, help="Take weights trained on the other version of BigEarthNet.")
     freeze: Freeze | None = option(

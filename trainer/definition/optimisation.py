@@ -34,7 +34,7 @@ class OptimizerConfig(Checked):
         1.0,
         above=0,
         at_most=1,
-        help="Factor of the learning rate from each layer to the one before it, as timm groups them; stages of ours.",
+        help="Factor of the learning rate from each layer to the one before it: timm's groups, or bepnet's stages.",
     )
     clip: float | None = option(None, above=0, unset="no limit", help="Highest norm of the gradients.")
 

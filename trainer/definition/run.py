@@ -28,7 +28,7 @@ class RunConfig(Checked):
         at_least=1,
         at_most=MOST,
         unit="epochs",
-        unset="no early end",
+        unset="no early stopping",
         resumable=True,
         help="End after this number of epochs without a better validation score.",
     )
@@ -58,13 +58,18 @@ class RunConfig(Checked):
         None,
         unset="TensorBoard only",
         resumable=True,
-        help="Log the run with Weights & Biases or MLflow too; where to is what their environment variables say.",
+        help="Log the run with Weights & Biases or MLflow too; their environment variables say where.",
     )
     max_steps: int | None = option(
         None, at_least=1, at_most=MOST, unit="steps", unset="no limit", help="End after this number of steps."
     )
     max_minutes: float | None = option(
-        None, above=0, unit="min", unset="no limit", resumable=True, help="Stop after this time, to be resumed."
+        None,
+        above=0,
+        unit="min",
+        unset="no limit",
+        resumable=True,
+        help="Stop after this time, and resume later.",
     )
     save_minutes: float = option(
         10.0, above=0, unit="min", resumable=True, help="Time between two saved states within an epoch."

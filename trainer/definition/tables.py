@@ -1,6 +1,5 @@
 """All tables, and the options in them by key, such as `optimisation.lr`."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
@@ -91,13 +90,3 @@ given anew, a run keeps it. They agree to the last bit of a float or two, but no
 """
 LENGTH: Final = frozenset({"optimisation.epochs", "run.max_steps"})
 """Options that may change when a run is resumed and say how long it is; the learning rate follows the new length."""
-
-
-def nearest(key: str) -> str:
-    """Return the key that a wrong one was perhaps meant to be, as `; perhaps run.seed`; empty if none is like it."""
-    name = key.rpartition(".")[2].replace("-", "_")
-    known = [*OPTIONS, AUGMENT]
-    found = [KEYS[name]] if name in KEYS else difflib.get_close_matches(key.replace("-", "_"), known, 1, 0.6)
-    if not found:
-        found = [KEYS[close] for close in difflib.get_close_matches(name, KEYS, 1, 0.7)]
-    return f"; perhaps {found[0]}" if found else ""

@@ -11,7 +11,7 @@ from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
-from trainer.training.epochs.best import is_out_of_patience
+from trainer.training.epochs.early_stopping import is_out_of_patience
 
 State = Literal["finished", "running", "stopped"]
 
@@ -131,6 +131,7 @@ def _scores(metrics: Any) -> dict[str, float | None]:
         "loss": _number(metrics, "loss"),
         "ap_macro": _number(metrics, "ap_macro"),
         "ap_micro": _number(metrics, "ap_micro"),
+        "auroc_macro": _number(metrics, "auroc_macro"),
         "f1_macro": _number(metrics, "tuned", "macro", "f1"),
         "f1_micro": _number(metrics, "tuned", "micro", "f1"),
         "patches": _number(metrics, "count"),

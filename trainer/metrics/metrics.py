@@ -196,7 +196,7 @@ def compute(
             calibration_error=class_calibrations[i] if positives[i] else None,
             fixed=class_fixed[i],
             tuned=class_tuned[i] if class_tuned else None,
-            auroc=_auroc(scores[:, i], targets[:, i]) if 0 < positives[i] < len(labels) else None,
+            auroc=area_under_roc(scores[:, i], targets[:, i]) if 0 < positives[i] < len(labels) else None,
         )
         for i, name in enumerate(names)
     }
@@ -214,7 +214,7 @@ def compute(
         thresholds_tuned_here=None if thresholds is None else thresholds_tuned_here,
         classes=classes,
         auroc_macro=mean([values.auroc for values in classes.values() if values.auroc is not None]),
-        auroc_micro=_auroc(scores, targets) if 0 < sum(positives) < targets.numel() else None,
+        auroc_micro=area_under_roc(scores, targets) if 0 < sum(positives) < targets.numel() else None,
         ignored=tuple(name for name in CLASSES if name in ignored),
     )
 
@@ -230,8 +230,13 @@ def _average_precision(scores: Tensor, targets: Tensor) -> float:
     return float(binary_average_precision(scores.flatten(), targets.flatten(), validate_args=False))
 
 
-def _auroc(scores: Tensor, targets: Tensor) -> float:
-    """Return the area under the receiver operating characteristic of all decisions at once; both kinds occur."""
+def area_under_roc(scores: Tensor, targets: Tensor) -> float:
+    """Return the area under the receiver operating characteristic of all decisions at once, 0 to 1; ties count half.
+
+    Args:
+        scores: probabilities.
+        targets: int64 of the same shape, 0 or 1; both occur.
+    """
     from torchmetrics.functional.classification import binary_auroc
 
     return float(binary_auroc(scores.flatten(), targets.flatten(), validate_args=False))

@@ -29,6 +29,7 @@ from trainer.runtime.progress import EpochReport, Phase, StepReport, Stopwatch, 
 from trainer.runtime.stop import Request
 from trainer.training import non_finite, outcome
 from trainer.training.epochs import best
+from trainer.training.epochs.early_stopping import is_out_of_patience
 from trainer.training.epochs.plateau import update_rate
 from trainer.training.epochs.validation import validate
 from trainer.training.extension import Length, extend
@@ -245,7 +246,7 @@ class Run:
         self.next_epoch()
         is_best, score = best.judge(state, metrics, config.run.monitor)
         self._saving.save_epoch(state, metrics, thresholds, is_best=is_best, score=score)
-        ended = steps >= self._num_steps or best.is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
+        ended = steps >= self._num_steps or is_out_of_patience(state.epoch, state.best_epoch, config.run.patience)
         # Decided by all, as metrics that differ in the last digit must not part the ranks.
         state.ended = bool(self._ranks.agree(int(ended)))
         report = EpochReport(

@@ -45,4 +45,4 @@ _COMMANDS: Final = {
 
 @click.group(cls=LazyGroup, lazy=_COMMANDS)
 def bench() -> None:
-    """Measure how fast it is here."""
+    """Measure speeds on this machine."""

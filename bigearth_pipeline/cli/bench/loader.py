@@ -42,7 +42,7 @@ def bench_loader(
     it before every pass; where that cannot be done, as on a tmpfs, they have no figure. What lies below the kernel,
     such as the cache of a virtual machine's host, stays as it is.
 
-    At the end stands what an epoch of BigEarthNet would take on this machine, and where its records are best kept.
+    The last lines say how long an epoch of BigEarthNet would take on this machine, and where its records are best kept.
     """
     with reported():
         check_name(plot, ".png")

@@ -39,13 +39,13 @@ _OF_WEIGHTS: Final = (
               help="Evaluate published weights, a file or a folder, in place of a run.")  # fmt: skip
 @run_option("model.model", help="Their network: bepnet-s, bepnet-m, bepnet-l, or any network of timm.",
             default="as config.json in their folder says")  # fmt: skip
-@run_option("data.bands", help="Bands that the network is to see; the weights must know them.",
+@run_option("data.bands", help="Bands that the network takes; the weights must have filters for them.",
             default="those of --weights-bands, or of config.json")  # fmt: skip
 @run_option("model.weights_bands", help="Channels of the weights, as for bep train.")
-@run_option("model.weights_classes", help="Order of their 19 classes, if they do not say.",
+@run_option("model.weights_classes", help="Order of their 19 classes, if they do not name them.",
             type=click.Choice(["alphabetical", "paper"]))  # fmt: skip
 @click.option("--statistics", metavar="FILE|published", type=_path,
-              help="JSON with mean and std by band; published.  [default: the shards' train split]")  # fmt: skip
+              help="Mean and std by band: a JSON file, or published.  [default: the shards' train split]")  # fmt: skip
 @run_option("data.interpolation")
 @click.option(
     "--out", metavar="FILE", type=_path, help="New file for the results of weights or of an export.  [default: none]"
@@ -56,7 +56,7 @@ _OF_WEIGHTS: Final = (
               help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
 @click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
               help="Average the probabilities over the eight flips and turns of each patch (d4).")  # fmt: skip
-@run_option("optimisation.batch_size", help="Patches at a time.", default="that of the run, or 256")
+@run_option("optimisation.batch_size", help="Patches of a batch.", default="that of the run, or 256")
 @run_option("machine.device", help="Device to evaluate on.")
 @run_option("machine.threads", help="Decode threads.", default="the cores")
 @run_option("machine.verify", help="Compare each record with its checksum: when it is first read, or every time.")
@@ -66,14 +66,14 @@ _OF_WEIGHTS: Final = (
 @click.option("--allow-mixed-version", is_flag=True, help="Evaluate on the other version of BigEarthNet.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of a table.")
 def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
-    """Evaluate the best checkpoint of RUN on a split, another one (--checkpoint), or the weights of a file.
+    """Evaluate on a split the best checkpoint of RUN, another one (--checkpoint), or the weights of a file.
 
     The results of a run are also written to RUN/metrics-SPLIT.json, or to RUN/metrics-SPLIT-DIGEST.json if they are of
     other patches than those that the run had of the split, averages (--with, --tta), or of another checkpoint.
     Thresholds are those that training tuned on the validation split; of several runs, their mean.
 
     With --weights, network and weights are used as they are published: each band must have filters, and the classifier
-    rows for the 19 classes. Channels that are no band of ours are dropped, which is what their mean gives.
+    rows for the 19 classes. Channels that are no band of Level-2A are dropped, as if all their pixels were the mean.
     """
     with reported():
         from bigearth_pipeline.cli.display.console import echo, notes_console

@@ -47,7 +47,7 @@ def explain(run: Path, inputs: tuple[str, ...], **options: Any) -> None:
     INPUT is a patch folder or tree of BigEarthNet, or the key of a patch in the run's store. DIR gets index.html, and
     for each patch a folder with pictures (.png) and arrays (attributions.npz).
 
-    The time is that of predictions: for each pair of a patch and a class occlusion takes 101 of them, band-occlusion
+    The time is spent on predictions: for each pair of a patch and a class occlusion takes 101 of them, band-occlusion
     one more than there are bands, integrated-gradients 32, or up to 928, with gradients (three times as long), --score
     about 550. The randomisation test (--sanity) explains up to 4 pairs on each of at least 5 networks; permutation
     predicts each of --patches 61 times for 12 bands. A prediction by bepnet-s took 5 ms of a core of an AMD EPYC

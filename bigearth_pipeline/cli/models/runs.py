@@ -27,7 +27,8 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
     Expressions may use the columns
       name, state (finished, running, stopped), parameters, device, epoch, best_epoch, train_loss, seconds,
       patches_per_second, wait_share,
-      validation.X and test.X with X one of loss, ap_macro, ap_micro, f1_macro, f1_micro, patches,
+      validation.X and test.X with X one of loss, ap_macro, ap_micro, auroc_macro, f1_macro,
+      f1_micro, patches,
     and every option by its table, as in RUN/config.toml: optimisation.lr, model.model, data.bands.
 
     Scores are those of the best epoch, as percentages; F1 is at the thresholds tuned on the validation split.
@@ -78,6 +79,7 @@ def _table(records: "Sequence[RunRecord]", folder: Path) -> "Table":
         scores("test\nAP macro", 95, "test", "ap_macro"),
         scores("test\nAP micro", 50, "test", "ap_micro"),
         scores("test\nF1 macro", 40, "test", "f1_macro"),
+        scores("test\nAUROC", 12, "test", "auroc_macro"),
         numbers("million\nparameters", 35, "parameters", unit=1e6, form=".1f"),
         Column("bands", [str(len(record.config.data.bands)) for record in records], 15),
         numbers("learning\nrate", 45, "optimisation", "lr", form="g"),

@@ -41,9 +41,9 @@ _path = click.Path(path_type=Path)
 def train(context: click.Context, /, **options: Any) -> None:
     """Train a CNN on the shards in DIR.
 
-    Options come from four layers, each over the one before: defaults, --recipe, the file of --config, and the command
-    line, that is flags and --set. In the file, --lr is lr in the table [optimisation], and so on. An option that has no
-    effect in the run is refused, unless it only repeats what defaults or the recipe say.
+    Options come from four layers, each of which overrides the one before: defaults, --recipe, the file of --config,
+    and the command line, that is flags and --set. In the file, --lr is lr in the table [optimisation], and so on. An
+    option that has no effect in the run is refused, unless it only repeats what defaults or the recipe say.
 
     RUN receives config.toml (all options; `bep train --config RUN/config.toml --out OTHER` repeats the run),
     description.json, metrics.jsonl (a line for each epoch), TensorBoard events, checkpoints/last.pt (to resume) and

@@ -59,7 +59,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     multiple=True,
     type=click.Path(path_type=Path),
     help="BigEarthNet v2 table (Parquet); repeat it to add the snow/cloud table. Default: those in or beside SOURCE. "
-    "For v1 it only tells countries.",
+    "For v1 it only adds countries.",
 )
 @click.option(
     "--splits",
@@ -103,12 +103,12 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     "--spool",
     type=click.Path(path_type=Path),
     help="Folder for encoded patches of an archive until their shards are written; it takes about as much disk as the "
-    "store.  [default: that which holds the store]",
+    "store.  [default: the folder that holds the store]",
 )
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
-    help="Folder to keep an archive in that comes from an address.  [default: it is not kept]",
+    help="Folder in which to keep an archive from an address.  [default: not kept]",
 )
 @click.option(
     "--base-url",
@@ -152,9 +152,9 @@ def build_shards(
     """Turn BigEarthNet GeoTIFFs into compressed shards with exact statistics.
 
     SOURCE is a BigEarthNet v1 or v2 tree, or a tar archive of one (.tar, .tar.zst, .tar.gz, .tar.bz2, .tar.xz), which
-    is read in one pass and not unpacked; which one is found by looking. An archive may be an http(s):// address; `v1`
-    and `v2` stand for the official ones, and the tables of v2 are downloaded as well. The build can be stopped at any
-    time: the same command resumes it, and the result has the same bytes as that of an uninterrupted build.
+    is read in one pass and not unpacked; which of these it is, is detected. An archive may be an http(s):// address;
+    `v1` and `v2` stand for the official ones, and the tables of v2 are downloaded as well. The build can be stopped at
+    any time: the same command resumes it, and the result has the same bytes as that of an uninterrupted build.
     """
     from bigearth_pipeline.cli.errors import reported
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-PARTS = ("v1", "v2", "v2-maps", "v2-metadata")
+PARTS = ("v1", "v1-s1", "v2", "v2-s1", "v2-maps", "v2-metadata")
 """Parts of BigEarthNet, by the names in `source/archive/official.json`."""
 
 
@@ -19,7 +19,9 @@ PARTS = ("v1", "v2", "v2-maps", "v2-metadata")
 )
 @click.option("--connections", type=click.IntRange(1, 32), default=4, show_default=True, help="Connections at a time.")
 def download(parts: tuple[str, ...], out: Path, base_url: str | None, connections: int) -> None:
-    """Download BigEarthNet's official files: v1, v2, v2-maps or v2-metadata.
+    """Download BigEarthNet's official files.
+
+    PART is v1 or v2 (Sentinel-2), v1-s1 or v2-s1 (Sentinel-1), v2-maps (reference maps) or v2-metadata (tables).
 
     The download can be stopped at any time: the same command resumes it. Sizes and MD5 are compared with the official
     ones. `bep build-shards v2` builds without keeping the archive.

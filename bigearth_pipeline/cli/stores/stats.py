@@ -12,7 +12,7 @@ from bigearth_pipeline.cli.places import PLACE
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
-    help="Only this split.  [default: all that there are]",
+    help="Only this split.  [default: all splits]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON: split → band → statistic.")
 def stats(folder: Path, split: str | None, as_json: bool) -> None:

@@ -1,6 +1,8 @@
 """Scores of each class: average precision and F1 with support and intervals."""
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from bigearth_pipeline.report.figure.intervals import draw_intervals
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table
@@ -10,8 +12,10 @@ from bigearth_pipeline.report.run.words import INTERVAL, in_percent, in_words, i
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards import CLASSES
 from shards.text.words import listed, patches
+from trainer.metrics.decisions import mean
 from trainer.metrics.intervals.f1 import f1_scores
 from trainer.metrics.intervals.table import decide
+from trainer.metrics.metrics import area_under_roc
 
 
 def classes(contents: RunContents) -> Section:
@@ -53,6 +57,7 @@ def _table(contents: RunContents) -> Table:
         decide(found.probabilities, None), found.labels, np.zeros(len(found.keys), np.int64), np.ones((1, 1))
     ).classes[:, 0]
     rows = []
+    areas = [_area(found.probabilities[:, i], found.labels[:, i]) for i in range(len(CLASSES))]
     for i, name in enumerate(CLASSES):
         has = found.labels[:, i] > 0
         rows.append(
@@ -65,6 +70,7 @@ def _table(contents: RunContents) -> Table:
                 percent_cell(scores.f1[i].value),
                 interval_cell(scores.f1[i]),
                 percent_cell(None if np.isnan(fixed[i]) else float(fixed[i])),
+                percent_cell(areas[i]),
                 number_cell(None if contents.thresholds is None else contents.thresholds[name], 3),
             ]
         )
@@ -78,13 +84,22 @@ def _table(contents: RunContents) -> Table:
         percent_cell(scores.f1[macro].value),
         interval_cell(scores.f1[macro]),
         none,
+        percent_cell(mean([area for area in areas if area is not None])),
         none,
     ]
     columns = ["class", "patches", "tiles", "AP, %", f"AP, {INTERVAL}", "F1, %", f"F1, {INTERVAL}", "F1 at 0.5, %",
-               "threshold"]  # fmt: skip
+               "AUROC, %", "threshold"]  # fmt: skip
     caption = (
         f"Average precision (AP) and F1 {contents.threshold_words}, with the patches that have the class and the tiles "
-        "they lie in. Probabilities are kept with 11 binary digits: where a network gives many patches nearly the same "
+        "they lie in; area under the receiver operating characteristic (AUROC), of which guessing has 50%. "
+        "Probabilities are kept with 11 binary digits: where a network gives many patches nearly the same "
         "probability, scores differ from those of the evaluation."
     )
     return Table("scores-table", caption, columns, rows, total)
+
+
+def _area(probabilities: NDArray[np.float16], labels: NDArray[np.uint8]) -> float | None:
+    """Return the AUROC of a class; None if all patches have it or none has."""
+    if not 0 < labels.sum() < len(labels):
+        return None
+    return area_under_roc(torch.from_numpy(probabilities.astype(np.float32)), torch.from_numpy(labels.astype(np.int64)))

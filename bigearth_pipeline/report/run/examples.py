@@ -1,4 +1,4 @@
-"""The best, the worst and the most doubtful patches, with pictures, labels and probabilities."""
+"""The best, the worst and the most uncertain patches, with pictures, labels and probabilities."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ def examples(contents: RunContents, samples: int, phases: Phases) -> Section:
     Raises:
         CorruptShard: a record is damaged.
     """
-    title = "The best, the worst and the most doubtful patches"
+    title = "The best, the worst and the most uncertain patches"
     if contents.store is None:
         return Section("examples", title, (Text(contents.no_store),))
     if not samples:
@@ -44,7 +44,7 @@ def _sheet(contents: RunContents, number: int, phases: Phases) -> Sheet:
     kinds = (
         ("Best: the lowest loss", np.argsort(loss, kind="stable")),
         ("Worst: the highest loss", np.argsort(-loss, kind="stable")),
-        ("Most doubtful: the highest entropy", np.argsort(-doubt, kind="stable")),
+        ("Most uncertain: the highest entropy", np.argsort(-doubt, kind="stable")),
     )
     chosen = [(title, first_of_each(order, found.labels, number)) for title, order in kinds]
     phases.begin("pictures", sum(len(numbers) for _, numbers in chosen), "patch", "patches")

@@ -41,7 +41,7 @@ def run_report(
         folder: of the run.
         split: whose predictions are reported; default: test, or validation if the test split has no predictions.
         store: folder of the store; default: that which the run's configuration names.
-        samples: 0 to 3: three times as many of the best, worst and most doubtful patches each are shown, and as many
+        samples: 0 to 3: three times as many of the best, worst and most uncertain patches each are shown, and as many
             explained.
         given: path of the folder for commands on the page; empty for its name, which makes the page independent of
             its place.

@@ -1,4 +1,4 @@
-"""Choice of the patches to show: the best, the worst and the most doubtful ones."""
+"""Choice of the patches to show: the best, the worst and the most uncertain ones."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -37,6 +37,7 @@ class Predicted:
         decided: at the thresholds, (n, 19) bool.
         right: (patches of the store,) uint32: bit i is set where class i is decided as labelled.
         known: (patches of the store,) bool: True for those that are predicted.
+        measured: (19,) bool: False for classes that the run was not trained for.
         version: times of the files, which distinguish these predictions from earlier ones.
     """
 
@@ -45,14 +46,17 @@ class Predicted:
     decided: NDArray[np.bool_]
     right: NDArray[np.uint32]
     known: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
     version: tuple[int, ...]
 
     def outcome(self, label: int | None) -> NDArray[np.int8]:
         """Return 1 where the run has a patch right, 0 where wrong, `UNKNOWN` elsewhere, (patches,) int8.
 
         Args:
-            label: number of the class that counts; None for all of them.
+            label: number of the class that counts; None for all that the run was trained for.
         """
+        if label is not None and not self.measured[label]:
+            return np.full(len(self.known), UNKNOWN, np.int8)
         if label is None:
             right = self.right == np.uint32((1 << len(CLASSES)) - 1)
         else:
@@ -128,10 +132,12 @@ class OpenRun:
 
 def _read(paths: list[Path], store: OpenStore, version: tuple[int, ...]) -> Predicted | None:
     parts = []
+    measured = np.ones(len(CLASSES), np.bool_)
     for path in paths:
         found = read_predictions(path)
         if found is not None and (part := _of_store(found, store)) is not None:
             parts.append(part)
+            measured &= [name not in found.ignored for name in CLASSES]
     if not parts:
         return None
     rows, probabilities, decided = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -140,7 +146,7 @@ def _read(paths: list[Path], store: OpenStore, version: tuple[int, ...]) -> Pred
     bits = np.uint32(1) << np.arange(len(CLASSES), dtype=np.uint32)
     right[rows] = ((decided == store.labels[rows].astype(np.bool_)) * bits).sum(1, dtype=np.uint32)
     known[rows] = True
-    return Predicted(rows, probabilities, decided, right, known, version)
+    return Predicted(rows, probabilities, decided, right, known, measured, version)
 
 
 def _of_store(

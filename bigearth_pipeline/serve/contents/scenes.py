@@ -77,13 +77,17 @@ class OpenScene:
             label: number of the class whose probability is shown; None for the colour of the most probable class.
             threshold: probability below which a pixel is transparent, 0 to 1.
         """
+        from rasterio.transform import from_bounds
         from rio_tiler.errors import TileOutsideBounds
 
         indexes = tuple(range(1, len(CLASSES) + 1)) if label is None else (label + 1,)
+        # By itself rio-tiler would warp all that a tile covers at the resolution of the map, and then leave out pixels.
+        grid = from_bounds(*self._reader.tms.xy_bounds(x, y, zoom), _TILE, _TILE)
+        options = {"transform": grid, "width": _TILE, "height": _TILE}
         try:
             # A dataset of GDAL belongs to one thread at a time.
             with self._lock:
-                found = self._reader.tile(x, y, zoom, tilesize=_TILE, indexes=indexes, resampling_method="nearest")
+                found = self._reader.tile(x, y, zoom, tilesize=_TILE, indexes=indexes, vrt_options=options)
         except TileOutsideBounds:
             return None
         steps = np.ma.getdata(found.array)

@@ -1,5 +1,6 @@
 """Checking labels: pairs that a run and the labels disagree on, verdicts, and files for training."""
 
+import shlex
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -46,8 +47,9 @@ def check_routes(contents: Contents) -> APIRouter:
     def found(store: OpenStore, run: int, label: int | None) -> Pairs:
         predicted = contents.run(run).predicted(store)
         if predicted is None:
-            name = contents.run(run).folder
-            raise InvalidValue(f"{name} has no predictions on this store; evaluate the run with `split=test`")
+            folder = contents.run(run).folder
+            make = shlex.join(["bep", "evaluate", str(folder), "--shards", str(store.folder)])
+            raise InvalidValue(f"{folder} has no predictions on {store.folder}; write them: {make}")
         return pairs.get((store.number, run, predicted.version, label), lambda: disagreements(store, predicted, label))
 
     @router.get("/pairs", responses=p.refusals(404, 409))

@@ -43,16 +43,16 @@ TRAIN = {
     "run.monitor": Option(
         value="loss",
         refused=(({"data.validation": "false"}, "--set data.validation=false leaves no score"),),
-        shown_by="trainer/training/test_kept.py::test_the_monitored_value_decides",
+        shown_by="trainer/training/epochs/test_kept.py::test_the_monitored_value_decides",
     ),
     "run.keep": Option(
         value="2",
         refused=(({"data.validation": "false"}, "--set data.validation=false leaves no score"),),
-        shown_by="trainer/training/test_kept.py::test_the_best_epochs_are_kept",
+        shown_by="trainer/training/epochs/test_kept.py::test_the_best_epochs_are_kept",
     ),
     "run.log_steps": Option(
         value="3",
-        shown_by="trainer/training/test_logged_steps.py::test_windows_are_means_since_the_last_logged_step",
+        shown_by="trainer/training/step/test_logged_steps.py::test_windows_are_means_since_the_last_logged_step",
         refused=(({}, "the run has 2 steps"),),
     ),
     "run.logger": Option(shown_by="trainer/runs/test_loggers.py::test_a_run_is_logged_and_resumed"),
@@ -127,7 +127,7 @@ TRAIN = {
     "model.freeze": Option(value="backbone"),
     "model.checkpointing": Option(
         value="true",
-        shown_by="trainer/training/test_parts_of_the_network.py::test_checkpointing_keeps_fewer_features",
+        shown_by="trainer/training/parts/test_parts_of_the_network.py::test_checkpointing_keeps_fewer_features",
         refused=(
             ({"model.freeze": "backbone"}, "--set model.freeze=backbone needs no gradients"),
             ({"machine.compile": "default"}, "--compile default"),
@@ -222,7 +222,7 @@ TRAIN = {
     ),
     "optimisation.plateau_epochs": Option(
         value="1",
-        shown_by="trainer/training/test_schedules_of_scores.py::test_the_rate_falls_on_a_plateau",
+        shown_by="trainer/training/epochs/test_schedules_of_scores.py::test_the_rate_falls_on_a_plateau",
         refused=(
             ({}, "--set optimisation.schedule=plateau"),
             ({"optimisation.schedule": "plateau", "optimisation.epochs": "1"}, "--epochs 1"),

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import re
 from contextlib import suppress
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from bigearth_pipeline.cli.bench.loader import bench_loader
 from bigearth_pipeline.cli.bench.train import bench_train
 from bigearth_pipeline.cli.models.evaluate import evaluate
 from bigearth_pipeline.cli.models.train import settings_of, train
-from bigearth_pipeline.cli.run_options import flag, has_flag
+from bigearth_pipeline.cli.run_options import default_text, flag, has_flag
 from shards.errors import BepError
 from tests.bigearth_pipeline.cli.option_tables import BENCH_LOADER, BENCH_TRAIN, EVALUATE, OTHERS, TRAIN
 from tests.support.examples import examples
 from tests.support.paths import ROOT
 from trainer.config import effect
-from trainer.config.assemble import Setting, assemble
+from trainer.config.assemble import Setting, assemble, convert
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.config.plain import to_plain
@@ -253,6 +254,13 @@ def test_absurd_values_end_in_one_line(tiny: Path, tmp_path: Path, options: dict
         assert result.stderr.startswith("Error: ")
         assert (result.stderr.count("\n"), "\x1b" in result.stderr) == (1, False)
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("key", [key for key, entry in OPTIONS.items() if entry.default not in (None, False, MISSING)])
+def test_a_default_can_be_given_as_help_shows_it(key: str) -> None:
+    """Help shows a value as Python prints it, which nobody can give."""
+    shown = Setting.parse(f"{key}={default_text(OPTIONS[key])}")
+    assert convert(key, shown.value, key) == OPTIONS[key].default
 
 
 def test_no_gpu_is_one_line(tiny: Path, tmp_path: Path) -> None:

@@ -85,6 +85,23 @@ def test_stores_are_built_without_the_deep_learning_stack(scene_tree: Path, tmp_
         assert told.returncode == 0, told.stderr
 
 
+@pytest.mark.long
+def test_a_tree_is_built_and_trained_on_without_what_archives_need(tmp_path: Path) -> None:
+    """A machine that is there for its GPU, and lacks libraries of archives and extras, does nothing at all."""
+    # torchvision needs Pillow; torchmetrics takes Matplotlib for installed by its metadata.
+    blocked = {"httpx", "rapidgzip", "zstandard"} | EXTRAS - {"PIL", "matplotlib"}
+    tree, store = tmp_path / "synth" / "BigEarthNet-S2", tmp_path / "store"
+    small = ("--batch-size", 8, "--device", "cpu")
+    for words in (
+        ("synth", "--out", tmp_path / "synth", "--patches", 60, "--workers", 1),
+        ("build-shards", tree, "--out", store, "--codec", "bitpack", "--workers", 1),
+        ("train", store, "--out", tmp_path / "run", "--model", "test_resnet", "--epochs", 1, *small),
+        ("bench", "loader", store, "--repeats", 1, "--least-seconds", 0, "--patches", 16, *small),
+    ):
+        told = call(blocked, tmp_path, *words)
+        assert told.returncode == 0, told.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -24,7 +24,7 @@ from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
 from tests.support.data.building import contents
 from tests.support.data.small_tree import build_here, write_small_tree
 from tests.support.data.tiffs import official
-from tools.bench.slow_opens import NO_COMPILER, SlowOpens
+from tools.bench.build.slow_opens import NO_COMPILER, SlowOpens
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "none": lambda path: None,

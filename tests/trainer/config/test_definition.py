@@ -11,13 +11,14 @@ import shards
 from shards import BANDS
 from tests.support.paths import ROOT
 from trainer.config.options import TrainConfig
+from trainer.config.unknown_names import nearest
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import CELLS
 from trainer.data.order import KINDS
 from trainer.data.prepare.backend import Backend
 from trainer.definition import choices
 from trainer.definition.check import hints_of
-from trainer.definition.tables import KEYS, OPTIONS, TABLES, nearest
+from trainer.definition.tables import KEYS, OPTIONS, TABLES
 from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, PRESETS
 
 

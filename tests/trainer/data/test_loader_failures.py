@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +27,21 @@ def test_a_damaged_record_names_itself(folder: Path, tmp_path: Path, no_new_thre
         with pytest.raises(CorruptShard, match=f"{shard.name}.*{store.index.key(row)}.*CRC-32C"):
             seen.extend(len(batch["label"]) for batch in loader)
         assert seen == [40, 40]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augmentation": RECIPES["flips"]}, "allows for no augmentation"),
+        ({"cache": "gpu"}, "on the device, got cache gpu"),
+        ({"cache": "gpu-encoded"}, "got cache gpu-encoded"),
+    ],
+)
+def test_records_as_they_are_leave_out_nothing_in_silence(folder: Path, options: dict[str, Any], message: str) -> None:
+    """Records are not kept on the device, or not turned, although somebody asked for it."""
+    given = {"layout": "record", "augmentation": RECIPES["none"], **options}
+    with shards.open(folder) as store, pytest.raises(InvalidValue, match=message):
+        make_loader(store, **given)
 
 
 def test_later_epochs_check_as_told(folder: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from shards.layout.classes import CLASSES
 from tools.arguments import count, run
 from tools.gpu.check.targets import SATURATION
 from tools.gpu.predict.counts import Cost, TorchCost
-from tools.gpu.predict.launches import CARDS, LAUNCH_SECONDS, Card, Case, by_dali, table
+from tools.gpu.predict.engines import CARDS, LAUNCH_SECONDS, Card, Case, by_dali
+from tools.gpu.predict.launches import table
 from trainer.data.batch import Layout
 from trainer.data.prepare.image_layout import images_of
 from trainer.models.classifier import Classifier

@@ -10,8 +10,8 @@ import torch
 import shards
 from shards.layout.bands import BANDS
 from tools.peers.client import ROOT
-from tools.peers.job import Batch, Epochs, Job
-from tools.peers.pixels import MEAN, STD
+from tools.peers.work.job import Batch, Epochs, Job
+from tools.peers.work.pixels import MEAN, STD
 from trainer import RECIPES, Loader, LoaderConfig, Normalisation
 
 SETTINGS = (

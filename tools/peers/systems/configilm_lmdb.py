@@ -11,9 +11,9 @@ from configilm.extra.DataSets.BENv2_DataSet import BENv2DataSet
 from torch.utils.data import DataLoader
 
 from shards.layout.bands import BANDS
-from tools.peers.job import Batch, Epochs, Job
-from tools.peers.loading import worker_options
-from tools.peers.pixels import MEAN, SIZE, STD
+from tools.peers.work.job import Batch, Epochs, Job
+from tools.peers.work.loading import worker_options
+from tools.peers.work.pixels import MEAN, SIZE, STD
 
 SETTINGS = (
     "BENv2DataSet, bands interpolated one by one, its default_train_transform (flips, mean and std of torchvision), "

@@ -14,8 +14,8 @@ from torch.utils.dlpack import from_dlpack
 from wds2idx import IndexCreator
 
 from shards.layout.bands import GROUPS
-from tools.peers.job import Batch, Epochs, Job
-from tools.peers.pixels import MEAN, SIZE, STD
+from tools.peers.work.job import Batch, Epochs, Job
+from tools.peers.work.pixels import MEAN, SIZE, STD
 
 SHARDS = 8
 BUFFER = 1000

@@ -18,9 +18,9 @@ from ffcv.writer import DatasetWriter
 from numpy.typing import NDArray
 
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, RECORD_VALUES
-from tools.peers.job import Batch, Epochs, Job
-from tools.peers.patches import Patches
-from tools.peers.pixels import MEAN, SHAPES, SIZE, STD
+from tools.peers.work.job import Batch, Epochs, Job
+from tools.peers.work.patches import Patches
+from tools.peers.work.pixels import MEAN, SHAPES, SIZE, STD
 
 SETTINGS = (
     "order RANDOM (global), os_cache, 3 batches ahead (default), compiled pipeline with as many threads as others have "

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from tools.peers.job import Epochs, Job
-from tools.peers.loading import SETTINGS as LOADING
-from tools.peers.loading import loader_options
-from tools.peers.patches import Patches
+from tools.peers.work.job import Epochs, Job
+from tools.peers.work.loading import SETTINGS as LOADING
+from tools.peers.work.loading import loader_options
+from tools.peers.work.patches import Patches
 
 SETTINGS = f"12 files a patch, driver GTiff, GDAL_DISABLE_READDIR_ON_OPEN=EMPTY_DIR; global shuffle; {LOADING}"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from litdata import StreamingDataLoader, StreamingDataset, optimize
 
-from tools.peers.job import Epochs, Job
-from tools.peers.loading import SETTINGS as LOADING
-from tools.peers.loading import Collate, worker_options
-from tools.peers.patches import read_patch
+from tools.peers.work.job import Epochs, Job
+from tools.peers.work.loading import SETTINGS as LOADING
+from tools.peers.work.loading import Collate, worker_options
+from tools.peers.work.patches import read_patch
 
 SETTINGS = (
     "chunks of 64 MB written by optimize, read in place; with frames batch_decode is auto (its default), with single "

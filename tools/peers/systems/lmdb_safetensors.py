@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
-from tools.peers.job import Epochs, Job
-from tools.peers.loading import SETTINGS as LOADING
-from tools.peers.loading import loader_options
+from tools.peers.work.job import Epochs, Job
+from tools.peers.work.loading import SETTINGS as LOADING
+from tools.peers.work.loading import loader_options
 
 SETTINGS = f"no lock, no read-ahead; global shuffle; {LOADING}"
 MAP_BYTES = 2**40

@@ -8,9 +8,9 @@ from streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from streaming.base.util import clean_stale_shared_memory
 
 from shards.layout.bands import RECORD_VALUES
-from tools.peers.job import Batch, Epochs, Job
-from tools.peers.loading import SETTINGS as LOADING
-from tools.peers.loading import Collate, worker_options
+from tools.peers.work.job import Batch, Epochs, Job
+from tools.peers.work.loading import SETTINGS as LOADING
+from tools.peers.work.loading import Collate, worker_options
 
 SETTINGS = (
     "shards of 2^26 bytes, zstd level 3, num_canonical_nodes 1, shuffle_algo py1e (default); shards are unpacked "

@@ -8,9 +8,9 @@ import webdataset
 from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
-from tools.peers.job import Epochs, Job
-from tools.peers.loading import SETTINGS as LOADING
-from tools.peers.loading import Collate, worker_options
+from tools.peers.work.job import Epochs, Job
+from tools.peers.work.loading import SETTINGS as LOADING
+from tools.peers.work.loading import Collate, worker_options
 
 SHARDS = 8
 BUFFER = 1000

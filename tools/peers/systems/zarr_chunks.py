@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from zarr.codecs import BloscCodec
 
 from shards.layout.bands import RECORD_VALUES
-from tools.peers.job import Epochs, Job
-from tools.peers.loading import SETTINGS as LOADING
-from tools.peers.loading import loader_options
+from tools.peers.work.job import Epochs, Job
+from tools.peers.work.loading import SETTINGS as LOADING
+from tools.peers.work.loading import loader_options
 
 CHUNK = 64
 MIXED = 4

@@ -1,4 +1,4 @@
-"""The best epoch of a run by its score on the validation split, and the end of a run when no better one comes."""
+"""The best epoch of a run by its score on the validation split."""
 
 import math
 from typing import TYPE_CHECKING
@@ -52,8 +52,3 @@ def judge(state: "State", metrics: "Metrics | None", monitor: Monitor) -> tuple[
         return True, -math.inf
     score = score_of(value_of(metrics, monitor), monitor)
     return update_best(state, score), score
-
-
-def is_out_of_patience(epoch: int, best_epoch: int, patience: int | None) -> bool:
-    """Return True if the last `patience` epochs were no better than the best before them; never if it is None."""
-    return patience is not None and epoch - best_epoch >= patience

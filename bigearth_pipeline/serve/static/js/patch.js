@@ -98,8 +98,8 @@ function pictures(facts, path, state, remember) {
   const controls = h('fieldset', {}, h('legend', {}, 'Your own bands'),
     h('div', {class: 'row'}, ['Red', 'Green', 'Blue'].map((words, i) => choice(words,
       facts.bands.map((band) => [band, band]), bands[i], (value) => { bands[i] = value; update(); }))),
-    h('div', {class: 'row'}, number('low', 'Black at', {min: 0, max: 65535, placeholder: 'automatic'}),
-      number('high', 'White at', {min: 1, max: 65535, placeholder: 'automatic'}),
+    h('div', {class: 'row'}, number('low', 'Black at', {min: 0, max: 65535, placeholder: 'auto'}),
+      number('high', 'White at', {min: 1, max: 65535, placeholder: 'auto'}),
       number('gamma', 'Gamma', {min: 0.1, max: 5, step: 0.1, placeholder: '0.6'})));
   return h('div', {}, h('div', {class: 'row'}, facts.compositions.map(
     ({name, bands: shown}) => figure(shown, `${name} (${shown.replaceAll(',', ', ')})`)), own), controls);

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import build
 from bigearth_pipeline.cli import main
+from bigearth_pipeline.cli.stores.download import PARTS
 from bigearth_pipeline.download import client
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive import official
@@ -165,4 +166,6 @@ def test_the_official_files_are_those_of_the_published_records() -> None:
     assert [file.url() for file in official.files_of("v2")] == [
         "https://zenodo.org/records/10891137/files/BigEarthNet-S2.tar.zst?download=1"
     ]
-    assert [file.part for file in official.official_files()] == ["v2", "v2-maps", "v2-metadata", "v2-metadata", "v1"]
+    parts = [file.part for file in official.official_files()]
+    assert parts == ["v2", "v2-s1", "v2-maps", "v2-metadata", "v2-metadata", "v1", "v1-s1"]
+    assert set(parts) == set(PARTS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.run.report import run_report
@@ -56,12 +56,12 @@ def test_scores_are_those_of_the_predictions(page: Html, trained: Path) -> None:
     aps, f1s = [], []
     for i, name in enumerate(CLASSES):
         has = found.labels[:, i] > 0
-        patches, tiles, ap, interval, f1, _, fixed, threshold = table[name]
+        patches, tiles, ap, interval, f1, _, fixed, area, threshold = table[name]
         assert number(patches) == has.sum()
         assert number(tiles) == len({square[key] for key, own in zip(found.keys, has, strict=True) if own})
         assert number(threshold) == pytest.approx(thresholds(trained)[i], abs=6e-4)
         if not has.any():
-            assert ap == interval == f1 == "–"
+            assert ap == interval == f1 == area == "–"
             continue
         aps.append(average_precision_score(has, found.probabilities[:, i]))
         f1s.append(f1_score(has, predicted[:, i], zero_division=0))
@@ -70,6 +70,7 @@ def test_scores_are_those_of_the_predictions(page: Html, trained: Path) -> None:
         assert number(fixed) == pytest.approx(
             100 * f1_score(has, found.probabilities[:, i] >= 0.5, zero_division=0), abs=0.051
         )
+        assert number(area) == pytest.approx(100 * roc_auc_score(has, found.probabilities[:, i]), abs=0.051)
         low, high = map(number, interval.split(" to "))
         assert low <= number(ap) <= high
     assert number(table["macro"][2]) == pytest.approx(100 * np.mean(aps), abs=0.051)

@@ -36,6 +36,7 @@ def test_tests_of_a_gpu_need_no_package_of_the_builds(tmp_path: Path) -> None:
         *absent,
         "geopandas",
         "html5lib",
+        "httpx",
         "jsonschema",
         "moto",
         "playwright",

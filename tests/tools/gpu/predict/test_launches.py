@@ -13,7 +13,8 @@ from nvidia.dali.types import DALIDataType
 
 from shards import BANDS
 from tools.gpu.predict.counts import Cost, TorchCost, run_graph, schemas_of
-from tools.gpu.predict.launches import (
+from tools.gpu.predict.encoded import ENCODED_BYTES
+from tools.gpu.predict.engines import (
     CARDS,
     CASES,
     ENGINES,
@@ -22,11 +23,12 @@ from tools.gpu.predict.launches import (
     Found,
     by_cache,
     by_dali,
+    by_encoded,
+    by_encoded_cache,
     by_triton,
-    render,
-    render_operators,
     target,
 )
+from tools.gpu.predict.launches import render, render_operators
 from trainer.data.batch import Layout
 from trainer.data.prepare.dali.pipeline import DaliPreparation, _pipeline
 from trainer.data.prepare.dali.record_graph import RecordGraph
@@ -120,7 +122,7 @@ def test_what_is_counted_is_what_is_built(recipe: str, interpolation: Any, monke
         seen.append(sorted(one.schema for one in operators if one.schema != "ExternalSource"))
         return operators, returned
 
-    monkeypatch.setattr("tools.gpu.predict.launches.run_graph", watched)
+    monkeypatch.setattr("tools.gpu.predict.engines.run_graph", watched)
     by_dali(case)
     assert seen == [schemas_of(built._pipeline)]
 
@@ -215,6 +217,25 @@ def test_records_on_the_device_do_not_come_again(layout: Layout) -> None:
     assert all(found.patches_per_second(card, 512) >= target("cache=gpu") for card in CARDS)
 
 
+@pytest.mark.parametrize("layout", ["stacked", "native"])
+def test_records_that_the_device_decodes_come_in_fewer_bytes(layout: Layout) -> None:
+    """Decoding costs nothing, or encoded records are counted with the bytes of decoded ones."""
+    case = Case("standard", layout, "nearest")
+    cached, encoded = by_cache(case), by_encoded_cache(case)
+    decoding = encoded.images - cached.images
+    assert decoding.launches == 2
+    # Lengths are sent beside places.
+    assert decoding.bus_bytes == PATCHES * 8
+    assert ENCODED_BYTES + 160_000 < decoding.device_bytes / PATCHES < 1.05 * (ENCODED_BYTES + 160_000)
+    assert all(encoded.patches_per_second(card, 512) >= target("cache=gpu-encoded") for card in CARDS)
+    streamed = by_encoded(case)
+    assert streamed.images - encoded.images == Cost(1, PATCHES * ENCODED_BYTES, PATCHES * ENCODED_BYTES)
+    assert by_triton(case).images.bus_bytes / streamed.images.bus_bytes == pytest.approx(
+        160_000 / ENCODED_BYTES, rel=0.01
+    )
+    assert encoded.rest == streamed.rest == cached.rest
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
 def test_records_go_to_the_kernel_where_boxes_are_blended(case: Case) -> None:
     """The kernel takes work from DALI's operators, or its cost behind DALI is counted as another one than alone."""
@@ -240,12 +261,14 @@ def test_the_table_says_that_it_is_no_measurement() -> None:
     case = CASES[0]
     text = render({(name, case): find(case) for name, find in ENGINES.items()}, 512)
     assert text.startswith("predicted, not measured")
-    assert {"cache=gpu", "dali", "torch", "triton"} == {line.split()[0] for line in text.splitlines()[2:]}
+    assert {"cache=gpu", "cache=gpu-encoded", "dali", "torch", "triton", "triton-bitpack"} == {
+        line.split()[0] for line in text.splitlines()[2:]
+    }
     # The target is next to the prediction.
     targets = {line.split()[0]: line.split()[-1] for line in text.splitlines()[1:]}
-    assert targets == {"engine": "target", "cache=gpu": "500,000/s"} | dict.fromkeys(
-        ("dali", "torch", "triton"), "60,000/s"
-    )
+    assert targets == {"engine": "target"} | dict.fromkeys(
+        ("cache=gpu", "cache=gpu-encoded"), "500,000/s"
+    ) | dict.fromkeys(("dali", "torch", "triton", "triton-bitpack"), "60,000/s")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from shards import BANDS
 from tools.gpu.predict.counts import Cost, TorchCost
-from tools.gpu.predict.launches import CARDS
+from tools.gpu.predict.engines import CARDS
 from tools.gpu.predict.steps import PEAK, Step, _count, render, step_of
 from trainer.models.create import create
 from trainer.models.spec import ModelSpec

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-from tools.peers.job import Job
-from tools.peers.pixels import DTYPES, SHAPES, prepare
 from tools.peers.registry import Layout
+from tools.peers.work.job import Job
+from tools.peers.work.pixels import DTYPES, SHAPES, prepare
 
 SETTINGS = "the DataLoader of loading.py"
 

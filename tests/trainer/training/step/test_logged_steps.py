@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from shards.errors import InvalidValue
-from tests.trainer.training.test_cuda_graph import Recorder, batches, create_stepper, recorded
+from tests.trainer.training.step.test_cuda_graph import Recorder, batches, create_stepper, recorded
 from trainer.config import effect
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.peers.job import Batch, Job
-from tools.peers.pixels import DTYPES, SHAPES, reference
+from tools.peers.work.job import Batch, Job
+from tools.peers.work.pixels import DTYPES, SHAPES, reference
 
 PROBES: Final = 48
 """Patches whose pixels are compared: with fair flips, one of four kinds is missing once in 250,000 times."""

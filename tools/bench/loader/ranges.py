@@ -1,6 +1,6 @@
 """A server of a folder by HTTP ranges, each answer of which is late by a fixed time, as from object storage far away.
 
-    python -m tools.bench.ranges FOLDER --latency 0.03
+    python -m tools.bench.loader.ranges FOLDER --latency 0.03
 
 It prints its port. Bytes go by sendfile(2), so that the server takes little of the processor that a measurement shares.
 """

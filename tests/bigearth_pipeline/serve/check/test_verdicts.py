@@ -92,3 +92,14 @@ def test_verdicts_on_what_was_not_predicted_are_refused(client: Any) -> None:
     for key, status in (("train_1", 404), ("absent", 404), ("../x", 422)):
         body = {"store": 0, "run": 0, "key": key, "label": 0, "verdict": "right"}
         assert client.post("/api/check/verdicts", json=body).status_code == status
+
+
+def test_a_run_without_predictions_says_how_to_make_them(
+    client: Any, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is empty without a word, or the line is no command."""
+    run, store = contents.runs[1], contents.stores[0]
+    monkeypatch.setattr(type(run), "predicted", lambda *_: None)
+    answer = client.get("/api/check/pairs", params={"store": 0, "run": 1})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["msg"].endswith(f"write them: bep evaluate {run.folder} --shards {store.folder}")

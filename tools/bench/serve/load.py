@@ -1,6 +1,6 @@
 """Measure `bep serve` under clients who look at patches.
 
-    python -m tools.bench.serve_load RUN --clients 50 --seconds 60
+    python -m tools.bench.serve.load RUN --clients 50 --seconds 60
 
 The tool starts the server and speaks to it as the page does. A client opens a random patch, looks at it for `--look`
 seconds, and opens the next one. A view is all that the page asks for when a patch is opened: its facts, then by up to

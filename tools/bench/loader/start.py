@@ -1,6 +1,6 @@
 """Time to the first batch, and host memory of index and order, for an index as long as BigEarthNet's.
 
-    python -m tools.bench.start STORE --patches 590326 --work /dev/shm
+    python -m tools.bench.loader.start STORE --patches 590326 --work /dev/shm
 
 The rows of STORE's index, a WebDataset store, are repeated as `tools.bench.enlarged` does it.
 """

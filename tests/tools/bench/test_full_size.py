@@ -9,7 +9,7 @@ import pytest
 
 from bigearth_pipeline.source.tree import find_source
 from bigearth_pipeline.synth.dataset import write_dataset
-from tools.bench.full_size import link_tree, main
+from tools.bench.build.full_size import link_tree, main
 
 
 @pytest.fixture

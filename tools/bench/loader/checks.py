@@ -1,6 +1,6 @@
 """Processor time that comparing records with their checksums adds to reading and decoding them.
 
-    python -m tools.bench.checks STORE... --repeats 15
+    python -m tools.bench.loader.checks STORE... --repeats 15
 
 Passes take turns in one process. Those over a store that was opened anew also fault its files in, with and without
 checks. Processor time of all threads, and not the clock, so that other work of the machine counts little.

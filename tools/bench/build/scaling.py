@@ -1,7 +1,7 @@
 """Builds by one and by more workers of a Dask scheduler, in turns; and what that says of larger clusters, on paper.
 
-    python -m tools.bench.scaling TREE --work /dev/shm/bench --repeats 5 --out scaling.json
-    python -m tools.bench.scaling --table
+    python -m tools.bench.build.scaling TREE --work /dev/shm/bench --repeats 5 --out scaling.json
+    python -m tools.bench.build.scaling --table
 
 TREE is one of `bep synth`, with many times as many patches as `--patches-per-shard`, so that workers end together. For
 each number of workers there is a scheduler with that many processes of one thread; each repeat builds once with each,
@@ -39,8 +39,8 @@ from tools.arguments import count, run
 TABLE: Final = (1, 2, 4, 8, 16, 32, 64)
 PATCHES: Final = 480_038
 """Of BigEarthNet v2 without flagged ones."""
-_RECORDS: Final = Path(__file__).parents[1] / "records"
-_ROOT: Final = Path(__file__).parents[2]
+_RECORDS: Final = Path(__file__).parents[2] / "records"
+_ROOT: Final = Path(__file__).parents[3]
 _START_SECONDS: Final = 60
 
 

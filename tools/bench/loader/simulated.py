@@ -1,6 +1,6 @@
 """The real loader feeds a device of a known rate: how long that waits, and what the loader takes of the interpreter.
 
-    python -m tools.bench.simulated STORE --rates 10000 40000 100000 --out tools/records/simulated.json
+    python -m tools.bench.loader.simulated STORE --rates 10000 40000 100000 --out tools/records/simulated.json
 
 The device is a clock: it takes `patches / rate` seconds a batch, two batches may be queued, and it waits where none is.
 A machine without a GPU cannot decode 100,000 patches/s. So every batch has its full size, order, labels and hand-over,

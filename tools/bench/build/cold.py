@@ -1,6 +1,6 @@
 """Builds from a cold disk and from a distant one beside plain readers of the same files, in turns.
 
-    python -m tools.bench.cold TREE --work /var/tmp/bench --repeats 3 --out cold.json
+    python -m tools.bench.build.cold TREE --work /var/tmp/bench --repeats 3 --out cold.json
 
 TREE is one of `bep synth --patches 10000` on a disk. Each repeat reads its files, or a random part (`--patches`), with
 an empty page cache: plain readers of 1 to 64 threads in each of as many processes as the build has, and the builds;
@@ -30,7 +30,7 @@ from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tree import find_source
 from tools.arguments import count, run
-from tools.bench.slow_opens import SlowOpens
+from tools.bench.build.slow_opens import SlowOpens
 
 THREADS: Final = (1, 2, 4, 8, 16, 32, 64)
 OPEN_SECONDS: Final = 0.002
@@ -48,7 +48,7 @@ config = BuildConfig(sources=(source,), out=out, rules=Rules(limit=limit))
 summary = build(config, workers=workers, scheduler=None, progress=Silent())
 print(json.dumps([summary.built, summary.build_seconds]))
 """
-_READ: Final = "import sys; from tools.bench.cold import read_here; read_here(*sys.argv[1:])"
+_READ: Final = "import sys; from tools.bench.build.cold import read_here; read_here(*sys.argv[1:])"
 
 
 def read_here(tree: str, patches: str, processes: str, threads: str) -> None:
@@ -108,7 +108,7 @@ def _drop(tree: Path, everything: bool) -> None:
 
 def _rate(code: str, arguments: Sequence[object], checkout: Path | None, variables: dict[str, str]) -> float:
     """Return the patches per second that a program prints."""
-    checkout = (checkout or Path(__file__).parents[2]).resolve()
+    checkout = (checkout or Path(__file__).parents[3]).resolve()
     environment = os.environ | {"PYTHONPATH": str(checkout)} | variables
     command = [sys.executable, "-c", code, *map(str, arguments)]
     # The folder that it runs in comes first where modules are looked for.

@@ -1,6 +1,6 @@
 """Rates of records from an address beside those from the folder itself, and beside plain concurrent requests.
 
-    python -m tools.bench.remote STORE --latency 0.03 --work /tmp --out remote.json
+    python -m tools.bench.loader.remote STORE --latency 0.03 --work /tmp --out remote.json
 
 A process serves STORE by HTTP on loopback, each answer late by the latency. Measured are patches/s, wall and processor
 time of this process: an epoch in order `block` from the folder, a first and a second one from the address, and the same
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), help="folder for caches")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "tools.bench.ranges", str(arguments.store)]
+    command = [sys.executable, "-m", "tools.bench.loader.ranges", str(arguments.store)]
     command += ["--latency", str(arguments.latency), "--rate", str(arguments.rate)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:

@@ -1,4 +1,4 @@
-"""Measure the map of `bep serve` with as many patches as BigEarthNet: python -m tools.bench.serve_map STORE.
+"""Measure the map of `bep serve` with as many patches as BigEarthNet: python -m tools.bench.serve.map STORE.
 
 The index of STORE, a small WebDataset store, is repeated to `--patches` rows, which are laid over Europe as squares of
 1,200 m side by side, in tiles of Sentinel-2. Then the server is measured twice: each tile of the map alone, at each
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from shards.layout.record import PATCH_METRES
 from tools.arguments import count, run
 from tools.bench.enlarged import enlarge
-from tools.bench.serve_load import serving
+from tools.bench.serve.load import serving
 from tools.gallery.shots import chromium
 
 PATCHES: Final = 549_488

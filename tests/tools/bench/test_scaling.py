@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.data.small_tree import write_small_tree
-from tools.bench import scaling
-from tools.bench.scaling import Build
+from tools.bench.build import scaling
+from tools.bench.build.scaling import Build
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shards.errors import InvalidValue
 from tests.trainer.training.comparing import Notes, assert_same_weights
-from tests.trainer.training.test_cuda_graph import GPU, Recorder, batches, recorded
+from tests.trainer.training.step.test_cuda_graph import GPU, Recorder, batches, recorded
 from trainer.config import effect
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
@@ -150,7 +150,7 @@ def test_replays_have_the_rates_of_their_groups() -> None:
 
 
 def make_native(**options: Any) -> Stepper:
-    from tests.trainer.training.test_cuda_graph import create_stepper
+    from tests.trainer.training.step.test_cuda_graph import create_stepper
 
     return create_stepper(**options)
 

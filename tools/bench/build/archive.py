@@ -1,6 +1,6 @@
 """A build from an archive beside its parts: the decompressor alone, and the build from the unpacked tree, in turns.
 
-    python -m tools.bench.archive TREE --work /dev/shm/bench --repeats 3 --out archive.json
+    python -m tools.bench.build.archive TREE --work /dev/shm/bench --repeats 3 --out archive.json
 
 TREE is one of `bep synth --patches 4000`; it is packed with `tar` and `zstd -6`, with all its sub-folders in order of
 names. Each repeat runs `zstd -dc ARCHIVE | cat >/dev/null`, `bep build-shards TREE`, `bep build-shards ARCHIVE`, and

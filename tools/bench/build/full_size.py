@@ -1,7 +1,7 @@
 """A build among as many patches as BigEarthNet v2 has: listing, building, verifying and an epoch of reading.
 
     mount -t tmpfs -o size=1g,nr_inodes=0 tmpfs /mnt/tree
-    python -m tools.bench.full_size metadata.parquet metadata_for_patches_with_snow_cloud_or_shadow.parquet \
+    python -m tools.bench.build.full_size metadata.parquet metadata_for_patches_with_snow_cloud_or_shadow.parquet \
         --tree /mnt/tree --work /var/tmp/bench --patches 100000 --out full-size.json
 
 The folders get the names of the official tables. Their files are links to those of synthetic patches, so that a tree of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tools.peers.patches import Patches
 from tools.peers.registry import Layout
+from tools.peers.work.patches import Patches
 
 
 @dataclass(frozen=True, kw_only=True)
