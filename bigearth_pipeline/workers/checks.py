@@ -8,6 +8,7 @@ runs do the same before their first task.
 import hashlib
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,11 +136,17 @@ def check_here(terms: Terms, address: str) -> None:
     found, problem, left = look(terms)
     if left is not None:
         left.unlink(missing_ok=True)
+    worker = named(address, socket.gethostname())
     if different := differences(terms, found):
-        raise PipelineError(unequal(address, different))
+        raise PipelineError(unequal(worker, different))
     if problem:
-        raise PipelineError(unseen(address, problem))
+        raise PipelineError(unseen(worker, problem))
     accept(terms)
+
+
+def named(address: str, host: str) -> str:
+    """Return how messages name a worker: by its address, and by the name of its host where that is known."""
+    return f"{address} on host {host}" if host else address
 
 
 def unequal(worker: str, different: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.workers.checks import Shared, terms_of
+from bigearth_pipeline.workers.demand import Demand, wait_for_worker
 from bigearth_pipeline.workers.forks import SILENT, preload, signals_held, silence
 from bigearth_pipeline.workers.local import LocalWorkers
 from bigearth_pipeline.workers.remote import check_workers, connect
@@ -43,8 +44,8 @@ def open_cluster(
         shared: paths that workers elsewhere must see.
 
     Raises:
-        PipelineError: local workers cannot be started; the scheduler does not answer, or has no workers, or some that
-            run other code or see other files.
+        PipelineError: local workers cannot be started; the scheduler does not answer, no worker comes in time, or there
+            are some that run other code or see other files.
     """
     import dask
 
@@ -53,16 +54,17 @@ def open_cluster(
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
             client, local = _open_local(workers, progress.say, limits, stack)
-            yield Cluster(client, workers, progress, limits=limits, mend=local.mend)
+            yield Cluster(client, lambda: 2 * workers, progress, limits=limits, mend=local.mend)
         else:
             client = stack.enter_context(connect(scheduler, limits))
             terms = stack.enter_context(terms_of(shared))
-            number = check_workers(client, scheduler, terms, limits)
+            wait_for_worker(client, scheduler, limits, progress.say)
+            check_workers(client, scheduler, terms, limits)
 
             def explain() -> None:
                 check_workers(client, scheduler, terms, limits)
 
-            yield Cluster(client, number, progress, limits=limits, terms=terms, explain=explain)
+            yield Cluster(client, Demand(client), progress, limits=limits, terms=terms, explain=explain)
 
 
 def _open_local(number: int, say: Callable[[str], None], limits: Limits, stack: ExitStack) -> tuple[Any, LocalWorkers]:

@@ -1,6 +1,7 @@
 """The workers of an existing scheduler: reach it, and check them all before they work."""
 
 import asyncio
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.workers.checks import Terms, accept, differences, look, unequal, unseen
+from bigearth_pipeline.workers.checks import Terms, accept, differences, look, named, unequal, unseen
+from bigearth_pipeline.workers.demand import workers_of
 from bigearth_pipeline.workers.forks import signals_held
 from bigearth_pipeline.workers.stall import Limits
 
@@ -46,21 +48,23 @@ def connect(scheduler: str, limits: Limits) -> Iterator[Any]:
         yield client
 
 
-def check_workers(client: Any, scheduler: str, terms: Terms, limits: Limits) -> int:
-    """Check all workers of a scheduler; return how many there are.
+def check_workers(client: Any, scheduler: str, terms: Terms, limits: Limits) -> None:
+    """Check all workers that a scheduler has.
 
     Raises:
-        PipelineError: there are none, one does not answer, has other versions, or does not see the paths.
+        PipelineError: one does not answer, has other versions, or does not see the paths.
     """
-    workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    if not workers:
-        raise PipelineError(f"scheduler {scheduler} has no workers; start some with: dask worker {scheduler}")
-    problems: list[str] = client.sync(_check_all, client, terms, list(workers), limits.answer_seconds)
+    workers = workers_of(client, scheduler, limits)
+    found: dict[str, str] = client.sync(_check_all, client, terms, workers, limits.answer_seconds)
+    if not any(found.values()):
+        return
+    # Clusters that adapt may have ended some meanwhile.
+    workers = [worker for worker in workers_of(client, scheduler, limits) if worker in found]
+    problems = [found[worker] for worker in workers if found[worker]]
     if problems:
         more = len(problems) - _NAMED
         problems[_NAMED:] = [f"and {more} more workers"] if more > 0 else []
         raise PipelineError("; ".join(problems))
-    return len(workers)
 
 
 def _security(scheduler: str) -> Any:
@@ -120,35 +124,43 @@ def _expect_scheduler(scheduler: str, limits: Limits) -> None:
         raise PipelineError(f"{scheduler} is the address of a Dask {kind or 'server'}, expected that of a scheduler")
 
 
-async def _check_all(client: Any, terms: Terms, workers: list[str], seconds: float) -> list[str]:
+async def _check_all(client: Any, terms: Terms, workers: list[str], seconds: float) -> dict[str, str]:
     found = await asyncio.gather(*(_check_worker(client, terms, worker, seconds) for worker in workers))
-    return [problem for problem in found if problem]
+    return dict(zip(workers, found, strict=True))
 
 
 async def _check_worker(client: Any, terms: Terms, worker: str, seconds: float) -> str:
     """Return what is wrong with a worker; empty if nothing is."""
 
-    async def run(function: Any) -> Any:
-        answers = await client.run(function, terms, workers=[worker], on_error="return")
+    async def run(function: Any, *args: Any) -> Any:
+        answers = await asyncio.wait_for(
+            client.run(function, *args, workers=[worker], on_error="return"), timeout=seconds
+        )
         return answers[worker]
 
+    async def name() -> str:
+        # Its address may be that of a gateway, or one of many of the host; the function is of no library.
+        host = await run(socket.gethostname)
+        return named(worker, host if isinstance(host, str) else "")
+
     try:
-        answer = await asyncio.wait_for(run(look), seconds)
+        answer = await run(look, terms)
         if isinstance(answer, OSError):
             return f"worker {worker} cannot be reached: {_cause(answer)}"
         if isinstance(answer, Exception):
-            return unequal(worker, f"it cannot run this version of bep ({answer})")
+            return unequal(await name(), f"it cannot run this version of bep ({answer})")
         found, problem, left = answer
         if different := differences(terms, found):
-            return unequal(worker, different)
+            return unequal(await name(), different)
         if problem:
-            return unseen(worker, problem)
+            return unseen(await name(), problem)
         if left is not None:
             try:
                 left.unlink()
             except OSError as err:
-                return unseen(worker, f"writes to {left.parent} what cannot be seen here ({err.strerror})")
-        await asyncio.wait_for(run(accept), seconds)
+                problem = f"writes to {left.parent} what cannot be seen here ({err.strerror})"
+                return unseen(await name(), problem)
+        await run(accept, terms)
     except TimeoutError:
         return f"worker {worker} does not answer within {seconds:.0f} s; end it or start it again"
     return ""

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.workers.checks import Terms, check_here
+from bigearth_pipeline.workers.demand import LOST, ask_scheduler
 from bigearth_pipeline.workers.ending import wait_until_ended
 from bigearth_pipeline.workers.stall import Limits, Watch
 
@@ -17,20 +18,15 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS: Final = 0.2
 _ASK_SECONDS: Final = 3.0
-_LOST: Final = "the connection to the Dask scheduler was lost; run the same command again"
 
 
 class Cluster:
-    """Connected workers.
-
-    Attributes:
-        num_workers: how many there are.
-    """
+    """Connected workers."""
 
     def __init__(
         self,
         client: Any,
-        num_workers: int,
+        at_once: Callable[[], int],
         progress: Progress,
         *,
         limits: Limits,
@@ -42,7 +38,7 @@ class Cluster:
 
         Args:
             client: Dask's.
-            num_workers: how many there are.
+            at_once: returns how many tasks are to be with the scheduler now.
             progress: receives the counts that tasks report, and lines for the user.
             limits: how long to wait while nothing moves.
             mend: called every now and then; replaces workers that have died.
@@ -50,7 +46,7 @@ class Cluster:
             explain: called when a task has failed; raises a PipelineError if the workers are to blame.
         """
         self._client = client
-        self.num_workers = num_workers
+        self._at_once = at_once
         self._limits = limits
         self._mend = mend
         self._terms = terms
@@ -68,7 +64,7 @@ class Cluster:
     def map(self, function: Callable[..., Result], items: Iterable[Item], *args: Any) -> Iterator[tuple[Item, Result]]:
         """Run `function(item, *args, progress)` on the workers and yield (item, result) as they finish.
 
-        Only a few more tasks than there are workers are with the scheduler at any time, so neither it nor the driver
+        Only some more tasks than there are workers are with the scheduler at any time, so neither it nor the driver
         holds a large graph, and an interrupt has little to cancel.
 
         Raises:
@@ -81,7 +77,7 @@ class Cluster:
 
         def submit(item: Item) -> None:
             if self._client.status not in ("running", "connecting"):
-                raise PipelineError(_LOST)
+                raise PipelineError(LOST)
             future = self._client.submit(_run, self._topic, self._terms, function, item, *args, pure=False, retries=0)
             item_of[future] = item
             # To make the next item can take the caller long, which is not the workers' time either.
@@ -90,14 +86,14 @@ class Cluster:
 
         self._watch.moved()
         try:
-            for item in islice(waiting, 2 * self.num_workers):
+            for item in islice(waiting, self._at_once()):
                 submit(item)
             while item_of:
                 future = self._next(done)
                 result = self._result(future)
                 self._watch.moved()
                 item = item_of.pop(future)
-                for following in islice(waiting, 1):
+                for following in islice(waiting, max(0, self._at_once() - len(item_of))):
                     submit(following)
                 yield item, result
                 # The time that the caller has taken is not the workers'.
@@ -126,11 +122,11 @@ class Cluster:
             except KilledWorker as err:
                 self._explain()
                 raise PipelineError(
-                    f"workers died repeatedly in one task ({err.last_worker}); out of memory is the usual cause: "
-                    "use fewer `workers=` or a smaller `patches_per_shard=`"
+                    f"workers died repeatedly in one task (last {err.last_worker.address}); out of memory is the usual "
+                    "cause: use fewer `workers=` or a smaller `patches_per_shard=`"
                 ) from err
             except FutureCancelledError as err:
-                raise PipelineError(_LOST) from err
+                raise PipelineError(LOST) from err
             except PipelineError:
                 raise
             except Exception as err:
@@ -143,10 +139,8 @@ class Cluster:
 
     def _describe(self) -> str:
         """Return what the scheduler knows of its workers."""
-        try:
-            # Not the client's copy, which is old if the scheduler does not answer.
-            identity = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_ASK_SECONDS)
-        except (TimeoutError, OSError, AttributeError):
+        identity = ask_scheduler(self._client, _ASK_SECONDS)
+        if identity is None:
             return "the scheduler does not answer"
         workers = identity["workers"]
         if not workers:

@@ -13,10 +13,12 @@ from shards.testing.stores import make_store
 from tests.readme.text import README, Block, blocks
 
 CLIENTS = "Clients"
+NOT_RUN = ("Several machines",)
+"""Sections whose examples need other machines; see `test_clusters.py`."""
 SECTIONS = {
     section: list(group)
     for section, group in groupby(blocks("python"), lambda block: block.section)
-    if section != CLIENTS
+    if section not in (CLIENTS, *NOT_RUN)
 }
 """Examples by section; those of a section may use the files of one another."""
 
@@ -46,7 +48,9 @@ def test_examples_run(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_each_example_is_run() -> None:
     """Examples are not found, so that nothing is tested; or a section comes twice, and only one of both is run."""
     assert len(SECTIONS) >= 3
-    num_found = sum(map(len, SECTIONS.values())) + sum(block.section == CLIENTS for block in blocks("python"))
+    num_found = sum(map(len, SECTIONS.values())) + sum(
+        block.section in (CLIENTS, *NOT_RUN) for block in blocks("python")
+    )
     assert num_found == README.read_text().count("```python\n")
 
 

@@ -19,6 +19,7 @@ MODULES: Final = {
         "subprocess",
         "tests.support.running.commands",
         "tests.support.running.clusters",
+        "tests.support.running.hosts",
         "tests.support.running.terminal",
     }
 }

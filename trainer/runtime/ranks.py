@@ -1,6 +1,7 @@
 """The processes of a run: one, or those that `torchrun` started, with a device each."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from trainer.errors import TrainError
 
 TIMEOUT: Final = timedelta(minutes=30)
 """Longest time that ranks wait for each other; the first rank writes checkpoints while the others wait."""
+
+_LOST: Final = re.compile(
+    r"/gloo/transport/.*\b(?:[Rr]ead|[Ww]rite|[Cc]onnection)\b.*\[([0-9A-Fa-f.:]+)\]:\d+", re.DOTALL
+)
+"""Errors of gloo, which are of no class of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
         device: `cpu`, `cuda`, or `auto` for a GPU where torch sees one.
 
     Raises:
-        TrainError: there is no GPU, or fewer than processes; or a variable of `torchrun` is no number.
+        TrainError: there is no GPU, or fewer than processes; a variable of `torchrun` is no number; or, in the block,
+            the connection to another process was lost.
     """
     rank, local_rank = _from_environment("RANK", 0), _from_environment("LOCAL_RANK", 0)
     num_ranks, num_local = _from_environment("WORLD_SIZE", 1), _from_environment("LOCAL_WORLD_SIZE", 1)
@@ -124,6 +131,13 @@ def open_ranks(device: str = "auto") -> Iterator[Ranks]:
         control = dist.new_group(backend="gloo", timeout=TIMEOUT)
         assert isinstance(control, dist.ProcessGroup)
         yield Ranks(place, rank, num_ranks, num_local, local_rank, control)
+    except RuntimeError as err:
+        if found := _LOST.search(str(err)):
+            raise TrainError(
+                f"the connection to another process of the run, on {found[1]}, was lost: it has ended, or its host "
+                "cannot be reached; what was saved last is whole, and the run can be resumed"
+            ) from err
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -22,6 +22,7 @@ from trainer.runs.store_place import describe_place, store_of
 from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.progress import Progress, Silent
 from trainer.runtime.ranks import Ranks, open_ranks
+from trainer.training import launch
 from trainer.training.extension import Length
 from trainer.training.loop import Run
 from trainer.training.parts.normalisation import statistics_of
@@ -45,7 +46,8 @@ _DESCRIBED: Final = (
 def train(config: TrainConfig, progress: Progress | None = None, given: Given | None = None) -> Result:
     """Train a model and leave configuration, metrics and checkpoints in `config.run.out`.
 
-    The best checkpoint is that of the highest macro average precision on the validation split.
+    The best checkpoint is that of the highest macro average precision on the validation split. Where `torchrun` starts
+    the processes again, they resume the run that they began before.
 
     Args:
         config: of the run.
@@ -64,31 +66,35 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
     progress = progress or Silent()
     asked = Given.by(config) if given is None else given
     effect.check(config, asked)
-    with (
-        out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate),
-        open_ranks(config.machine.device) as ranks,
-    ):
-        run_folder.check_unused(config.run.out)
-        # Nobody writes before all have looked.
-        ranks.agree(0)
-        with open_session(config, ranks, progress, given=asked) as session, ExitStack() as stack:
-            run = stack.enter_context(Run(session))
-            if ranks.is_first:
-                (config.run.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(config.run.out, ranks))
-            if ranks.is_first:
-                # Another one may have begun, and even ended, since the first look.
-                run_folder.check_unused(config.run.out)
-                (config.run.out / run_folder.LAST).parent.mkdir()
-                stored.write(config.run.out, config, asked)
-                described = session.describe() | describe_place(config.data.shards)
-                if session.store.manifest.synthetic:
-                    described |= {"synthetic": True}
-                run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
-                statistics = statistics_of(config, session.store.manifest, session.normalisation)
-                run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
-            ranks.wait()
-            return run.go()
+    with open_ranks(config.machine.device) as ranks:
+        if launch.has_begun(config, ranks):
+            return _resume(config.run.out, progress, ranks, {})
+        with out_of_memory_reported(config.optimisation.batch_size, config.optimisation.accumulate):
+            return _begin(config, progress, ranks, asked)
+
+
+def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) -> Result:
+    run_folder.check_unused(config.run.out)
+    # Nobody writes before all have looked.
+    ranks.agree(0)
+    with open_session(config, ranks, progress, given=given) as session, ExitStack() as stack:
+        run = stack.enter_context(Run(session))
+        if ranks.is_first:
+            (config.run.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_locked(config.run.out, ranks))
+        if ranks.is_first:
+            # Another one may have begun, and even ended, since the first look.
+            run_folder.check_unused(config.run.out)
+            (config.run.out / run_folder.LAST).parent.mkdir()
+            stored.write(config.run.out, config, given)
+            described = session.describe() | describe_place(config.data.shards) | launch.describe()
+            if session.store.manifest.synthetic:
+                described |= {"synthetic": True}
+            run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
+            statistics = statistics_of(config, session.store.manifest, session.normalisation)
+            run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
+        ranks.wait()
+        return run.go()
 
 
 def resume(folder: Path, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
@@ -114,11 +120,16 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
         written_as = (given or Given(other="code")).name
         refused, right = (", ".join(sorted(map(written_as, names))) for names in (wrong, RESUMABLE | LENGTH))
         raise InvalidValue(f"{refused} cannot change when a run is resumed; these can: {right}")
-    path = folder / run_folder.LAST
-    progress = progress or Silent()
-    written = stored.read(folder)
-    device = changes.get("device", written.machine.device)
-    with open_ranks(device) as ranks, _locked(folder, ranks):
+    # Checked first: where there is no run, no process waits for others.
+    device = changes.get("device", stored.read(folder).machine.device)
+    with open_ranks(device) as ranks:
+        return _resume(folder, progress or Silent(), ranks, changes)
+
+
+def _resume(folder: Path, progress: Progress, ranks: Ranks, changes: dict[str, Any]) -> Result:
+    path, written = folder / run_folder.LAST, stored.read(folder)
+    keys = [AUGMENT if name == "augment" else KEYS.get(name, name) for name in changes]
+    with _locked(folder, ranks):
         if not path.exists():
             raise TrainError(
                 f"{folder} has no {run_folder.LAST}: the run stopped before its first state was saved; "

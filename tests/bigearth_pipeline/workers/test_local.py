@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dask
@@ -51,8 +52,22 @@ def test_workers_that_cannot_start_are_one_line(
     assert workers_of_this_process() <= before
 
 
+def die(item: int, progress: Callable[[int], None]) -> None:
+    os._exit(7)
+
+
+def test_a_task_that_ends_its_worker_each_time_is_one_line() -> None:
+    """A shard that no worker survives is tried for ever, or the message names no worker."""
+    with (
+        pytest.raises(PipelineError, match=r"^workers died repeatedly in one task \(last tcp://127\.0\.0\.1:\d+\);"),
+        open_cluster(1) as cluster,
+    ):
+        list(cluster.map(die, [1]))
+
+
 SCRIPT = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from bigearth_pipeline.{module} import {function}
 print("started", flush=True)

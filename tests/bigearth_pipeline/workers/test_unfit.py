@@ -12,7 +12,7 @@ from bigearth_pipeline.workers import Shared, open_cluster
 from bigearth_pipeline.workers.checks import terms_of
 from tests.bigearth_pipeline.workers.support import PATIENT, dawdle, report
 from tests.support.paths import ROOT
-from tests.support.running.clusters import bare_scheduler, worker
+from tests.support.running.clusters import bare_scheduler, pretend_version, worker
 
 
 def _without_package(folder: Path) -> str:
@@ -29,8 +29,7 @@ def _of_other_code(folder: Path) -> str:
 
 
 def _of_other_numpy(folder: Path) -> str:
-    (folder / "numpy-1.26.4.dist-info").mkdir()
-    (folder / "numpy-1.26.4.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.26.4\n")
+    pretend_version(folder, "numpy", "1.26.4")
     return "numpy is 1.26.4 there"
 
 

@@ -12,6 +12,13 @@ from distributed import Client, LocalCluster
 from tests.support.paths import ROOT
 
 
+def pretend_version(folder: Path, library: str, version: str) -> None:
+    """Have Python, where a folder is the first that it looks in, find another version of a library than it imports."""
+    about = folder / f"{library}-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: {version}\n")
+
+
 @contextmanager
 def bare_scheduler() -> Iterator[str]:
     """A scheduler without workers."""

@@ -1,6 +1,7 @@
 """Several processes against one."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,3 +143,25 @@ def test_a_variable_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(name, value)
     with pytest.raises(TrainError, match=f"variable {name} is '{value}', expected a number"), open_ranks("cpu"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[/gloo/gloo/transport/tcp/pair.cc:545] Read error [10.87.0.2]:48855: Connection reset by peer. GLHF!",
+            TrainError,
+        ),
+        ("[/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer [fe80::1]:17609. GLHF!", TrainError),
+        ("the size of tensor a (3) must match the size of tensor b (4)", RuntimeError),
+    ],
+)
+def test_a_lost_process_is_one_line(monkeypatch: pytest.MonkeyPatch, text: str, expected: type[Exception]) -> None:
+    """The death of a process ends the others in tracebacks; or an error of another kind passes for such a death."""
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(expected) as caught, open_ranks("cpu"):
+        raise RuntimeError(text)
+    assert caught.type is expected
+    if expected is TrainError:
+        assert re.search(r"on (10\.87\.0\.2|fe80::1), was lost", str(caught.value))

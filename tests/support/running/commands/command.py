@@ -47,7 +47,7 @@ _OF_NETWORKS: Final = {
     "bench",
     "quickstart",
 }
-_READ_LATE: Final = (
+READ_LATE: Final = (
     "PYTEST_",
     "AWS_",
     "COLUMNS",
@@ -57,6 +57,10 @@ _READ_LATE: Final = (
     "LOCAL_",
     "WORLD_",
     "MASTER_",
+    "GROUP_",
+    "ROLE_",
+    "TORCHELASTIC_",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE",
     "PYTHONUNBUFFERED",
 )
 """Variables that no module reads while it is imported; `PYTHONUNBUFFERED` changes nothing for stderr."""
@@ -184,6 +188,8 @@ def start(
     cwd: Path | None = None,
     own_session: bool = False,
     fresh: bool = False,
+    module: str = "bigearth_pipeline",
+    namespaces: int | None = None,
 ) -> "Command | subprocess.Popen[Any]":
     """Start `bep`.
 
@@ -201,18 +207,20 @@ def start(
         cwd: its folder; default: that of the caller.
         own_session: it has a session, and thus a process group, of its own.
         fresh: a new interpreter.
+        module: of Python, that the command runs.
+        namespaces: a process of a host, see `tests.support.running.hosts`, on which it runs; never a new interpreter.
     """
     words = [str(argument) for argument in arguments]
     environment = dict(ENVIRONMENT if env is None else env)
     names = ENVIRONMENT.keys() | environment.keys()
     changed = {name for name in names if ENVIRONMENT.get(name) != environment.get(name)}
-    if fresh or not all(name.startswith(_READ_LATE) for name in changed):
+    if fresh or not all(name.startswith(READ_LATE) for name in changed):
         return subprocess.Popen(
-            [sys.executable, "-m", "bigearth_pipeline", *words],
+            [sys.executable, "-m", module, *words],
             stdin=stdin, stdout=stdout, stderr=stderr, text=text, env=environment, cwd=cwd,
             start_new_session=own_session,
         )  # fmt: skip
-    with_networks = words[:1] != [] and words[0] in _OF_NETWORKS
+    with_networks = module.startswith("torch.") or (words[:1] != [] and words[0] in _OF_NETWORKS)
     # A fork of this process would share its socket.
     key = os.getpid(), with_networks
     with _lock:
@@ -224,6 +232,8 @@ def start(
         "folder": str(cwd or Path.cwd()),
         "environment": environment,
         "own_session": own_session,
+        "module": module,
+        "namespaces": namespaces,
     }
     opened: list[int] = []
     ours: list[IO[Any] | None] = []

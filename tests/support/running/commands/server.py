@@ -1,8 +1,9 @@
 """The process that commands are forked from: `python -m tests.support.running.commands.server DESCRIPTOR MODULE...`.
 
 It imports the modules, and then forks a process for each message of the socket. A message is a JSON object with
-`arguments`, `folder`, `environment` and `own_session`, and the descriptors of stdin, stdout, stderr and of a pipe, into
-which the process ID is written, and the status as of `os.waitpid` when the process has ended.
+`arguments`, `folder`, `environment`, `own_session`, `module` and `namespaces`, and the descriptors of stdin, stdout,
+stderr and of a pipe, into which the process ID is written, and the status as of `os.waitpid` when the process has
+ended.
 """
 
 import gc
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.running.commands.wire import WORD
+from tests.support.running.namespaces import enter
 
 LONGEST: Final = 1 << 20
 """Of a message, in bytes."""
@@ -65,9 +67,11 @@ def serve(channel: socket.socket) -> dict[str, Any] | None:
 
 
 def become(message: dict[str, Any]) -> None:
-    """Be what `python -m bigearth_pipeline` is in a new interpreter."""
+    """Be what `python -m MODULE` is in a new interpreter, on a host if the message names a process of one."""
     if message["own_session"]:
         os.setsid()
+    if message["namespaces"] is not None:
+        enter(message["namespaces"])
     os.environ.clear()
     os.environ.update(message["environment"])
     os.chdir(message["folder"])
@@ -77,7 +81,7 @@ def become(message: dict[str, Any]) -> None:
     sys.stdout = os.fdopen(1, "w", buffering=1 if os.isatty(1) else -1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    runpy.run_module("bigearth_pipeline", run_name="__main__", alter_sys=True)
+    runpy.run_module(message["module"], run_name="__main__", alter_sys=True)
 
 
 def main() -> None:

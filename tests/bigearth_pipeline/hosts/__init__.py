@@ -1,0 +1,1 @@
+"""Builds and trainings on several hosts, that is namespaces of Linux."""
