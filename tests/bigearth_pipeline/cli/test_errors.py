@@ -33,6 +33,7 @@ _PAGES = (
     "bigearth_pipeline/report/run/contents.py",
     "bigearth_pipeline/report/run/explanations.py",
     "bigearth_pipeline/report/store/rebuild.py",
+    "bigearth_pipeline/serve/routes/check.py",
     "trainer/export/card.py",
 )
 """Commands that pages show to people, and names of their style: its variables, and dashes."""

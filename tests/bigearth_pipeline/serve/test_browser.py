@@ -238,3 +238,23 @@ def test_an_image_of_the_user_is_classified_and_forgotten(look: Callable[..., An
     bad.write_bytes(b"no zip")
     page.set_input_files("#files", str(bad))
     page.wait_for_selector("[role=alert]")
+
+
+def test_an_image_is_forgotten_while_it_is_looked_at(look: Callable[..., Any], tmp_path: Path) -> None:
+    """An answer that comes after the end says that the image is not found, in place of that it is forgotten."""
+    write_dataset(tmp_path / "data", patches=1, layout="v2", workers=1)
+    files = sorted((tmp_path / "data").rglob("*_B*.tif"))[:12]
+    page = look("#/upload")
+    held: list[Any] = []
+    page.route("**/scores*", lambda route: held.append(route))
+    page.set_input_files("#files", [str(path) for path in files])
+    page.wait_for_selector("#patches a")
+    while not held:
+        page.wait_for_timeout(20)
+    page.get_by_role("button", name="Forget this image").click()
+    until(page, "document.getElementById('result').textContent === 'Forgotten.'")
+    for route in held:
+        route.continue_()
+    page.unroute("**/scores*")
+    page.wait_for_timeout(500)
+    assert page.inner_text("#result") == "Forgotten."

@@ -11,6 +11,7 @@ export async function show(main, {parts, settings}) {
   document.title = 'Your image – bep serve';
   const facts = await about();
   const result = h('div', {id: 'result'});
+  let asking = new AbortController();
   const state = {run: facts.runs.length ? '0' : '', ...settings};
   const baseline = h('input', {type: 'text', size: 8, maxlength: 8, placeholder: 'unknown'});
   const offset = h('select', {}, h('option', {value: 'auto'}, 'subtract it where there is one'),
@@ -60,8 +61,11 @@ export async function show(main, {parts, settings}) {
   }
 
   async function draw(source) {
+    asking.abort();
+    asking = new AbortController();
+    const {signal} = asking;
     try {
-      const found = await get(`uploads/${encodeURIComponent(source)}`);
+      const found = await get(`uploads/${encodeURIComponent(source)}`, {}, signal);
       keep(`upload/${source}`, state);
       const grid = h('div', {class: 'tiles', id: 'patches'});
       const columns = found.columns ?? Math.min(found.patches, 8);
@@ -77,20 +81,30 @@ export async function show(main, {parts, settings}) {
           draw(source);
         }) : null,
         h('p', {}, `${found.patches} ${found.patches === 1 ? 'patch' : 'patches'} of 1,200 m; choose one to see its classes and why.`),
-        grid, h('button', {type: 'button', onclick: async () => {
-          await send('DELETE', `uploads/${source}`);
-          keep('upload', {});
-          put(result, h('p', {}, 'Forgotten.'));
-        }}, 'Forget this image'));
+        grid, h('button', {type: 'button', onclick: () => forget(source, grid)},
+          'Forget this image'));
       announce(`${found.title}: ${found.patches} patches`);
-      if (state.run !== '') await label(grid, source, state.run);
+      if (state.run !== '') await label(grid, source, state.run, signal);
+    } catch (error) {
+      if (!signal.aborted) put(result, failure(error));
+    }
+  }
+
+  // What is still asked for would not be found any more.
+  async function forget(source, grid) {
+    asking.abort();
+    for (const picture of grid.querySelectorAll('img')) picture.removeAttribute('src');
+    try {
+      await send('DELETE', `uploads/${source}`);
+      keep('upload', {});
+      put(result, h('p', {}, 'Forgotten.'));
     } catch (error) {
       put(result, failure(error));
     }
   }
 
-  async function label(grid, source, run) {
-    const scores = await get(`uploads/${source}/scores`, {run});
+  async function label(grid, source, run, signal) {
+    const scores = await get(`uploads/${source}/scores`, {run}, signal);
     for (const {key, name, probability} of scores) {
       const words = grid.querySelector(`[data-key="${key}"]`);
       if (words) words.textContent = `${name} ${percent(probability)}`;
