@@ -90,6 +90,7 @@ def test_progress_makes_way_for_the_figures(packed_store: Path) -> None:
     assert any(line.startswith(f"{packed_store}: webdataset, bitpack, ") for line in bench.lines)
 
 
+@pytest.mark.long
 def test_figures_of_the_loader_are_shown(raw_store: Path) -> None:
     """A user is not shown a stage, why a figure is absent, or what to do."""
     printed = invoke_well(

@@ -72,9 +72,8 @@ def test_the_real_v2_patch(v2_tree: Path, scheduler: str, tmp_path: Path, store_
         assert (patch.country, patch.split) == ("Austria", "validation")
 
 
-@pytest.mark.parametrize(
-    "kind", ["tar_store", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("zarr_store", "packed_store"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["tar_store", "zarr_store", "packed_store"])
 def test_real_windows(kind: str, scene_tree: Path, request: pytest.FixtureRequest) -> None:
     """Patches of several kinds of TIFF come out with other pixels, or statistics that are not exact."""
     folder: Path = request.getfixturevalue(kind)

@@ -45,6 +45,7 @@ def test_class_frequencies_resemble_the_real_ones() -> None:
     assert max(share["Beaches, dunes, sands"], share["Coastal wetlands"]) < 0.06
 
 
+@pytest.mark.long
 def test_band_means_are_near_the_published_ones(drawn: tuple[list[SynthPatch], NDArray[np.uint16]]) -> None:
     """Published normalisation constants do not fit synthetic pixels."""
     published = {"B01": 361, "B02": 438, "B04": 588, "B08": 2193, "B8A": 2236, "B11": 1568, "B12": 998}

@@ -20,6 +20,7 @@ print("end")
 """
 
 
+@pytest.mark.long
 def test_memory_and_files_are_those_of_the_command_and_its_children() -> None:
     """A leak is not seen, or is taken for one of another process."""
     watched = watch([sys.executable, "-c", _GROWS])

@@ -51,6 +51,7 @@ def test_an_extended_run_is_that_of_the_length(short: TrainConfig, tmp_path: Pat
     assert resume(folder).validation == result.validation
 
 
+@pytest.mark.long
 def test_the_learning_rate_follows_the_new_length(short: TrainConfig, tmp_path: Path) -> None:
     """An extended run trains on at the rate that a cosine ends with."""
     config = short.replace(out=tmp_path / "run", schedule="cosine", epochs=1)

@@ -47,6 +47,7 @@ def test_only_the_run_of_a_launch_is_resumed(
             train(_config(tiny, tmp_path / "run", lr))
 
 
+@pytest.mark.long
 def test_a_restart_without_a_state_begins(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that died before the run began never begin it."""
     _launch(monkeypatch, "a", 1)

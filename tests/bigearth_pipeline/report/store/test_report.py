@@ -43,6 +43,7 @@ def rows(folder: Path) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.long
 def test_the_enlarged_part_of_the_map_says_where_it_is(page: Html) -> None:
     """A map without coasts shows squares of nobody knows where."""
     captions = page.captions()

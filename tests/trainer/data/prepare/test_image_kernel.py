@@ -191,6 +191,7 @@ def test_arrays_are_sent_together() -> None:
     assert send({}, CPU) == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", INTERPOLATIONS)
 def test_the_kernel_compiles_for_an_h100(how: Interpolation) -> None:
     """Code that the interpreter accepts is not valid Triton, which would first show on a GPU."""

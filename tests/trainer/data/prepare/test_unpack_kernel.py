@@ -93,6 +93,7 @@ def test_a_record_that_lies_about_its_length_reads_nothing_else() -> None:
     np.testing.assert_array_equal(whole, cut)
 
 
+@pytest.mark.long
 def test_the_kernels_compile_for_an_h100() -> None:
     """Code that the interpreter accepts is not valid Triton, which would first show on a GPU."""
     with launches_compiled(kernels) as compiled:

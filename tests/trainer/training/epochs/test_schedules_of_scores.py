@@ -21,6 +21,7 @@ FAST: dict[str, Any] = {"model": "test_resnet", "device": "cpu", "loader": "torc
 FAST |= {"epochs": 6, "lr": 1e-9, "schedule": "plateau", "plateau_epochs": 1, "step_gamma": 0.5, "warmup_steps": 0}
 
 
+@pytest.mark.long
 def test_the_rate_falls_on_a_plateau(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate stays, falls while scores rise, or is another one after a resume."""
     whole = TrainConfig.of(shards=tiny, out=tmp_path / "whole", **FAST)

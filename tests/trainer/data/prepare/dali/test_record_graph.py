@@ -73,6 +73,7 @@ def test_bits_equal_those_of_the_reference(layout: Layout, bands: tuple[str, ...
         assert torch.equal(prepared.batch[name], image), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["stacked", "native"])
 def test_batches_equal_those_of_torch(layout: Layout) -> None:
     """The short last batch shows other patches; labels or partners are mixed up; host memory is read too late."""
