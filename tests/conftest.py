@@ -49,6 +49,7 @@ def _is_for_gpu(path: Path) -> bool:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, and put the files that take longest first."""
+    _shorten_products(items)
     for item in items:
         needed = kinds(item)
         for mark in sorted(needed):
@@ -60,6 +61,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     num_long = Counter(item.path for item in items if item.get_closest_marker("long"))
     items.sort(key=lambda item: (-seconds.get(item.path, 0), -num_long[item.path]))
     _skip_without_gpu(items)
+
+
+def _shorten_products(items: list[pytest.Item]) -> None:
+    """Mark as long all but every third case of the tests with the mark `product`."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("product"):
+            function = item.nodeid.partition("[")[0]
+            if seen[function] % 3:
+                item.add_marker("long")
+            seen[function] += 1
 
 
 def _seconds_of_files() -> dict[Path, float]:

@@ -1,5 +1,6 @@
 """Marks that tests get from what they use: fixtures, and what their code starts."""
 
+import functools
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
@@ -29,14 +30,19 @@ MODULES: Final = {
 def kinds(item: pytest.Item) -> set[str]:
     """Return the marks of a test."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    modules = {module for function in _functions(item) for module in _modules(function)}
+    modules = _modules_used(getattr(item, "function", None))
     found = {mark for mark, names in FIXTURES.items() if fixtures & names}
     return found | {mark for mark, names in MODULES.items() if modules & names}
 
 
-def _functions(item: pytest.Item) -> Iterator[FunctionType]:
+@functools.cache  # a test has up to hundreds of cases
+def _modules_used(test: Any) -> frozenset[str]:
+    return frozenset(module for function in _functions(test) for module in _modules(function))
+
+
+def _functions(test: Any) -> Iterator[FunctionType]:
     """Yield the function of a test, those of its module that it calls, and those that these call."""
-    waiting: list[Any] = [getattr(item, "function", None)]
+    waiting: list[Any] = [test]
     seen: set[int] = set()
     while waiting:
         function = waiting.pop()

@@ -243,6 +243,7 @@ WHOLE = [
 ]
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("options", "status"), WHOLE, ids=itertools.count())
 def test_absurd_values_end_in_one_line(tiny: Path, tmp_path: Path, options: dict[str, str], status: int | None) -> None:
     """An absurd value ends in a traceback, hangs, or takes all memory."""

@@ -223,6 +223,7 @@ def test_a_damaged_group_is_an_error_that_names_it(grouped: Path, tmp_path: Path
         assert problem.startswith(message)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("kind", ["io", "short", "flipped", "memory", "full"])
 def test_every_effect_of_reading_a_group_fails_once(grouped: Path, kind: Kind) -> None:
     """A fault gives other pixels of a group, an error that names nothing, or a descriptor for ever."""

@@ -151,6 +151,7 @@ def test_what_may_change_may_be_edited(folder_of_run: Path) -> None:
 NESTED = b'{"options":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(
     "content",
     [b"", b"[]", b"null", b'{"options": 3}', b'{"options": {}}', b"\xff\xfe", NESTED, b'{"options": NaN}', b"9" * 5000],

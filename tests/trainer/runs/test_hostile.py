@@ -146,6 +146,7 @@ CHANGES: list[Change] = [
 ]
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("name", "change"), CHANGES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(CHANGES)])
 def test_hostile_checkpoints_end_in_one_line(folder_of_run: Path, name: str, change: Callable[[Any], Any]) -> None:
     """A checkpoint that somebody made up ends in a traceback, or the run trains on from it."""

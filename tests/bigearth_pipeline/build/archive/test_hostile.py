@@ -22,6 +22,7 @@ FOLDER = f"BigEarthNet-S2/{PRODUCT}/{KEY}"
 BAND = f"{FOLDER}/{KEY}_B03.tif"
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(
     ("replaces", "hostile", "message"),
     [

@@ -44,6 +44,7 @@ MOST_REST = {"stacked": 7, "native": 11}
 CPU = torch.device("cpu")
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
 def test_dali_launches_and_moves_little(case: Case) -> None:
     """An operator that launches once for each patch disturbs every training step, or bytes are moved once more."""
@@ -89,6 +90,7 @@ def warped(values: Any, dtype: DALIDataType) -> Any:
     return fn.warp_affine(volume, matrix=[1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], dtype=dtype)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("bands", [BANDS[::-1], tuple(sorted(BANDS))], ids=["reversed", "sorted"])
 @pytest.mark.parametrize(
     ("recipe", "interpolation"),
@@ -101,6 +103,7 @@ def test_bands_in_any_order_launch_little(recipe: str, interpolation: Interpolat
     assert found.device_bytes / PATCHES <= MOST_BYTES
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_what_is_counted_is_what_is_built(recipe: str, interpolation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +239,7 @@ def test_records_that_the_device_decodes_come_in_fewer_bytes(layout: Layout) -> 
     assert encoded.rest == streamed.rest == cached.rest
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.recipe}-{case.layout}-{case.interpolation}")
 def test_records_go_to_the_kernel_where_boxes_are_blended(case: Case) -> None:
     """The kernel takes work from DALI's operators, or its cost behind DALI is counted as another one than alone."""

@@ -77,6 +77,7 @@ CASES = [
 ]
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("augmentation", "layout", "bands", "clamp", "how"), CASES)
 def test_bits_equal_those_of_the_reference(
     interpreter: None, augmentation: Augmentation, layout: Layout, bands: tuple[str, ...], clamp: bool,

@@ -75,6 +75,7 @@ def _named(how: Interpolation) -> dict[str, Any]:
     return {} if how == "nearest" else {"interpolation": how}
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     "way", [pytest.param(way, marks=pytest.mark.long) if way == ("batched", "bilinear") else way for way in WAYS]

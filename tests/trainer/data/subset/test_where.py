@@ -26,6 +26,7 @@ SEASONS = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: 
 }
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
@@ -130,6 +131,7 @@ def test_long_conditions_are_short_in_messages(varied: Store) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(
     ("where", "message"),
     [

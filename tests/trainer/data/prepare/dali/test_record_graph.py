@@ -59,6 +59,7 @@ def batches(augmentation: Augmentation, num_bands: int, sizes: tuple[int, ...]) 
     ]
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("clamp", [False, True])
 @pytest.mark.parametrize("bands", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("layout", ["stacked", "native"])
