@@ -27,9 +27,10 @@ _LENGTH: Final = struct.Struct("<H")
 
 def write(path: Path, values: dict[str, Any]) -> None:
     """Write values as `torch.save` does, with a checksum; whole or not at all."""
+    # By way of memory: of a full disk, torch's own writer says neither file nor reason.
     buffer = io.BytesIO()
     torch.save(values, buffer)
-    content = buffer.getvalue()
+    content = buffer.getbuffer()
     assert content[-22:-18] == _END
     assert content[-2:] == _LENGTH.pack(0)
     with atomic_write(path) as file:
@@ -57,16 +58,17 @@ def read(path: Path) -> dict[str, Any]:
         file.seek(max(0, end - _COMMENT_BYTES))
         # Looked at first: a file of another kind may be larger than the memory.
         data = b"" if not file.read().startswith(_PREFIX) else _whole(file)
-    content, comment = data[:-_COMMENT_BYTES], data[-_COMMENT_BYTES:]
+    content, comment = memoryview(data)[:-_COMMENT_BYTES], data[-_COMMENT_BYTES:]
     if not comment.startswith(_PREFIX) or content[-22:-18] != _END:
         raise BadCheckpoint(f"{path} is not a whole checkpoint of this program: it does not end in a checksum")
-    original = content[:-2] + _LENGTH.pack(0)
+    digest = hashlib.sha256(content[:-2])
+    digest.update(_LENGTH.pack(0))
     expected = comment[len(_PREFIX) :].decode("latin1")
-    if (found := hashlib.sha256(original).hexdigest()) != expected:
+    if (found := digest.hexdigest()) != expected:
         raise BadCheckpoint(f"{path} is damaged: it has SHA-256 {found}, expected {expected}")
     try:
-        _check_archive(original)
-        values: dict[str, Any] = torch.load(io.BytesIO(original), map_location="cpu", weights_only=True)
+        _check_archive(data)
+        values: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except MemoryError:  # The checksum is right, so the file is not to blame.
         raise
     except Exception as err:  # A file that was made to look like ours can fail in torch in any way.
