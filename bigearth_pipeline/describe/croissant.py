@@ -11,6 +11,13 @@ from shards.metadata.entries import FileInfo
 _VERSIONS: Final = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/geo/1.0")
 _PUBLISHED: Final = {"v1": "2019", "v2": "2024"}
 """Years of the papers."""
+_CREATORS: Final = {
+    "v1": ("Gencer Sumbul", "Marcela Charfuelan", "Begüm Demir", "Volker Markl"),
+    "v2": (
+        "Kai Norman Clasen", "Leonard Hackel", "Tom Burgert", "Gencer Sumbul", "Begüm Demir", "Volker Markl",
+    ),
+}  # fmt: skip
+"""Their authors."""
 _TABLE: Final = "patches"
 _PARQUET: Final = "application/x-parquet"
 """As Croissant names it."""
@@ -74,6 +81,7 @@ def croissant(facts: Facts) -> dict[str, Any]:
             "url": facts.origin,
             "license": facts.licence_page,
             "citeAs": facts.citation,
+            "creator": [{"@type": "sc:Person", "name": name} for name in _CREATORS[facts.manifest.source_version]],
             "datePublished": _PUBLISHED[facts.manifest.source_version],
         }
     if facts.extent is not None:

@@ -192,3 +192,4 @@ def test_the_data_of_others_is_named(tmp_path: Path) -> None:
     assert values["license"] == "https://spdx.org/licenses/CDLA-Permissive-1.0.html"
     assert values["url"] == "https://zenodo.org/records/10891137"
     assert "2407.03653" in values["citeAs"]
+    assert values["creator"][0] == {"@type": "sc:Person", "name": "Kai Norman Clasen"}
