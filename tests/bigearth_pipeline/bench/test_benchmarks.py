@@ -168,6 +168,16 @@ def test_idle_time_is_measured(folder: Path) -> None:
         "global"
     ]
     assert {"to_device", "gpu_stacked", "gpu_native"} <= bench["rates"].keys()
+    assert bench["missing"]["gpu_encoded_native"].endswith("is not decoded on the GPU, as bitpack is")
+
+
+@pytest.mark.gpu
+def test_encoded_records_on_a_gpu_are_measured(tmp_path: Path) -> None:
+    """Nobody learns how fast batches come from encoded records that a GPU keeps."""
+    packed = make_store(tmp_path / "store", {"train": 64, "validation": 8}, codec="bitpack")
+    options = ["--batch-size", 32, "--repeats", 1, "--least-seconds", 0, "--json"]
+    bench = json.loads(invoke_well("loader", packed, *options))[str(packed)]["global"]
+    assert {"gpu_encoded_stacked", "gpu_encoded_native"} <= bench["rates"].keys()
 
 
 @pytest.mark.parametrize(
