@@ -157,7 +157,11 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
 
     def batches(self: Loader) -> Iterator[Batch]:
         epoch, self._epoch = self._epoch, self._epoch + 1
+        before = waits.count
         for prepared in self._preparation.run(self.reader.batches(epoch, 0)):
+            # Copies to the device are no waiting here: fakes do not know that their sources are page-locked.
+            if waits.count > before:
+                raise WaitsError("the preparation waits for the device")
             with waits.none():
                 yield prepared.batch
 
