@@ -44,9 +44,7 @@ def measure(folder: Path, names: Sequence[str], config: LoaderBenchConfig) -> di
         if unknown := sorted(set(names) - passes.keys() - missing.keys()):
             raise InvalidValue(f"{folder} has no pass {unknown[0]!r}; there are {', '.join(TITLES)}")
         chosen = {name: passes[name] for name in names if name in passes}
-        rates = take_turns(
-            chosen, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds
-        )
+        rates = take_turns(chosen, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds)
         return {
             "rates": {name: rate.to_json() for name, rate in rates.items()},
             "missing": {name: missing[name] for name in names if name in missing},
