@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.bench.loader.titles import TITLES
 from bigearth_pipeline.bench.train.timed_stepper import STEP
 from bigearth_pipeline.cli import main
+from shards.testing.stores import make_store
 from tests.support.running import commands
 from tests.support.running.terminal import Terminal
 

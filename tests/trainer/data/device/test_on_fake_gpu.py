@@ -96,7 +96,7 @@ def test_tables_and_memory_are_there_before_other_streams_use_them(
     told: list[tuple[str, ...]] = []
 
     class Stream:
-        """Notes what it is told."""
+        """Notes what is asked of it."""
 
         def __init__(self, device: Any = None) -> None:
             told.append(("stream",))

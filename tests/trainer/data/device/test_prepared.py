@@ -172,7 +172,7 @@ def test_there_is_no_stream_on_the_cpu() -> None:
 
 
 def test_each_batch_of_dali_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What DALI has written for a batch is let go before its event: nobody holds it."""
+    """Memory that DALI has written a batch to is let go before its event: nobody holds it."""
     preparation = DaliPreparation(identity(), batch_size=1, device=torch.device("cpu"), num_threads=1, batched=True)
     monkeypatch.setattr(preparation._stream, "mark", Event)
     hosts = [host_batch(random_records(1, seed=i)) for i in range(3)]

@@ -104,9 +104,7 @@ def recorded(stepper: Stepper, recorder: Recorder) -> RecordedStep:
 @pytest.mark.long
 @pytest.mark.parametrize("options", OPTIONS)
 def test_replays_do_what_steps_do(options: dict[str, Any]) -> None:
-    """A replay trains on another batch, at the first or another group's learning rate, or leaves out the average; or
-    one batch is lost.
-    """
+    """A replay trains on another batch or at another learning rate, or leaves out the average; or one batch is lost."""
     sizes = [4, 4, 4, 4, 3, 4, 4]
     plain, graphed = create_stepper(**options), create_stepper(**options)
     recorder = Recorder(graphed._optimizer)
