@@ -6,7 +6,7 @@ It makes synthetic patches and a store of each codec, on tmpfs if there is room,
 1. runs the tests that need a GPU: DALI on the GPU, DALI on the CPU, numba and torch give the same images;
 2. trains, trains again with a SIGKILL in the middle of an epoch, resumes that run, and compares the two;
 3. measures training with `bep bench train`: a network of timm and one of ours, with and without `--cache gpu`;
-4. measures loading with `bep bench loader`, from both stores;
+4. measures loading from each store, records on the GPU among it, by the passes of `bep bench loader`;
 5. trains timm's network in a plain loop, to compare.
 
 Each step has a share of the time, and what it spares is there for the later ones. One that fails or takes too long is

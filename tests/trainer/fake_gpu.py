@@ -81,8 +81,9 @@ class Waits(TorchDispatchMode):
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if func in (_ATEN._to_copy.default, _ATEN.copy_.default) and outputs and inputs:
             source = inputs[-1]
-            # A copy to the device waits where its source is not page-locked, which fakes do not know.
-            if source.is_cuda != outputs[0].is_cuda and (source.is_cuda or self.forbidden):
+            # A copy to the device waits where its source is not page-locked, too, which fakes do not know.
+            waits = source.is_cuda or self.forbidden or not _is_asynchronous(func, args, kwargs)
+            if source.is_cuda != outputs[0].is_cuda and waits:
                 self._wait(func)
         return result
 
@@ -99,6 +100,12 @@ class Waits(TorchDispatchMode):
         if self.forbidden:
             raise WaitsError(f"{func} waits for the device")
         self.count += 1
+
+
+def _is_asynchronous(func: Any, args: Any, kwargs: Any) -> bool:
+    """Return whether a copy was asked not to wait."""
+    given = args[2] if func is _ATEN.copy_.default and len(args) > 2 else kwargs.get("non_blocking", False)
+    return bool(given)
 
 
 class Nothing:
@@ -157,7 +164,11 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
 
     def batches(self: Loader) -> Iterator[Batch]:
         epoch, self._epoch = self._epoch, self._epoch + 1
+        before = waits.count
         for prepared in self._preparation.run(self.reader.batches(epoch, 0)):
+            # Copies to the device may be asked for, but not waited for.
+            if waits.count > before:
+                raise WaitsError("the preparation waits for the device")
             with waits.none():
                 yield prepared.batch
 

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from trainer.definition.choices import Precision
+from trainer.definition.choices import OptimizerName, Precision
 from trainer.errors import TrainError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -24,6 +24,16 @@ def resolve(precision: Precision, device: torch.device) -> Precision:
     if precision != "auto":
         return precision
     return "bf16" if device.type == "cuda" else "fp32"
+
+
+def why_steps_wait(precision: Precision, optimizer: OptimizerName) -> str | None:
+    """Return what a user should know of a run whose steps wait for the GPU; None if they do not.
+
+    torch's scaler of losses hands its flag to fused optimisers on the device, and reads it on the host for all others.
+    """
+    if precision == "fp16" and optimizer == "lamb":
+        return "fp16 with lamb: every step waits for the GPU; `precision=bf16` does not"
+    return None
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:

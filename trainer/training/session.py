@@ -32,7 +32,7 @@ from trainer.metrics.thresholds import THRESHOLD
 from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
 from trainer.runs.results import Selection
-from trainer.runtime.precision import resolve
+from trainer.runtime.precision import resolve, why_steps_wait
 from trainer.runtime.progress import Progress
 from trainer.runtime.ranks import Ranks
 from trainer.training.parts.labels import use_labels
@@ -257,9 +257,8 @@ def open_session(
             kept.precision if kept is not None and kept.precision else config.machine.precision, ranks.device
         )
         effect.check_device(config, given, ranks, precision)
-        if precision == "fp16" and config.optimisation.optimizer == "lamb":
-            # torch's scaler hands its flag to fused optimisers on the device, and reads it on the host for all others.
-            progress.say("fp16 with lamb: every step waits for the GPU; `precision=bf16` does not")
+        if (line := why_steps_wait(precision, config.optimisation.optimizer)) is not None:
+            progress.say(line)
         model = create_network(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)

@@ -14,9 +14,9 @@ from trainer.data.stream.cache import SHARE_OF_GPU, SHARE_OF_RAM
 DATASETS: Final = {"v2 train": 237_871, "v1": 590_326}
 """Patches of an epoch: the train split of BigEarthNet v2, and all patches of v1."""
 
-Place: TypeAlias = Literal["disk, cold", "disk", "ram", "gpu"]
+Place: TypeAlias = Literal["disk, cold", "disk", "ram", "gpu", "gpu-encoded"]
 """Sources of the records: files behind an empty page cache, files in the page cache (or on a file system in
-memory), encoded records that are kept in memory, decoded records that are kept on the device."""
+memory), encoded records that are kept in memory, decoded records that are kept on the device, encoded ones there."""
 Sources: TypeAlias = Mapping[Place, Mapping[str, tuple[str, ...]]]
 """For each place, in ascending order of what it takes, and for each kind of images the passes that say how fast they
 come from there. Of several at the same time the slowest is the limit."""
@@ -48,7 +48,7 @@ class Memory:
                 free, share, what = self.ram, 1.0, "memory free, page cache included"
             case "ram":
                 free, share, what = self.ram, SHARE_OF_RAM, "memory free"
-            case "gpu":
+            case "gpu" | "gpu-encoded":
                 free, share, what = self.gpu or 0, SHARE_OF_GPU, "device memory free"
         if needed <= share * free:
             return None

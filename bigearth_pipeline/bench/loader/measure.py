@@ -23,6 +23,7 @@ SOURCES: Final[Sources] = {
     # No pass makes images from an empty page cache.
     "disk, cold": {"stacked": ("cold_record", "stacked"), "native": ("cold_record", "native")},
     "ram": {"stacked": ("ram_stacked",), "native": ("ram_native",)},
+    "gpu-encoded": {"stacked": ("gpu_encoded_stacked",), "native": ("gpu_encoded_native",)},
     "gpu": {"stacked": ("gpu_stacked",), "native": ("gpu_native",)},
 }
 """The passes that predictions go by."""

@@ -22,8 +22,10 @@ from shards import RECORD_VALUES, Store
 from shards.errors import NotEnoughMemory
 from shards.runtime.threads import Threads
 from trainer.data.batch import Layout
+from trainer.data.device.encoded import CODEC, can_decode
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
+from trainer.data.prepare.backend import triton_is_there
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.read_ahead import ReadAhead
 from trainer.definition.augmentation import RECIPES
@@ -53,7 +55,7 @@ def build_passes(
             layout=layout,
             augmentation=RECIPES["none" if layout == "record" else config.augment],
             # DALI takes no records that are on the device.
-            loader="auto" if tier == "gpu" and config.loader == "dali" else config.loader,
+            loader="auto" if tier in ("gpu", "gpu-encoded") and config.loader == "dali" else config.loader,
             cache=tier,
         )
         return stack.enter_context(Loader(source, rows, normalisation, settings))
@@ -86,7 +88,22 @@ def build_passes(
         passes |= {f"gpu_{layout}": whole(open_loader(layout, tier="gpu")) for layout in images}
     else:
         missing |= {TO_DEVICE: CPU_IS_DEVICE} | {f"gpu_{layout}": NO_GPU for layout in images}
+    if (why_not := _not_encoded(store, config)) is None:
+        passes |= {f"gpu_encoded_{layout}": whole(open_loader(layout, tier="gpu-encoded")) for layout in images}
+    else:
+        missing |= {f"gpu_encoded_{layout}": why_not for layout in images}
     return passes, missing
+
+
+def _not_encoded(store: Store, config: LoaderBenchConfig) -> str | None:
+    """Return why records cannot stay encoded on the device, or None if they can."""
+    if config.device.type != "cuda":
+        return NO_GPU
+    if not can_decode(store):
+        return f"not possible: {store.manifest.codec} is not decoded on the GPU, as {CODEC} is"
+    if config.loader == "torch" or not triton_is_there(config.device):
+        return "not possible: records on the GPU are decoded by Triton only"
+    return None
 
 
 def _in_order(loader: Loader, stage: Stage) -> Pass:

@@ -51,5 +51,7 @@ TITLES: Final = {
     "ram_native": Title("loader, images at native resolution, records kept in memory", "tier"),
     "gpu_stacked": Title("loader, images at 10 m, records kept on the GPU", "tier"),
     "gpu_native": Title("loader, images at native resolution, records kept on the GPU", "tier"),
+    "gpu_encoded_stacked": Title("loader, images at 10 m, encoded records kept on the GPU", "tier"),
+    "gpu_encoded_native": Title("loader, images at native resolution, encoded records kept on the GPU", "tier"),
 }
 """By pass; not every one is there for every store and device."""

@@ -70,6 +70,8 @@ def bench_train(
         # Its command has flags of these names.
         given = Given(dict.fromkeys(Given.by(config).ways, "flag"))
         effect.check(config, given)
+        # Nothing is evaluated, so that no split but that for training takes memory.
+        config = config.replace(validation=False)
         session = stack.enter_context(open_session(config, ranks, Silent(), given=given))
         batch_size = min(config.optimisation.batch_size, len(session.rows["train"]))
         most = len(session.rows["train"]) // batch_size
@@ -80,8 +82,7 @@ def bench_train(
         run = stack.enter_context(Run(session, stepper=TimedStepper, writes=False))
         stepper = run.stepper
         assert isinstance(stepper, TimedStepper)
-        loader = stack.enter_context(session.loader("train"))
-        laps = StepPasses(run, stepper, loader, batch_size=batch_size, lr=config.optimisation.lr)
+        laps = StepPasses(run, stepper, batch_size=batch_size, lr=config.optimisation.lr)
         rates = take_turns(laps.passes, repeats=repeats, warm_up=warm_up, least_seconds=least_seconds, say=say)
         missing = {}
         if run.loader.config.cache == "none":

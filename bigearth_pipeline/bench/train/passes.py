@@ -9,7 +9,6 @@ from bigearth_pipeline.bench.passes import Lap, Pass
 from bigearth_pipeline.bench.train.result import FED, LOADER, RESIDENT
 from bigearth_pipeline.bench.train.timed_stepper import StepEvents, TimedStepper
 from trainer.data.batch import Batch
-from trainer.data.loader import Loader
 from trainer.training.loop import Run
 
 
@@ -48,7 +47,6 @@ class StepPasses:
         self,
         run: Run,
         stepper: TimedStepper,
-        loader: Loader,
         *,
         batch_size: int,
         lr: float,
@@ -59,12 +57,13 @@ class StepPasses:
         Args:
             run: of which fed steps are.
             stepper: of the run.
-            loader: a second one, like the run's.
-            batch_size: patches of a step; the loaders have whole batches only.
+            batch_size: patches of a step; the run's loader has whole batches only.
             lr: learning rate of the steps on one batch.
             clock: seconds.
         """
         self.spent = Spent()
+        # One for all passes: a second one would keep its records a second time.
+        loader = run.loader
         self.passes: dict[str, Pass] = {RESIDENT: self._resident, FED: self.fed, LOADER: whole(loader)}
         self._run, self._stepper, self._clock = run, stepper, clock
         self._batch_size, self._lr = batch_size, lr

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.bench.loader.titles import TITLES
 from bigearth_pipeline.bench.train.timed_stepper import STEP
 from bigearth_pipeline.cli import main
+from shards.testing.stores import make_store
 from tests.support.running import commands
 from tests.support.running.terminal import Terminal
 
@@ -168,6 +169,16 @@ def test_idle_time_is_measured(folder: Path) -> None:
         "global"
     ]
     assert {"to_device", "gpu_stacked", "gpu_native"} <= bench["rates"].keys()
+    assert bench["missing"]["gpu_encoded_native"].endswith("is not decoded on the GPU, as bitpack is")
+
+
+@pytest.mark.gpu
+def test_encoded_records_on_a_gpu_are_measured(tmp_path: Path) -> None:
+    """Nobody learns how fast batches come from encoded records that a GPU keeps."""
+    packed = make_store(tmp_path / "store", {"train": 64, "validation": 8}, codec="bitpack")
+    options = ["--batch-size", 32, "--repeats", 1, "--least-seconds", 0, "--json"]
+    bench = json.loads(invoke_well("loader", packed, *options))[str(packed)]["global"]
+    assert {"gpu_encoded_stacked", "gpu_encoded_native"} <= bench["rates"].keys()
 
 
 @pytest.mark.parametrize(

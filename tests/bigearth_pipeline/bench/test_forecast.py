@@ -12,7 +12,12 @@ from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
 from trainer.data.stream.cache import SHARE_OF_GPU, SHARE_OF_RAM
 
-NAMES = ["cold_record", *(f"{prefix}{layout}" for prefix in ("", "ram_", "gpu_") for layout in ("stacked", "native"))]
+PREFIXES = {"ram": "ram_", "gpu-encoded": "gpu_encoded_", "gpu": "gpu_"}
+"""Of the names of passes, by place."""
+NAMES = [
+    "cold_record",
+    *(f"{prefix}{layout}" for prefix in ("", *PREFIXES.values()) for layout in ("stacked", "native")),
+]
 PLENTY = Memory(ram=10**13, gpu=10**13)
 passes = st.lists(st.floats(1, 1e6), min_size=1, max_size=4).map(lambda values: Rate(tuple(values)))
 
@@ -31,16 +36,17 @@ def test_nothing_is_predicted_that_was_not_measured(
     missing = {name: f"no {name}" for name, rate in measured.items() if rate is None}
     found = predict(SOURCES, rates, missing, size, Memory(ram, gpu))
     assert [(epoch.dataset, epoch.place) for epoch in found] == [
-        (dataset, place) for dataset in DATASETS for place in ("disk", "disk, cold", "ram", "gpu")
+        (dataset, place) for dataset in DATASETS for place in ("disk", "disk, cold", *PREFIXES)
     ]
     for epoch in found:
         room = {
             "disk": epoch.patches * size <= ram,
             "disk, cold": True,
             "ram": epoch.patches * size <= SHARE_OF_RAM * ram,
+            "gpu-encoded": epoch.patches * size <= SHARE_OF_GPU * (gpu or 0),
             "gpu": epoch.patches * RECORD_BYTES <= SHARE_OF_GPU * (gpu or 0),
         }[epoch.place]
-        prefix = {"ram": "ram_", "gpu": "gpu_"}.get(epoch.place, "")
+        prefix = PREFIXES.get(epoch.place, "")
         needed = {f"{prefix}{layout}" for layout in ("stacked", "native")}
         needed |= {"cold_record"} if epoch.place == "disk, cold" else set()
         assert epoch.patches == DATASETS[epoch.dataset]
@@ -69,6 +75,8 @@ def test_the_best_place_is_the_fastest_one() -> None:
     rates = {"cold_record": [10, 11, 12], "native": [90, 100, 110], "ram_native": [190, 200, 210]}
     assert best(rates) == {"ram"}
     assert best(rates | {"gpu_native": [400]}) == {"gpu"}
+    # As fast, in half of the memory.
+    assert best(rates | {"gpu_native": [400], "gpu_encoded_native": [400]}) == {"gpu-encoded"}
     # Within the spread of the passes.
     assert best(rates | {"ram_native": [105, 120, 130]}) == {"disk"}
     assert best(rates | {"ram_native": [111, 120, 130]}) == {"ram"}
@@ -93,5 +101,7 @@ def test_room_is_that_of_cache_auto() -> None:
     assert places(1.001 * size * patches, 0) == {"disk, cold", "disk"}
     assert places(1.999 * size * patches, 0) == {"disk, cold", "disk"}
     assert places(2.001 * size * patches, 0) == {"disk, cold", "disk", "ram"}
-    assert places(0, RECORD_BYTES * patches / 0.601) == {"disk, cold"}
-    assert places(0, RECORD_BYTES * patches / 0.599) == {"disk, cold", "gpu"}
+    assert places(0, size * patches / 0.601) == {"disk, cold"}
+    assert places(0, size * patches / 0.599) == {"disk, cold", "gpu-encoded"}
+    assert places(0, RECORD_BYTES * patches / 0.601) == {"disk, cold", "gpu-encoded"}
+    assert places(0, RECORD_BYTES * patches / 0.599) == {"disk, cold", "gpu-encoded", "gpu"}

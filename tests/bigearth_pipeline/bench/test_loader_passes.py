@@ -3,6 +3,7 @@
 import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 import shards
 from bigearth_pipeline.bench.loader.cold import RecordPages
 from bigearth_pipeline.bench.loader.config import LoaderBenchConfig, choose_rows
-from bigearth_pipeline.bench.loader.passes import _in_order, build_passes
-from bigearth_pipeline.bench.loader.titles import TITLES
+from bigearth_pipeline.bench.loader.passes import _in_order, _not_encoded, build_passes
+from bigearth_pipeline.bench.loader.titles import NO_GPU, TITLES
 from bigearth_pipeline.bench.passes import Lap
 from shards import Store
+from shards.testing.stores import make_store
 from trainer.data.loader import Loader, LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import KINDS, Kind
@@ -42,6 +44,19 @@ def test_every_pass_handles_every_patch(store: Store, backend: Any) -> None:
                 # The first batch is the start where there is one.
                 assert count == (64 if lap.start_seconds else 96), name
             assert bool(lap.start_seconds) == name.startswith(("prepare", "record", "stacked", "native", "ram")), name
+
+
+def test_encoded_records_that_a_gpu_cannot_keep_have_a_reason(store: Store, tmp_path: Path) -> None:
+    """A pass is left out in silence, or ends the whole measurement in an error."""
+    gpu = LoaderBenchConfig(device=torch.device("cuda", 0))
+    assert _not_encoded(store, gpu) == "not possible: blosc-lz4 is not decoded on the GPU, as bitpack is"
+    with shards.open(make_store(tmp_path / "store", {"train": 2}, codec="bitpack")) as packed:
+        assert _not_encoded(packed, gpu) is None
+        assert _not_encoded(packed, replace(gpu, loader="dali")) is None
+        assert _not_encoded(packed, replace(gpu, loader="torch")) == (
+            "not possible: records on the GPU are decoded by Triton only"
+        )
+        assert _not_encoded(packed, replace(gpu, device=CPU)) == NO_GPU
 
 
 def test_kept_records_leave_the_files_alone(folder: Path, tmp_path: Path) -> None:

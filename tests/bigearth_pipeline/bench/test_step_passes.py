@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 
 from bigearth_pipeline.bench.passes import take_turns
+from bigearth_pipeline.bench.train.measure import bench_train
 from bigearth_pipeline.bench.train.passes import StepPasses
-from bigearth_pipeline.bench.train.result import FED, RESIDENT
+from bigearth_pipeline.bench.train.result import FED, LOADER, RESIDENT
 from bigearth_pipeline.bench.train.timed_stepper import TimedStepper
 from trainer.config.options import TrainConfig
 from trainer.data.batch import Batch
+from trainer.data.loader import Loader
 from trainer.data.stream.iteration import Iteration
 from trainer.definition.augmentation import RECIPES
 from trainer.runtime.progress import Silent
 from trainer.runtime.ranks import Ranks
 from trainer.training.loop import Run
-from trainer.training.session import open_session
+from trainer.training.session import Session, open_session
 
 RATE = 12_345.0
 """Patches per second of the device."""
@@ -70,10 +72,9 @@ def measure(folder: Path, clock: Clock, least_seconds: float) -> tuple[dict[str,
     with (
         open_session(config, Ranks(torch.device("cpu")), Silent()) as session,
         Run(session, stepper=Device, writes=False) as run,
-        session.loader("train") as loader,
     ):
         assert isinstance(run.stepper, Device)
-        laps = StepPasses(run, run.stepper, loader, batch_size=8, lr=1e-3, clock=clock)
+        laps = StepPasses(run, run.stepper, batch_size=8, lr=1e-3, clock=clock)
         passes = {name: laps.passes[name] for name in (RESIDENT, FED)}
         rates = take_turns(passes, repeats=3, warm_up=1, least_seconds=least_seconds, clock=clock)
     return rates, laps
@@ -93,3 +94,21 @@ def test_a_device_that_is_kept_busy_shows_as_such(folder: Path, clock: Clock, le
     assert rates[FED].patches == rates[RESIDENT].patches == (num_laps * 96,) * 3
     # Neither warm-up nor starts.
     assert laps.spent.total == pytest.approx(3 * num_laps * 96 / RATE)
+
+
+def test_records_are_kept_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peak memory is that of records kept twice, or of a split that is not looked at."""
+    splits: list[str] = []
+    loader = Session.loader
+
+    def noted(self: Session, split: str) -> Loader:
+        splits.append(split)
+        return loader(self, split)
+
+    monkeypatch.setattr(Session, "loader", noted)
+    config = TrainConfig.of(
+        shards=folder, out=Path("unused"), batch_size=8, model="test_resnet", cache="ram", device="cpu"
+    )
+    found = bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, say=lambda name: None)
+    assert splits == ["train"]
+    assert found.rates.keys() == {FED, LOADER, RESIDENT}

@@ -7,6 +7,7 @@ import pytest
 from bigearth_pipeline.bench.loader.forecast import Memory
 from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.bench.train.result import TrainBench
+from trainer.data.stream.cache import TIERS
 
 
 def bench(resident: float, fed: float, loader: float, *, waited: float, on_gpu: bool = True) -> TrainBench:
@@ -54,15 +55,26 @@ def test_the_limit_follows_the_saturation() -> None:
             assert (found.limit == "loader") == (fed < 95 and loader < 100)
 
 
-@pytest.mark.parametrize("tier", ["ram", "gpu"])
+@pytest.mark.parametrize("tier", [tier for tier in TIERS if tier != "none"])
 def test_epochs_are_those_of_the_tier_that_the_steps_had(tier: str) -> None:
-    """Training with records in memory is predicted for a disk, or for more than the memory has room for."""
+    """Training with records in memory is predicted for a disk, or for more than the memory has room for, or not."""
     found = replace(bench(200, 100, 300, waited=0.5), config={"cache": tier}, memory=Memory(10**12, 10**12))
     assert [(epoch.dataset, epoch.place, epoch.seconds) for epoch in found.epochs] == [
         ("v2 train", tier, {"steps": 2378.71}),
         ("v1", tier, {"steps": 5903.26}),
     ]
     assert all(not epoch.seconds for epoch in replace(found, memory=Memory(10**9, None)).epochs)
+
+
+def test_encoded_records_need_less_of_a_gpu_than_decoded_ones() -> None:
+    """Epochs are said not to fit into a GPU that `cache=gpu` keeps their encoded records on."""
+    # v2 train: 38 GB decoded, 24 GB encoded; 60% of 50 GB may be taken.
+    found = replace(bench(200, 100, 300, waited=0.5), memory=Memory(0, 50 * 10**9))
+    places = {tier: replace(found, config={"cache": tier}).epochs[0].why_not for tier in ("gpu", "gpu-encoded")}
+    assert places == {
+        "gpu": "38.1 GB are too much for 60% of the 50.0 GB of device memory free",
+        "gpu-encoded": None,
+    }
 
 
 def test_a_disk_can_limit_an_epoch() -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tools.gpu.check.command import BEP, Deadline, call
 from tools.gpu.check.execute import StepFailed
-from tools.gpu.check.plan import CODECS, Size, Step
+from tools.gpu.check.plan import CODECS, Size, Step, loader_passes
 
 _END_OF_TESTS: Final = 10.0
 """Seconds before the limit in which no further test is begun, so that there is a report of those that were."""
@@ -57,7 +57,7 @@ class Workplace:
             case "train":
                 return self._train(step, log, deadline)
             case "loader":
-                return self._loader(*step.about, log=log, deadline=deadline)
+                return self._loader(step.about, log, deadline)
             case "timm":
                 return self._timm(step.about[0], log, deadline)
 
@@ -100,12 +100,12 @@ class Workplace:
         found: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return found
 
-    def _loader(self, codec: str, backend: str = "auto", *, log: Path, deadline: Deadline) -> dict[str, Any]:
-        store = self._store(codec)
-        options: tuple[Any, ...] = ("--repeats", self.size.loader_repeats, "--loader", backend)
-        options += ("--least-seconds", self.size.least_seconds, *self._common)
-        printed = json.loads(call((*BEP, "bench", "loader", store, *options, "--json"), log, deadline))
-        found: dict[str, Any] = printed[str(store)]["global"]
+    def _loader(self, about: tuple[str, ...], log: Path, deadline: Deadline) -> dict[str, Any]:
+        codec, *backend = about
+        options: tuple[Any, ...] = ("--repeats", self.size.loader_repeats, "--loader", *(backend or ["auto"]))
+        options += ("--least-seconds", self.size.least_seconds, *self._common, "--passes", *loader_passes(about))
+        printed = call(("-m", "tools.gpu.measure.loading", self._store(codec), *options), log, deadline)
+        found: dict[str, Any] = json.loads(printed)
         return found
 
     def _timm(self, network: str, log: Path, deadline: Deadline) -> dict[str, Any]:

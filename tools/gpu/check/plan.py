@@ -8,6 +8,10 @@ Action = Literal["synth", "store", "tests", "kernels", "resume", "train", "loade
 
 CODECS: Final = ("blosc-lz4", "bitpack", "raw")
 """Of the stores; training is measured with the first."""
+IMAGES: Final = ("stacked", "native")
+"""Passes over a loader, one for each kind of images."""
+_KEPT: Final = {"blosc-lz4": "gpu_", "bitpack": "gpu_encoded_"}
+"""Prefix of the passes over records that stay on the GPU, by the codec of the store that they come from."""
 LEAST_SHARE: Final = 0.5
 """A step is not begun if it cannot have this part of its own share of the time."""
 
@@ -55,7 +59,7 @@ GPU: Final = Size(
     networks=("resnet50", "bepnet-s"),
     tiers=("none", "gpu"),
     steps=30,
-    repeats=5,
+    repeats=3,
     loader_repeats=3,
     least_seconds=2.0,
     resumed="bepnet-s",
@@ -108,27 +112,45 @@ def plan_steps(size: Size) -> tuple[Step, ...]:
     The shares leave a little for the start of this program and for tidying up.
     """
     on_gpu = size.device == "cuda"
-    synth = Step("synth", (), 0.12)
-    stores = [Step("store", (codec,), 0.04, (synth.name,)) for codec in CODECS]
-    # The kernels need a GPU, so a rehearsal has their time for the rest.
-    training, loading = (0.06, 0.05) if on_gpu else (0.075, 0.065)
+    synth = Step("synth", (), 0.065 if on_gpu else 0.12)
+    stores = [Step("store", (codec,), 0.03 if on_gpu else 0.04, (synth.name,)) for codec in CODECS]
+    # The kernels need a GPU, and so do most tests: a rehearsal has their time for the rest.
+    training, testing = (0.06, 0.14) if on_gpu else (0.075, 0.1)
     trainings = [
         Step("train", (network, tier), training, (stores[0].name,)) for network in size.networks for tier in size.tiers
     ]
-    loaders = [Step("loader", store.about, loading, (store.name,)) for store in stores]
-    kernels = [Step("kernels", (), 0.05)] if on_gpu else []
-    if on_gpu:
-        loaders += [Step("loader", (*store.about, "triton"), 0.04, (store.name,)) for store in stores[:2]]
+    backends = [(store, ()) for store in stores] + [(store, ("triton",)) for store in stores[:2] if on_gpu]
+    loaders = []
+    for store, backend in backends:
+        about = (*store.about, *backend)
+        # For the start, and for each pass.
+        share = 0.03 + 0.01 * len(loader_passes(about)) if on_gpu else 0.065
+        loaders.append(Step("loader", about, share, (store.name,)))
     return (
         synth,
         *stores,
-        Step("tests", (), 0.1),
-        *kernels,
-        Step("resume", (), 0.07, (stores[0].name,)),
+        Step("tests", (), testing),
+        *([Step("kernels", (), 0.05)] if on_gpu else []),
+        Step("resume", (), 0.06 if on_gpu else 0.07, (stores[0].name,)),
         *trainings,
         *loaders,
-        Step("timm", (size.networks[0],), 0.045),
+        Step("timm", (size.networks[0],), 0.04 if on_gpu else 0.045),
     )
+
+
+def kept_prefix(about: tuple[str, ...]) -> str | None:
+    """Return the prefix of the passes of a loader's step over records that stay on the GPU; None if it has none.
+
+    Decoded records are the same from every store, so they are measured from one, and encoded ones from another.
+    """
+    codec, *backend = about
+    return None if backend else _KEPT.get(codec)
+
+
+def loader_passes(about: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the passes of a loader's step by name, as in `bep bench loader`: those that there are targets for."""
+    prefix = kept_prefix(about)
+    return IMAGES if prefix is None else (*IMAGES, *(f"{prefix}{name}" for name in IMAGES))
 
 
 def seconds_for(steps: Sequence[Step], number: int, left: float, total: float) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from tools.gpu.check.execute import Outcome
-from tools.gpu.check.plan import Size, plan_steps
+from tools.gpu.check.plan import Size, kept_prefix, plan_steps
 
 Verdict = Literal["yes", "no", "reported", "not measured", "rehearsal"]
 
@@ -74,7 +74,9 @@ def judge(size: Size, outcomes: Mapping[str, Outcome]) -> list[Row]:
     for about in (step.about for step in plan_steps(size) if step.action == "loader"):
         step, what = (" ".join(("loader", *about)),), ", ".join(("loader", *about))
         rows.append(row(what, f"≥ {LOADER:,}/s", step, _loader("", LOADER)))
-        rows.append(row(f"{what}, --cache gpu", f"≥ {GPU_CACHE:,}/s", step, _loader("gpu_", GPU_CACHE)))
+        if (prefix := kept_prefix(about)) is not None:
+            kept = f"{what}, --cache gpu{', encoded' if 'encoded' in prefix else ''}"
+            rows.append(row(kept, f"≥ {GPU_CACHE:,}/s", step, _loader(prefix, GPU_CACHE)))
     return rows
 
 

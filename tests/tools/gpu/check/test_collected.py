@@ -45,7 +45,8 @@ def test_tests_of_a_gpu_need_no_package_of_the_builds(tmp_path: Path) -> None:
         "shapely",
     ):
         (tmp_path / f"{name}.py").write_text("raise ImportError('made to look absent')")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT), *others))}
     files = gpu_tests(ROOT / "tests")
     assert {"test_ema.py", "test_gpu_kernels.py", "test_benchmarks.py"} <= {path.name for path in files}
     folders = {folder for file in files for folder in file.relative_to(ROOT).parents}

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigearth_pipeline.bench.loader.titles import TITLES
 from tests.tools.gpu.check.steps import STEPS, Acts
 from tools.gpu.check.actions import read_report, write_table
 from tools.gpu.check.command import Deadline, call
 from tools.gpu.check.execute import StepFailed
 from tools.gpu.check.logs import pack
-from tools.gpu.check.plan import GPU, REHEARSAL, Size, plan_steps
+from tools.gpu.check.plan import GPU, IMAGES, REHEARSAL, Size, loader_passes, plan_steps
 
 
 @pytest.mark.parametrize("size", [GPU, REHEARSAL])
@@ -28,6 +29,31 @@ def test_the_plan_holds_together(size: Size) -> None:
     for number, step in enumerate(steps):
         assert set(step.needs) <= set(names[:number])
     assert 0.9 < sum(step.share for step in steps) <= 0.98
+
+
+def test_what_is_timed_fits_into_ten_minutes() -> None:
+    """A step is ended before it has its figures, however fast the GPU is: its passes alone take longer than it may."""
+    minutes, start = 10, 15.0  # Imports, the first steps and batches, which compile or search, and untimed laps.
+    passes = {
+        # Steps on one batch, fed steps and the loader alone, of `bep bench train`.
+        "train": 3 * GPU.repeats,
+        "timm": GPU.repeats,
+    }
+    for step in plan_steps(GPU):
+        if step.action == "loader":
+            num_passes = len(loader_passes(step.about)) * GPU.loader_repeats
+        elif (num_passes := passes.get(step.action, 0)) == 0:
+            continue
+        assert num_passes * GPU.least_seconds + start <= step.share * minutes * 60, step.name
+
+
+def test_all_that_a_loader_is_to_reach_is_measured() -> None:
+    """A target has no pass, or a pass that a step asks for is none of the benchmark's."""
+    asked = [name for step in plan_steps(GPU) if step.action == "loader" for name in loader_passes(step.about)]
+    assert set(asked) <= TITLES.keys()
+    assert {f"{prefix}{name}" for prefix in ("", "gpu_", "gpu_encoded_") for name in IMAGES} == set(asked)
+    # What a lead of Triton is judged by, see `trainer.data.prepare.leads`.
+    assert GPU.loader_repeats >= 3
 
 
 @given(total=st.floats(10, 1000), part=st.floats(0, 1))
@@ -44,7 +70,7 @@ def test_no_step_takes_the_time_of_another(total: float, part: float) -> None:
 
 def test_steps_are_skipped_when_the_time_is_used_up() -> None:
     """The check runs for ever after a step that cannot be ended, or says nothing of what it left out."""
-    acts = Acts(part=9.0)
+    acts = Acts(part=20.0)
     outcomes = list(acts.carry_out(600).values())
     assert outcomes[0].status == "done"
     for outcome in outcomes[1:]:
@@ -66,7 +92,8 @@ def test_a_failure_stops_only_what_needs_it() -> None:
 
 def test_a_command_ends_in_time_with_its_children(tmp_path: Path) -> None:
     """A command that hangs takes all the time, or its children go on and disturb what is measured next."""
-    script = "import os, sys, time; print(os.fork(), file=sys.stderr, flush=True); time.sleep(600)"
+    # In one piece: where Python buffers nothing, `print` writes the end of a line by itself, between those of others.
+    script = "import os, time; os.write(2, b'%d\\n' % os.fork()); time.sleep(600)"
 
     class OnceStarted(Deadline):
         """A deadline that is over when parent and child have said that they run."""

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import shards
@@ -158,6 +158,8 @@ def test_a_run_takes_what_it_was_told(
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# All fit encoded, and the first one decoded, too, if nothing is left for the second one.
+@example(free=1.1, counts=[5, 5], decodes=True)
 @given(free=st.floats(0, 3), counts=st.lists(st.integers(1, 9), min_size=1, max_size=3), decodes=st.booleans())
 def test_all_splits_together_keep_to_their_share(
     packed: Path, monkeypatch: pytest.MonkeyPatch, free: float, counts: list[int], decodes: bool

@@ -17,7 +17,7 @@ import shards
 from shards import RECORD_VALUES, CorruptShard
 from tests.support.data import faults
 from tests.trainer.data.device.events import Counted, Device, Event, Preparation, Stuck, host_batches
-from tests.trainer.data.records import identity
+from tests.trainer.data.records import host_batch, identity, random_records
 from trainer.data.batch import HostBatch
 from trainer.data.buffers import PENDING
 from trainer.data.device.prepared import Prepared, SideStream
@@ -169,6 +169,24 @@ def test_there_is_no_stream_on_the_cpu() -> None:
     with SideStream(torch.device("cpu")) as stream:
         assert stream.mark() is None
     stream.finish()
+
+
+def test_each_batch_of_dali_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that DALI has written a batch to is let go before its event: nobody holds it."""
+    preparation = DaliPreparation(identity(), batch_size=1, device=torch.device("cpu"), num_threads=1, batched=True)
+    monkeypatch.setattr(preparation._stream, "mark", Event)
+    hosts = [host_batch(random_records(1, seed=i)) for i in range(3)]
+    running = preparation.run(hosts)
+    for count, host in enumerate(hosts, 1):
+        prepared = next(running)
+        assert prepared.host is host
+        assert [done for _, done in preparation._held][-1] is prepared.done
+        assert len(preparation._held) == count
+        outputs, _ = preparation._held[-1]
+        # Without augmentation and normalisation, what is written are the bands.
+        assert np.asarray(outputs[0].at(0)).size == 4 * 120**2
+    running.close()
+    assert not preparation._held
 
 
 def test_what_dali_wrote_is_held_until_it_is_read() -> None:

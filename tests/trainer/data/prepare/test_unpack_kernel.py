@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shards.codec.bitpack.decoder import COEFFICIENTS
+from shards.codec.bitpack.decoder import COEFFICIENTS, HEADER
 from shards.codec.bitpack.encoder import encode
 from shards.layout.bands import RECORD_VALUES
 from tests.conftest import real
@@ -85,12 +85,18 @@ def test_real_patches_are_restored() -> None:
 def test_a_record_that_lies_about_its_length_reads_nothing_else() -> None:
     """Damage that nobody checked makes the device read beyond the record, and ends the process."""
     data = any_encoding(np.random.default_rng(2), 0, 3)
-    # All widths say 16 now: the blocks would end 160,000 bytes on, far behind the arena.
-    wide = data[:COEFFICIENTS] + b"\xff" * (bitpack_reference.BLOCKS // 2) + data[COEFFICIENTS + 5000 :]
-    whole = unpacked([wide])[0]
-    cut = unpacked([wide + b"\x77" * 200_000], [len(wide)])[0]
-    # What lies behind the record makes no difference.
-    np.testing.assert_array_equal(whole, cut)
+    # All widths say 16 or 13 now: the blocks would end 160,000 or 130,000 bytes on, far behind the arena.
+    wide, odd = (
+        data[:COEFFICIENTS] + widths * (bitpack_reference.BLOCKS // 2) + data[HEADER:] for widths in (b"\xff", b"\xdd")
+    )
+    # The last byte is the first of two that a value of 16 bits lies in, or the second of three of one of 13 bits.
+    cut = [wide[: HEADER + 2 * 4001 + 1], odd[: HEADER + 13 * 700 + 6]]
+    assert all(len(record) < len(data) for record in cut)
+    # What lies behind a record counts as 0, and not as the bytes that are there.
+    sizes = [HEADER + width * bitpack_reference.BLOCKS + bitpack_reference.PADDING for width in (16, 13)]
+    padded = [record.ljust(size, b"\0") for record, size in zip(cut, sizes, strict=True)]
+    expected = [bitpack_reference.decode(record) for record in padded]
+    np.testing.assert_array_equal(unpacked(cut), expected)
 
 
 @pytest.mark.long

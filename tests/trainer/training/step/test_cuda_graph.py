@@ -30,6 +30,10 @@ from trainer.training.cuda_graph import WARM_UP, RecordedStep
 from trainer.training.step import Stepper
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {"layer_decay": 0.5},
+    {"optimizer": "sgd", "clip": 0.1, "accumulate": 2, "ema": 0.9},
+)
 
 
 class Recorder:
@@ -98,9 +102,9 @@ def recorded(stepper: Stepper, recorder: Recorder) -> RecordedStep:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd", "clip": 0.1, "accumulate": 2, "ema": 0.9}])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_replays_do_what_steps_do(options: dict[str, Any]) -> None:
-    """A replay trains on another batch, at the first learning rate, or leaves out the average; or one batch is lost."""
+    """A replay trains on another batch or at another learning rate, or leaves out the average; or one batch is lost."""
     sizes = [4, 4, 4, 4, 3, 4, 4]
     plain, graphed = create_stepper(**options), create_stepper(**options)
     recorder = Recorder(graphed._optimizer)
@@ -240,7 +244,7 @@ def test_a_short_batch_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd", "clip": 0.1, "accumulate": 2, "ema": 0.9}])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_a_graph_equals_its_steps(options: dict[str, Any]) -> None:
     """On a GPU a recorded step trains in another way than one that is launched kernel by kernel."""
     sizes = [16] * 8 + [5] + [16] * 3
