@@ -14,7 +14,7 @@ from shards.storage.atomic import make_folder, sync_file, sync_folder
 from shards.storage.lock import exclusive_beside
 from shards.storage.names import named, renamed
 from trainer.errors import TrainError
-from trainer.inference.model_folder import WEIGHTS, is_model_folder
+from trainer.inference.model_folder import WEIGHTS, is_export
 from trainer.models.weights_config import CONFIG
 
 CARD: Final = "README.md"
@@ -40,7 +40,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     if not names:
         return
     foreign = [name for name in names if name not in FILES or (out / name).is_symlink() or not (out / name).is_file()]
-    if foreign or not is_model_folder(out):
+    if foreign or not is_export(out):
         raise InvalidValue(f"{out} holds {(foreign or names)[0]}, which is of no export; name a new folder")
     if not overwrite:
         raise InvalidValue(f"{out} holds an export; name a new folder, or replace it with `overwrite=True`")

@@ -130,6 +130,16 @@ def test_only_exports_are_replaced(run: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "net"]
 
 
+def test_weights_of_others_are_not_replaced(run: Run, tmp_path: Path) -> None:
+    """Weights that were fetched from the hub, in files of the same names, are deleted by `overwrite`."""
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}')
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = contents(tmp_path)
+    with pytest.raises(InvalidValue, match=r"holds config\.json, which is of no export"):
+        weights_alone(run, tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
 def test_an_export_that_fails_leaves_nothing(run: Run, exported: Exported, tmp_path: Path) -> None:
     """A folder without its programs looks finished, or the export before is gone."""
     config = ExportConfig(run=run.config.run.out, out=tmp_path / "new", shards=tmp_path / "absent")
