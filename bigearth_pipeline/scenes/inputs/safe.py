@@ -154,7 +154,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             archive = zipfile.ZipFile(file)
         except (
             Exception
-        ) as err:  # Damaged directories make it fail in many ways, ValueError and struct.error among them.
+        ) as err:  # Damaged directories make it fail in many ways, such as UnicodeDecodeError.
             raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
         with archive:
             try:
