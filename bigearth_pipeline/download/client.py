@@ -90,6 +90,7 @@ class Client:
         self._patience = patience or Patience()
         self._failures = (_Passing, httpx.HTTPError, httpx.InvalidURL)
         self._passing = (_Passing, httpx.TransportError)
+        self._unknown = httpx.UnsupportedProtocol
         self._client = httpx.Client(
             follow_redirects=True,
             timeout=httpx.Timeout(self._patience.silence_seconds),
@@ -110,6 +111,8 @@ class Client:
         Raises:
             PipelineError: the file does not exist, or the server does not answer.
         """
+
+        shown(url)  # So that what is no address is not asked again and again.
 
         def ask() -> RemoteFile:
             with self._client.stream("GET", url, headers={"Range": "bytes=0-0"}) as answer:
@@ -198,7 +201,7 @@ class Client:
         if self._stopped.is_set():
             raise Stopped
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
-        if not isinstance(err, self._passing):  # As of redirects in a circle, or to what is no address.
+        if not isinstance(err, self._passing) or isinstance(err, self._unknown):  # As of redirects in a circle, or to what is no address.
             raise PipelineError(f"{shown(url)} cannot be read: {reason}") from err
         if attempt >= self._patience.attempts:
             raise PipelineError(
@@ -250,5 +253,7 @@ def shown(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError as err:
         raise PipelineError(f"{printable(url[:200])} is no address: {err}") from None
+    if not host:
+        raise PipelineError(f"{printable(url[:200])} is no address: it names no host")
     host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))
