@@ -111,7 +111,6 @@ class Client:
         Raises:
             PipelineError: the file does not exist, or the server does not answer.
         """
-
         shown(url)  # So that what is no address is not asked again and again.
 
         def ask() -> RemoteFile:
@@ -201,7 +200,9 @@ class Client:
         if self._stopped.is_set():
             raise Stopped
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
-        if not isinstance(err, self._passing) or isinstance(err, self._unknown):  # As of redirects in a circle, or to what is no address.
+        if not isinstance(err, self._passing) or isinstance(
+            err, self._unknown
+        ):  # As of redirects in a circle, or to what is no address.
             raise PipelineError(f"{shown(url)} cannot be read: {reason}") from err
         if attempt >= self._patience.attempts:
             raise PipelineError(

@@ -5,7 +5,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from bigearth_pipeline.report.explain.panel import map_picture, true_colour
 from bigearth_pipeline.report.page.render import render
 from shards import CLASSES
 from shards.reporting import printable
+from shards.storage.atomic import remove_temporary_folders, temporary_beside
 from shards.storage.lock import exclusive_beside
 from shards.storage.names import named, renamed
 from shards.storage.safe_open import read_regular
@@ -117,7 +117,10 @@ def held(out: Path) -> Iterator[None]:
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
     place = out.resolve()
-    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
+    remove_temporary_folders(place)
+    temporary = temporary_beside(place)
+    with renamed(temporary, out):
+        temporary.mkdir()
     try:
         new = temporary / "new"
         with renamed(new, out), named(out):

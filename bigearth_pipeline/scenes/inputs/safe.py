@@ -152,9 +152,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     with open_regular_file(path) as file:
         try:
             archive = zipfile.ZipFile(file)
-        except (
-            Exception
-        ) as err:  # Damaged directories make it fail in many ways, such as UnicodeDecodeError.
+        except Exception as err:  # Damaged directories make it fail in many ways, such as UnicodeDecodeError.
             raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
         with archive:
             try:

@@ -77,7 +77,9 @@ class Verdicts:
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made = Verdict(key, class_name, label, f"{probability:.4f}", verdict, time)
         with self._lock:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+            descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
+            )
             try:
                 size = check_regular(descriptor, self.path).st_size
                 text = ("" if self._ends_in_line else "\n") + ("" if size else _line(COLUMNS))
