@@ -16,7 +16,7 @@ RESULTS_KEPT: Final = "shards.reporting.results_kept"
 """Key of `click.Context.meta`, true once the results of a command lie in files, or in its exit status, whatever becomes
 of standard output."""
 _LINKS: Final = re.compile(r"Symlink loop from (['\"])(.*)\1", re.DOTALL)
-"""What `pathlib.Path.resolve` raises, as a RuntimeError, of symbolic links in a circle; from Python 3.13 on it does not."""
+"""Text of the RuntimeError that `pathlib.Path.resolve` raises of symbolic links in a circle, before Python 3.13."""
 _HINTS: Final = {
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
@@ -37,8 +37,8 @@ def printable(text: str) -> str:
 def one_line(err: BaseException) -> str | None:
     """Return what people are shown of an error; None if it is a bug.
 
-    Errors of this program (`BepError`) say what is wrong. An error of the operating system, a lack of memory, or symbolic links in a circle are a
-    fact about the machine; it names its file, if it has one.
+    Errors of this program (`BepError`) say what is wrong. An error of the operating system, a lack of memory, or
+    symbolic links in a circle are facts about the machine; they name their file, if they have one.
     """
     if isinstance(err, BepError):
         return printable(" ".join(str(err).splitlines()))

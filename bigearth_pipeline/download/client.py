@@ -200,9 +200,8 @@ class Client:
         if self._stopped.is_set():
             raise Stopped
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
-        if not isinstance(err, self._passing) or isinstance(
-            err, self._unknown
-        ):  # As of redirects in a circle, or to what is no address.
+        # Redirects in a circle, or to what is no address, will be the same the next time.
+        if not isinstance(err, self._passing) or isinstance(err, self._unknown):
             raise PipelineError(f"{shown(url)} cannot be read: {reason}") from err
         if attempt >= self._patience.attempts:
             raise PipelineError(

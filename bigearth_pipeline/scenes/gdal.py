@@ -39,7 +39,8 @@ def in_thread() -> AbstractContextManager[Any]:
     """
     import rasterio
 
-    return rasterio.Env()
+    environment: AbstractContextManager[Any] = rasterio.Env()
+    return environment
 
 
 @contextmanager

@@ -155,8 +155,11 @@ def _read_mark(out: Path) -> _Mark | None:
         counts, files = mark.fields("counts"), mark.fields("files")
         labels = counts.fields("labels")
         found = Counts(
-            *(counts.integer(name, 0, _MOST) for name in ("patches", "predicted", "missing", "faults")),
-            {name: labels.integer(name, 0, _MOST) for name in labels},
+            patches=counts.integer("patches", 0, _MOST),
+            predicted=counts.integer("predicted", 0, _MOST),
+            missing=counts.integer("missing", 0, _MOST),
+            faults=counts.integer("faults", 0, _MOST),
+            labels={name: labels.integer(name, 0, _MOST) for name in labels},
         )
         sizes = {}
         for name in files:

@@ -73,15 +73,14 @@ def test_a_lack_of_memory_is_no_bug() -> None:
     assert "memory: Unable to allocate 8 GiB; " in line
 
 
-def test_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
-    """A symbolic link to itself, named as an argument, ends in a traceback: `pathlib` raises no error of the system."""
-    loop = tmp_path / "a'b"
-    loop.symlink_to(loop)
+def test_links_in_a_circle_are_one_line() -> None:
+    """A symbolic link to itself ends in a traceback: `pathlib` raises no error of the system, but a RuntimeError."""
+    for name in ("loop", "it's", "\x1b[31m"):
+        line = one_line(RuntimeError(f"Symlink loop from {name!r}"))
+        assert line is not None
+        assert line.endswith(": Too many levels of symbolic links")
+        assert "\x1b" not in line
     assert one_line(RuntimeError("Symlink loop")) is None
-    try:
-        loop.resolve()
-    except RuntimeError as err:
-        assert one_line(err) == f"{loop}: Too many levels of symbolic links"
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def _read(path: Path) -> NDArray[np.uint8]:
     with opened(str(path), str(path)) as source:
         if source.count != 1 or source.shape != (SIDE, SIDE):
             raise PipelineError(
-                f"{path} holds {counted(source.count, 'band')} of {source.width} × {source.height} pixels, expected one "
-                f"of {SIDE} × {SIDE}"
+                f"{path} holds {counted(source.count, 'band')} of {source.width} × {source.height} pixels, expected "
+                f"one of {SIDE} × {SIDE}"
             )
         try:
             codes = source.read(1)

@@ -27,7 +27,7 @@ from shards.storage.safe_open import read_regular
 _MAX_BYTES: Final = 1 << 24
 _QUANTIFICATION: Final = 10_000
 _MOST: Final = 1e6
-"""Bound of offsets and scales, which are of reflectances; NaN and infinity, which JSON of Python may hold, are beyond."""
+"""Bound of offsets and scales, which are of reflectances; NaN and infinity, which files may hold, are beyond."""
 _EARTH_SEARCH: Final = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "swir16": "B11", "swir22": "B12", "scl": SCL,
@@ -173,4 +173,5 @@ def _offset(path: Path, key: str, asset: Mapping[str, Any]) -> int:
         raise BadScene(f"{path}: asset {key} has offset {offset!r:.20} and scale {scale!r:.20}, expected two numbers")
     if abs(scale * _QUANTIFICATION - 1) > 1e-6:
         raise BadScene(f"{path}: asset {key} has the scale {scale}, expected {1 / _QUANTIFICATION}")
-    return -round(offset / scale)
+    subtracted: float = offset / scale
+    return -round(subtracted)

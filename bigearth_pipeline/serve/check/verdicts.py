@@ -22,6 +22,7 @@ from shards.storage.safe_open import check_regular, open_regular_file
 
 Judgement = Literal["right", "wrong", "unsure"]
 MOST_BYTES: Final = 1 << 28
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,7 @@ class Verdicts:
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made = Verdict(key, class_name, label, f"{probability:.4f}", verdict, time)
         with self._lock:
-            descriptor = os.open(
-                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
-            )
+            descriptor = os.open(self.path, _APPEND, 0o666)
             try:
                 size = check_regular(descriptor, self.path).st_size
                 text = ("" if self._ends_in_line else "\n") + ("" if size else _line(COLUMNS))

@@ -70,7 +70,7 @@ def test_any_answer_of_a_server_is_one_line(name: str, tmp_path: Path) -> None:
                 self.send_header(key, value)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
