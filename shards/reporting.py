@@ -1,6 +1,7 @@
 """Text that a command prints about an error: one line for those that people can mend, a traceback for bugs."""
 
 import errno
+import os
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,8 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 RESULTS_KEPT: Final = "shards.reporting.results_kept"
 """Key of `click.Context.meta`, true once the results of a command lie in files, or in its exit status, whatever becomes
 of standard output."""
+_LINKS: Final = re.compile(r"Symlink loop from (['\"])(.*)\1", re.DOTALL)
+"""Text of the RuntimeError that `pathlib.Path.resolve` raises of symbolic links in a circle, before Python 3.13."""
 _HINTS: Final = {
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
@@ -34,8 +37,8 @@ def printable(text: str) -> str:
 def one_line(err: BaseException) -> str | None:
     """Return what people are shown of an error; None if it is a bug.
 
-    Errors of this program (`BepError`) say what is wrong. An error of the operating system, or a lack of memory, is a
-    fact about the machine; it names its file, if it has one.
+    Errors of this program (`BepError`) say what is wrong. An error of the operating system, a lack of memory, or
+    symbolic links in a circle are facts about the machine; they name their file, if they have one.
     """
     if isinstance(err, BepError):
         return printable(" ".join(str(err).splitlines()))
@@ -43,6 +46,8 @@ def one_line(err: BaseException) -> str | None:
         where = "" if err.filename is None else f"{_name(err.filename)}: "
         hint = f"; {_HINTS[err.errno]}" if err.errno in _HINTS else ""
         return printable(f"{where}{err.strerror}{hint}")
+    if isinstance(err, RuntimeError) and (loop := _LINKS.fullmatch(str(err))):
+        return printable(f"{loop[2]}: {os.strerror(errno.ELOOP)}")
     if isinstance(err, MemoryError):
         text = printable(" ".join(str(err).splitlines()))
         return f"there is not enough memory{': ' if text else ''}{text}; end other programs, or use fewer processes"

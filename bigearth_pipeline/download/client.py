@@ -88,7 +88,9 @@ class Client:
         import httpx
 
         self._patience = patience or Patience()
-        self._failures = (_Passing, httpx.TransportError)
+        self._failures = (_Passing, httpx.HTTPError, httpx.InvalidURL)
+        self._passing = (_Passing, httpx.TransportError)
+        self._unknown = httpx.UnsupportedProtocol
         self._client = httpx.Client(
             follow_redirects=True,
             timeout=httpx.Timeout(self._patience.silence_seconds),
@@ -109,16 +111,17 @@ class Client:
         Raises:
             PipelineError: the file does not exist, or the server does not answer.
         """
+        shown(url)  # So that what is no address is not asked again and again.
 
         def ask() -> RemoteFile:
             with self._client.stream("GET", url, headers={"Range": "bytes=0-0"}) as answer:
                 _check(answer, url)
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                if answer.status_code == 206 and total.isdigit():
-                    return RemoteFile(url, int(total), _tag(answer), True)
-                length = answer.headers.get("Content-Length", "")
-                if answer.status_code == 200 and length.isdigit():
-                    return RemoteFile(url, int(length), _tag(answer), False)
+                total = _number(answer.headers.get("Content-Range", "").rpartition("/")[2])
+                if answer.status_code == 206 and total is not None:
+                    return RemoteFile(url, total, _tag(answer), True)
+                length = _number(answer.headers.get("Content-Length", ""))
+                if answer.status_code == 200 and length is not None:
+                    return RemoteFile(url, length, _tag(answer), False)
                 raise PipelineError(f"{shown(url)}: the server does not say how long the file is; expected a file")
 
         return self._patiently(url, ask, lambda: 0)
@@ -191,12 +194,15 @@ class Client:
         """Wait before the next attempt.
 
         Raises:
-            PipelineError: there were enough.
+            PipelineError: there were enough, or another would fail as well.
             Stopped: nobody waits for it any more.
         """
         if self._stopped.is_set():
             raise Stopped
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
+        # Redirects in a circle, or to what is no address, will be the same the next time.
+        if not isinstance(err, self._passing) or isinstance(err, self._unknown):
+            raise PipelineError(f"{shown(url)} cannot be read: {reason}") from err
         if attempt >= self._patience.attempts:
             raise PipelineError(
                 f"{shown(url)} cannot be read: {reason} ({attempt} attempts in a row); "
@@ -219,10 +225,15 @@ def _check(answer: "httpx.Response", url: str) -> None:
         return
     phrase = f"HTTP {status} {answer.reason_phrase}".strip()
     if status in _PASSING:
-        asked = answer.headers.get("Retry-After", "")
-        raise _Passing(f"the server answers {phrase}", float(asked) if asked.isdigit() else None)
+        raise _Passing(f"the server answers {phrase}", _number(answer.headers.get("Retry-After", "")))
     hint = "; check the address" if status in (404, 410) else ""
     raise PipelineError(f"{shown(url)} cannot be read: the server answers {phrase}{hint}")
+
+
+def _number(text: str) -> int | None:
+    """Return a number that a server says; None if it says none, or one that no file has."""
+    # A header may hold any character of Latin-1, some of which are digits but no decimal ones.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _tag(answer: "httpx.Response") -> str:
@@ -232,8 +243,17 @@ def _tag(answer: "httpx.Response") -> str:
 
 
 def shown(url: str) -> str:
-    """Return an address without name and password, and without what follows its path: for messages and notes."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    """Return an address without name and password, and without what follows its path: for messages and notes.
+
+    Raises:
+        PipelineError: it is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as err:
+        raise PipelineError(f"{printable(url[:200])} is no address: {err}") from None
+    if not host:
+        raise PipelineError(f"{printable(url[:200])} is no address: it names no host")
     host = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))
+    return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))

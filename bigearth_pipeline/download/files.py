@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,6 +129,16 @@ def part_paths(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
 
 
+def held(path: Path, say: Callable[[str], None] = lambda text: None) -> AbstractContextManager[None]:
+    """Hold the place of a download, which two that write there at a time would fill with holes.
+
+    Raises:
+        InUse: another process holds it.
+        OSError: the file of the lock, which lies beside it, cannot be made.
+    """
+    return exclusive(path.with_name(f".{path.name}.lock"), f"{path} is in use by another download", say)
+
+
 def download(
     url: str,
     path: Path,
@@ -159,7 +169,7 @@ def download(
         _check_finished(path, size, md5)
         return False
     make_folder(path.parent)
-    with exclusive(path.with_name(f".{path.name}.lock"), f"{path} is in use by another download", say):
+    with held(path, say):
         for last in (False, True):
             try:
                 _download_once(url, path, size, md5, connections, patience, say, advance)

@@ -27,7 +27,7 @@ from bigearth_pipeline.scenes.patches.store import StoreSource
 from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
 from bigearth_pipeline.scenes.results import Counts, Results
 from bigearth_pipeline.scenes.work.loop import predict_units
-from bigearth_pipeline.scenes.work.units import Units
+from bigearth_pipeline.scenes.work.units import Units, discard
 from bigearth_pipeline.scenes.write.item import Result, write_item
 from bigearth_pipeline.scenes.write.picture import SHEET, write_sheet
 from bigearth_pipeline.scenes.write.places import System
@@ -87,6 +87,7 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         results.check_out(config.out, [folder.name for folder in folders if folder != config.out])
         for folder in folders:
             results.check_out(folder)
+            results.refuse_foreign(folder)
         config.out.mkdir(parents=True, exist_ok=True)
         in_use = f"{config.out} is in use by another prediction"
         stack.enter_context(exclusive(config.out / results.LOCK, in_use, progress.say))
@@ -163,7 +164,7 @@ def _predict_one(
     results.remove_temporaries(out)
     if config.overwrite:
         results.remove(out)
-        Units.discard(out)
+        discard(out)
     elif (counts := results.finished(out, plan)) is not None:
         progress.say(f"{out}: finished already")
         return _outcome(source, out, counts, had_finished=True)

@@ -1,6 +1,8 @@
 """Files of a result: which there are, when they are finished, and how they are made from the units."""
 
 import json
+import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +16,16 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.geo.stac import sha256_of
 from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.work.source import Source
-from bigearth_pipeline.scenes.work.units import FOLDER, UnitResult, Units, differences
+from bigearth_pipeline.scenes.work.units import FOLDER, PLAN, UnitResult, Units, differences
 from bigearth_pipeline.scenes.write.blend import NODATA, Blend
 from bigearth_pipeline.scenes.write.cog import write_cog
 from bigearth_pipeline.scenes.write.picture import write_map_picture
 from bigearth_pipeline.scenes.write.table import MISSING, OK, write_csv, write_geoparquet
+from shards.errors import CorruptShard
 from shards.storage.atomic import TEMPORARY_SUFFIX, atomic_write, temporary_of
 from shards.storage.safe_open import read_regular
+from shards.text.json_fields import Fields, shown
+from shards.text.json_text import parse_json
 
 LOCK: Final = ".predict.lock"
 MARK: Final = "prediction.json"
@@ -32,6 +37,8 @@ ITEM: Final = "item.json"
 PICTURE: Final = "preview.png"
 FILES: Final = (MARK, MAP, TABLE, CSV, ITEM, PICTURE)
 _MAX_BYTES: Final = 1 << 24
+_MOST: Final = 1 << 60
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +92,90 @@ def finished(out: Path, plan: dict[str, Any]) -> Counts | None:
     Raises:
         PipelineError: it holds another one, one of whose files was changed, or files of that name of no prediction.
     """
-    try:
-        mark = json.loads(read_regular(out / MARK, _MAX_BYTES))
-        if mark["plan"] == plan:
-            for name, facts in mark["files"].items():
-                path = out / name
-                if not path.exists() or path.stat().st_size != facts["size"]:
-                    raise PipelineError(
-                        f"{path} is missing or was changed since it was written; say `overwrite=True` to predict anew"
-                    )
-            return Counts(**mark["counts"])
-        found = differences(mark["plan"], plan)
-    except FileNotFoundError:
-        there = [name for name in FILES if (out / name).exists()]
-        if there and not (out / FOLDER).exists():
-            raise PipelineError(
-                f"{out / there[0]} exists and is of no prediction; name another folder, or say `overwrite=True`"
-            ) from None
+    refuse_foreign(out)
+    if (mark := _read_mark(out)) is None:
         return None
-    except (ValueError, KeyError, TypeError):
-        raise PipelineError(f"{out / MARK} is damaged; name another folder, or say `overwrite=True`") from None
-    raise PipelineError(f"{out} holds a prediction with other {found}; name another folder, or say `overwrite=True`")
+    if mark.plan != plan:
+        found = differences(mark.plan, plan)
+        raise PipelineError(
+            f"{out} holds a prediction with other {found}; name another folder, or say `overwrite=True`"
+        )
+    for name, facts in mark.files.items():
+        path = out / name
+        if not path.is_file() or path.stat().st_size != facts.size or sha256_of(path) != facts.sha256:
+            raise PipelineError(
+                f"{path} is missing or was changed since it was written; say `overwrite=True` to predict anew"
+            )
+    return mark.counts
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse a folder that holds a file of a name of results which no prediction has written there.
+
+    Those of a finished prediction are the files that its mark lists; those beside the plan of one that is not finished
+    are its own, for it would not have begun beside others.
+
+    Raises:
+        PipelineError: there is one; the mark is damaged.
+        OSError: the mark cannot be read.
+    """
+    there = [name for name in FILES if os.path.lexists(out / name)]
+    if not there or (out / FOLDER / PLAN).is_file():
+        return
+    mark = _read_mark(out)
+    own = () if mark is None else (MARK, *mark.files)
+    if foreign := [name for name in there if name not in own]:
+        raise PipelineError(
+            f"{out / foreign[0]} exists and is of no prediction; move it elsewhere, or name another folder by `out=`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _FileFacts:
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    plan: Any
+    counts: Counts
+    files: dict[str, _FileFacts]
+
+
+def _read_mark(out: Path) -> _Mark | None:
+    """Return what the mark of a finished result says; None if there is none.
+
+    Raises:
+        PipelineError: it is damaged, or of something else.
+        OSError: it cannot be read.
+    """
+    try:
+        mark = Fields(parse_json(read_regular(out / MARK, _MAX_BYTES)), "")
+        counts, files = mark.fields("counts"), mark.fields("files")
+        labels = counts.fields("labels")
+        found = Counts(
+            patches=counts.integer("patches", 0, _MOST),
+            predicted=counts.integer("predicted", 0, _MOST),
+            missing=counts.integer("missing", 0, _MOST),
+            faults=counts.integer("faults", 0, _MOST),
+            labels={name: labels.integer(name, 0, _MOST) for name in labels},
+        )
+        sizes = {}
+        for name in files:
+            facts = files.fields(name)
+            if name not in FILES:
+                raise CorruptShard(f"files has {shown(name)}, which no prediction writes")
+            sizes[name] = _FileFacts(
+                facts.integer("size", 0, _MOST), facts.text("sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits")
+            )
+        return _Mark(mark.value("plan"), found, sizes)
+    except FileNotFoundError:
+        return None
+    except (ValueError, CorruptShard) as err:
+        raise PipelineError(
+            f"{out / MARK} is damaged or of no prediction: {err}; move it elsewhere, or name another folder by `out=`"
+        ) from None
 
 
 def left_out(out: Path) -> dict[str, str]:
@@ -123,7 +193,13 @@ def remove_temporaries(out: Path) -> None:
 
 
 def remove(out: Path) -> None:
-    """Remove the files of a prediction, and nothing else."""
+    """Remove the files of a prediction, and nothing else.
+
+    Raises:
+        PipelineError: one of these names is of something else.
+        OSError: one cannot be removed.
+    """
+    refuse_foreign(out)
     for name in FILES:
         (out / name).unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -30,7 +31,7 @@ def atomic_write(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 @contextmanager
 def _create(path: Path) -> Iterator[IO[bytes]]:
-    temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    temporary = temporary_beside(path)
     with renamed(temporary, path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -44,6 +45,11 @@ def _create(path: Path) -> Iterator[IO[bytes]]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new name beside a file or a folder for what is to become it."""
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 @dataclass(slots=True)
@@ -108,6 +114,13 @@ def remove_temporaries(root: Path) -> None:
     for path in root.rglob(f".*{TEMPORARY_SUFFIX}"):
         if temporary_of(path.name) is not None and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
+
+
+def remove_temporary_folders(path: Path) -> None:
+    """Remove what killed writers of a folder left beside it; call it only where no writer is at work."""
+    for each in path.parent.glob(f".*{TEMPORARY_SUFFIX}"):
+        if temporary_of(each.name) == path.name and each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _host() -> str:

@@ -2,14 +2,17 @@
 
 import errno
 import unicodedata
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bigearth_pipeline.errors
 import shards.errors
 import trainer.errors
+from bigearth_pipeline.cli import main
 from shards.errors import BepError, CorruptShard
 from shards.reporting import bug_report, one_line, printable
 
@@ -68,3 +71,40 @@ def test_a_lack_of_memory_is_no_bug() -> None:
     line = one_line(MemoryError("Unable to allocate\n8 GiB"))
     assert line is not None
     assert "memory: Unable to allocate 8 GiB; " in line
+
+
+def test_links_in_a_circle_are_one_line() -> None:
+    """A symbolic link to itself ends in a traceback: `pathlib` raises no error of the system, but a RuntimeError."""
+    for name in ("loop", "it's", "\x1b[31m"):
+        line = one_line(RuntimeError(f"Symlink loop from {name!r}"))
+        assert line is not None
+        assert line.endswith(": Too many levels of symbolic links")
+        assert "\x1b" not in line
+    assert one_line(RuntimeError("Symlink loop")) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["plot", "@", "--out", "x.svg"],
+        ["export", "@", "--out", "x"],
+        ["build-shards", "@.tar", "--out", "x"],
+        ["build-shards", "@", "--out", "x"],
+        ["report", "@"],
+        ["verify", "@"],
+        ["runs", "@"],
+        ["describe", "@", "--out", "x"],
+        ["predict", "@", "@", "--out", "x"],
+        ["train", "@", "--out", "x"],
+    ],
+)
+def test_commands_take_links_in_a_circle_for_an_error(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command ends in a traceback, or waits for ever."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("loop", "loop.tar"):
+        (tmp_path / name).symlink_to(name)
+    told = CliRunner().invoke(main, [argument.replace("@", "loop") for argument in command])
+    assert isinstance(told.exception, SystemExit), told.exception
+    assert told.exit_code in (1, 2)

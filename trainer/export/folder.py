@@ -1,20 +1,24 @@
 """The folder of an export: written beside its place and renamed, so that it is whole or absent."""
 
 import os
-import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from shards.errors import InvalidValue
-from shards.storage.atomic import make_folder, sync_file, sync_folder
+from shards.storage.atomic import (
+    make_folder,
+    remove_temporary_folders,
+    sync_file,
+    sync_folder,
+    temporary_beside,
+)
 from shards.storage.lock import exclusive_beside
 from shards.storage.names import named, renamed
 from trainer.errors import TrainError
-from trainer.inference.model_folder import WEIGHTS, is_model_folder
+from trainer.inference.model_folder import WEIGHTS, is_export
 from trainer.models.weights_config import CONFIG
 
 CARD: Final = "README.md"
@@ -40,7 +44,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     if not names:
         return
     foreign = [name for name in names if name not in FILES or (out / name).is_symlink() or not (out / name).is_file()]
-    if foreign or not is_model_folder(out):
+    if foreign or not is_export(out):
         raise InvalidValue(f"{out} holds {(foreign or names)[0]}, which is of no export; name a new folder")
     if not overwrite:
         raise InvalidValue(f"{out} holds an export; name a new folder, or replace it with `overwrite=True`")
@@ -64,7 +68,9 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def _temporary(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    temporary = _beside(out)
+    place = out.absolute()
+    remove_temporary_folders(place)
+    temporary = temporary_beside(place)
     temporary.mkdir()
     try:
         with renamed(temporary, out):
@@ -82,7 +88,7 @@ def _temporary(out: Path, *, overwrite: bool) -> Iterator[Path]:
 
 def _rename(new: Path, out: Path) -> None:
     """Give a folder its name; what is there is an empty folder, or an export that is replaced."""
-    old = _beside(out)
+    old = temporary_beside(out.absolute())
     if out.exists():
         os.rename(out, old)
     try:
@@ -94,8 +100,3 @@ def _rename(new: Path, out: Path) -> None:
     sync_folder(out.absolute().parent)
     with suppress(FileNotFoundError):
         shutil.rmtree(old)
-
-
-def _beside(out: Path) -> Path:
-    host = socket.gethostname().replace("/", "-")[:64]
-    return out.absolute().with_name(f".{out.absolute().name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.part")

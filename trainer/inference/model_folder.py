@@ -66,8 +66,11 @@ def is_model_folder(folder: Path) -> bool:
     """True if a folder holds weights as the hub has them, or is to hold them, and no run."""
     if (folder / run_folder.CONFIG).exists() or (folder / run_folder.BEST.parent).exists():
         return False
-    if (folder / WEIGHTS).exists():
-        return True
+    return (folder / WEIGHTS).exists() or is_export(folder)
+
+
+def is_export(folder: Path) -> bool:
+    """True if the `config.json` of a folder says that this program has exported it."""
     try:
         return parse(read_regular(folder / CONFIG, _MOST_BYTES)).get("library_name") == LIBRARY
     except (OSError, ValueError):

@@ -235,6 +235,6 @@ def _may_replace(path: Path, beside: Path, rows_sha256: str) -> bool:
         found.append(result if isinstance(result, dict) else {})
     except FileNotFoundError:
         pass
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return False
     return all(about is None or about.get("rows_sha256") == rows_sha256 for about in found)

@@ -2,9 +2,9 @@
 
 import json
 import math
+import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,11 +21,22 @@ from bigearth_pipeline.report.explain.page import Results, page_of
 from bigearth_pipeline.report.explain.panel import map_picture, true_colour
 from bigearth_pipeline.report.page.render import render
 from shards import CLASSES
+from shards.reporting import printable
+from shards.storage.atomic import remove_temporary_folders, temporary_beside
 from shards.storage.lock import exclusive_beside
 from shards.storage.names import named, renamed
+from shards.storage.safe_open import read_regular
+from shards.text.json_text import parse_json
+from trainer.explain.names import OF_PATCHES
 
 FACTS: Final = "explanations.json"
 PAGE: Final = "index.html"
+TRUE_COLOUR: Final = "true-colour.png"
+ARRAYS: Final = "attributions.npz"
+_PATCH_FILES: Final = {TRUE_COLOUR, ARRAYS}
+_PICTURE: Final = re.compile(rf"[a-z-]+\.(?:{'|'.join(OF_PATCHES)})\.png")
+_OWN_FACTS: Final = {"run", "seed", "methods", "pairs"}
+_MAX_FACTS_BYTES: Final = 1 << 28
 _TIMES: Final = 4
 """Pixels of a picture for each pixel of 10 m, along a side."""
 
@@ -44,10 +55,39 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise PipelineError(f"{out} is a file, expected a folder for `out=`")
     if not any(out.iterdir()):
         return
-    if not (out / FACTS).exists():
-        raise PipelineError(f"{out} holds files that are no explanations; name another folder by `out=`")
+    if (foreign := _foreign(out)) is not None:
+        raise PipelineError(
+            f"{out} holds {printable(foreign)}, which is of no explanations; move it elsewhere, or name another folder "
+            "by `out=`"
+        )
     if not overwrite:
         raise PipelineError(f"{out} holds explanations; use `overwrite=True` to replace them, or another `out=`")
+
+
+def _foreign(out: Path) -> str | None:
+    """Return something in a folder that no explanations consist of; None if all of it is theirs.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    entries = sorted(os.scandir(out), key=lambda entry: entry.name)
+    try:
+        facts = parse_json(read_regular(out / FACTS, _MAX_FACTS_BYTES))
+    except (OSError, ValueError):
+        return entries[0].name
+    if not isinstance(facts, dict) or not facts.keys() >= _OWN_FACTS:
+        return FACTS
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            within = list(os.scandir(entry))
+            names = {each.name for each in within if each.is_file(follow_symlinks=False)}
+            strange = sorted(name for name in names - _PATCH_FILES if not _PICTURE.fullmatch(name))
+            strange += sorted(each.name for each in within if each.name not in names)
+            if strange or not names >= _PATCH_FILES:
+                return f"{entry.name}/{strange[0]}" if strange else entry.name
+        elif entry.name not in (FACTS, PAGE) or not entry.is_file(follow_symlinks=False):
+            return entry.name
+    return None
 
 
 def write(out: Path, results: Results, about: dict[str, Any], phases: Phases) -> None:
@@ -77,12 +117,17 @@ def held(out: Path) -> Iterator[None]:
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
     place = out.resolve()
-    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
+    remove_temporary_folders(place)
+    temporary = temporary_beside(place)
+    with renamed(temporary, out):
+        temporary.mkdir()
     try:
         new = temporary / "new"
         with renamed(new, out), named(out):
             new.mkdir()
             yield new
+            # Another process may have written there meanwhile.
+            check_out(out, overwrite=True)
             if place.exists():
                 place.rename(temporary / "old")
             new.rename(place)
@@ -94,7 +139,7 @@ def _write_patch(folder: Path, explained: Explained, number: int) -> None:
     patch = explained.patches[number]
     own = folder / patch.key
     own.mkdir()
-    (own / "true-colour.png").write_bytes(_enlarged(true_colour(patch.record)))
+    (own / TRUE_COLOUR).write_bytes(_enlarged(true_colour(patch.record)))
     pairs = explained.of_patch(number)
     arrays: dict[str, Any] = {
         "classes": np.array([CLASSES[explained.pairs[pair][1]] for pair in pairs]),
@@ -112,7 +157,7 @@ def _write_patch(folder: Path, explained: Explained, number: int) -> None:
             if picture is not None:
                 label = re.sub(r"[^a-z]+", "-", CLASSES[explained.pairs[pair][1]].lower())
                 (own / f"{label}.{method}.png").write_bytes(_enlarged(picture))
-    np.savez_compressed(own / "attributions.npz", **arrays)
+    np.savez_compressed(own / ARRAYS, **arrays)
 
 
 def _enlarged(picture: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.scenes.gdal import opened
+from bigearth_pipeline.source.tiff.gdal import cause
 from shards import CLASSES
 from shards.layout.classes import CLC43_TO_19
+from shards.text.words import counted
 
 FOLDER: Final = "Reference_Maps"
 SIDE: Final = 120
@@ -61,11 +62,16 @@ def beside(folder: Path) -> NDArray[np.uint8] | None:
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    try:
-        with rasterio.open(path) as source:
+    with opened(str(path), str(path)) as source:
+        if source.count != 1 or source.shape != (SIDE, SIDE):
+            raise PipelineError(
+                f"{path} holds {counted(source.count, 'band')} of {source.width} × {source.height} pixels, expected "
+                f"one of {SIDE} × {SIDE}"
+            )
+        try:
             codes = source.read(1)
-    except RasterioError as err:
-        raise PipelineError(f"{path} cannot be read: {str(err).splitlines()[0]}") from err
-    if codes.shape != (SIDE, SIDE) or (found := classes_of(codes)) is None:
+        except Exception as err:  # GDAL and rasterio raise many classes for damaged files.
+            raise PipelineError(f"{path} cannot be read: {cause(err)}") from err
+    if (found := classes_of(codes)) is None:
         raise PipelineError(f"{path} holds no codes of CORINE Land Cover on {SIDE}×{SIDE} pixels")
     return found

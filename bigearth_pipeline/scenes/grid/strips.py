@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadScene
-from bigearth_pipeline.scenes.gdal import open_source
+from bigearth_pipeline.scenes.gdal import in_thread, open_source
 from bigearth_pipeline.scenes.grid.scene import Band
 from bigearth_pipeline.source.tiff.gdal import cause
 from shards.runtime.threads import Threads
@@ -125,10 +125,11 @@ class Strips:
         found: dict[str, NDArray[Any]] = {}
 
         def read(files: Any) -> None:
-            for file in files:
-                strip = file.rows(top // file.metres, bottom // file.metres)
-                for name, pixels in zip(file.bands, strip, strict=True):
-                    found[name] = self._at_native(name, pixels, self._native[name] // file.metres)
+            with in_thread():
+                for file in files:
+                    strip = file.rows(top // file.metres, bottom // file.metres)
+                    for name, pixels in zip(file.bands, strip, strict=True):
+                        found[name] = self._at_native(name, pixels, self._native[name] // file.metres)
 
         self._threads.run(read, self._files)
         return found

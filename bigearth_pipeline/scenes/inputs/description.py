@@ -98,9 +98,9 @@ def parse_time(text: str) -> datetime | None:
     """Return a time in ISO 8601 as one of UTC without fractions; None if it is none."""
     try:
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return (time if time.tzinfo is None else time.astimezone(UTC)).replace(tzinfo=None, microsecond=0)
+    except (ValueError, OverflowError):  # A time zone can lead out of the years that there are.
         return None
-    return (time if time.tzinfo is None else time.astimezone(UTC)).replace(tzinfo=None, microsecond=0)
 
 
 def in_names(names: Iterable[str]) -> tuple[int | None, datetime | None]:
@@ -108,7 +108,7 @@ def in_names(names: Iterable[str]) -> tuple[int | None, datetime | None]:
     texts = list(names)
     baselines = {int(match[1]) for text in texts if (match := _IN_NAME.search(text))}
     times = {match[1] for text in texts if (match := _TIME.search(text))}
-    date = datetime.strptime(times.pop(), "%Y%m%dT%H%M%S") if len(times) == 1 else None
+    date = parse_time(times.pop()) if len(times) == 1 else None
     return baselines.pop() if len(baselines) == 1 else None, date
 
 

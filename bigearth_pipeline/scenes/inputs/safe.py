@@ -26,7 +26,7 @@ from bigearth_pipeline.scenes.inputs.description import (
 from bigearth_pipeline.scenes.inputs.jp2 import check_jp2, check_member
 from bigearth_pipeline.scenes.inputs.names import SCL, band_in, native_files
 from shards.layout.bands import BANDS
-from shards.storage.safe_open import read_regular
+from shards.storage.safe_open import open_regular_file, read_regular
 
 METADATA: Final = "MTD_MSIL2A.xml"
 _MAX_BYTES: Final = 1 << 24
@@ -149,11 +149,16 @@ def _unpacking(name: str) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a ZIP archive; what is damaged, encrypted or compressed in an unknown way becomes a BadScene."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
-        raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
+    with open_regular_file(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except Exception as err:  # Damaged directories make it fail in many ways, such as UnicodeDecodeError.
+            raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
+        with archive:
+            try:
+                yield archive
+            except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
+                raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
 
 
 def describe_zip(path: Path, known: Known) -> Description:

@@ -26,6 +26,8 @@ from shards.storage.safe_open import read_regular
 
 _MAX_BYTES: Final = 1 << 24
 _QUANTIFICATION: Final = 10_000
+_MOST: Final = 1e6
+"""Bound of offsets and scales, which are of reflectances; NaN and infinity, which files may hold, are beyond."""
 _EARTH_SEARCH: Final = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "swir16": "B11", "swir22": "B12", "scl": SCL,
@@ -166,8 +168,10 @@ def _has_offset(asset: Mapping[str, Any]) -> bool:
 def _offset(path: Path, key: str, asset: Mapping[str, Any]) -> int:
     fields = _bands(asset)
     offset, scale = fields.get("raster:offset"), fields.get("raster:scale")
-    if not (isinstance(offset, int | float) and isinstance(scale, int | float) and scale):
+    numbers = [value for value in (offset, scale) if isinstance(value, int | float) and abs(value) < _MOST]
+    if len(numbers) < 2 or not scale:
         raise BadScene(f"{path}: asset {key} has offset {offset!r:.20} and scale {scale!r:.20}, expected two numbers")
     if abs(scale * _QUANTIFICATION - 1) > 1e-6:
         raise BadScene(f"{path}: asset {key} has the scale {scale}, expected {1 / _QUANTIFICATION}")
-    return -round(offset / scale)
+    subtracted: float = offset / scale
+    return -round(subtracted)

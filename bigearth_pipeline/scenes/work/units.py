@@ -5,8 +5,8 @@ not at all; a unit whose checksum does not fit is predicted again.
 """
 
 import json
-import shutil
-import zipfile
+import re
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
@@ -16,11 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
-from shards.storage.atomic import atomic_write, remove_temporaries
+from shards.storage.atomic import atomic_write, remove_temporaries, temporary_of
 from shards.storage.safe_open import read_regular
+from shards.text.json_text import parse_json
 
 FOLDER: Final = ".predict"
 PLAN: Final = "plan.json"
+WORK_FILES: Final = ("map-plain.tif", "map.tif")
+"""Files that are written here before they are moved."""
+_OTHERS: Final = (PLAN, *WORK_FILES)
+_UNIT: Final = re.compile(r"unit-\d{5,}\.npz")
 _MAX_UNIT_BYTES: Final = 1 << 30
 _MAX_PLAN_BYTES: Final = 1 << 24
 
@@ -70,7 +75,7 @@ class Units:
         self.folder = out / FOLDER
         path = self.folder / PLAN
         try:
-            found = json.loads(read_regular(path, _MAX_PLAN_BYTES))
+            found = parse_json(read_regular(path, _MAX_PLAN_BYTES))
         except FileNotFoundError:
             found = None
         except ValueError:
@@ -92,7 +97,7 @@ class Units:
             content = read_regular(self._path(unit), _MAX_UNIT_BYTES)
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
                 result = UnitResult(**{field.name: arrays[field.name] for field in fields(UnitResult)})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except Exception:  # A damaged directory makes zipfile and its decoders fail in any way.
             return None
         return result if len(result.probabilities) == count else None
 
@@ -104,16 +109,24 @@ class Units:
             file.write(buffer.getbuffer())
 
     def remove(self) -> None:
-        """Remove the folder with all units."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    @staticmethod
-    def discard(out: Path) -> None:
-        """Remove the units of any prediction in a folder."""
-        shutil.rmtree(out / FOLDER, ignore_errors=True)
+        """Remove all units, the plan last, and the folder if nothing else is in it."""
+        discard(self.folder.parent)
 
     def _path(self, unit: int) -> Path:
         return self.folder / f"unit-{unit:05d}.npz"
+
+
+def discard(out: Path) -> None:
+    """Remove the units of any prediction in a folder, and nothing that is not of one."""
+    folder = out / FOLDER
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    # The plan last: without it the folder belongs to nobody.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == PLAN):
+        if (temporary_of(path.name) or path.name) in _OTHERS or _UNIT.fullmatch(temporary_of(path.name) or path.name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def differences(found: Any, plan: dict[str, Any]) -> str:

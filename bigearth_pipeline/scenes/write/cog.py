@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.scenes.grid.scene import CELL_METRES, Scene
+from bigearth_pipeline.scenes.work.units import WORK_FILES
 from bigearth_pipeline.scenes.write.blend import NODATA, SCALE
 from bigearth_pipeline.source.tiff.gdal import cause
 from shards.storage.atomic import sync_folder
@@ -50,7 +51,7 @@ def write_cog(
     import rasterio
     from rasterio.shutil import copy
 
-    plain, finished = work / "map-plain.tif", work / "map.tif"
+    plain, finished = (work / name for name in WORK_FILES)
     try:
         with rasterio.open(plain, "w", **_profile(scene, len(classes))) as target:
             target.descriptions = tuple(classes)

@@ -7,6 +7,7 @@ import csv
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from io import StringIO
@@ -16,10 +17,12 @@ from typing import Final, Literal, get_args
 from bigearth_pipeline.errors import PipelineError
 from shards.layout.classes import CLASSES
 from shards.layout.facts import is_key
-from shards.storage.safe_open import open_regular_file
+from shards.storage.names import named
+from shards.storage.safe_open import check_regular, open_regular_file
 
 Judgement = Literal["right", "wrong", "unsure"]
 MOST_BYTES: Final = 1 << 28
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,31 @@ class Verdicts:
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made = Verdict(key, class_name, label, f"{probability:.4f}", verdict, time)
         with self._lock:
-            is_new = not self.path.exists()
-            with open(self.path, "ab") as file:
-                text = ("" if self._ends_in_line else "\n") + ((_line(COLUMNS)) if is_new else "")
-                file.write((text + _line(astuple(made))).encode())
-                file.flush()
-                os.fsync(file.fileno())
+            descriptor = os.open(self.path, _APPEND, 0o666)
+            try:
+                size = check_regular(descriptor, self.path).st_size
+                text = ("" if self._ends_in_line else "\n") + ("" if size else _line(COLUMNS))
+                self._append(descriptor, size, (text + _line(astuple(made))).encode())
+            finally:
+                os.close(descriptor)
             self._ends_in_line = True
             self._found[key, class_name] = made
         return made
+
+    def _append(self, descriptor: int, size: int, line: bytes) -> None:
+        """Write a line as a whole: a part of one would make the next one a part of it."""
+        try:
+            with named(self.path):
+                view = memoryview(line)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, size)
+                if not size:
+                    self.path.unlink()
+            raise
 
     def get(self, key: str, class_name: str) -> Verdict | None:
         """Return the last verdict on a pair; None for a pair without a verdict."""

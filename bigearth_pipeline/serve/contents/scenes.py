@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.pictures.class_colours import COLOURS
-from bigearth_pipeline.scenes.gdal import gdal_environment, opened
+from bigearth_pipeline.scenes.gdal import gdal_environment, in_thread, opened
 from bigearth_pipeline.scenes.results import MAP
 from bigearth_pipeline.scenes.write.blend import NODATA, SCALE
 from shards import CLASSES
@@ -86,7 +86,7 @@ class OpenScene:
         options = {"transform": grid, "width": _TILE, "height": _TILE}
         try:
             # A dataset of GDAL belongs to one thread at a time.
-            with self._lock:
+            with self._lock, in_thread():
                 found = self._reader.tile(x, y, zoom, tilesize=_TILE, indexes=indexes, vrt_options=options)
         except TileOutsideBounds:
             return None

@@ -151,7 +151,7 @@ def pax_time(text: str) -> int | None:
     whole, _, fraction = text.partition(".")
     sign = -1 if whole.startswith("-") else 1
     digits = whole.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and (fraction.isdigit() or not fraction)):
+    if not (text.isascii() and digits.isdigit() and len(digits) < 20 and (fraction.isdigit() or not fraction)):
         return None
     return sign * (int(digits) * _NANO + int(fraction[:9].ljust(9, "0") or 0))
 

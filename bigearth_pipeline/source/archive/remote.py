@@ -2,18 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bigearth_pipeline.download.client import Changed, Client, Patience, shown
-from bigearth_pipeline.download.files import OnDisk, check_space
+from bigearth_pipeline.download.files import OnDisk, check_space, held
 from bigearth_pipeline.download.pieces import InMemory, Transfer, fetched
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive
 from bigearth_pipeline.source.archive.official import official_of
+from shards.storage.atomic import make_folder
 
 _AHEAD: Final = 2
 """Pieces that wait in memory for each connection."""
@@ -59,10 +60,18 @@ class UrlArchive:
     @contextmanager
     def chunks(self, *, probe: bool = False) -> Iterator[Iterator[bytes]]:
         """See `Archive`."""
-        if self._path is not None and self._path.exists():
-            with self._kept(self._path).chunks(probe=probe) as chunks:
-                yield chunks
-            return
+        with ExitStack() as stack:
+            if self._path is not None and not probe and not self._path.exists():
+                make_folder(self._path.parent)
+                stack.enter_context(held(self._path))
+            # Another process may have finished it meanwhile.
+            if self._path is not None and self._path.exists():
+                yield stack.enter_context(self._kept(self._path).chunks(probe=probe))
+            else:
+                yield stack.enter_context(self._fetched(probe=probe))
+
+    @contextmanager
+    def _fetched(self, *, probe: bool) -> Iterator[Iterator[bytes]]:
         if probe:
             # Block by block, so that the first file of a patch need not wait for a whole piece.
             with (
@@ -104,7 +113,6 @@ class UrlArchive:
         return self._digest
 
     def _disk(self, path: Path) -> OnDisk:
-        path.parent.mkdir(parents=True, exist_ok=True)
         disk = OnDisk(path, self._file)
         try:
             check_space(path.parent, self._file.size - disk.bytes_done(), path.name)

@@ -7,8 +7,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from bigearth_pipeline.download.files import download, part_paths
 from bigearth_pipeline.download.pieces import PIECE
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse
+from shards.reporting import one_line
 from tests.support.data.cutting import cutting_proxy
 from tests.support.network.web import Web, nginx
 
@@ -40,6 +43,51 @@ def _get(url: str, path: Path, **options: object) -> tuple[bool, list[str]]:
     lines: list[str] = []
     options = {"size": len(CONTENT), "md5": MD5, "patience": QUICK} | options
     return download(url, path, say=lines.append, **options), lines
+
+
+ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
+    "a size that is no decimal": (206, {"Content-Range": "bytes 0-0/²", "Content-Length": "1"}),
+    "a size of thousands of digits": (206, {"Content-Range": f"bytes 0-0/{'9' * 6000}", "Content-Length": "1"}),
+    "a wait that is no decimal": (503, {"Retry-After": "²"}),
+    "a wait of thousands of digits": (503, {"Retry-After": "9" * 6000}),
+    "redirects in a circle": (302, {"Location": "/a.bin"}),
+    "a redirect to no address": (302, {"Location": "http://[bad"}),
+    "a redirect to another protocol": (302, {"Location": "ftp://127.0.0.1/a.bin"}),
+    "a redirect to a port that is none": (302, {"Location": "http://127.0.0.1:99999/"}),
+    "a name with control sequences": (404, {"X-Red": "\x9b31m"}),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_any_answer_of_a_server_is_one_line(name: str, tmp_path: Path) -> None:
+    """A server that answers what none should ends a download in a traceback, or keeps it busy without end."""
+    status, headers = ANSWERS[name]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status, "\x9b31mred")
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            patience = Patience(attempts=2, first_seconds=0.01, longest_seconds=0.02, silence_seconds=5)
+            with pytest.raises(PipelineError) as caught:
+                _get(f"http://127.0.0.1:{server.server_port}/a.bin", tmp_path / "a.bin", patience=patience)
+        finally:
+            server.shutdown()
+            thread.join()
+    line = one_line(caught.value)
+    assert line is not None
+    assert "\x9b" not in line
+    assert "\n" not in line
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("connections", [1, 4, 9])

@@ -27,6 +27,7 @@ from trainer.config import chosen
 from trainer.evaluation import weights as weights_evaluation
 from trainer.metrics.metrics import Metrics
 from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.results import _may_replace
 
 
 def call(*arguments: object) -> Result:
@@ -81,6 +82,16 @@ def test_results_of_the_first_version_are_kept(copy: Path) -> None:
     found = evaluated(copy)
     assert path.read_text() == '{"epoch": 3, "count": 7}'
     assert results(copy)[f"metrics-test-{found['rows_sha256'][:12]}.json"] == found
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"[]", b"9" * 10_000])
+def test_results_that_cannot_be_read_are_kept(copy: Path, content: bytes) -> None:
+    """A file of results that nests 100,000 times ends a run in a traceback once all its epochs are trained."""
+    path = copy / "metrics-test.json"
+    path.write_bytes(content)
+    (copy / "predictions-test.parquet").unlink(missing_ok=True)
+    assert not _may_replace(path, copy / "predictions-test.parquet", "0" * 64)
+    assert path.read_bytes() == content
 
 
 def test_the_whole_split_is_not_the_subset_of_the_run(copy: Path) -> None:

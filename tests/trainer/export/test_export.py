@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from bigearth_pipeline.cli import main
 from shards.errors import BepError, InvalidValue
 from shards.reporting import one_line
+from shards.storage.atomic import temporary_beside
 from tests.trainer.conftest import Run
 from tests.trainer.data.records import random_records
 from trainer.export.export import ExportConfig, Exported, export
@@ -130,6 +131,16 @@ def test_only_exports_are_replaced(run: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "net"]
 
 
+def test_weights_of_others_are_not_replaced(run: Run, tmp_path: Path) -> None:
+    """Weights that were fetched from the hub, in files of the same names, are deleted by `overwrite`."""
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}')
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = contents(tmp_path)
+    with pytest.raises(InvalidValue, match=r"holds config\.json, which is of no export"):
+        weights_alone(run, tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
 def test_an_export_that_fails_leaves_nothing(run: Run, exported: Exported, tmp_path: Path) -> None:
     """A folder without its programs looks finished, or the export before is gone."""
     config = ExportConfig(run=run.config.run.out, out=tmp_path / "new", shards=tmp_path / "absent")
@@ -142,6 +153,17 @@ def test_an_export_that_fails_leaves_nothing(run: Run, exported: Exported, tmp_p
         export(ExportConfig(run=config.run, out=tmp_path / "net", shards=config.shards, overwrite=True))
     assert contents(tmp_path / "net") == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+def test_what_a_killed_export_left_is_removed(run: Run, tmp_path: Path) -> None:
+    """Each killed export leaves its weights in a hidden folder for ever; or that of another export is removed."""
+    left = temporary_beside(tmp_path / "net")
+    others = [temporary_beside(tmp_path / "network"), tmp_path / ".net.part", tmp_path / ".net.mine.part"]
+    for folder in (left, *others):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x")
+    weights_alone(run, tmp_path / "net")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "net", *others])
 
 
 def test_an_export_is_exported_again(exported: Exported, tmp_path: Path) -> None:

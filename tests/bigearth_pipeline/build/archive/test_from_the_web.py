@@ -16,9 +16,11 @@ from bigearth_pipeline.build.run import build
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.stores.download import PARTS
 from bigearth_pipeline.download import client
+from bigearth_pipeline.download.files import held
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive import official
 from bigearth_pipeline.workers import InProcess
+from shards.errors import InUse
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
 from tests.support.data.archives import COMPRESSIONS, write_archive
 from tests.support.data.building import Recorder
@@ -70,6 +72,32 @@ def test_an_archive_is_kept_where_that_is_wanted(web: Web, tree: Path, store: Pa
     (tmp_path / "kept" / "a.tar.zst").write_bytes(b"x")
     with pytest.raises(PipelineError, match="has 1 bytes, and "):
         _build(tmp_path / "third", f"{web.url}/a.tar.zst", tree, keep=tmp_path / "kept")
+
+
+def test_two_builds_do_not_keep_one_archive(web: Web, tree: Path, tmp_path: Path) -> None:
+    """A second build empties the file that the first one keeps its pieces in, and the kept archive has holes."""
+    kept = tmp_path / "kept" / "a.tar.zst"
+    kept.parent.mkdir()
+    with held(kept), pytest.raises(InUse, match=r"a\.tar\.zst is in use by another download"):
+        _build(tmp_path / "out", f"{web.url}/a.tar.zst", tree, keep=kept.parent)
+    assert list(kept.parent.iterdir()) == []
+    kept.write_bytes((web.root / "a.tar.zst").read_bytes())
+    with held(kept):
+        _build(tmp_path / "out", f"{web.url}/a.tar.zst", tree, keep=kept.parent)
+
+
+@pytest.mark.parametrize("url", ["https://[bad", "http://x:99999/a", "http://x:²/a", "http://", "https:///a.tar"])
+@pytest.mark.parametrize("command", ["build", "download"])
+def test_what_is_no_address_is_one_line(command: str, url: str, tmp_path: Path) -> None:
+    """A slip in an address ends in a traceback, or is tried for a minute."""
+    arguments = {
+        "build": ["build-shards", url, "--out", str(tmp_path / "out")],
+        "download": ["download", "v2-metadata", "--out", str(tmp_path / "out"), "--base-url", url],
+    }[command]
+    told = CliRunner().invoke(main, arguments)
+    assert isinstance(told.exception, SystemExit), told.exception
+    (line,) = told.stderr.splitlines()
+    assert " is no address: " in line
 
 
 def test_a_server_that_fails_is_said(web: Web, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,19 @@ def test_a_hostile_build_json_is_one_line(store: Path, tmp_path: Path, field: st
         assert "\x1b" not in str(error.value)
 
 
+def test_a_shard_that_no_manifest_lists_is_somebody_elses(store: Path, tmp_path: Path) -> None:
+    """`overwrite` deletes a tar that was put beside a finished store, because a shard could have had its name."""
+    out = faults.copy(store, tmp_path / "s")
+    note = note_of(out)
+    most = -(-note["num_folders"] // note["patches_per_shard"])
+    name = next(name for i in reversed(range(most)) if not (out / (name := f"test-{i:05d}.tar")).exists())
+    (out / name).write_bytes(b"mine")
+    before = contents(out)
+    with pytest.raises(PipelineError, match=f"holds {name}, which is no part"), claim(out, note, overwrite=True):
+        pass
+    assert contents(out) == before
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", ["build.json", ".build", "manifest.json", "train-00000.tar", ".build/lock"])
 @pytest.mark.parametrize("kind", ["link", "folder link", "pipe"])

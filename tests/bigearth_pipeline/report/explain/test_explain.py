@@ -21,6 +21,7 @@ from shards.layout.record import RecordGroup
 from shards.testing.stores import make_store
 from tests.bigearth_pipeline.report.pages import Html
 from tests.bigearth_pipeline.scenes.making import random_pixels, write_files
+from tests.support.data.building import contents
 from trainer.config.options import TrainConfig
 from trainer.runs.predictions import Predictions
 from trainer.training.start import train
@@ -73,6 +74,11 @@ def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None
     assert again.exit_code == 1
     assert "--overwrite" in again.output
     key = "test_3"
+    (out / worst[0] / "notes.txt").write_text("mine")
+    again = bep(trained, key, *FAST, "--method", "band-occlusion", "--out", out, "--overwrite")
+    assert again.exit_code == 1
+    assert f"{out} holds {worst[0]}/notes.txt, which is of no explanations" in again.output
+    (out / worst[0] / "notes.txt").unlink()
     again = bep(trained, key, *FAST, "--method", "band-occlusion", "--out", out, "--overwrite")
     assert again.exit_code == 0, again.output
     assert {path.name for path in out.iterdir()} == {"index.html", "explanations.json", key}
@@ -133,13 +139,36 @@ def test_a_scene_is_no_patch(trained: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_of_others_is_left_alone(trained: Path, tmp_path: Path) -> None:
-    """A folder with other files is replaced."""
-    (tmp_path / "mine.txt").write_text("mine")
+FACTS = '{"run": [], "seed": 0, "methods": [], "pairs": []}'
+OTHERS = {
+    "no facts": ({"mine.txt": "mine"}, "mine.txt"),
+    "facts of something else": ({"explanations.json": '{"why": "because"}', "mine.txt": "mine"}, "explanations.json"),
+    "facts that nest": ({"explanations.json": "[" * 100_000, "a.txt": "mine"}, "a.txt"),
+    "a file beside": ({"explanations.json": FACTS, "mine.txt": "mine"}, "mine.txt"),
+    "a folder beside": ({"explanations.json": FACTS, "thesis/true-colour.png": "mine"}, "thesis"),
+    "a file in a patch": (
+        {"explanations.json": FACTS, "p/true-colour.png": "", "p/attributions.npz": "", "p/t.tex": "mine"},
+        "p/t.tex",
+    ),
+    "a folder in a patch": (
+        {"explanations.json": FACTS, "p/true-colour.png": "", "p/attributions.npz": "", "p/q/t.tex": "mine"},
+        "p/q",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_folder_of_others_is_left_alone(name: str, trained: Path, tmp_path: Path) -> None:
+    """`--overwrite` deletes all of a folder that has a file called `explanations.json`."""
+    files, stranger = OTHERS[name]
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    before = contents(tmp_path)
     told = bep(trained, "--random", 1, "--out", tmp_path, "--overwrite")
     assert told.exit_code == 1
-    assert "no explanations" in told.output
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert f"{tmp_path} holds {stranger}, which is of no explanations" in told.output
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """Verdicts on labels: their file, and what training takes of it."""
 
 import csv
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,26 @@ def test_other_files_are_not_written_to(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(PipelineError, match=r"v\.csv"):
         Verdicts(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_verdict_that_could_not_be_written_spoils_no_other(first: bool, tmp_path: Path) -> None:
+    """On a full disk half a line stays; the next verdict becomes a part of it, and is missed at the next start."""
+    path = tmp_path / "verdicts.csv"
+    found = Verdicts(path)
+    if not first:
+        found.add("a", "Pastures", 1, 0.1, "wrong")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((0 if first else path.stat().st_size) + 10, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*verdicts\.csv"):
+            found.add("b", "Pastures", 1, 0.1, "wrong")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.exists() != first
+    assert Verdicts(path).wrong_keys() == ([] if first else ["a"])
+    found.add("c", "Pastures", 1, 0.1, "wrong")
+    assert Verdicts(path).wrong_keys() == (["c"] if first else ["a", "c"])
 
 
 def test_verdicts_on_what_was_not_predicted_are_refused(client: Any) -> None:

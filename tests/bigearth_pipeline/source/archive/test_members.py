@@ -159,3 +159,12 @@ def test_an_extended_header_that_lies_is_refused() -> None:
 def test_places(name: str, place: tuple[str, str, str]) -> None:
     """A name that leads out of the archive passes for one within."""
     assert place_of(name) == place
+
+
+@pytest.mark.parametrize("time", ["1.²", "1.٣", "²", "nan", "1e9", "9" * 30, "1." + "9" * 5000, "--1", "", "-1.5"])
+def test_a_time_of_any_text_is_read(time: str) -> None:
+    """A time with a digit that is no decimal one ends a build in a traceback."""
+    header = tarfile.TarInfo("a")
+    header.mtime, header.pax_headers = 7, {"mtime": time}
+    (found,) = _read(header.tobuf(tarfile.PAX_FORMAT) + bytes(2 * BLOCK))
+    assert found[2] == {"-1.5": -1_500_000_000, "1." + "9" * 5000: 1_999_999_999}.get(time, 7_000_000_000)
