@@ -31,8 +31,8 @@ def write(path: Path, values: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(values, buffer)
     content = buffer.getbuffer()
-    assert content[-22:-18] == _END
-    assert content[-2:] == _LENGTH.pack(0)
+    assert bytes(content[-22:-18]) == _END
+    assert bytes(content[-2:]) == _LENGTH.pack(0)
     with atomic_write(path) as file:
         file.write(content[:-2])
         file.write(_LENGTH.pack(_COMMENT_BYTES) + _PREFIX + hashlib.sha256(content).hexdigest().encode())
@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Any]:
         # Looked at first: a file of another kind may be larger than the memory.
         data = b"" if not file.read().startswith(_PREFIX) else _whole(file)
     content, comment = memoryview(data)[:-_COMMENT_BYTES], data[-_COMMENT_BYTES:]
-    if not comment.startswith(_PREFIX) or content[-22:-18] != _END:
+    if not comment.startswith(_PREFIX) or bytes(content[-22:-18]) != _END:
         raise BadCheckpoint(f"{path} is not a whole checkpoint of this program: it does not end in a checksum")
     digest = hashlib.sha256(content[:-2])
     digest.update(_LENGTH.pack(0))
