@@ -137,6 +137,8 @@ NINETEEN: Final = Nomenclature(CLASSES, "label_mask")
 """The classes that every store has, BigEarthNet's since version 2."""
 FORTY_THREE: Final = Nomenclature(tuple(CLC43_TO_19), "labels43")
 """Those of BigEarthNet v1, which a store has if it was built so."""
+NOMENCLATURES: Final = {len(each): each for each in (NINETEEN, FORTY_THREE)}
+"""By number of classes."""
 
 _BIT: Final = {name: 1 << i for i, name in enumerate(CLASSES)}
 

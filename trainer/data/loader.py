@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.data.batch import Batch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
@@ -54,6 +55,7 @@ class LoaderConfig:
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
         verify: which records to compare with their checksums, see `shards.Store`.
+        nomenclature: of the labels.
     """
 
     batch_size: int
@@ -68,6 +70,7 @@ class LoaderConfig:
     rank: int = 0
     num_ranks: int = 1
     verify: Verify = "first"
+    nomenclature: Nomenclature = NINETEEN
 
 
 class Loader:
@@ -166,6 +169,7 @@ class Loader:
             rank=config.rank,
             num_ranks=config.num_ranks,
             verify=config.verify,
+            nomenclature=config.nomenclature,
         )
         self._running: Iteration | None = None
         self._epoch = self._step = 0

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 from shards import CLASSES
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.models import subtree
@@ -223,7 +224,9 @@ class TimmClassifier(Classifier):
     ) -> Loaded:
         """Take over the weights of a network that differs in its first convolutions and its classifier at most."""
         state = {f"net.{key}": value for key, value in net.state_dict().items()}
-        given = [key for key in self.heads if key in state and len(state[key]) == len(CLASSES)]
+        # Only of the 19 are there published orders; a classifier for others does not fit and is left out by its shape.
+        is_known = self.spec.nomenclature is NINETEEN
+        given = [key for key in self.heads if is_known and key in state and len(state[key]) == len(CLASSES)]
         if given and classes is None:
             raise BadCheckpoint(
                 f"weights {path} have a classifier for {len(CLASSES)} classes and do not say in which order these are; "
@@ -265,7 +268,7 @@ def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
         try:
             net = _build(spec, size)
             if not loses_pixels(net, size):
-                try_once(net, len(spec.bands), size)
+                try_once(net, len(spec.bands), size, spec.classes)
                 return net, size
             reason = f"it ignores pixels of {size}×{size}"
         except TypeError as err:
@@ -282,7 +285,7 @@ def _build(spec: ModelSpec, size: int) -> Any:
     # Not every network knows every kind of dropout: only one with a rate above 0 is passed on.
     rates: dict[str, Any] = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(spec, name))}
     return timm.create_model(
-        spec.name, in_chans=len(spec.bands), num_classes=len(CLASSES), **rates, **_size_argument(spec.name, size)
+        spec.name, in_chans=len(spec.bands), num_classes=spec.classes, **rates, **_size_argument(spec.name, size)
     )
 
 

@@ -4,14 +4,13 @@ A label between 0 and 1, as MixUp and smoothing make them, counts in part: the l
 there plus 1 − y times that of one that is not. All are computed in float32 and finite for all finite logits.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.definition.optimisation import LossConfig
 
@@ -35,16 +34,16 @@ def create(
     count: int,
     device: torch.device | str = "cpu",
     *,
-    ignored: Collection[str] = (),
+    ignored: Sequence[bool] = (),
 ) -> Loss:
     """Return a loss.
 
     Args:
         config: which one.
-        class_counts: patches of the train split by class name.
+        class_counts: patches of the train split by class name, in the order of the logits.
         count: patches of the train split.
         device: where the logits will be.
-        ignored: names of classes that are left out: the loss is the mean over the others.
+        ignored: of each class, (C,), whether it is left out: the loss is the mean over the others. Empty for none.
 
     Raises:
         ValueError: the counts do not fit together.
@@ -55,8 +54,8 @@ def create(
         weights = positive_weights(class_counts, count, config.max_positive_weight).to(device)
 
     kept: Tensor | None = None
-    if ignored:
-        kept = torch.tensor([i for i, name in enumerate(CLASSES) if name not in ignored], device=device)
+    if any(ignored):
+        kept = torch.tensor([i for i, is_ignored in enumerate(ignored) if not is_ignored], device=device)
         weights = None if weights is None else weights[kept]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -81,8 +80,7 @@ def positive_weights(class_counts: Mapping[str, int], count: int, cap: float) ->
         ValueError: a class has more patches than there are, or fewer than none.
     """
     weights = []
-    for name in CLASSES:
-        positives = class_counts[name]
+    for name, positives in class_counts.items():
         if not 0 <= positives <= count:
             raise InvalidValue(f"{name} is in {positives} patches, expected 0 to {count}, which is all of them")
         ratio = (count - positives) / positives if positives else 1.0
