@@ -45,7 +45,7 @@ def check_repeats(config: TrainConfig, given: Given, labels: NDArray[np.uint8]) 
     key, data = "data.repeat_threshold", config.data
     if key not in given or data.repeat_threshold is None:
         return
-    patches, _ = repeat_factors(labels, data.repeat_threshold, data.ignored)
+    patches, _ = repeat_factors(labels, data.repeat_threshold, data.ignore_labels, data.nomenclature)
     if (patches - 1).sum() >= 1:
         return
     written = given.setting(key, data.repeat_threshold)

@@ -31,8 +31,10 @@ class DataConfig(Checked):
     classes: int = option(
         19,
         flag=True,
+        at_least=19,
+        at_most=43,
         metavar="19|43",
-        help="Classes to train: the 19, or the 43 of BigEarthNet v1, of shards that are built with --labels43.",
+        help="Classes to train: the 19, or the 43 of BigEarthNet v1, of shards that are built with labels43.",
     )
     where: str | None = option(
         None, flag=True, metavar="SQL", help='Use only patches that meet this condition, such as "month in (6, 7)".'
@@ -104,11 +106,6 @@ class DataConfig(Checked):
                 raise InvalidValue("data.ignore_labels names a class twice, expected once")
             if len(self.ignore_labels) == len(names):
                 raise InvalidValue("data.ignore_labels leaves no class to train; name fewer")
-
-    @property
-    def ignored(self) -> tuple[bool, ...]:
-        """Of each class, in the order of labels, whether it is ignored."""
-        return tuple(name in self.ignore_labels for name in self.nomenclature.names)
 
     @property
     def nomenclature(self) -> "Nomenclature":

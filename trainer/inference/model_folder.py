@@ -161,14 +161,14 @@ def _facts(values: Fields) -> dict[str, Any]:
     model, trained_on = values.fields("model"), values.fields("trained_on")
     options = values.value("options")
     trained = TrainConfig.from_json(options)
-    model.only(("name", "drop_rate", "drop_path_rate", "classes"))
-    names = trained.data.nomenclature.names
+    # Exports of before have no such field.
+    model.only(("name", "drop_rate", "drop_path_rate", *(("classes",) if "classes" in model else ())))
     spec = ModelSpec(
         name=model.text("name", _NAME, "the name of a network"),
         bands=bands,
         drop_rate=model.number("drop_rate", 0, 1),
         drop_path_rate=model.number("drop_path_rate", 0, 1),
-        ignored=tuple(name for name in names if name in trained.data.ignore_labels),
+        ignored=tuple(name for name in trained.data.nomenclature.names if name in trained.data.ignore_labels),
         classes=model.integer("classes", 0, 1 << 16) if "classes" in model else len(NINETEEN),
     )
     names = spec.nomenclature.names

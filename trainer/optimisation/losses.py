@@ -4,7 +4,7 @@ A label between 0 and 1, as MixUp and smoothing make them, counts in part: the l
 there plus 1 − y times that of one that is not. All are computed in float32 and finite for all finite logits.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeAlias
 
 import torch
@@ -34,7 +34,7 @@ def create(
     count: int,
     device: torch.device | str = "cpu",
     *,
-    ignored: Sequence[bool] = (),
+    ignored: Collection[str] = (),
 ) -> Loss:
     """Return a loss.
 
@@ -43,7 +43,7 @@ def create(
         class_counts: patches of the train split by class name, in the order of the logits.
         count: patches of the train split.
         device: where the logits will be.
-        ignored: of each class, (C,), whether it is left out: the loss is the mean over the others. Empty for none.
+        ignored: names of classes that are left out: the loss is the mean over the others.
 
     Raises:
         ValueError: the counts do not fit together.
@@ -54,8 +54,8 @@ def create(
         weights = positive_weights(class_counts, count, config.max_positive_weight).to(device)
 
     kept: Tensor | None = None
-    if any(ignored):
-        kept = torch.tensor([i for i, is_ignored in enumerate(ignored) if not is_ignored], device=device)
+    if ignored:
+        kept = torch.tensor([i for i, name in enumerate(class_counts) if name not in ignored], device=device)
         weights = None if weights is None else weights[kept]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class Run:
         self._folder = config.run.out
         count = len(session.rows["train"])
         loss = losses.create(
-            config.optimisation, session.class_counts(), count, ranks.device, ignored=config.data.ignored
+            config.optimisation, session.class_counts(), count, ranks.device, ignored=config.data.ignore_labels
         )
         full = min(config.optimisation.batch_size, num_visits(count, session.repeats))
         self.stepper = stepper(session.model, loss, config, ranks, full=full)

@@ -43,7 +43,7 @@ def use_labels(
         return None
     trained = labels[rows["train"]]
     check_repeats(config, given, trained)
-    repeats, by_class = repeat_factors(trained, data.repeat_threshold, data.ignored)
+    repeats, by_class = repeat_factors(trained, data.repeat_threshold, data.ignore_labels, data.nomenclature)
     most = int(by_class.argmax())
     visits = num_visits(len(repeats), repeats)
     progress.say(
