@@ -17,7 +17,7 @@ MAX_BYTES: Final = 1 << 20  # Of a v1 annotation; the official ones have one or 
 
 
 class Annotation(NamedTuple):
-    """What the JSON file of a v1 patch says.
+    """Content of the JSON file of a v1 patch.
 
     Attributes:
         label_mask: of the 19 classes.

@@ -17,7 +17,6 @@ from bigearth_pipeline.serve.contents.scenes import OpenScene
 from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.upload.kept import Uploads
-from shards.layout.classes import NINETEEN
 from shards.storage.remote.address import Address
 from trainer.history.find import find
 from trainer.inference import Predictor
@@ -175,11 +174,6 @@ def _runs(config: ServeConfig, say: Callable[[str], None]) -> list[Path]:
         if not found:
             raise PipelineError(f"{named} holds no run, expected the folder of one or of several")
         for record in found:
-            if record.config.data.nomenclature is not NINETEEN:
-                raise PipelineError(
-                    f"{record.folder} is trained on {record.config.data.classes} classes, and the pages show stores "
-                    f"and runs by {len(NINETEEN)}; leave it out, bep report makes a page of it"
-                )
             folders.setdefault(_identity(record.folder), record.folder)
     return list(folders.values())
 

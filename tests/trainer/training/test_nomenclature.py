@@ -79,7 +79,7 @@ def test_a_run_on_43_classes(run: Path, store: Path) -> None:
             assert result["classes"][name]["positives"] == positives
     assert (found.probabilities[:, NAMES.index(ROADS)] == 0).all()
     assert found.labels.any(axis=0).sum() > 6
-    # What is evaluated again is the same, and the run goes on with these classes only.
+    # An evaluation gives the same again, and the run resumes with these classes.
     again, _ = evaluate_run(EvaluationConfig(run=run, device="cpu"))
     assert again.metrics.to_json() == {name: result[name] for name in again.metrics.to_json()}
     longer = shutil.copytree(run, run.with_name("longer"))
@@ -88,7 +88,7 @@ def test_a_run_on_43_classes(run: Path, store: Path) -> None:
 
 
 def test_a_network_is_exported_with_its_classes(run: Path, store: Path, tmp_path: Path) -> None:
-    """Who uses an export takes its outputs for other classes."""
+    """The outputs of an export are taken for other classes."""
     export(ExportConfig(run=run, out=tmp_path / "net", formats=()))
     described = json.loads((tmp_path / "net" / "config.json").read_text())
     assert (described["class_names"], described["model"]["classes"]) == (list(NAMES), 43)
