@@ -188,8 +188,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         )
     sources = [name for name in _SOURCES if name not in absent]
     connection.register("stored", _in_batches(table.select(sources), rows_at_a_time(nodes)))
-    columns = ", ".join(f"{definition} AS {name}" for name, definition in COLUMNS.items() if name not in absent)
-    connection.execute(f"CREATE VIEW patches AS SELECT {columns} FROM stored")
+    columns = {name: definition for name, definition in COLUMNS.items() if name not in absent}
+    selected = ", ".join(f"{definition} AS {name}" for name, definition in columns.items())
+    connection.execute(f"CREATE VIEW patches AS SELECT {selected} FROM stored")
     try:
         # Bound and not run: WHERE refuses what is no value of a row (aggregates, windows), SELECT knows the type.
         connection.sql(f"FROM patches WHERE (\n{where}\n)")
@@ -198,7 +199,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         raise
     except duckdb.Error as err:
         unknown = re.search(r'Referenced column "(.+?)" not found', str(err))
-        fact = f"there is no column {unknown[1]}; there are {', '.join(COLUMNS)}" if unknown else first_line(err)
+        fact = f"there is no column {unknown[1]}; there are {', '.join(columns)}" if unknown else first_line(err)
         raise InvalidValue(f"{named(where)}: {fact}") from err
     if kinds != ["BOOLEAN"]:
         raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
