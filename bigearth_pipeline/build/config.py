@@ -48,6 +48,7 @@ _WORDS: Final = {
     "split_by": "`split_by=`",
     "limit": "`limit=`",
     "offset": "`offset=`",
+    "labels43": "`labels43=`",
     "version": "BigEarthNet version",
     "sources": "source",
     "num_folders": "number of patch folders in the source",
@@ -77,6 +78,7 @@ class BuildConfig:
         urls: addresses of archives, in place of `sources`.
         keep: folder in which what comes from addresses is kept; None to keep nothing.
         connections: to the server of an address, at a time.
+        labels43: keep the labels of BigEarthNet v1's 43 classes in the index.
         spool: folder for the spool files of a build from archives; None for that of the store.
 
     Raises:
@@ -98,6 +100,7 @@ class BuildConfig:
     keep: Path | None = None
     connections: int = 4
     spool: Path | None = None
+    labels43: bool = False
 
     def __post_init__(self) -> None:
         if self.format == "zarr" and self.codec not in ZARR_CODECS:
@@ -153,6 +156,8 @@ def _note(
         "limit": config.rules.limit,
         # Where nothing is subtracted the bytes do not depend on it.
         "offset": "auto" if config.rules.offset == "auto" else None,
+        # Stores without them have no such field, as those of before.
+        **({"labels43": True} if config.labels43 else {}),
     }
 
 

@@ -43,6 +43,11 @@ def read_tables(config: BuildConfig, version: Version, places: Sequence[Path], s
     metadata_paths = list(config.metadata) or find_metadata(places)
     metadata = read_metadata(metadata_paths) if metadata_paths else None
     if version == "v2":
+        if config.labels43:
+            raise PipelineError(
+                f"`labels43=True` has no effect on {sources}, which is BigEarthNet v2 and has labels of 19 classes "
+                "only; leave it out, or build from v1"
+            )
         if metadata is None:
             raise PipelineError(
                 f"no metadata.parquet in or beside {sources}: BigEarthNet v2 keeps its labels there; "

@@ -15,7 +15,8 @@ class PatchEntry(NamedTuple):
     """A patch to be stored and what is known of it before its pixels are read.
 
     `date` is ISO 8601 in UTC, whole seconds; flags are None where nothing tells; `baseline` is the processing baseline
-    (400 for `N0400`), None if unknown; `harmonise` tells whether its radiometric offset is to be subtracted.
+    (400 for `N0400`), None if unknown; `harmonise` tells whether its radiometric offset is to be subtracted; `labels43`
+    is the mask of the 43 classes, None of v2.
     """
 
     key: str
@@ -28,6 +29,7 @@ class PatchEntry(NamedTuple):
     cloud_or_shadow: bool | None
     baseline: int | None = None
     harmonise: bool = False
+    labels43: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
 from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
-from bigearth_pipeline.source.annotations import read_v1_annotations
+from bigearth_pipeline.source.annotations import Annotation, read_v1_annotations
 from bigearth_pipeline.source.tables import (
     refuse_no_match,
 )
@@ -111,7 +111,9 @@ def build(
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, foreign, facts, finished_before=True)
         refuse_unused_flags(config, tables, sources[0].version, _names(sources))
         config = replace(config, out=out)
-        options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard, address=address)
+        options = StoreOptions(
+            config.out, config.format, config.codec, config.patches_per_shard, address=address, labels43=config.labels43
+        )
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
@@ -202,7 +204,7 @@ def _select(
         assert tables.metadata is not None
         return select_v2(folders, tables.metadata, config.rules, tables.lists)
 
-    def annotate(patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
+    def annotate(patches: Sequence[tuple[str, str]]) -> list[Annotation | str]:
         starts = range(0, len(patches), _ANNOTATIONS_A_TASK)
         chunks = [tuple(patches[start : start + _ANNOTATIONS_A_TASK]) for start in starts]
         results = dict(cluster.map(_annotate, chunks))
@@ -211,8 +213,8 @@ def _select(
     return select_v1(folders, annotate, tables.lists, tables.metadata, config.rules)
 
 
-def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[tuple[int, str] | str]:
-    annotations: list[tuple[int, str] | str] = []
+def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[Annotation | str]:
+    annotations: list[Annotation | str] = []
     for start in range(0, len(patches), PROGRESS_EVERY):
         annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
         progress(0)  # No patch is done, but the disk is not stuck.

@@ -7,7 +7,7 @@ from typing import Final
 
 from bigearth_pipeline.build.plan import PatchEntry, hash_split
 from bigearth_pipeline.errors import BadPatch
-from bigearth_pipeline.source.annotations import baseline_of_key, date_of_key
+from bigearth_pipeline.source.annotations import Annotation, baseline_of_key, date_of_key
 from bigearth_pipeline.source.offset import OffsetMode, has_offset, refuse_mixture
 from bigearth_pipeline.source.tables import Metadata, SplitLists
 from bigearth_pipeline.source.v1_flags import v1_flags
@@ -25,7 +25,7 @@ BAD: Final = "bad patch (quarantine.jsonl)"
 
 NO_FOLDER: Final = "table row without a folder"
 
-Annotate = Callable[[Sequence[tuple[str, str]]], list[tuple[int, str] | str]]
+Annotate = Callable[[Sequence[tuple[str, str]]], list[Annotation | str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,25 +166,25 @@ def select_v1(
 def _v1_entry(
     key: str,
     folder: str,
-    annotation: tuple[int, str],
+    annotation: Annotation,
     lists: SplitLists | None,
     countries: Mapping[str, str],
     rules: Rules,
     selection: Selection,
 ) -> PatchEntry:
-    label_mask, date = annotation
     has_both = lists is not None and lists.snow is not None and lists.cloud is not None
     known = (None, None) if has_both else v1_flags(key) or (None, None)
     return PatchEntry(
         key,
         folder,
         _split(lists.split_of.get(key) if lists else None, key, rules, selection),
-        label_mask,
+        annotation.label_mask,
         countries.get(key),
-        date,
+        annotation.date,
         _flag(lists.snow if lists else None, key, known[0]),
         _flag(lists.cloud if lists else None, key, known[1]),
         baseline_of_key(key),
+        labels43=annotation.labels43,
     )
 
 
@@ -199,7 +199,7 @@ def chooser_v1(lists: SplitLists | None, rules: Rules) -> Callable[[str], bool]:
 
     def chooses(key: str) -> bool:
         selection = Selection()
-        _take(_v1_entry(key, "", (1, ""), lists, {}, rules, selection), rules, selection)
+        _take(_v1_entry(key, "", Annotation(1, "", 0), lists, {}, rules, selection), rules, selection)
         return bool(selection.entries)
 
     return chooses

@@ -211,7 +211,7 @@ def _plan(config: PredictConfig, source: AnySource, model: Ensemble) -> dict[str
 
 def _lineage(config: PredictConfig, source: AnySource, model: Ensemble) -> str:
     networks = ", ".join(f"{member['model']} (epoch {member['epoch']})" for member in model.about)
-    text = f"Probabilities of the 19 classes of BigEarthNet by {networks}"
+    text = f"Probabilities of the {len(model.classes)} classes of BigEarthNet by {networks}"
     if len(model.members) > 1:
         text += ", averaged"
     if config.tta == "d4":

@@ -4,16 +4,30 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.tree import ANNOTATION_SUFFIX
-from shards.layout.classes import encode_clc_labels
+from shards.layout.classes import FORTY_THREE, mask_of_19
 from shards.storage.safe_open import read_regular
 
 _SENSING_TIME: Final = re.compile(r"_(\d{8}T\d{6})_", re.ASCII)
 _BASELINE: Final = re.compile(r"_N(\d{4})_", re.ASCII)
 MAX_BYTES: Final = 1 << 20  # Of a v1 annotation; the official ones have one or two thousand.
+
+
+class Annotation(NamedTuple):
+    """Content of the JSON file of a v1 patch.
+
+    Attributes:
+        label_mask: of the 19 classes.
+        date: acquisition time as `utc_seconds` returns it.
+        labels43: mask of the 43 classes.
+    """
+
+    label_mask: int
+    date: str
+    labels43: int
 
 
 def date_of_key(key: str) -> str:
@@ -51,8 +65,8 @@ def utc_seconds(text: str) -> str:
     return date.replace(tzinfo=None, microsecond=0).isoformat()
 
 
-def read_v1_annotation(key: str, folder: str) -> tuple[int, str]:
-    """Return label mask (19 classes) and acquisition time (`utc_seconds`) from the JSON file of a v1 patch.
+def read_v1_annotation(key: str, folder: str) -> Annotation:
+    """Return what the JSON file of a v1 patch says.
 
     Raises:
         BadPatch: the file is missing or no such JSON, or a label is not in the 43-class nomenclature.
@@ -72,7 +86,7 @@ def missing_annotation(path: str) -> BadPatch:
     return BadPatch(f"{path} is missing")
 
 
-def parse_v1_annotation(path: str, content: bytes) -> tuple[int, str]:
+def parse_v1_annotation(path: str, content: bytes) -> Annotation:
     """Return what the JSON file of a v1 patch says, as `read_v1_annotation`.
 
     Args:
@@ -87,7 +101,8 @@ def parse_v1_annotation(path: str, content: bytes) -> tuple[int, str]:
         labels, date = raw["labels"], utc_seconds(raw["acquisition_date"])
         if not isinstance(labels, list):
             raise TypeError("labels is not a list")
-        return encode_clc_labels(labels), date
+        labels43 = FORTY_THREE.encode(labels)
+        return Annotation(mask_of_19(labels43), date, labels43)
     except KeyError as err:
         raise BadPatch(f"{path} lacks {err}") from err
     except (ValueError, TypeError) as err:
@@ -96,9 +111,9 @@ def parse_v1_annotation(path: str, content: bytes) -> tuple[int, str]:
         raise BadPatch(f"{path} is nested too deeply for an annotation") from err
 
 
-def read_v1_annotations(patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
+def read_v1_annotations(patches: Sequence[tuple[str, str]]) -> list[Annotation | str]:
     """Read the annotations of many (patch name, folder); a bad one is the reason instead."""
-    results: list[tuple[int, str] | str] = []
+    results: list[Annotation | str] = []
     for key, folder in patches:
         try:
             results.append(read_v1_annotation(key, folder))

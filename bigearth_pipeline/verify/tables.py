@@ -93,6 +93,8 @@ def check_build_note(store: Store) -> Iterator[str]:
         "seed": manifest.seed,
         "patches_per_shard": manifest.patches_per_shard,
     }
+    if manifest.classes43:
+        expected["labels43"] = True
     if not isinstance(note, dict):
         yield f"{path} is not the note on a build: it is {shown(note)}"
         return

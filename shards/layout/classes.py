@@ -1,4 +1,4 @@
-"""The 19-class nomenclature, the mapping of BigEarthNet v1's 43 CORINE classes to it, and label masks.
+"""The nomenclatures of 19 and of 43 classes, the mapping of the 43 of BigEarthNet v1 to the 19, and label masks.
 
 Source: Sumbul et al., "BigEarthNet-MM: A Large-Scale, Multimodal, Multilabel Benchmark Archive" (2021), table 2.
 Two orders of the 19 classes circulate; here they are alphabetical, as in the published weights, and every store
@@ -6,8 +6,9 @@ carries the names, so that a reader can tell.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,61 @@ CLC43_TO_19: Final[dict[str, str | None]] = {
     "Estuaries": "Marine waters",
     "Sea and ocean": "Marine waters",
 }
-"""BigEarthNet v1 label → 19-class label; None for the eleven classes that the nomenclature drops."""
+"""BigEarthNet v1 label → 19-class label; None for the eleven classes that the nomenclature drops.
+
+In the order of the codes of CORINE Land Cover at level 3, 111 to 523.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Nomenclature:
+    """Names of classes in the order of labels, and the column of the index that holds masks of them.
+
+    A label mask has bit i set for class i.
+
+    Attributes:
+        names: of the classes.
+        column: of the index.
+    """
+
+    names: tuple[str, ...]
+    column: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __str__(self) -> str:
+        return f"{len(self)}-class nomenclature"
+
+    def encode(self, names: Iterable[str]) -> int:
+        """Return the label mask of names.
+
+        Raises:
+            ValueError: a name is not in the nomenclature.
+        """
+        mask = 0
+        for name in names:
+            if name not in self.names:
+                raise InvalidValue(f"label {name!r} is not in the {self}")
+            mask |= 1 << self.names.index(name)
+        return mask
+
+    def decode(self, mask: int) -> tuple[str, ...]:
+        """Return the names of a label mask, in the order of the classes."""
+        return tuple(name for i, name in enumerate(self.names) if mask >> i & 1)
+
+    def multi_hot(self, masks: NDArray[np.unsignedinteger[Any]] | int) -> NDArray[np.uint8]:
+        """Return label masks of shape (...) as multi-hot uint8 of shape (..., classes)."""
+        bits = np.arange(len(self), dtype=np.uint64)
+        return (np.asarray(masks, np.uint64)[..., None] >> bits & np.uint64(1)).astype(np.uint8)
+
+
+NINETEEN: Final = Nomenclature(CLASSES, "label_mask")
+"""The classes that every store has, BigEarthNet's since version 2."""
+FORTY_THREE: Final = Nomenclature(tuple(CLC43_TO_19), "labels43")
+"""Those of BigEarthNet v1, which a store has if it was built so."""
+NOMENCLATURES: Final = {len(each): each for each in (NINETEEN, FORTY_THREE)}
+"""By number of classes."""
 
 _BIT: Final = {name: 1 << i for i, name in enumerate(CLASSES)}
 
@@ -104,19 +159,27 @@ def encode_labels(names: Iterable[str]) -> int:
 
 
 def encode_clc_labels(names: Iterable[str]) -> int:
-    """Return the label mask of BigEarthNet v1 (43-class) names; 0 if the 19 classes drop all of them.
+    """Return the label mask (19 classes) of BigEarthNet v1 (43-class) names; 0 if the 19 classes drop all of them.
 
     Raises:
         ValueError: a name is not in the 43-class nomenclature.
     """
-    mask = 0
-    for name in names:
-        if name not in CLC43_TO_19:
-            raise InvalidValue(f"label {name!r} is not in the 43-class nomenclature")
-        target = CLC43_TO_19[name]
-        if target is not None:
-            mask |= _BIT[target]
-    return mask
+    return mask_of_19(FORTY_THREE.encode(names))
+
+
+@lru_cache(maxsize=4096)
+def mask_of_19(mask43: int) -> int:
+    """Return the mask of the 19 classes that follows from one of the 43, by `CLC43_TO_19`."""
+    return int(masks_of_19(np.array([mask43], np.uint64))[0])
+
+
+def masks_of_19(masks43: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Return the masks (n,) uint32 of the 19 classes that follow from those of the 43 (n,) uint64, by `CLC43_TO_19`."""
+    found = np.zeros(masks43.shape, np.uint32)
+    for i, name in enumerate(CLC43_TO_19.values()):
+        if name is not None:
+            found |= (masks43 >> np.uint64(i) & np.uint64(1)).astype(np.uint32) * np.uint32(_BIT[name])
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -133,5 +196,4 @@ def label_bytes(mask: int) -> bytes:
 
 def multi_hot(masks: NDArray[np.uint32] | int) -> NDArray[np.uint8]:
     """Return label masks of shape (...) as multi-hot uint8 of shape (..., 19)."""
-    bits = np.arange(len(CLASSES), dtype=np.uint32)
-    return (np.asarray(masks, np.uint32)[..., None] >> bits & 1).astype(np.uint8)
+    return NINETEEN.multi_hot(masks)

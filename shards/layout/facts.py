@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import pyarrow as pa
 
-from shards.layout.classes import decode_labels
+from shards.layout.classes import FORTY_THREE, decode_labels
 from shards.layout.record import PATCH_METRES
 
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
@@ -37,12 +37,14 @@ class Column:
         json: members of the JSON object beside the record that hold it, each an attribute of `Facts`; None for one that
             has the name and the value of the fact.
         added: stores of the first writer lack the column; it reads as null.
+        optional: only stores that were built so have the column; a patch of any other has None.
     """
 
     type: pa.DataType
     meaning: str
     json: tuple[str, ...] | None = None
     added: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,11 +68,19 @@ class Facts:
     nodata_pixels: Annotated[int | None, Column(pa.int32(), "native pixels that are 0 in the source", added=True)] = (
         None
     )
+    labels43: Annotated[
+        int | None, Column(pa.uint64(), "bit i is set for class i of the 43", json=(), optional=True)
+    ] = None
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the patch's classes, in the order of the 19."""
         return decode_labels(self.label_mask)
+
+    @property
+    def names43(self) -> tuple[str, ...] | None:
+        """Names of the patch's classes of the 43 of BigEarthNet v1, in their order; None where the store has none."""
+        return None if self.labels43 is None else FORTY_THREE.decode(self.labels43)
 
     @property
     def crs(self) -> str:
@@ -120,6 +130,8 @@ FIELDS: Final = _fields()
 NAMES: Final = tuple(field.name for field in FIELDS)
 ADDED: Final = tuple(field.name for field in FIELDS if field.column.added)
 """Facts that stores of the first writer lack; they read as null."""
+OPTIONAL: Final = frozenset(field.name for field in FIELDS if field.column.optional)
+"""Facts whose columns only some stores have."""
 NULLABLE: Final = frozenset(field.name for field in FIELDS if field.nullable)
 _MEMBERS: Final = tuple(member for field in FIELDS for member in field.members)
 # Looked up and converted with as few calls as can be: this is done for every patch of a build.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shards.codec.registry import get_codec
 from shards.errors import CorruptShard
 from shards.layout.bands import BAND_SLICES
-from shards.layout.classes import CLASSES
+from shards.layout.classes import CLASSES, FORTY_THREE, masks_of_19
 from shards.metadata.index import Index
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 
@@ -52,6 +52,10 @@ def _impossible(manifest: Manifest, index: Index) -> Iterator[str]:
     masks, dates = index.column("label_mask"), index.column("date")
     for row in _first(masks >= 1 << len(CLASSES)):
         yield f"{INDEX}: {index.key(row)} has label mask {masks[row]:#x}, expected bits of {len(CLASSES)} classes"
+    if index.has(FORTY_THREE):
+        masks = index.column(FORTY_THREE.column)
+        for row in _first(masks >= 1 << len(FORTY_THREE)):
+            yield f"{INDEX}: {index.key(row)} has labels43 {masks[row]:#x}, expected bits of {len(FORTY_THREE)} classes"
     for row in _first((dates < _DATES[0]) | (dates > _DATES[1])):
         yield f"{INDEX}: {index.key(row)} has date {dates[row]}, expected one of a year of four digits"
 
@@ -62,6 +66,8 @@ def differences(manifest: Manifest, index: Index) -> Iterator[str]:
     yield from _shards(manifest, index, shards)
     yield from _places(manifest, index, shards)
     yield from _splits(manifest, index, shards)
+    if index.has(FORTY_THREE):
+        yield from _nomenclatures(index)
 
 
 def _shards(manifest: Manifest, index: Index, shards: NDArray[np.int32]) -> Iterator[str]:
@@ -122,6 +128,18 @@ def _splits(manifest: Manifest, index: Index, shards: NDArray[np.int32]) -> Iter
             pixels = len(rows) * (place.stop - place.start)
             if info.statistics[band].count != pixels:
                 yield f"{MANIFEST}: the statistics of {band} in split {name} are not those of {pixels} pixels"
+
+
+def _nomenclatures(index: Index) -> Iterator[str]:
+    masks, expected = index.column("label_mask"), masks_of_19(index.column(FORTY_THREE.column))
+    wrong = np.flatnonzero(masks != expected)
+    for row in wrong[:_LINES].tolist():
+        yield (
+            f"{INDEX}: {index.key(row)} has label mask {masks[row]:#x}, expected {expected[row]:#x}, which follows "
+            "from its labels43"
+        )
+    if len(wrong) > _LINES:
+        yield f"{INDEX}: {len(wrong) - _LINES} more patches have label masks that do not follow from their labels43"
 
 
 def _first(wrong: NDArray[np.bool_]) -> list[int]:

@@ -6,7 +6,7 @@ store. The stored parts of a patch (`shards.metadata.parts`) have a byte range a
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shards.errors import CorruptShard
+from shards.errors import CorruptShard, InvalidValue
 from shards.layout.bands import LAYOUT
-from shards.layout.classes import multi_hot
-from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, TEXTS, Facts
+from shards.layout.classes import NINETEEN, Nomenclature
+from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, OPTIONAL, TEXTS, Facts
 from shards.layout.record import RecordLayout
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.metadata.parts import parts_of
@@ -48,9 +48,9 @@ class Place(NamedTuple):
 _PLACE_TYPES: Final = dict(zip(Place._fields, (pa.int64(), pa.int32(), pa.uint32()), strict=True))
 
 
-def index_schema(store_format: str, layout: RecordLayout = LAYOUT) -> pa.Schema:
-    """Return the columns of the index of a store of that format and layout."""
-    columns = {field.name: field.column.type for field in FIELDS}
+def index_schema(store_format: str, layout: RecordLayout = LAYOUT, optional: Collection[str] = ()) -> pa.Schema:
+    """Return the columns of the index of a store of that format and layout, which has these optional ones."""
+    columns = {field.name: field.column.type for field in FIELDS if field.name in optional or not field.column.optional}
     places: dict[str, pa.DataType] = {"shard": TEXTS, "position": pa.int32()}
     for part in parts_of(store_format, layout):
         places |= {f"{part.name}_{name}": kind for name, kind in _PLACE_TYPES.items()}
@@ -61,8 +61,10 @@ def index_schema(store_format: str, layout: RecordLayout = LAYOUT) -> pa.Schema:
 class IndexRows:
     """The rows of one shard, gathered patch by patch."""
 
-    def __init__(self, store_format: str, shard: str, layout: RecordLayout = LAYOUT) -> None:
-        self._schema = index_schema(store_format, layout)
+    def __init__(
+        self, store_format: str, shard: str, layout: RecordLayout = LAYOUT, optional: Collection[str] = ()
+    ) -> None:
+        self._schema = index_schema(store_format, layout, optional)
         parts = parts_of(store_format, layout)
         self._columns = [f"{part.name}_{name}" for part in parts for name in Place._fields]
         self._shard = shard
@@ -86,7 +88,8 @@ class IndexRows:
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_nullable(field.name in NULLABLE) for field in schema])
+    # A store that has an optional column has it of every patch.
+    return pa.schema([field.with_nullable(field.name in NULLABLE - OPTIONAL) for field in schema])
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -205,7 +208,7 @@ class Index:
         # A flipped bit in here could name another place, or other labels, without any other check to find it.
         if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
             raise CorruptShard(f"{path} has SHA-256 {found}, expected {info.sha256} as in {MANIFEST}")
-        wanted = index_schema(manifest.format, manifest.layout)
+        wanted = index_schema(manifest.format, manifest.layout, manifest.optional_columns)
         required = [name for name in wanted.names if name not in ADDED]
         rows = range(manifest.count, manifest.count + 1)
         table = read_table(path, content, rows=rows, columns=required, optional=ADDED)
@@ -249,13 +252,27 @@ class Index:
         numbers: NDArray[np.int32] = np.asarray([number_of[name] for name in names], np.int32)[codes]
         return numbers
 
-    def labels(self) -> NDArray[np.uint8]:
-        """Return the labels of all patches, multi-hot, (patches, 19) uint8."""
-        return multi_hot(self.column("label_mask").astype(np.uint32, copy=False))
+    def labels(self, nomenclature: Nomenclature = NINETEEN) -> NDArray[np.uint8]:
+        """Return the labels of all patches, multi-hot, (patches, classes) uint8.
+
+        Raises:
+            InvalidValue: the store has no labels of that nomenclature.
+        """
+        if not self.has(nomenclature):
+            raise InvalidValue(
+                f"the store has no labels of {len(nomenclature)} classes (column {nomenclature.column} of the index), "
+                f"expected one that is built from BigEarthNet v1 with `{nomenclature.column}=True`"
+            )
+        return nomenclature.multi_hot(self.column(nomenclature.column))
+
+    def has(self, nomenclature: Nomenclature) -> bool:
+        """Tell whether the store has labels of a nomenclature."""
+        return nomenclature.column in self.table.column_names
 
     def facts(self, row: int) -> dict[str, Any]:
         """Return what is known of the patch of a row, by the names of `Facts`."""
-        return {name: self.table[name][row].as_py() for name in NAMES}
+        columns = self.table.column_names
+        return {name: self.table[name][row].as_py() if name in columns else None for name in NAMES}
 
     def key(self, row: int) -> str:
         """Return the patch name of a row."""

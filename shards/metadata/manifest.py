@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, cast
 from shards.codec.registry import CODECS, ZARR_CODECS
 from shards.errors import CorruptShard, ShardError, UnfinishedStore
 from shards.layout.bands import BANDS, LAYOUT
-from shards.layout.classes import CLASSES
+from shards.layout.classes import CLASSES, FORTY_THREE
 from shards.layout.record import RecordLayout
 from shards.metadata.entries import MAX_PATCHES, SPLITS, FileInfo, ShardInfo, SplitInfo
 from shards.metadata.layout import layout_from_json, layout_to_json
@@ -85,6 +85,8 @@ class Manifest:
         classes: class names in label order.
         layout: groups of each patch.
         synthetic: the patches were drawn by chance in the layout of BigEarthNet, as `bep synth` does.
+        classes43: names of the 43 classes of BigEarthNet v1 in the order of the bits of the index's column `labels43`;
+            empty if the store has no such column.
     """
 
     format: StoreFormat
@@ -103,6 +105,7 @@ class Manifest:
     classes: tuple[str, ...] = CLASSES
     layout: RecordLayout = LAYOUT
     synthetic: bool = False
+    classes43: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -113,6 +116,11 @@ class Manifest:
     def format_version(self) -> int:
         """Version of the specification, which is 1 as long as there are no further groups."""
         return LAYOUT_VERSION if self.layout.extras else FORMAT_VERSION
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """Names of the optional columns that the index has."""
+        return (FORTY_THREE.column,) if self.classes43 else ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -132,6 +140,8 @@ class Manifest:
         if not self.synthetic:
             # Stores of before have no such field.
             del fields["synthetic"]
+        if not self.classes43:
+            del fields["classes43"]
         return sealed(fields)
 
     def write(self, folder: Path) -> None:
@@ -186,6 +196,8 @@ class Manifest:
             raise ShardError(f"{path} has bands {printable(bands[:200])}; this program reads {', '.join(BANDS)}")
         if fields.items("classes") != list(CLASSES):
             raise ShardError(f"{path} has other classes, or another order of them, than the 19 of this program")
+        if "classes43" in fields and fields.items("classes43") != list(FORTY_THREE.names):
+            raise ShardError(f"{path} has other classes43, or another order of them, than the 43 of this program")
         codec, store_format = fields.value("codec"), fields.choice("format", FORMATS)
         known = CODECS if store_format == "webdataset" else ZARR_CODECS
         if not isinstance(codec, str) or codec not in known:
@@ -211,6 +223,7 @@ class Manifest:
             offset=fields.choice("offset", OFFSETS) if "offset" in fields else "none",
             layout=layout,
             synthetic=_flag(fields, "synthetic"),
+            classes43=FORTY_THREE.names if "classes43" in fields else (),
         )
         for problem in manifest._contradictions():
             raise CorruptShard(problem)

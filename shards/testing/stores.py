@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shards.codec.registry import DEFAULT_CODEC
 from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
+from shards.layout.classes import CLASSES, CLC43_TO_19, FORTY_THREE
 from shards.layout.facts import Facts
 from shards.layout.record import RecordGroup
 from shards.layout.shuffle import shuffle_rank
@@ -38,6 +39,7 @@ def make_store(
     dates: Sequence[datetime] = (datetime(2017, 6, 13),),
     corners: Sequence[tuple[float, float]] = (_UPPER_LEFT,),
     extras: Sequence[RecordGroup] = (),
+    labels43: bool = False,
 ) -> Path:
     """Write a store of synthetic patches and return its folder. Equal arguments give equal bytes.
 
@@ -55,6 +57,7 @@ def make_store(
         dates: likewise when a patch was taken.
         corners: likewise easting and northing of its upper-left corner, m.
         extras: further groups of each patch; `group_values` gives their pixels.
+        labels43: keep labels of the 43 classes: one class for each of the 19 that a patch has, and now and then a road.
     """
     rng = np.random.default_rng(seed)
     # What each class adds to each band.
@@ -68,6 +71,7 @@ def make_store(
         seed=seed,
         source_version=source_version,
         groups=extras,
+        labels43=labels43,
     ) as store:
         for split in SPLITS:
             keys = shuffled_keys(split, counts.get(split, 0), seed)
@@ -83,7 +87,8 @@ def make_store(
                         country, date = countries[row % len(countries)], dates[row % len(dates)]
                         corner = corners[row % len(corners)]
                         further = {group.name: group_values(group, key, seed) for group in extras}
-                        shard.add(_facts(key, split, classes, country, date, corner, record), record, further)
+                        mask = _mask_of_43(classes, row) if labels43 else None
+                        shard.add(_facts(key, split, classes, country, date, corner, record, mask), record, further)
                         row += 1
     return folder
 
@@ -111,6 +116,15 @@ def _fill(record: NDArray[np.uint16], levels: NDArray[np.float64], rng: np.rando
         record[values] += np.uint16(max(0, 3000 + level))
 
 
+def _mask_of_43(classes: NDArray[np.bool_], row: int) -> int:
+    """Return labels of the 43 classes from which those of the 19 follow, (6,) of the first ones."""
+    names = [] if row % 4 else ["Road and rail networks and associated land"]
+    for bit in np.flatnonzero(classes).tolist():
+        of_it = [name for name, kept in CLC43_TO_19.items() if kept == CLASSES[bit]]
+        names.append(of_it[row % len(of_it)])
+    return FORTY_THREE.encode(names)
+
+
 def _facts(
     key: str,
     split: str,
@@ -119,6 +133,7 @@ def _facts(
     date: datetime,
     corner: tuple[float, float],
     record: NDArray[np.uint16],
+    labels43: int | None,
 ) -> Facts:
     return Facts(
         key=key,
@@ -132,4 +147,5 @@ def _facts(
         seasonal_snow=False,
         cloud_or_shadow=False,
         nodata_pixels=len(record) - int(np.count_nonzero(record)),
+        labels43=labels43,
     )

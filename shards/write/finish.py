@@ -10,7 +10,7 @@ import pyarrow as pa
 from shards.codec.registry import get_codec
 from shards.errors import InvalidValue
 from shards.layout.bands import BANDS
-from shards.layout.classes import CLASSES
+from shards.layout.classes import CLASSES, FORTY_THREE
 from shards.layout.statistics import BINS, band_statistics, histogram_counts, histogram_table
 from shards.metadata.entries import SPLITS, ShardInfo, SplitInfo
 from shards.metadata.index import Index, index_schema, read_table, write_table
@@ -58,7 +58,10 @@ def finish_store(
     remove_surplus(options, {shard.name for shard in shards})
     parts = [read_table(note_paths(options.work, shard.name)[1]) for shard in shards]
     table = (
-        pa.concat_tables(parts).cast(index_schema(options.format, options.layout)).unify_dictionaries().combine_chunks()
+        pa.concat_tables(parts)
+        .cast(index_schema(options.format, options.layout, options.optional_columns))
+        .unify_dictionaries()
+        .combine_chunks()
     )
     write_table(table, options.folder / INDEX)
     index = Index(table)
@@ -82,6 +85,7 @@ def finish_store(
         offset=offset,
         layout=options.layout,
         synthetic=synthetic,
+        classes43=FORTY_THREE.names if options.labels43 else (),
     )
     if note is not None:
         with atomic_write(options.folder / BUILD_NOTE) as file:

@@ -6,6 +6,7 @@ from pathlib import Path
 from shards.codec.registry import CODECS, ZARR_CODECS
 from shards.errors import InvalidValue
 from shards.layout.bands import LAYOUT
+from shards.layout.classes import FORTY_THREE
 from shards.layout.record import RecordLayout
 from shards.metadata.layout import resolved
 from shards.metadata.manifest import StoreFormat
@@ -23,6 +24,7 @@ class StoreOptions:
         codec: name of the record codec.
         patches_per_shard: patches of a full shard.
         layout: groups of each patch, whose codecs are filled in where they are None.
+        labels43: the index has the column `labels43`, which each patch then needs.
         address: where the store is sent, shard by shard; the folder then holds what is not sent yet.
 
     Raises:
@@ -36,6 +38,7 @@ class StoreOptions:
     patches_per_shard: int
     layout: RecordLayout = LAYOUT
     address: Address | None = None
+    labels43: bool = False
 
     def __post_init__(self) -> None:
         known = CODECS if self.format == "webdataset" else ZARR_CODECS
@@ -44,6 +47,11 @@ class StoreOptions:
         if self.patches_per_shard < 1:
             raise InvalidValue(f"patches_per_shard is {self.patches_per_shard}, expected 1 or more")
         object.__setattr__(self, "layout", resolved(self.layout, self.codec))
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """Names of the optional columns of the index."""
+        return (FORTY_THREE.column,) if self.labels43 else ()
 
     @property
     def work(self) -> Path:

@@ -14,6 +14,7 @@ from shards.codec.base import Codec
 from shards.codec.registry import get_codec
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
+from shards.layout.classes import mask_of_19
 from shards.layout.facts import MAX_KEY, Facts, is_key
 from shards.layout.statistics import Histograms, histogram_table
 from shards.metadata.entries import SPLITS, ShardInfo
@@ -87,7 +88,7 @@ class ShardWriter:
             # Made anew it would hold a part of a store.
             raise FileNotFoundError(errno.ENOENT, _REMOVED, str(self._options.work))
         self._histograms = Histograms()
-        self._rows = IndexRows(self._options.format, self.name, self._options.layout)
+        self._rows = IndexRows(self._options.format, self.name, self._options.layout, self._options.optional_columns)
         self._keys: set[str] = set()
         with ExitStack() as stack:
             self._stack = stack
@@ -117,7 +118,7 @@ class ShardWriter:
 
         Raises:
             InvalidValue: the shard is full, the record or a group is of another shape or type, a group is absent or is
-                none of the store, or key or split do not fit.
+                none of the store, or key, split or `labels43` do not fit.
         """
         self._check(facts)
         further = self._encode_groups(facts, extras)
@@ -188,6 +189,11 @@ class ShardWriter:
         longest = min(MAX_KEY, self._options.layout.max_key)
         if not is_key(facts.key) or len(facts.key) > longest:
             raise InvalidValue(f"patch name {facts.key!r}, expected 1 to {longest} letters, digits, '_' and '-'")
+        if self._options.labels43 and (facts.labels43 is None or mask_of_19(facts.labels43) != facts.label_mask):
+            given = "no labels43" if facts.labels43 is None else f"labels43 {facts.labels43:#x}"
+            raise InvalidValue(
+                f"patch {facts.key} has {given}, expected a mask of which label_mask {facts.label_mask:#x} follows"
+            )
         if facts.key in self._keys:
             raise InvalidValue(f"patch {facts.key} was added to shard {self.name} before")
 

@@ -51,6 +51,7 @@ class StoreWriter:
         left_out: dict[str, int] | None = None,
         offset: str = "none",
         synthetic: bool = False,
+        labels43: bool = False,
     ) -> None:
         """Prepare to write a store; nothing is made before the block begins.
 
@@ -66,12 +67,14 @@ class StoreWriter:
             left_out: patches of the source that are not in the store, by reason.
             offset: `auto` if the radiometric offset of newer products was subtracted, else `none`.
             synthetic: the patches were drawn by chance.
+            labels43: the index has the column `labels43`, which each patch then needs.
 
         Raises:
             InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or there can be
                 no such groups.
         """
-        self.options = StoreOptions(place_of(folder), format, codec, patches_per_shard, LAYOUT.with_groups(groups))
+        layout = LAYOUT.with_groups(groups)
+        self.options = StoreOptions(place_of(folder), format, codec, patches_per_shard, layout, labels43=labels43)
         self.manifest = None
         self._seed, self._source_version, self._source_bytes = seed, source_version, source_bytes
         self._left_out, self._offset, self._synthetic = left_out or {}, offset, synthetic

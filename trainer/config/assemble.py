@@ -1,13 +1,14 @@
 """The configuration of a new run, from layers: defaults, then a recipe, a file, and the command line over all."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from shards.errors import InvalidValue
 from shards.layout.class_names import class_names
+from shards.layout.classes import NINETEEN, NOMENCLATURES, Nomenclature
 from trainer.config import plain, toml
 from trainer.config.given import Given, Way
 from trainer.config.options import TrainConfig
@@ -56,13 +57,14 @@ class Setting:
         return cls(key, found, "set")
 
 
-def convert(key: str, value: Any, name: str) -> Any:
+def convert(key: str, value: Any, name: str, nomenclature: Nomenclature = NINETEEN) -> Any:
     """Return the value of an option that a user wrote.
 
     Args:
         key: of the option.
         value: as TOML or a flag has it: bands may be text, and `none` clears an option that takes numbers.
         name: of the option, for errors.
+        nomenclature: of the run, for names of classes.
 
     Raises:
         InvalidValue: it is of a wrong type, or out of the range.
@@ -81,7 +83,7 @@ def convert(key: str, value: Any, name: str) -> Any:
         if value == "none":
             return ()
         try:
-            return class_names(value)
+            return class_names(value, nomenclature)
         except InvalidValue as err:
             raise InvalidValue(f"{name}: {err}") from None
     if value == "none" and entry.is_clearable:
@@ -111,14 +113,16 @@ def assemble(
         OSError: the file cannot be read.
     """
     in_file: dict[str, Any] = {}
+    settings = list(settings)
     if file is not None:
         tables = toml.read(file)
         try:
             in_file = _by_key(tables)
         except InvalidValue as err:
             raise InvalidValue(f"{file}: {err}") from None
-        in_file = {key: convert(key, value, f"{key} in {file}") for key, value in in_file.items()}
-    layer, ways = _layer(settings)
+    nomenclature = _nomenclature(in_file | {setting.key: setting.value for setting in settings})
+    in_file = {key: convert(key, value, f"{key} in {file}", nomenclature) for key, value in in_file.items()}
+    layer, ways = _layer(settings, nomenclature)
     recipe = recipe or in_file.get(RECIPE)
     augment = layer.get(AUGMENT) or in_file.get(AUGMENT)
     below = _over(_defaults(), {RECIPE: recipe} | {key: value for key, value in in_file.items() if key == AUGMENT})
@@ -141,6 +145,12 @@ def of_tables(tables: dict[str, Any]) -> TrainConfig:
         InvalidValue: an option is unknown, missing, or not allowed.
     """
     return TrainConfig.from_values(_over({}, {key: convert(key, value, key) for key, value in _by_key(tables).items()}))
+
+
+def _nomenclature(values: Mapping[str, Any]) -> Nomenclature:
+    """Return the nomenclature that options by key choose, before they are checked."""
+    number = values.get("data.classes")
+    return NOMENCLATURES.get(number, NINETEEN) if type(number) is int else NINETEEN
 
 
 def _of_weights(values: dict[str, Any]) -> dict[str, Any]:
@@ -176,14 +186,16 @@ def changes_of(settings: Iterable[Setting]) -> tuple[dict[str, Any], Given]:
     return {key.partition(".")[2]: value for key, value in layer.items()}, Given(ways)
 
 
-def _layer(settings: Iterable[Setting]) -> tuple[dict[str, Any], dict[str, Way]]:
+def _layer(settings: Iterable[Setting], nomenclature: Nomenclature = NINETEEN) -> tuple[dict[str, Any], dict[str, Way]]:
     """Return the options of the command line by key, and how they were given."""
     layer: dict[str, Any] = {}
     ways: dict[str, Way] = {}
     for setting in settings:
         if setting.key in layer:
             raise InvalidValue(f"{setting.key} is given twice, expected once")
-        layer[setting.key] = convert(setting.key, setting.value, Given({setting.key: setting.way}).name(setting.key))
+        layer[setting.key] = convert(
+            setting.key, setting.value, Given({setting.key: setting.way}).name(setting.key), nomenclature
+        )
         ways[setting.key] = setting.way
     return layer, ways
 

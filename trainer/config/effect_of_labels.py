@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
@@ -38,7 +37,7 @@ def check_repeats(config: TrainConfig, given: Given, labels: NDArray[np.uint8]) 
     Args:
         config: of a new run.
         given: options that somebody gave.
-        labels: (n, 19) of 0 and 1 of the training patches.
+        labels: (n, C) of 0 and 1 of the training patches.
 
     Raises:
         InvalidValue: no epoch repeats one.
@@ -46,16 +45,16 @@ def check_repeats(config: TrainConfig, given: Given, labels: NDArray[np.uint8]) 
     key, data = "data.repeat_threshold", config.data
     if key not in given or data.repeat_threshold is None:
         return
-    patches, _ = repeat_factors(labels, data.repeat_threshold, data.ignore_labels)
+    patches, _ = repeat_factors(labels, data.repeat_threshold, data.ignore_labels, data.nomenclature)
     if (patches - 1).sum() >= 1:
         return
     written = given.setting(key, data.repeat_threshold)
     share = labels.mean(0)
-    present = [i for i, name in enumerate(CLASSES) if share[i] and name not in data.ignore_labels]
+    present = [i for i, name in enumerate(data.nomenclature.names) if share[i] and name not in data.ignore_labels]
     if not present:
         raise InvalidValue(f"{written} has no effect: no training patch has a class; leave it out")
     rarest = min(present, key=lambda i: float(share[i]))
-    what = f"the rarest class, {CLASSES[rarest]}, is in {share[rarest]:.2%} of the training patches"
+    what = f"the rarest class, {data.nomenclature.names[rarest]}, is in {share[rarest]:.2%} of the training patches"
     raise InvalidValue(
         f"{written} has no effect: {what}, too many for a further visit in an epoch; give more, or leave it out"
     )

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN
 from trainer.config import plain
 from trainer.config.unknown_names import unknown
 from trainer.data.bands import BandSelection
@@ -50,6 +51,11 @@ class TrainConfig:
         for name in ("weights_bands", "weights_classes"):
             if getattr(model, name) is not None and model.weights is None:
                 raise InvalidValue(f"model.{name} describes the file of `weights=`; name that too")
+        if model.weights_classes not in (None, "none") and self.data.classes != len(NINETEEN):
+            raise InvalidValue(
+                f"`weights_classes={model.weights_classes}` is an order of {len(NINETEEN)} classes, and the run has "
+                f"{self.data.classes}, for which there is no classifier in the file; leave it out"
+            )
         if model.weights_bands is not None:
             parse_channels(model.weights_bands)
 

@@ -26,7 +26,7 @@ Batch: TypeAlias = dict[str, Tensor]
 - layout `native`: `b10` (n, C10, 120, 120), `b20` (n, C20, 60, 60), `b60` (n, C60, 20, 20), likewise; a group without a
   selected band is absent;
 - layout `record`: `record`, (n, 80000) uint16, as stored;
-- `label`, (n, 19) float32: 0 and 1, or between where patches are mixed;
+- `label`, (n, C) float32: 0 and 1, or between where patches are mixed;
 - `row`, (n,) int64: rows of the index;
 - `mask`, (n,) bool: False for a patch that only stands in for one, since every rank needs at least one.
 """
@@ -66,7 +66,7 @@ class HostBatch:
     Attributes:
         buffer: (at least n, 80000) uint16, C-contiguous; must not change before the `Batch` is there. If the records
             are encoded, (at least the sum of `lengths`,) uint8.
-        labels: (n, 19) float32 of 0 and 1.
+        labels: (n, C) float32 of 0 and 1.
         rows: (n,) int64, rows of the index.
         mask: (n,) bool, as in `Batch`.
         draws: what is random about it.

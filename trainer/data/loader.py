@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store, Verify
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.data.batch import Batch, Layout
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
@@ -54,6 +55,7 @@ class LoaderConfig:
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
         verify: which records to compare with their checksums, see `shards.Store`.
+        nomenclature: of the labels.
     """
 
     batch_size: int
@@ -68,6 +70,7 @@ class LoaderConfig:
     rank: int = 0
     num_ranks: int = 1
     verify: Verify = "first"
+    nomenclature: Nomenclature = NINETEEN
 
 
 class Loader:
@@ -128,10 +131,9 @@ class Loader:
             shards=shards,
             repeats=repeats,
         )
-        largest = self.order.largest_part(config.num_ranks)
+        largest, on_device = self.order.largest_part(config.num_ranks), config.cache in ("gpu", "gpu-encoded")
         if config.layout == "record" and config.augmentation.fields:
             raise InvalidValue("records are handed over as they are: layout record allows for no augmentation")
-        on_device = config.cache in ("gpu", "gpu-encoded")
         if config.layout == "record" and on_device:
             raise InvalidValue(f"layout record keeps nothing on the device, got cache {config.cache}; take ram")
         if config.cache == "ram":
@@ -148,11 +150,9 @@ class Loader:
         if config.layout != "record":
             self.backend = images.resolve_on_device(config.loader) if on_device else images.resolve(config.loader)
         self._reads_encoded = self.backend == "triton" and encoded.can_decode(store)
-        on_gpu = config.device.type == "cuda"
-        if self._reads_encoded:
-            self._buffers = Buffers((largest * encoded.LARGEST,), np.uint8, pin=on_gpu)
-        else:
-            self._buffers = Buffers((largest, RECORD_VALUES), np.uint16, pin=on_gpu)
+        shape = (largest * encoded.LARGEST,) if self._reads_encoded else (largest, RECORD_VALUES)
+        dtype = np.uint8 if self._reads_encoded else np.uint16
+        self._buffers = Buffers(shape, dtype, pin=config.device.type == "cuda")
         self._device_records: DeviceRecords | None = None
         self._preparation = self._create_preparation(images)
         self.reader = HostReader(
@@ -166,6 +166,7 @@ class Loader:
             rank=config.rank,
             num_ranks=config.num_ranks,
             verify=config.verify,
+            nomenclature=config.nomenclature,
         )
         self._running: Iteration | None = None
         self._epoch = self._step = 0

@@ -10,6 +10,8 @@ Order = Literal["auto", "global", "block"]
 TrainSplit = Literal["train", "validation"]
 Turn = Literal["none", "flips", "d4"]
 Crop = Literal["none", "pad", "resized"]
+CLASS_NUMBERS: Final = (19, 43)
+"""Numbers of classes of the nomenclatures, as keys of `shards.layout.classes.NOMENCLATURES`."""
 ClassOrder = Literal["alphabetical", "paper", "none"]
 Freeze = Literal["backbone"]
 OptimizerName = Literal["adamw", "sgd", "lamb"]

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trainer.definition.check import Checked, shown
-from trainer.definition.choices import Interpolation, Method, Order, TrainSplit
+from trainer.definition.choices import CLASS_NUMBERS, Interpolation, Method, Order, TrainSplit
 from trainer.definition.option import option
+
+if TYPE_CHECKING:
+    from shards.layout.classes import Nomenclature
 
 ALL_BANDS = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "B01", "B09")
 """The bands in the order of a record, as `shards.BANDS`."""
@@ -24,6 +27,14 @@ class DataConfig(Checked):
         flag=True,
         metavar="SET|NAMES",
         help="Bands in channel order: all, s2-10, rgb, rgb-nir, rgb-swir, or names such as B04,B03,B02.",
+    )
+    classes: int = option(
+        19,
+        flag=True,
+        at_least=19,
+        at_most=43,
+        metavar="19|43",
+        help="Classes to train: the 19, or the 43 of BigEarthNet v1, of shards that are built with labels43.",
     )
     where: str | None = option(
         None, flag=True, metavar="SQL", help='Use only patches that meet this condition, such as "month in (6, 7)".'
@@ -83,14 +94,23 @@ class DataConfig(Checked):
                 "data.train_splits has the validation split, whose scores would be those of training patches; "
                 "data.validation=false goes with it"
             )
+        if self.classes not in CLASS_NUMBERS:
+            raise InvalidValue(f"data.classes is {self.classes}, expected {' or '.join(map(str, CLASS_NUMBERS))}")
         if self.ignore_labels:
-            from shards.layout.classes import CLASSES
-
-            if unknown := [name for name in self.ignore_labels if name not in CLASSES]:
+            names = self.nomenclature.names
+            if unknown := [name for name in self.ignore_labels if name not in names]:
                 raise InvalidValue(
-                    f"data.ignore_labels has {shown(unknown[0])}, expected names of classes: {', '.join(CLASSES)}"
+                    f"data.ignore_labels has {shown(unknown[0])}, expected names of classes: {', '.join(names)}"
                 )
             if len(set(self.ignore_labels)) < len(self.ignore_labels):
                 raise InvalidValue("data.ignore_labels names a class twice, expected once")
-            if len(self.ignore_labels) == len(CLASSES):
+            if len(self.ignore_labels) == len(names):
                 raise InvalidValue("data.ignore_labels leaves no class to train; name fewer")
+
+    @property
+    def nomenclature(self) -> "Nomenclature":
+        """The classes to train."""
+        # Imported here, since it takes the libraries that read shards along.
+        from shards.layout.classes import NOMENCLATURES
+
+        return NOMENCLATURES[self.classes]

@@ -33,7 +33,7 @@ class ModelConfig(Checked):
         "reben-all-v0.1.1, configilm-s2, configilm-all, s2-l1c, s2-l2a, rgb, or names such as VV,VH,B02,B03.",
     )
     weights_classes: ClassOrder | None = option(
-        None, flag=True, help="Order of its 19 classes, if it does not name them; none leaves its classifier out."
+        None, help="Order of its 19 classes, if it does not name them; none leaves its classifier out."
     )
     allow_mixed_version: bool = option(False, help="Take weights trained on the other version of BigEarthNet.")
     freeze: Freeze | None = option(

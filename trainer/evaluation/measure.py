@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from shards import CLASSES
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.data.loader import Loader
 from trainer.metrics.metrics import Metrics, compute
 from trainer.metrics.thresholds import tune
@@ -40,7 +40,7 @@ def predict(
         progress: receives the reports.
 
     Returns:
-        (N, 19) float32 logits and (N, 19) float32 labels, in the order of the rows.
+        (N, C) float32 logits and (N, C) float32 labels, in the order of the rows.
     """
     model.eval()
     ranks = ranks or Ranks(loader.config.device)
@@ -72,28 +72,39 @@ def measure(
     *,
     tuned_here: bool | None = False,
     ignored: tuple[str, ...] = (),
+    nomenclature: Nomenclature = NINETEEN,
 ) -> tuple[Metrics, dict[str, float]]:
     """Return the metrics of predictions, and the thresholds that they were measured with beside 0.5.
 
     Args:
-        logits: (N, 19) float32.
-        labels: (N, 19) of 0 and 1.
+        logits: (N, C) float32.
+        labels: (N, C) of 0 and 1.
         thresholds: by class name; None tunes them on these predictions, which is for validation splits only.
         tuned_here: whether the thresholds were tuned on these patches, or on some of them; None if nobody knows.
         ignored: names of classes that are left out.
+        nomenclature: the C classes.
     """
-    chosen = tune(logits, labels, ignored=ignored) if thresholds is None else thresholds
+    chosen = tune(logits, labels, ignored=ignored, nomenclature=nomenclature) if thresholds is None else thresholds
     here = True if thresholds is None else tuned_here
-    mean = loss(logits, labels, ignored)
-    return compute(logits, labels, mean, thresholds=chosen, thresholds_tuned_here=here, ignored=ignored), chosen
+    found = compute(
+        logits,
+        labels,
+        loss(logits, labels, ignored, nomenclature),
+        thresholds=chosen,
+        thresholds_tuned_here=here,
+        ignored=ignored,
+        nomenclature=nomenclature,
+    )
+    return found, chosen
 
 
-def loss(logits: Tensor, labels: Tensor, ignored: Collection[str] = ()) -> float:
+def loss(logits: Tensor, labels: Tensor, ignored: Collection[str] = (), nomenclature: Nomenclature = NINETEEN) -> float:
     """Return the mean binary cross-entropy, which is what evaluations report whatever a run was trained with.
 
     Classes that are `ignored` are left out of the mean.
     """
     if ignored:
-        kept = torch.tensor([i for i, name in enumerate(CLASSES) if name not in ignored], device=logits.device)
+        names = nomenclature.names
+        kept = torch.tensor([i for i, name in enumerate(names) if name not in ignored], device=logits.device)
         logits, labels = logits.index_select(1, kept), labels.index_select(1, kept)
     return float(binary_cross_entropy_with_logits(logits, labels))

@@ -18,7 +18,7 @@ from trainer.definition.machine import MachineConfig
 from trainer.evaluation.measure import measure, predict
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
 from trainer.inference.average import Turned, mean_logits, with_tta
-from trainer.inference.ensemble import check_distinct, check_ignored, mean_thresholds
+from trainer.inference.ensemble import check_classes, check_distinct, mean_thresholds
 from trainer.inference.trained import TrainedRun
 from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
@@ -103,7 +103,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
     check_distinct([config.run, *config.ensemble])
     runs = [TrainedRun.read(config.run, config.checkpoint), *map(TrainedRun.read, config.ensemble)]
     first, best = runs[0], runs[0].checkpoint
-    check_ignored([run.checkpoint.model.ignored for run in runs], [run.folder for run in runs])
+    check_classes([run.checkpoint.model for run in runs], [run.folder for run in runs])
     # The best one under its own name is what is evaluated without a name.
     checkpoint = None if config.checkpoint is None or first.path.name == run_folder.BEST.name else first.path.name
     data = _shards(first, config)
@@ -138,6 +138,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
                 interpolation=run.trained.data.interpolation,
                 loader=run.loader_on(ranks.device),
                 verify=config.verify,
+                nomenclature=best.model.nomenclature,
             )
             logits, labels = predict_selection(
                 with_tta(run.checkpoint.create_model(), config.tta),
@@ -153,7 +154,15 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         thresholds = _thresholds(runs)
         known = [tuned_here(selection, run.checkpoint, run.folder) for run in runs]
         on_these = True if True in known else None if None in known else False
-        metrics, _ = measure(logits, labels, thresholds, tuned_here=on_these, ignored=best.model.ignored)
+        spec = best.model
+        metrics, _ = measure(
+            logits,
+            labels,
+            thresholds,
+            tuned_here=on_these,
+            ignored=spec.ignored,
+            nomenclature=spec.nomenclature,
+        )
         found = Evaluation.of(
             metrics,
             selection,
@@ -165,7 +174,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         own = config.averaged is None and checkpoint is None and _is_own(selection, first.trained, best, config.run)
         file: Path | None = config.run if first.written is not None else config.out
         if ranks.is_first and file is not None:
-            predictions = Predictions.of(selection.keys(), logits, labels, thresholds, best.model.ignored)
+            predictions = Predictions.of(selection.keys(), logits, labels, thresholds, spec.ignored, spec.nomenclature)
             if config.out is None:
                 file = results.write(config.run, found, predictions, own=own)
             else:

@@ -112,18 +112,20 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
                 device=ranks.device,
                 interpolation=config.interpolation,
                 verify=config.verify,
+                nomenclature=weights.model.spec.nomenclature,
             ),
             "auto",
             progress,
         )
-        ours = weights.ours
+        ours, spec = weights.ours, weights.model.spec
         metrics = compute(
             logits,
             labels,
-            loss(logits, labels, weights.model.spec.ignored),
+            loss(logits, labels, spec.ignored, spec.nomenclature),
             thresholds=None if ours is None else ours.thresholds,
             thresholds_tuned_here=None if ours is None else tuned_here(selection, ours),
-            ignored=weights.model.spec.ignored,
+            ignored=spec.ignored,
+            nomenclature=spec.nomenclature,
         )
         found = Evaluation.of(
             metrics,
@@ -135,8 +137,8 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         )
         if config.out is not None and ranks.is_first:
             thresholds = None if ours is None else ours.thresholds
-            ignored = weights.model.spec.ignored
-            predictions = Predictions.of(selection.keys(), logits, labels, thresholds, ignored)
+            keys = selection.keys()
+            predictions = Predictions.of(keys, logits, labels, thresholds, spec.ignored, spec.nomenclature)
             results.write_new(config.out, found, predictions)
     return found
 

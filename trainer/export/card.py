@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Final
 
-from shards import CLASSES
 from shards.layout.bands import GROUP_OF
 from shards.metadata.dataset import DATA_LICENCE, PAPERS
 from shards.reporting import printable
@@ -105,11 +104,11 @@ def _interval_json(scores: Measured, score: str) -> dict[str, Any] | None:
 
 def _summary(run: TrainedRun, network: Classifier) -> str:
     parameters = sum(each.numel() for each in network.parameters())
+    classes = network.spec.classes - len(network.spec.ignored)
     return (
         f"`{network.spec.name}` with {parameters:,} parameters, trained by `bep train` ({LIBRARY}) on Sentinel-2 "
         f"patches of {run.checkpoint.dataset}: {counted(len(network.spec.bands), 'band')} of a square of 1,200 m in, "
-        f"probabilities of {len(CLASSES) - len(network.spec.ignored)} classes of land cover out, any number of which "
-        "may be present.\n"
+        f"probabilities of {classes} classes of land cover out, any number of which may be present.\n"
     )
 
 
@@ -150,7 +149,7 @@ def _classes(run: TrainedRun, scores: list[Measured]) -> str:
     head = "| class | threshold |" + (f" average precision ({best.split}) | positives |" if best else "")
     lines = [head, "|---|---|" + ("---|---|" if best else "")]
     ignored = run.checkpoint.model.ignored
-    for name in CLASSES:
+    for name in run.checkpoint.classes:
         if name in ignored:
             lines.append(f"| {name}, not trained: always 0 | |" + (" | |" if best else ""))
             continue

@@ -112,7 +112,7 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
                 f"that is given; those in {run.folder / CARD} hold for the same weights"
             )
         say("writing the card")
-        files = {name: _about(name, config.inputs) for name in (WEIGHTS, CONFIG, *differences)}
+        files = {name: _about(name, config.inputs, network.spec.classes) for name in (WEIGHTS, CONFIG, *differences)}
         text = card(run, network, measured(run), name=name_of(config.out), files=files, license=config.license)
         with named(folder / CARD):
             (folder / CARD).write_text(text, encoding="utf-8")
@@ -196,7 +196,7 @@ def _facts(checkpoint: Checkpoint, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _about(name: str, inputs: Inputs) -> str:
+def _about(name: str, inputs: Inputs, classes: int) -> str:
     """Return what a file of an export is, as a part of a line of Markdown."""
     shapes = (
         "`records`, uint16 (n, 80000): B02 B03 B04 B08 (120×120), B05 B06 B07 B8A B11 B12 (60×60), B01 B09 "
@@ -209,7 +209,7 @@ def _about(name: str, inputs: Inputs) -> str:
     return {
         WEIGHTS: "the weights",
         CONFIG: "bands, classes, normalisation, thresholds, and how it was trained",
-        ONNX: f"ONNX, opset {programs.OPSET}; input {shapes}; output `{OUTPUT}`, float32 (n, 19)",
+        ONNX: f"ONNX, opset {programs.OPSET}; input {shapes}; output `{OUTPUT}`, float32 (n, {classes})",
         PROGRAM: "the same as a program of `torch.export` (`torch.export.load`)",
     }[name]
 

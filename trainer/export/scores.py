@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from shards import CLASSES
 from shards.errors import BepError
 from shards.metadata.manifest import dataset_name
 from trainer.inference.trained import TrainedRun
@@ -44,7 +43,7 @@ class Intervals:
         tiles = tiles_of_names(predictions.keys) or acquisitions_of_names(predictions.keys)
         if tiles is None or not tiles.are_enough:
             return None
-        found = score(predictions.probabilities, predictions.labels, None, tiles)
+        found = score(predictions.probabilities, predictions.labels, None, tiles, predictions.nomenclature)
         ap, f1 = list(map(_interval, found.ap)), list(map(_interval, found.f1))
         return cls(
             tiles=tiles,
@@ -52,7 +51,7 @@ class Intervals:
             ap_micro=ap[-1],
             f1_macro=f1[-2],
             f1_micro=f1[-1],
-            classes=dict(zip(CLASSES, ap[:-2], strict=True)),
+            classes=dict(zip(predictions.nomenclature.names, ap[:-2], strict=True)),
         )
 
 

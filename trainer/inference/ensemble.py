@@ -14,6 +14,7 @@ from shards.errors import InvalidValue
 from trainer.definition.choices import DeviceName, Tta
 from trainer.inference.average import mean_logits
 from trainer.inference.predictor import Predictor, load
+from trainer.models.spec import ModelSpec
 
 
 class Ensemble:
@@ -22,7 +23,8 @@ class Ensemble:
     Attributes:
         members: the predictors, at least one.
         bands: names of the bands that one of them sees, in the order of a record.
-        classes: names of the 19 outputs, in order.
+        nomenclature: its classes.
+        classes: names of the outputs, in order.
         thresholds: by class name: the mean of the members' thresholds, each tuned for its own network.
         device: of the first member.
         batch_size: records that the members take at a time.
@@ -32,14 +34,15 @@ class Ensemble:
         """Take predictors.
 
         Raises:
-            InvalidValue: there is none, or they ignore different classes.
+            InvalidValue: there is none, or they have or ignore different classes.
         """
         if not members:
             raise InvalidValue("no run is named, expected at least one")
         self.members = tuple(members)
-        check_ignored([each.network.spec.ignored for each in members], [each.run.folder for each in members])
+        check_classes([each.network.spec for each in members], [each.run.folder for each in members])
         seen = {band for member in members for band in member.bands}
         self.bands = tuple(band for band in BANDS if band in seen)
+        self.nomenclature = members[0].nomenclature
         self.classes = members[0].classes
         self.thresholds = mean_thresholds([member.thresholds for member in members])
         self.device = members[0].device
@@ -51,20 +54,26 @@ class Ensemble:
         return [member.about for member in self.members]
 
     def probabilities(self, records: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Return the mean probabilities of (n, 80000) records, (n, 19)."""
+        """Return the mean probabilities of (n, 80000) records, (n, C)."""
         logits: list[torch.Tensor] = [member.record_logits(records) for member in self.members]
         return mean_logits(logits).sigmoid().numpy()
 
 
-def check_ignored(ignored: Sequence[tuple[str, ...]], runs: Sequence[Path]) -> None:
+def check_classes(models: Sequence[ModelSpec], runs: Sequence[Path]) -> None:
     """Check that runs to be averaged were trained for the same classes.
 
     Raises:
-        InvalidValue: a run ignores other classes than the first: the mean would halve probabilities.
+        InvalidValue: a run has other classes than the first, or ignores others: the mean would halve probabilities.
     """
-    for names, run in zip(ignored, runs, strict=True):
-        if names != ignored[0]:
-            both = [", ".join(each) or "no class" for each in (ignored[0], names)]
+    first = models[0]
+    for model, run in zip(models, runs, strict=True):
+        if model.classes != first.classes:
+            raise InvalidValue(
+                f"{runs[0]} is trained on {first.classes} classes, and {run} on {model.classes}; average runs that "
+                "were trained for the same classes"
+            )
+        if model.ignored != first.ignored:
+            both = [", ".join(each) or "no class" for each in (first.ignored, model.ignored)]
             raise InvalidValue(
                 f"{runs[0]} ignores {both[0]} (data.ignore_labels), and {run} ignores {both[1]}; "
                 "average runs that were trained for the same classes"

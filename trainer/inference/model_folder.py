@@ -5,7 +5,7 @@
 | key | what it holds |
 |---|---|
 | `library_name`, `format_version` | `bigearth-pipeline`, 1 |
-| `model` | `name`, `drop_rate` and `drop_path_rate` of `trainer.models.spec.ModelSpec` |
+| `model` | `name`, `drop_rate` and `drop_path_rate` of `trainer.models.spec.ModelSpec`; `classes`, if not 19 |
 | `bands` | names of the bands, in channel order |
 | `class_names` | names of the classes, in output order |
 | `normalisation` | `clamp`, and by band in `bands` the `mean`, `centre` and `scale` of `Normalisation` |
@@ -24,8 +24,8 @@ from typing import Any, Final
 
 import safetensors.torch
 
-from shards import CLASSES
 from shards.errors import BepError, InvalidValue
+from shards.layout.classes import NINETEEN
 from shards.metadata.manifest import VERSIONS
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import Fields
@@ -89,7 +89,7 @@ def describe(checkpoint: Checkpoint, weights_sha256: str) -> dict[str, Any]:
     return {
         "library_name": LIBRARY,
         "format_version": FORMAT_VERSION,
-        "model": {"name": spec.name, "drop_rate": spec.drop_rate, "drop_path_rate": spec.drop_path_rate},
+        "model": {name: value for name, value in spec.to_json().items() if name not in ("bands", "ignored")},
         "bands": list(spec.bands),
         "class_names": list(checkpoint.classes),
         "normalisation": {
@@ -164,18 +164,21 @@ def _facts(values: Fields) -> dict[str, Any]:
     model, trained_on = values.fields("model"), values.fields("trained_on")
     options = values.value("options")
     trained = TrainConfig.from_json(options)
-    model.only(("name", "drop_rate", "drop_path_rate"))
+    # Exports of before have no such field.
+    model.only(("name", "drop_rate", "drop_path_rate", *(("classes",) if "classes" in model else ())))
     spec = ModelSpec(
         name=model.text("name", _NAME, "the name of a network"),
         bands=bands,
         drop_rate=model.number("drop_rate", 0, 1),
         drop_path_rate=model.number("drop_path_rate", 0, 1),
-        ignored=tuple(name for name in CLASSES if name in trained.data.ignore_labels),
+        ignored=tuple(name for name in trained.data.nomenclature.names if name in trained.data.ignore_labels),
+        classes=model.integer("classes", 0, 1 << 16) if "classes" in model else len(NINETEEN),
     )
-    if (classes := tuple(_names(values, "class_names"))) != CLASSES:
-        wrong = next((f"{a!r:.80} in place of {b!r}" for a, b in zip(classes, CLASSES, strict=False) if a != b), "")
+    names = spec.nomenclature.names
+    if (classes := tuple(_names(values, "class_names"))) != names:
+        wrong = next((f"{a!r:.80} in place of {b!r}" for a, b in zip(classes, names, strict=False) if a != b), "")
         raise InvalidValue(
-            f"class_names are {wrong or f'{len(classes)} names'}, expected the {len(CLASSES)} classes in their order"
+            f"class_names are {wrong or f'{len(classes)} names'}, expected the {len(names)} classes in their order"
         )
     values.text("weights_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits")
     return {
@@ -187,7 +190,8 @@ def _facts(values: Fields) -> dict[str, Any]:
         "synthetic": _synthetic(trained_on),
         "config": options,
         "metrics": None if values.value("validation") is None else dict(_object(values, "validation")),
-        "thresholds": _thresholds(values),
+        "thresholds": _thresholds(values, names),
+        "classes": names,
     }
 
 
@@ -214,12 +218,12 @@ def _normalisation(values: Fields, bands: tuple[str, ...]) -> Normalisation:
     return Normalisation(bands, tuple(mean), tuple(centre), tuple(scale), clamp)
 
 
-def _thresholds(values: Fields) -> dict[str, float] | None:
+def _thresholds(values: Fields, names: tuple[str, ...]) -> dict[str, float] | None:
     if values.value("thresholds") is None:
         return None
     thresholds = values.fields("thresholds")
-    thresholds.only(CLASSES)
-    return {name: thresholds.number(name, 0, 1) for name in CLASSES}
+    thresholds.only(names)
+    return {name: thresholds.number(name, 0, 1) for name in names}
 
 
 def _names(values: Fields, name: str) -> list[str]:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shards import CLASSES
 from trainer.data.batch import Batch, Draws, HostBatch
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import Images, can_prepare
@@ -40,8 +39,9 @@ class Predictor:
         run: folder of the run, with the checkpoint.
         network: in evaluation mode, on the device.
         bands: names of the bands that it sees, in channel order.
-        classes: names of its 19 outputs, in order.
-        measured: (19,) bool, False for classes that it was not trained for, whose probability is 0.
+        nomenclature: its classes.
+        classes: names of its outputs, in order.
+        measured: (C,) bool, False for classes that it was not trained for, whose probability is 0.
         thresholds: by class name, the probability from which on it counts as predicted, tuned on validation.
         normalisation: of the bands.
         interpolation: how bands of 20 and 60 m are brought to 10 m, where the network takes one image.
@@ -62,10 +62,11 @@ class Predictor:
         self.run = run
         self.network: Classifier = best.create_model().to(device).eval()
         self.bands = self.network.spec.bands
-        self.classes = CLASSES
-        self.measured = np.array([name not in self.network.spec.ignored for name in CLASSES])
+        self.nomenclature = self.network.spec.nomenclature
+        self.classes = self.nomenclature.names
+        self.measured = np.array([name not in self.network.spec.ignored for name in self.classes])
         tuned = best.thresholds or {}
-        self.thresholds = {name: tuned.get(name, THRESHOLD) for name in CLASSES}
+        self.thresholds = {name: tuned.get(name, THRESHOLD) for name in self.classes}
         self.normalisation: Normalisation = best.normalisation
         self.device = device
         self.tta: Tta = tta
@@ -113,27 +114,27 @@ class Predictor:
             there = torch.from_numpy(records).to(self.device)
             return prepare(there, Draws(), self.normalisation, self.network.layout, self.interpolation)
         n = len(records)
-        labels, rows, mask = np.zeros((n, len(CLASSES)), np.float32), np.arange(n), np.ones(n, np.bool_)
+        labels, rows, mask = np.zeros((n, len(self.classes)), np.float32), np.arange(n), np.ones(n, np.bool_)
         host = HostBatch(buffer=records, labels=labels, rows=rows, mask=mask, draws=Draws())
         (prepared,) = self._fused.run([host])
         return prepared.batch
 
     def logits(self, batch: Batch) -> Tensor:
-        """Return the logits of images, (n, 19) float32 on the device."""
+        """Return the logits of images, (n, C) float32 on the device."""
         seek_convolutions(self.device, for_these=False)
         with torch.inference_mode(), autocast(self._precision, self.device):
             return self._called(batch)
 
     def record_logits(self, records: NDArray[np.uint16]) -> Tensor:
-        """Return the logits of (n, 80000) records, (n, 19) float32 on the CPU."""
+        """Return the logits of (n, 80000) records, (n, C) float32 on the CPU."""
         parts = [
             self.logits(self.prepare(records[start : start + self.batch_size])).cpu()
             for start in range(0, len(records), self.batch_size)
         ]
-        return torch.cat(parts) if parts else torch.zeros((0, len(CLASSES)))
+        return torch.cat(parts) if parts else torch.zeros((0, len(self.classes)))
 
     def probabilities(self, records: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Return the probabilities of the classes, (n, 19).
+        """Return the probabilities of the classes, (n, C).
 
         Args:
             records: (n, 80000) as `shards.layout.bands` defines them; bands that the network does not see are ignored.

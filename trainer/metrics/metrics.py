@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from shards import CLASSES
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.errors import NonFiniteLoss
 from trainer.metrics.calibration import calibration_error
 from trainer.metrics.decisions import Decisions, Scores, mean, score
@@ -95,7 +95,7 @@ class Metrics:
     @property
     def num_measured(self) -> int:
         """Number of the classes that are not ignored."""
-        return len(CLASSES) - len(self.ignored)
+        return len(self.classes) - len(self.ignored)
 
     @property
     def label_frequency_micro(self) -> float | None:
@@ -153,34 +153,38 @@ def compute(
     thresholds: dict[str, float] | None = None,
     thresholds_tuned_here: bool | None = False,
     ignored: tuple[str, ...] = (),
+    nomenclature: Nomenclature = NINETEEN,
 ) -> Metrics:
     """Return the metrics of a split, computed where the logits are.
 
     Args:
-        logits: (N, 19) float32, N at least 1.
-        labels: (N, 19) of 0 and 1.
+        logits: (N, C) float32, N at least 1.
+        labels: (N, C) of 0 and 1.
         loss: mean loss.
         thresholds: probability by class name.
         thresholds_tuned_here: whether they were tuned on these patches; None if nobody knows.
         ignored: names of classes to leave out.
+        nomenclature: the C classes.
 
     Raises:
         ValueError: the shapes differ or are no such, a label is neither 0 nor 1, or thresholds are missing.
         NonFiniteLoss: the loss or a logit is infinite or not a number.
     """
-    if logits.shape != labels.shape or logits.shape[1:] != (len(CLASSES),) or not len(logits):
+    whole = nomenclature.names
+    if logits.shape != labels.shape or logits.shape[1:] != (len(whole),) or not len(logits):
         raise ValueError(
-            f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}: expected (N, {len(CLASSES)}), N at least 1"
+            f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}: expected (N, {len(whole)}), N at least 1"
         )
     if not ((labels == 0) | (labels == 1)).all():
         raise ValueError("labels hold other numbers than 0 and 1")
     num_bad = int((~logits.isfinite()).any(1).sum())
     if num_bad or not math.isfinite(loss):
         raise NonFiniteLoss(f"the loss of {len(logits)} patches is {loss}; {num_bad} of them have non-finite logits")
-    names = [name for name in CLASSES if name not in ignored]
-    decisions = predict(logits), None if thresholds is None else predict(logits, thresholds)
+    names = [name for name in whole if name not in ignored]
+    tuned_decisions = None if thresholds is None else predict(logits, thresholds, nomenclature)
+    decisions = predict(logits, None, nomenclature), tuned_decisions
     if ignored:
-        kept = torch.tensor([CLASSES.index(name) for name in names], device=logits.device)
+        kept = torch.tensor([whole.index(name) for name in names], device=logits.device)
         logits, labels = logits.index_select(1, kept), labels.index_select(1, kept)
         decisions = decisions[0][:, kept], None if decisions[1] is None else decisions[1][:, kept]
     scores, targets = probabilities(logits), labels.long()
@@ -189,7 +193,7 @@ def compute(
     fixed, class_fixed = score(decisions[0], targets)
     tuned, class_tuned = (None, None) if decisions[1] is None else score(decisions[1], targets)
     nothing = ClassMetrics(0, None, None, _NOTHING, None if tuned is None else _NOTHING)
-    classes = dict.fromkeys(CLASSES, nothing) | {
+    classes = dict.fromkeys(whole, nothing) | {
         name: ClassMetrics(
             positives=positives[i],
             ap=_average_precision(scores[:, i], targets[:, i]) if positives[i] else None,
@@ -215,7 +219,7 @@ def compute(
         classes=classes,
         auroc_macro=mean([values.auroc for values in classes.values() if values.auroc is not None]),
         auroc_micro=area_under_roc(scores, targets) if 0 < sum(positives) < targets.numel() else None,
-        ignored=tuple(name for name in CLASSES if name in ignored),
+        ignored=tuple(name for name in whole if name in ignored),
     )
 
 

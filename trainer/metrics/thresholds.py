@@ -6,8 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from shards import CLASSES
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN, Nomenclature
 
 THRESHOLD: Final = 0.5
 """The threshold of a class for which none is tuned."""
@@ -24,29 +24,35 @@ def probabilities(logits: Tensor) -> Tensor:
     return values.copy_(logits).sigmoid_().contiguous()
 
 
-def predict(logits: Tensor, thresholds: Mapping[str, float] | None = None) -> Tensor:
+def predict(
+    logits: Tensor, thresholds: Mapping[str, float] | None = None, nomenclature: Nomenclature = NINETEEN
+) -> Tensor:
     """Return the predicted classes, (N, C) bool: those whose probability is at least the threshold.
 
     Args:
         logits: (N, C) float32.
         thresholds: probability by class name; default: `THRESHOLD` for every class.
+        nomenclature: the C classes.
 
     Raises:
         ValueError: a class has no threshold, or one that is no probability.
     """
-    by_name = dict.fromkeys(CLASSES, THRESHOLD) if thresholds is None else thresholds
-    if set(by_name) != set(CLASSES):
-        wrong = ", ".join(sorted(set(by_name) ^ set(CLASSES)))
-        raise InvalidValue(f"thresholds are expected for the {len(CLASSES)} classes; missing or unknown: {wrong}")
+    names = nomenclature.names
+    by_name = dict.fromkeys(names, THRESHOLD) if thresholds is None else thresholds
+    if set(by_name) != set(names):
+        wrong = ", ".join(sorted(set(by_name) ^ set(names)))
+        raise InvalidValue(f"thresholds are expected for the {len(names)} classes; missing or unknown: {wrong}")
     for name, value in by_name.items():
         if not 0 <= value <= 1:
             raise InvalidValue(f"the threshold of {name} is {value}, expected 0 to 1")
     # As a float64 tensor: against a Python number, torch would compare in the precision of the scores.
-    values = torch.tensor([by_name[name] for name in CLASSES], dtype=torch.float64, device=logits.device)
+    values = torch.tensor([by_name[name] for name in names], dtype=torch.float64, device=logits.device)
     return probabilities(logits) >= values
 
 
-def tune(logits: Tensor, labels: Tensor, *, ignored: Collection[str] = ()) -> dict[str, float]:
+def tune(
+    logits: Tensor, labels: Tensor, *, ignored: Collection[str] = (), nomenclature: Nomenclature = NINETEEN
+) -> dict[str, float]:
     """Return for each class the threshold with the highest F1; on the validation split, never on the one reported.
 
     It lies midway between two neighbouring probabilities, so that `predict` makes exactly the decisions it was chosen
@@ -56,10 +62,12 @@ def tune(logits: Tensor, labels: Tensor, *, ignored: Collection[str] = ()) -> di
         logits: (N, C) float32.
         labels: (N, C) of 0 and 1.
         ignored: names of classes that get `THRESHOLD`.
+        nomenclature: the C classes.
     """
     scores, targets = probabilities(logits), labels.long()
     return {
-        name: THRESHOLD if name in ignored else _best(scores[:, i], targets[:, i]) for i, name in enumerate(CLASSES)
+        name: THRESHOLD if name in ignored else _best(scores[:, i], targets[:, i])
+        for i, name in enumerate(nomenclature.names)
     }
 
 

@@ -54,7 +54,6 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from shards import CLASSES
 from trainer.data.bands import BandSelection
 from trainer.models.classifier import Classifier, Features
 from trainer.models.spec import ModelSpec
@@ -105,7 +104,7 @@ class BepNet(Classifier):
             self.grids[str(size)] = Grid(bands, finer, width, blocks)
         self._checkpoints = False
         self.dropout = nn.Dropout(spec.drop_rate)
-        self.head = nn.Linear(plan.widths[-1], len(CLASSES))
+        self.head = nn.Linear(plan.widths[-1], len(spec.nomenclature))
         self._initialise()
 
     def features(self, inputs: Mapping[str, Tensor]) -> Features:

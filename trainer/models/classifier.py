@@ -7,7 +7,6 @@ from typing import Final, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.data.batch import Layout
 from trainer.models.spec import ModelSpec
@@ -22,13 +21,13 @@ IGNORED: Final = -30.0
 
 
 class Classifier(nn.Module):
-    """A network that gives each of the 19 classes a score.
+    """A network that gives each class of its nomenclature a score.
 
     Attributes:
         layout: `stacked` or `native`, what its batches must hold.
         spec: what it was made from.
         loaded: what its weights were loaded from; None if they are random.
-        is_ignored: (19,) bool, the classes that it is not trained for; absent if it is trained for all.
+        is_ignored: (C,) bool, the classes that it is not trained for; absent if it is trained for all.
     """
 
     layout: Layout
@@ -41,11 +40,11 @@ class Classifier(nn.Module):
         self._is_frozen = False
         if spec.ignored:
             # Beside the weights, but not among those that are saved: the spec says it all.
-            ignored = torch.tensor([name in spec.ignored for name in CLASSES])
+            ignored = torch.tensor([name in spec.ignored for name in spec.nomenclature.names])
             self.register_buffer("is_ignored", ignored, persistent=False)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the logits of a batch, (n, 19) float32.
+        """Return the logits of a batch, (n, C) float32.
 
         The features are computed under whatever autocast is active. What follows them, from the pooling on, is always
         float32: eight bits of mantissa would give many patches of a large split the same score, and average precision
@@ -61,7 +60,7 @@ class Classifier(nn.Module):
             return self.without_ignored(self.scores(_convert(features, parameter.dtype))).float()
 
     def without_ignored(self, scores: Tensor) -> Tensor:
-        """Return (n, 19) logits with those of classes that the network is not trained for at `IGNORED`."""
+        """Return (n, C) logits with those of classes that the network is not trained for at `IGNORED`."""
         return scores.masked_fill(self.is_ignored, IGNORED) if self.spec.ignored else scores
 
     def features(self, inputs: Mapping[str, Tensor]) -> Features:
@@ -69,7 +68,7 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def scores(self, features: Features) -> Tensor:
-        """Return the (n, 19) logits of features of the parameters' type."""
+        """Return the (n, C) logits of features of the parameters' type."""
         raise NotImplementedError
 
     def filter_bands(self, bands: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -12,8 +12,8 @@ from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor
 from torch.nn.functional import pad
 
-from shards import CLASSES
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.models import subtree
@@ -223,16 +223,16 @@ class TimmClassifier(Classifier):
     ) -> Loaded:
         """Take over the weights of a network that differs in its first convolutions and its classifier at most."""
         state = {f"net.{key}": value for key, value in net.state_dict().items()}
-        given = [key for key in self.heads if key in state and len(state[key]) == len(CLASSES)]
-        if given and classes is None:
+        given = [key for key in self.heads if key in state and len(state[key]) == self.spec.classes]
+        orders = CLASS_ORDERS if self.spec.nomenclature is NINETEEN else {}  # None are known of the 43.
+        if given and classes is None and orders:
             raise BadCheckpoint(
-                f"weights {path} have a classifier for {len(CLASSES)} classes and do not say in which order these are; "
-                f"say it with `weights_classes=` {' or '.join(CLASS_ORDERS)}{'' if as_published else ', or none'}"
+                f"weights {path} have a classifier for {len(NINETEEN)} classes and do not say in which order these "
+                f"are; say it with `weights_classes=` {' or '.join(orders)}{'' if as_published else ', or none'}"
             )
         for key in given:
-            if classes in CLASS_ORDERS:
-                order = CLASS_ORDERS[classes]
-                state[key] = state[key][[order.index(label) for label in CLASSES]]
+            if classes in orders:
+                state[key] = state[key][[orders[classes].index(label) for label in NINETEEN.names]]
             else:
                 del state[key]
         inputs = {key: InputFilters(channels, own) for key, own in self.filter_bands(self.spec.bands).items()}
@@ -265,7 +265,7 @@ def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
         try:
             net = _build(spec, size)
             if not loses_pixels(net, size):
-                try_once(net, len(spec.bands), size)
+                try_once(net, len(spec.bands), size, spec.classes)
                 return net, size
             reason = f"it ignores pixels of {size}×{size}"
         except TypeError as err:
@@ -282,7 +282,7 @@ def _build(spec: ModelSpec, size: int) -> Any:
     # Not every network knows every kind of dropout: only one with a rate above 0 is passed on.
     rates: dict[str, Any] = {name: rate for name in ("drop_rate", "drop_path_rate") if (rate := getattr(spec, name))}
     return timm.create_model(
-        spec.name, in_chans=len(spec.bands), num_classes=len(CLASSES), **rates, **_size_argument(spec.name, size)
+        spec.name, in_chans=len(spec.bands), num_classes=spec.classes, **rates, **_size_argument(spec.name, size)
     )
 
 
@@ -296,5 +296,5 @@ def _published(name: str) -> Any:
 
 
 def _shorten(err: Exception) -> str:
-    """Return an error of torch, timm or the hub as a part of one line."""
+    """Return an error as a part of one line."""
     return textwrap.shorten(str(err) or type(err).__name__, _REASON, placeholder=" …")

@@ -5,8 +5,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from shards import CLASSES
-
 
 def loses_pixels(net: Any, size: int) -> bool:
     """Tell whether the image is cut into patches that do not divide it, in each branch that looks at it."""
@@ -15,14 +13,14 @@ def loses_pixels(net: Any, size: int) -> bool:
     return bool(lossy) and all(lossy)
 
 
-def try_once(net: Any, channels: int, size: int) -> None:
+def try_once(net: Any, channels: int, size: int, classes: int) -> None:
     """Run a network once, so that one that does not take these images fails here and not in a run."""
     net.eval()  # Neither statistics nor random numbers change.
     with torch.no_grad():
         shape = tuple(net.forward_head(net.forward_features(torch.zeros(1, channels, size, size))).shape)
     net.train()
-    if shape != (1, len(CLASSES)):
-        raise ValueError(f"it returns {shape} for one image, expected (1, {len(CLASSES)})")
+    if shape != (1, classes):
+        raise ValueError(f"it returns {shape} for one image, expected (1, {classes})")
 
 
 def first_convs(net: Any) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.definition.optimisation import LossConfig
 
@@ -41,7 +40,7 @@ def create(
 
     Args:
         config: which one.
-        class_counts: patches of the train split by class name.
+        class_counts: patches of the train split by class name, in the order of the logits.
         count: patches of the train split.
         device: where the logits will be.
         ignored: names of classes that are left out: the loss is the mean over the others.
@@ -56,7 +55,7 @@ def create(
 
     kept: Tensor | None = None
     if ignored:
-        kept = torch.tensor([i for i, name in enumerate(CLASSES) if name not in ignored], device=device)
+        kept = torch.tensor([i for i, name in enumerate(class_counts) if name not in ignored], device=device)
         weights = None if weights is None else weights[kept]
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -81,8 +80,7 @@ def positive_weights(class_counts: Mapping[str, int], count: int, cap: float) ->
         ValueError: a class has more patches than there are, or fewer than none.
     """
     weights = []
-    for name in CLASSES:
-        positives = class_counts[name]
+    for name, positives in class_counts.items():
         if not 0 <= positives <= count:
             raise InvalidValue(f"{name} is in {positives} patches, expected 0 to {count}, which is all of them")
         ratio = (count - positives) / positives if positives else 1.0

@@ -101,8 +101,8 @@ class Checkpoint:
             checkpoint = cls(**values | {"model": model, "normalisation": normalisation})
         except (KeyError, TypeError, ValueError) as err:
             raise BadCheckpoint(f"{path} is not a checkpoint of this program: {err}") from err
-        if checkpoint.classes != CLASSES:
-            raise BadCheckpoint(f"{path} {_difference('classes', checkpoint.classes, CLASSES)}")
+        if checkpoint.classes != (names := model.nomenclature.names):
+            raise BadCheckpoint(f"{path} {_difference('classes', checkpoint.classes, names)}")
         return checkpoint
 
     @classmethod

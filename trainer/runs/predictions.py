@@ -3,7 +3,7 @@
 | column | type | what it holds |
 |---|---|---|
 | `key` | string | name of the patch |
-| `labels` | list of string | names of its classes, in the order of the 19, without those that the run ignores |
+| `labels` | list of string | names of its classes, in their order, without those that the run ignores |
 | one per class, by its name | float16 | probability of the class, 0 to 1 |
 
 Rows are in the order of the index. The metadata of the file's schema holds, under `bep`, what results say of their
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shards import CLASSES
+from shards.layout.classes import NINETEEN, NOMENCLATURES, Nomenclature
 from shards.storage.atomic import atomic_write
 from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.errors import TrainError
@@ -31,13 +31,20 @@ from trainer.errors import TrainError
 METADATA: Final = b"bep"
 _MAX_BYTES: Final = 1 << 30
 
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("labels", pa.list_(pa.string()), nullable=False),
-        *(pa.field(name, pa.float16(), nullable=False) for name in CLASSES),
-    ]
-)
+
+def schema_of(nomenclature: Nomenclature) -> pa.Schema:
+    """Return the columns of predictions of the classes of a nomenclature."""
+    return pa.schema(
+        [
+            pa.field("key", pa.string(), nullable=False),
+            pa.field("labels", pa.list_(pa.string()), nullable=False),
+            *(pa.field(name, pa.float16(), nullable=False) for name in nomenclature.names),
+        ]
+    )
+
+
+SCHEMA: Final = schema_of(NINETEEN)
+"""Columns of predictions of the 19 classes."""
 
 
 class BadPredictions(TrainError):
@@ -50,22 +57,24 @@ class Predictions:
 
     Attributes:
         keys: names of the N patches.
-        labels: (N, 19) uint8, 1 where a patch has the class.
-        probabilities: (N, 19) float16.
+        labels: (N, C) uint8, 1 where a patch has the class.
+        probabilities: (N, C) float16.
         about: what was evaluated on what, see `trainer.runs.results`; `thresholds` by class name, or None;
             `ignored_labels` if there are some.
+        nomenclature: the C classes.
     """
 
     keys: list[str]
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float16]
     about: dict[str, Any]
+    nomenclature: Nomenclature = NINETEEN
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Names of the classes that the model is not trained for, in the order of `CLASSES`."""
+        """Names of the classes that the model is not trained for, in their order."""
         found = self.about.get("ignored_labels")
-        return tuple(name for name in CLASSES if isinstance(found, list) and name in found)
+        return tuple(name for name in self.nomenclature.names if isinstance(found, list) and name in found)
 
     @classmethod
     def of(
@@ -75,23 +84,26 @@ class Predictions:
         labels: Tensor,
         thresholds: dict[str, float] | None = None,
         ignored: Collection[str] = (),
+        nomenclature: Nomenclature = NINETEEN,
     ) -> "Predictions":
         """Return the predictions that logits make.
 
         Args:
             keys: names of the N patches.
-            logits: (N, 19) float32, on any device.
-            labels: (N, 19) of 0 and 1.
+            logits: (N, C) float32, on any device.
+            labels: (N, C) of 0 and 1.
             thresholds: of the model, by class name.
             ignored: names of classes that the model is not trained for.
+            nomenclature: the C classes.
         """
         known = labels.to("cpu").numpy().astype(np.uint8)
-        known[:, [name in ignored for name in CLASSES]] = 0
+        known[:, [name in ignored for name in nomenclature.names]] = 0
         return cls(
             keys=keys,
             labels=known,
             probabilities=logits.float().sigmoid().to("cpu").numpy().astype(np.float16),
             about={"thresholds": thresholds} | ({"ignored_labels": list(ignored)} if ignored else {}),
+            nomenclature=nomenclature,
         )
 
     def write(self, path: Path, about: dict[str, Any]) -> None:
@@ -102,11 +114,11 @@ class Predictions:
         """
         columns = [
             pa.array(self.keys, pa.string()),
-            _label_lists(self.labels),
+            _label_lists(self.labels, self.nomenclature),
             *(pa.array(np.ascontiguousarray(column)) for column in self.probabilities.T),
         ]
         metadata = {METADATA: json.dumps(self.about | about, ensure_ascii=False, allow_nan=False).encode()}
-        table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata(metadata))
+        table = pa.Table.from_arrays(columns, schema=schema_of(self.nomenclature).with_metadata(metadata))
         with atomic_write(path) as file:
             pq.write_table(table, file, compression="zstd", row_group_size=1 << 16)
 
@@ -121,19 +133,27 @@ class Predictions:
             table = pq.read_table(pa.BufferReader(read_regular(path, _MAX_BYTES)), use_threads=False)
         except (OSError, pa.ArrowException) as err:
             raise BadPredictions(f"{path} cannot be read: {_reason(err)}; evaluate the run again to write it") from err
-        if table.schema.remove_metadata() != SCHEMA or any(column.null_count for column in table.columns):
+        plain = table.schema.remove_metadata()
+        nomenclature = next((each for each in NOMENCLATURES.values() if plain == schema_of(each)), None)
+        if nomenclature is None or any(column.null_count for column in table.columns):
             raise BadPredictions(f"{path} does not have the columns of predictions: key, labels, a float16 a class")
-        probabilities = np.stack([table[name].to_numpy() for name in CLASSES], axis=1)
+        probabilities = np.stack([table[name].to_numpy() for name in nomenclature.names], axis=1)
         if not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise BadPredictions(f"{path} holds probabilities outside of 0 to 1")
         try:
             about = json.loads((table.schema.metadata or {})[METADATA])
-            labels = _multi_hot(table["labels"].combine_chunks())
+            labels = _multi_hot(table["labels"].combine_chunks(), nomenclature)
         except (KeyError, ValueError, RecursionError) as err:
             raise BadPredictions(f"{path} does not say what it is of: {_reason(err)}") from err
         if not isinstance(about, dict):
             raise BadPredictions(f"{path} does not say what it is of: expected an object")
-        return cls(keys=table["key"].to_pylist(), labels=labels, probabilities=probabilities, about=about)
+        return cls(
+            keys=table["key"].to_pylist(),
+            labels=labels,
+            probabilities=probabilities,
+            about=about,
+            nomenclature=nomenclature,
+        )
 
 
 def about(path: Path) -> dict[str, Any] | None:
@@ -148,16 +168,16 @@ def about(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _label_lists(labels: NDArray[np.uint8]) -> pa.ListArray:
+def _label_lists(labels: NDArray[np.uint8], nomenclature: Nomenclature) -> pa.ListArray:
     offsets = np.concatenate([[0], labels.sum(1, dtype=np.int32).cumsum()]).astype(np.int32)
-    names = pa.array(CLASSES).take(pa.array(labels.nonzero()[1]))
+    names = pa.array(nomenclature.names).take(pa.array(labels.nonzero()[1]))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
 
 
-def _multi_hot(lists: pa.ListArray) -> NDArray[np.uint8]:
+def _multi_hot(lists: pa.ListArray, nomenclature: Nomenclature) -> NDArray[np.uint8]:
     names = lists.flatten().to_pylist()
-    number_of = {name: number for number, name in enumerate(CLASSES)}
-    labels = np.zeros((len(lists), len(CLASSES)), np.uint8)
+    number_of = {name: number for number, name in enumerate(nomenclature.names)}
+    labels = np.zeros((len(lists), len(nomenclature)), np.uint8)
     rows = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy(zero_copy_only=False))
     labels[rows, [number_of[name] for name in names]] = 1
     return labels

@@ -46,10 +46,11 @@ def result(session: Session, state: State, stopped_by: Request | None, progress:
         predictions = predict(
             best.create_model().to(ranks.device), loader, ranks, phase=Phase("test"), progress=progress
         )
-    metrics, _ = measure(*predictions, thresholds=best.thresholds, ignored=best.model.ignored)
+    spec = best.model
+    metrics, _ = measure(*predictions, thresholds=best.thresholds, ignored=spec.ignored, nomenclature=spec.nomenclature)
     selection = session.selection("test")
     test = Evaluation.of(metrics, selection, epoch=best.epoch, trained_on=best.source_version)
     if writes:
-        found = Predictions.of(selection.keys(), *predictions, best.thresholds, best.model.ignored)
+        found = Predictions.of(selection.keys(), *predictions, best.thresholds, spec.ignored, spec.nomenclature)
         results.write(config.run.out, test, found, own=True)
     return Result(None, best.epoch, validation, test.metrics, test.about)

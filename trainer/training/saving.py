@@ -139,6 +139,7 @@ class Saving:
             synthetic=session.store.manifest.synthetic,
             manifest_sha256=session.manifest_sha256,
             config=session.options,
+            classes=session.model.spec.nomenclature.names,
             **{"metrics": None, "thresholds": None, **more},
         )
         with run_folder.written(self._folder, self._folder / path):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 import shards
-from shards import CLASSES, Store
+from shards import Store
 from shards.runtime.cores import num_cores
 from trainer.config import effect, toml
 from trainer.config.chosen import Chosen, digest
@@ -80,8 +80,9 @@ class Session:
 
     def class_counts(self) -> dict[str, int]:
         """Return how many of the training patches have each class."""
-        counts = self.store.index.labels()[self.rows["train"]].sum(0, dtype=np.int64)
-        return dict(zip(CLASSES, counts.tolist(), strict=True))
+        nomenclature = self.config.data.nomenclature
+        counts = self.store.index.labels(nomenclature)[self.rows["train"]].sum(0, dtype=np.int64)
+        return dict(zip(nomenclature.names, counts.tolist(), strict=True))
 
     def selection(self, split: str) -> Selection:
         """Return the patches of a split as what a result is about."""
@@ -121,6 +122,7 @@ class Session:
                 rank=self.ranks.rank,
                 num_ranks=self.ranks.num_ranks,
                 verify=config.machine.verify,
+                nomenclature=config.data.nomenclature,
             ),
             repeats=self.repeats if training else None,
         )
@@ -192,7 +194,7 @@ class Session:
             "source_version": self.store.manifest.source_version,
             "patches": {split: len(rows) for split, rows in self.rows.items() if len(rows)},
             "bands": self.config.data.bands,
-            "classes": CLASSES,
+            "classes": self.config.data.nomenclature.names,
             "normalisation": asdict(self.normalisation),
             "versions": run_folder.versions(),
         }
@@ -237,6 +239,7 @@ def open_session(
         data = config.data
         evaluated = ("validation",) * data.validation + ("test",) * config.run.test
         subset = Subset(where=data.where, fraction=data.fraction, patches=data.patches, train_splits=data.train_splits)
+        labels = store.index.labels(data.nomenclature)
         rows = select(subset, store.index, config.run.seed, needed=(*data.train_splits, *evaluated))
         if not data.validation:
             rows["validation"] = rows["validation"][:0]
@@ -262,7 +265,7 @@ def open_session(
         model = create_network(config, store, resumed=kept is not None)
         if kept is None:
             effect.check_rates(model.spec, given)
-        repeats = use_labels(config, Given() if kept else given, store.index.labels(), rows, progress)
+        repeats = use_labels(config, Given() if kept else given, labels, rows, progress)
         if model.loaded is not None:
             progress.say(str(model.loaded))
         if (line := describe_training(config, model)) is not None:

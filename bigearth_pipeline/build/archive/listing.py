@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bigearth_pipeline.source.annotations import missing_annotation
+from bigearth_pipeline.source.annotations import Annotation, missing_annotation
 from bigearth_pipeline.source.archive.gather import Facts
 from bigearth_pipeline.source.tree import ANNOTATION_SUFFIX, Found, Version, find_source_in
 from shards.storage.atomic import atomic_write
@@ -25,7 +25,7 @@ class Listing:
         patches: (patch name, folder) of every patch folder.
         foreign: folders that are no part of BigEarthNet.
         unreadable: (name, path, reason) of folders of which nothing can be read.
-        annotations: label mask and date by folder of a v1 patch, or what is wrong with them.
+        annotations: what the JSON file of a v1 patch says by its folder, or what is wrong with it.
         faults: why a patch cannot be used, by its folder.
         digests: MD5 by the name of an archive, of those of which it was computed.
         synthetic: a tree has the mark of data that were drawn by chance.
@@ -36,7 +36,7 @@ class Listing:
     patches: list[tuple[str, str]] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     unreadable: list[tuple[str, str, str]] = field(default_factory=list)
-    annotations: dict[str, tuple[int, str] | str] = field(default_factory=dict)
+    annotations: dict[str, Annotation | str] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     synthetic: bool = False
@@ -64,7 +64,7 @@ class Listing:
             )
         return listing
 
-    def annotate(self, patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
+    def annotate(self, patches: Sequence[tuple[str, str]]) -> list[Annotation | str]:
         """Return what the JSON file of each (patch name, folder) says, as `source.annotations.read_v1_annotations`."""
         return [
             self.annotations.get(folder) or str(missing_annotation(f"{folder}/{key}{ANNOTATION_SUFFIX}"))
@@ -87,8 +87,7 @@ class Listing:
             listing.patches = [(name, path) for name, path in listing.patches]
             listing.unreadable = [(name, path, why) for name, path, why in listing.unreadable]
             listing.annotations = {
-                path: said if isinstance(said, str) else (said[0], said[1])
-                for path, said in listing.annotations.items()
+                path: said if isinstance(said, str) else Annotation(*said) for path, said in listing.annotations.items()
             }
             return listing
         except FileNotFoundError:

@@ -119,7 +119,9 @@ def build_from_archives(
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, (), facts, finished_before=True)
         refuse_unused_flags(config, tables, version, names)
-        options = StoreOptions(config.out, config.format, config.codec, config.patches_per_shard)
+        options = StoreOptions(
+            config.out, config.format, config.codec, config.patches_per_shard, labels43=config.labels43
+        )
         chosen, num_chosen = _chooser(config, version, tables)
         work = _Work(config, archives, version, tables, options, spool, chosen, num_chosen, progress)
         with nullcontext(pool) if pool else open_cluster(workers, None, progress, limits=limits) as cluster:

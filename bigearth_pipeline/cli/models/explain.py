@@ -31,7 +31,7 @@ _path = click.Path(path_type=Path)
 @click.option("--allow-mixed-version", is_flag=True, help="Take a store of the other version of BigEarthNet.")
 @click.option("--square", default=120, show_default=True, metavar="METRES", type=int,
               help="Side of the squares of occlusion: 60, 120, 240, 300 or 600.")  # fmt: skip
-@click.option("--per-patch", default=3, show_default=True, type=click.IntRange(1, 19),
+@click.option("--per-patch", default=3, show_default=True, type=click.IntRange(1, 43),
               help="Classes explained of each patch at most, without --class.")  # fmt: skip
 @click.option("--patches", default=500, show_default=True, type=click.IntRange(2),
               help="Patches that bands are permuted among, at most.")  # fmt: skip

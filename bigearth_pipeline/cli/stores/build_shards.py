@@ -80,6 +80,11 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     help="Subtract the radiometric offset (1000) of processing baseline 04.00 and later where a patch has it, or store "
     "all pixels as they are.  [default: as they are, and patches with and without it are not mixed]",
 )
+@click.option(
+    "--labels43",
+    is_flag=True,
+    help="Also keep the labels of BigEarthNet v1's 43 classes, for `bep train --classes 43`.",
+)
 @click.option("--patches-per-shard", type=click.IntRange(min=1), default=2048, show_default=True)
 @click.option(
     "--seed", type=click.IntRange(-(2**63), 2**63 - 1), default=0, show_default=True, help="Seed of the shuffle."
@@ -134,6 +139,7 @@ def build_shards(
     include_snow_cloud: bool,
     split_by: tuple[int, int, int] | None,
     offset: Any,
+    labels43: bool,
     patches_per_shard: int,
     seed: int,
     workers: int | None,
@@ -184,6 +190,7 @@ def build_shards(
             require_all=require_all,
             overwrite=overwrite,
             spool=spool,
+            labels43=labels43,
         )
         with PatchProgress("building") as progress:
             summary = build(

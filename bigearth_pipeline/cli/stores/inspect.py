@@ -47,6 +47,8 @@ def inspect(folder: Path, as_json: bool) -> None:
                 f"group {group.name}: {len(group.bands)} × {group.size} × {group.size} {group.dtype} ({group.role}) of "
                 f"{group.metres} m, {', '.join(group.bands)}, {group.codec}"
             )
+        if manifest.classes43:
+            echo(f"labels43: labels of the {len(manifest.classes43)} classes of BigEarthNet v1 too, in the index")
         for reason, count in manifest.left_out.items():
             echo(f"left out: {count:,} × {reason}")
         print_table(_class_table(manifest))

@@ -1,13 +1,13 @@
 """Options of explanations."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from shards import CLASSES
 from shards.errors import InvalidValue
 from shards.layout.class_names import class_index
+from shards.layout.classes import FORTY_THREE, Nomenclature
 from trainer.definition.choices import DeviceName
 from trainer.explain.names import ALL, SQUARES
 
@@ -64,9 +64,8 @@ class ExplainConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        # As `bep show` takes them; a class that is named twice is one.
-        found = dict.fromkeys(CLASSES[class_index(name)] for name in self.classes)
-        object.__setattr__(self, "classes", tuple(found))
+        for name in self.classes:
+            _check_class(name)
         for name in self.methods:
             if name not in ALL:
                 raise InvalidValue(_unknown_method(name))
@@ -81,6 +80,28 @@ class ExplainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value <= MOST:
                 raise InvalidValue(f"`{name}={value}`, expected 1 to {MOST} patches")
+
+    def with_names(self, nomenclature: Nomenclature) -> "ExplainConfig":
+        """Return the options with whole names of classes in place of parts of them, each once.
+
+        Raises:
+            InvalidValue: the nomenclature has no such class.
+        """
+        names = (nomenclature.names[class_index(name, nomenclature)] for name in self.classes)
+        return replace(self, classes=tuple(dict.fromkeys(names)))
+
+
+def _check_class(name: str) -> None:
+    """Check that some nomenclature has a class of this name; which one is known when the run is read."""
+    try:
+        class_index(name)
+    except InvalidValue:
+        try:
+            class_index(name, FORTY_THREE)
+            return
+        except InvalidValue:
+            pass
+        raise
 
 
 def _unknown_method(name: str) -> str:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.explain.patches import Chosen
-from shards import CLASSES
 from shards.errors import InvalidValue
 from trainer.explain.maps import Maps
 from trainer.explain.methods.registry import Method, explained_by
@@ -23,9 +22,10 @@ class Explained:
 
     Attributes:
         patches: the patches.
-        probabilities: (patches, 19) float32.
+        probabilities: (patches, C) float32.
         pairs: (number of the patch, number of the class) of each of N pairs, patch by patch.
         maps: N attributions, by name of method.
+        classes: names of the C classes.
         impossible: reasons, by name of method that cannot explain this network.
         bands: names of the bands, in the order of `Maps.bands`.
         subject: the network.
@@ -41,6 +41,7 @@ class Explained:
     subject: Subject
     inputs: Inputs
     targets: torch.Tensor
+    classes: tuple[str, ...]
     impossible: dict[str, str] = field(default_factory=dict)
 
     def of_patch(self, patch: int) -> list[int]:
@@ -90,10 +91,10 @@ def explain_patches(
         raise InvalidValue(
             f"{predictor.run.folder} was not trained for {wrong[0]} (data.ignore_labels); name other classes"
         )
-    limits = np.array([predictor.thresholds[name] for name in CLASSES])
+    limits = np.array([predictor.thresholds[name] for name in predictor.classes])
     pairs = []
     for number, patch in enumerate(patches):
-        chosen = [CLASSES.index(name) for name in classes]
+        chosen = [predictor.classes.index(name) for name in classes]
         labels = None if patch.labels is None else patch.labels * predictor.measured.astype(np.uint8)
         pairs += [(number, each) for each in chosen or _chosen(probabilities[number], limits, labels, per_patch)]
     images = [
@@ -118,6 +119,7 @@ def explain_patches(
         subject=subject,
         inputs=inputs,
         targets=targets,
+        classes=predictor.classes,
         impossible=impossible,
     )
 

@@ -20,7 +20,6 @@ from bigearth_pipeline.report.explain.explained import Explained
 from bigearth_pipeline.report.explain.page import Results, page_of
 from bigearth_pipeline.report.explain.panel import map_picture, true_colour
 from bigearth_pipeline.report.page.render import render
-from shards import CLASSES
 from shards.reporting import printable
 from shards.storage.atomic import remove_temporary_folders, temporary_beside
 from shards.storage.lock import exclusive_beside
@@ -142,7 +141,7 @@ def _write_patch(folder: Path, explained: Explained, number: int) -> None:
     (own / TRUE_COLOUR).write_bytes(_enlarged(true_colour(patch.record)))
     pairs = explained.of_patch(number)
     arrays: dict[str, Any] = {
-        "classes": np.array([CLASSES[explained.pairs[pair][1]] for pair in pairs]),
+        "classes": np.array([explained.classes[explained.pairs[pair][1]] for pair in pairs]),
         "bands": np.array(explained.bands),
         "probabilities": explained.probabilities[number, [explained.pairs[pair][1] for pair in pairs]],
     }
@@ -155,7 +154,7 @@ def _write_patch(folder: Path, explained: Explained, number: int) -> None:
         for pair in pairs:
             picture = map_picture(explained, pair, method)
             if picture is not None:
-                label = re.sub(r"[^a-z]+", "-", CLASSES[explained.pairs[pair][1]].lower())
+                label = re.sub(r"[^a-z]+", "-", explained.classes[explained.pairs[pair][1]].lower())
                 (own / f"{label}.{method}.png").write_bytes(_enlarged(picture))
     np.savez_compressed(own / ARRAYS, **arrays)
 
@@ -173,7 +172,7 @@ def _facts(results: Results) -> dict[str, Any]:
         "pairs": [
             {
                 "patch": explained.patches[number].key,
-                "class": CLASSES[label],
+                "class": explained.classes[label],
                 "probability": float(explained.probabilities[number, label]),
             }
             for number, label in explained.pairs
@@ -190,10 +189,10 @@ def _facts(results: Results) -> dict[str, Any]:
         if importance is None
         else {
             "patches": importance.patches,
-            "average_precision": dict(zip(CLASSES, importance.precision.tolist(), strict=True)),
+            "average_precision": dict(zip(explained.classes, importance.precision.tolist(), strict=True)),
             "loss": {
                 name: dict(zip(importance.bands, row, strict=True))
-                for name, row in zip(CLASSES, importance.loss.tolist(), strict=True)
+                for name, row in zip(explained.classes, importance.loss.tolist(), strict=True)
             },
         },
     }

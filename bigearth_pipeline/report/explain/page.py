@@ -1,14 +1,13 @@
 """The page of explanations: patches, weights of bands, tests of the methods, scores."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bigearth_pipeline.report.explain.explained import Explained
 from bigearth_pipeline.report.explain.panel import blocks
 from bigearth_pipeline.report.page.blocks import Block, Cell, Page, Section, Table, Text, Tiles
 from bigearth_pipeline.report.page.numbers import NONE, number_cell
-from shards import CLASSES
 from shards.text.words import counted, patches
 from trainer.explain.methods.permutation import Importance
 from trainer.explain.sanity.cascade import FAILS_ABOVE, Cascade
@@ -55,7 +54,9 @@ def page_of(results: Results) -> Page:
         Section("patches", "Patches", blocks(explained, "patches")),
     ]
     if results.importance is not None:
-        sections.append(Section("permutation", "Bands over the split", [_importance(results.importance)]))
+        sections.append(
+            Section("permutation", "Bands over the split", [_importance(results.importance, explained.classes)])
+        )
     if results.sanity:
         sections.append(Section("sanity", "Do explanations depend on the weights?", _sanity(results.sanity)))
     if results.scores:
@@ -84,10 +85,10 @@ def verdicts(sanity: Mapping[str, Cascade]) -> list[str]:
     return lines
 
 
-def _importance(found: Importance) -> Table:
+def _importance(found: Importance, classes: Sequence[str]) -> Table:
     rows: list[list[Cell | str]] = [
-        [CLASSES[i], number_cell(found.precision[i], 3), *(number_cell(value, 3) for value in found.loss[i])]
-        for i in range(len(CLASSES))
+        [classes[i], number_cell(found.precision[i], 3), *(number_cell(value, 3) for value in found.loss[i])]
+        for i in range(len(classes))
         if not math.isnan(found.precision[i])
     ]
     most = max((float(value) for row in found.spread for value in row if not math.isnan(value)), default=0.0)
@@ -149,7 +150,7 @@ def _agreement(results: Results) -> Table:
             rows.append([
                 method,
                 results.explained.patches[number].key,
-                CLASSES[label],
+                results.explained.classes[label],
                 "hit" if each.hit else "miss",
                 number_cell(each.share) if not math.isnan(each.share) else NONE,
                 number_cell(each.area),

@@ -14,7 +14,6 @@ from bigearth_pipeline.report.explain.patches import Chosen
 from bigearth_pipeline.report.figure.overlay import colour_key, limit_of, overlay
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Group, Picture, Sheet, Table, Text
 from bigearth_pipeline.report.page.numbers import number_cell
-from shards import CLASSES
 from shards.text.words import counted
 from trainer.explain.methods.integrated_gradients import is_complete
 from trainer.explain.methods.registry import methods as all_methods
@@ -90,7 +89,7 @@ def words(explained: Explained, pair: int) -> str:
     number, each = explained.pairs[pair]
     labels = explained.patches[number].labels
     truth = "" if labels is None else ", labelled" if labels[each] else ", not labelled"
-    return f"{CLASSES[each]}: probability {explained.probabilities[number, each]:.2f}{truth}"
+    return f"{explained.classes[each]}: probability {explained.probabilities[number, each]:.2f}{truth}"
 
 
 def _key(name: str) -> Figure:
@@ -132,7 +131,7 @@ def _pictures(explained: Explained, pair: int) -> list[Picture]:
         if picture is None or maps.pixels is None:
             continue
         unit = "" if method == GRAD_CAM else f", ±{limit_of(maps.pixels[pair]):.2g}"
-        found.append(Picture(png(picture), f"{method} of {CLASSES[each]} on {key}", f"{method}{unit}"))
+        found.append(Picture(png(picture), f"{method} of {explained.classes[each]} on {key}", f"{method}{unit}"))
     return found
 
 
@@ -146,7 +145,7 @@ def _bands(explained: Explained, name: str, method: str) -> Table:
         if maps.gap is not None and maps.difference is not None:
             total = float(maps.difference[pair])
             cells += [number_cell(float(maps.gap[pair]) + total), number_cell(total)]
-        rows.append([explained.patches[number].key, CLASSES[each], *cells])
+        rows.append([explained.patches[number].key, explained.classes[each], *cells])
     caption = f"Weights of bands by {method}, in logits: above 0 where the band raises the score of the class."
     if maps.gap is not None:
         complete = int(is_complete(maps).sum())

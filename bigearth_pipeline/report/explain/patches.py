@@ -17,9 +17,10 @@ from bigearth_pipeline.report.explain.reference import beside, classes_of
 from bigearth_pipeline.scenes.inputs.description import Known
 from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
-from shards import CLASSES, Store
+from shards import Store
 from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
+from shards.layout.classes import Nomenclature
 from shards.storage.remote.address import Address, address_in, place_of
 from trainer.runs.predictions import BadPredictions, Predictions
 
@@ -31,7 +32,7 @@ class Chosen:
     Attributes:
         key: its name.
         record: (80000,) uint16.
-        labels: (19,) uint8; None if nothing tells them.
+        labels: (C,) uint8; None if nothing tells them.
         reference: class of each pixel of 10 m, (120, 120) uint8, see `reference`; None if there is no map.
     """
 
@@ -44,7 +45,9 @@ class Chosen:
 Probabilities = Callable[[NDArray[np.uint16]], NDArray[np.float32]]
 
 
-def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]) -> list[Chosen]:
+def of_inputs(
+    config: ExplainConfig, store: Store | None, bands: tuple[str, ...], nomenclature: Nomenclature
+) -> list[Chosen]:
     """Return the patches of the inputs, in their order.
 
     Raises:
@@ -61,7 +64,7 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
             )
         if address := address_in(path):
             raise PipelineError(f"input {address} is an address, expected patches of this machine, or keys")
-        found += _of_path(path, bands) if path.exists() else [_of_key(text, store)]
+        found += _of_path(path, bands, nomenclature) if path.exists() else [_of_key(text, store, nomenclature)]
         if len(found) > MOST:
             raise PipelineError(f"the inputs have more than {MOST} patches; name fewer, or draw some by `random=N`")
     keys: set[str] = set()
@@ -73,7 +76,12 @@ def of_inputs(config: ExplainConfig, store: Store | None, bands: tuple[str, ...]
 
 
 def of_split(
-    config: ExplainConfig, store: Store, probabilities: Probabilities, phases: Phases, measured: NDArray[np.bool_]
+    config: ExplainConfig,
+    store: Store,
+    probabilities: Probabilities,
+    phases: Phases,
+    measured: NDArray[np.bool_],
+    nomenclature: Nomenclature,
 ) -> list[Chosen]:
     """Return patches of the split: with the largest loss, or drawn at random; `measured` are the classes of the loss.
 
@@ -84,16 +92,16 @@ def of_split(
     if not len(rows):
         raise InvalidValue(f"`split={config.split}` has no patch, expected one of {', '.join(store.manifest.splits)}")
     if config.classes:
-        wanted = [CLASSES.index(name) for name in config.classes]
-        rows = rows[store.index.labels()[rows][:, wanted].any(1)]
+        wanted = [nomenclature.names.index(name) for name in config.classes]
+        rows = rows[store.index.labels(nomenclature)[rows][:, wanted].any(1)]
         if not len(rows):
             raise InvalidValue(f"no patch of {config.split} has the class {' or '.join(config.classes)}")
     if config.worst is not None:
-        rows = _worst(config, store, rows, probabilities, phases, measured)[: config.worst]
+        rows = _worst(config, store, rows, probabilities, phases, measured, nomenclature)[: config.worst]
     else:
         count = min(len(rows), config.random or FEW)
         rows = np.random.default_rng(config.seed).choice(rows, count, replace=False)
-    return [_of_row(store, int(row)) for row in rows]
+    return [_of_row(store, int(row), nomenclature) for row in rows]
 
 
 def records_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -103,7 +111,7 @@ def records_of(store: Store, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
     return records
 
 
-def _of_path(path: Path, bands: tuple[str, ...]) -> Iterator[Chosen]:
+def _of_path(path: Path, bands: tuple[str, ...], nomenclature: Nomenclature) -> Iterator[Chosen]:
     # A scene is refused whatever its offset, so none need be known.
     found = find(path, Known(offset="none"))
     if found == "store":
@@ -123,24 +131,25 @@ def _of_path(path: Path, bands: tuple[str, ...]) -> Iterator[Chosen]:
                     key = next(names)
                     if i in part.faults:
                         raise PipelineError(part.faults[i])
-                    yield Chosen(key=key, record=record, reference=beside(Path(place[key])))
+                    yield Chosen(key=key, record=record, reference=beside(Path(place[key]), nomenclature))
 
 
-def _of_key(key: str, store: Store | None) -> Chosen:
+def _of_key(key: str, store: Store | None, nomenclature: Nomenclature) -> Chosen:
     if store is None:
         raise PipelineError(f"{key} is no file or folder, and there is no store to look for this key; use `shards=DIR`")
     row = pc.index(store.index.table["key"], pa.scalar(key, pa.string())).as_py()
     if row < 0:
         raise PipelineError(f"{key} is no file or folder, and no key of the store, such as {store.index.key(0)}")
-    return _of_row(store, row)
+    return _of_row(store, row, nomenclature)
 
 
-def _of_row(store: Store, row: int) -> Chosen:
+def _of_row(store: Store, row: int, nomenclature: Nomenclature) -> Chosen:
     maps = [group.name for group in store.manifest.layout.extras if group.role == "codes" and len(group.bands) == 1]
     patch = store.read(row, groups=maps)
-    references = (classes_of(patch.groups[name][0]) for name in maps)
+    references = (classes_of(patch.groups[name][0], nomenclature) for name in maps)
     reference = next((found for found in references if found is not None), None)
-    return Chosen(key=patch.key, record=patch.s2, labels=store.index.labels()[row], reference=reference)
+    labels = store.index.labels(nomenclature)[row]
+    return Chosen(key=patch.key, record=patch.s2, labels=labels, reference=reference)
 
 
 def _worst(
@@ -150,10 +159,11 @@ def _worst(
     probabilities: Probabilities,
     phases: Phases,
     measured: NDArray[np.bool_],
+    nomenclature: Nomenclature,
 ) -> NDArray[np.int64]:
     """Return rows by loss, the largest first: by the predictions beside the run, else computed."""
-    labels = (store.index.labels()[rows] * measured).astype(np.float64)
-    kept = _predicted(config, store, rows)
+    labels = (store.index.labels(nomenclature)[rows] * measured).astype(np.float64)
+    kept = _predicted(config, store, rows, nomenclature)
     if kept is None:
         phases.begin(f"predicting the {config.split} split for its worst", len(rows), "patch", "patches")
         found = []
@@ -164,7 +174,7 @@ def _worst(
     kept = kept.clip(1e-4, 1 - 1e-4)
     loss = -(labels * np.log(kept) + (1 - labels) * np.log1p(-kept))
     if config.classes:
-        loss = loss[:, [CLASSES.index(name) for name in config.classes]]
+        loss = loss[:, [nomenclature.names.index(name) for name in config.classes]]
     return rows[np.argsort(-loss.mean(1), kind="stable")]
 
 
@@ -173,8 +183,10 @@ def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         yield rows[start : start + 256]
 
 
-def _predicted(config: ExplainConfig, store: Store, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Return the probabilities that lie beside the run, (rows, 19); None if they are not of all of these patches."""
+def _predicted(
+    config: ExplainConfig, store: Store, rows: NDArray[np.int64], nomenclature: Nomenclature
+) -> NDArray[np.float64] | None:
+    """Return the probabilities that lie beside the run, (rows, C); None if they are not of all of these patches."""
     if config.shards is not None:
         return None
     try:
@@ -183,7 +195,7 @@ def _predicted(config: ExplainConfig, store: Store, rows: NDArray[np.int64]) -> 
         return None
     number = {key: i for i, key in enumerate(found.keys)}
     keys = [store.index.key(int(row)) for row in rows]
-    if not all(key in number for key in keys):
+    if found.nomenclature is not nomenclature or not all(key in number for key in keys):
         return None
     places = np.array([number[key] for key in keys])
     kept: NDArray[np.float64] = found.probabilities[places].astype(np.float64)

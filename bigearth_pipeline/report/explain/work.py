@@ -52,18 +52,24 @@ def explain(config: ExplainConfig, phases: Phases) -> Results:
         files.check_out(config.out, overwrite=config.overwrite)
         stack.enter_context(gdal_environment())
         predictor = load(config.run, device=config.device)
+        config = config.with_names(predictor.nomenclature)
         store = _store(config, predictor)
         if store is not None:
             stack.enter_context(store)
             run = predictor.run
             run.checkpoint.check_version(run.path, store.manifest, allow_mixed=config.allow_mixed_version)
         if config.inputs:
-            patches = of_inputs(config, store, predictor.bands)
+            patches = of_inputs(config, store, predictor.bands, predictor.nomenclature)
         else:
             assert store is not None
             logits = _side_by_side(predictor)
             patches = of_split(
-                config, store, lambda records: logits(records).sigmoid().numpy(), phases, predictor.measured
+                config,
+                store,
+                lambda records: logits(records).sigmoid().numpy(),
+                phases,
+                predictor.measured,
+                predictor.nomenclature,
             )
         results = _explain(config, predictor, store, patches, phases)
         files.write(config.out, results, {"run": predictor.about, "seed": config.seed}, phases)
@@ -152,7 +158,7 @@ def _permutation(config: ExplainConfig, predictor: Predictor, store: Store, phas
     rows = store.index.rows(config.split)
     if len(rows) > config.patches:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.patches, replace=False))
-    labels = store.index.labels()[rows] * predictor.measured.astype(np.uint8)
+    labels = store.index.labels(predictor.nomenclature)[rows] * predictor.measured.astype(np.uint8)
     phases.begin(PERMUTATION, num_predicted(len(rows), len(predictor.bands)), "predicted patch", "predicted patches")
     return permutation(
         _side_by_side(predictor),

@@ -20,7 +20,6 @@ from bigearth_pipeline.report.scores.calibration import (
     reliability,
     scaled,
 )
-from shards import CLASSES
 from shards.text.words import counted
 
 _LIMITS: Final = (-2.0, 102.0)
@@ -31,7 +30,7 @@ class Scaling:
     """Probabilities after temperature scaling.
 
     Attributes:
-        probabilities: (N, 19) float64; None if there is nothing to fit a temperature on.
+        probabilities: (N, C) float64; None if there is nothing to fit a temperature on.
         words: what the temperature is and what it was fitted on.
     """
 
@@ -121,7 +120,7 @@ def _by_class(contents: RunContents, before: Reliability, after: Reliability | N
             _error(before.by_class[i]),
             _error(None if after is None else after.by_class[i]),
         ]
-        for i, name in enumerate(CLASSES)
+        for i, name in enumerate(contents.classes)
     ]
     columns = ["class", "patches", "share, %", "mean probability, %", "calibration error, %", "after scaling, %"]
     total = [

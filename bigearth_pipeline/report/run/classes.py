@@ -9,8 +9,6 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, S
 from bigearth_pipeline.report.page.numbers import NONE, count_cell, number_cell
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, in_words, interval_cell, percent_cell
-from bigearth_pipeline.report.store.contents import SHORT_CLASSES
-from shards import CLASSES
 from shards.text.words import listed, patches
 from trainer.metrics.decisions import mean
 from trainer.metrics.intervals.f1 import f1_scores
@@ -25,40 +23,39 @@ def classes(contents: RunContents) -> Section:
 
 
 def _figure(contents: RunContents) -> Figure:
-    scores, labels = contents.scores, contents.found.labels
-    known = [i for i, each in enumerate(scores.ap[: len(CLASSES)]) if each.value is not None]
+    scores, labels, names = contents.scores, contents.found.labels, contents.classes
+    known = [i for i, each in enumerate(scores.ap[: len(names)]) if each.value is not None]
     order = sorted(known, key=lambda i: -(scores.ap[i].value or 0.0))
     drawing = draw_intervals(
-        "scores-chart", "Average precision and F1 by class", [SHORT_CLASSES[i] for i in order],
+        "scores-chart", "Average precision and F1 by class", [contents.short_classes[i] for i in order],
         {
             "average precision": [in_percent(scores.ap[i]) for i in order],
             "F1": [in_percent(scores.f1[i]) for i in order],
         },
         "score, %",
     )  # fmt: skip
-    macro, micro = len(CLASSES), len(CLASSES) + 1
+    macro, micro = len(names), len(names) + 1
     text = (
         f"{patches(len(labels))}. Average precision macro {in_words(scores.ap[macro])}, micro "
         f"{in_words(scores.ap[micro])}; F1 macro {in_words(scores.f1[macro])}, micro {in_words(scores.f1[micro])}, "
         f"{contents.threshold_words}. Macro is the mean over the classes that occur, micro is of all decisions at once."
     )
     if order:
-        text += f" Average precision is highest for {CLASSES[order[0]]} and lowest for {CLASSES[order[-1]]}."
+        text += f" Average precision is highest for {names[order[0]]} and lowest for {names[order[-1]]}."
     ignored = contents.found.ignored
-    absent = [CLASSES[i] for i in range(len(CLASSES)) if i not in known and CLASSES[i] not in ignored]
-    text += f" Neither trained nor measured (data.ignore_labels): {listed(ignored, 19)}." if ignored else ""
-    text += f" No patch has: {listed(absent, 19)}." if absent else ""
+    absent = [names[i] for i in range(len(names)) if i not in known and names[i] not in ignored]
+    text += f" Neither trained nor measured (data.ignore_labels): {listed(ignored, len(names))}." if ignored else ""
+    text += f" No patch has: {listed(absent, len(names))}." if absent else ""
     return Figure("scores-figure-classes", f"{text} {contents.interval_words}", (Drawing(drawing),))
 
 
 def _table(contents: RunContents) -> Table:
-    found, scores, tiles = contents.found, contents.scores, contents.tiles
-    fixed = f1_scores(
-        decide(found.probabilities, None), found.labels, np.zeros(len(found.keys), np.int64), np.ones((1, 1))
-    ).classes[:, 0]
+    found, scores, tiles, names = contents.found, contents.scores, contents.tiles, contents.classes
+    decided = decide(found.probabilities, None, found.nomenclature)
+    fixed = f1_scores(decided, found.labels, np.zeros(len(found.keys), np.int64), np.ones((1, 1))).classes[:, 0]
     rows = []
-    areas = [_area(found.probabilities[:, i], found.labels[:, i]) for i in range(len(CLASSES))]
-    for i, name in enumerate(CLASSES):
+    areas = [_area(found.probabilities[:, i], found.labels[:, i]) for i in range(len(names))]
+    for i, name in enumerate(names):
         has = found.labels[:, i] > 0
         rows.append(
             [
@@ -74,7 +71,7 @@ def _table(contents: RunContents) -> Table:
                 number_cell(None if contents.thresholds is None else contents.thresholds[name], 3),
             ]
         )
-    macro, none = len(CLASSES), Cell(NONE, -np.inf)
+    macro, none = len(names), Cell(NONE, -np.inf)
     total = [
         Cell("macro"),
         count_cell(len(found.keys)),

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import shards
 from bigearth_pipeline.errors import PipelineError
-from shards import CLASSES, SPLITS, Store
+from bigearth_pipeline.report.store.contents import short_names
+from shards import SPLITS, Store
 from shards.metadata.manifest import MANIFEST
 from shards.storage.places import storage_of
 from shards.text.words import patches
@@ -88,14 +89,24 @@ class RunContents:
         return self.predictions
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the run, in the order of labels and probabilities."""
+        return self.found.nomenclature.names
+
+    @property
+    def short_classes(self) -> tuple[str, ...]:
+        """Their names for charts."""
+        return short_names(self.classes)
+
+    @property
     def thresholds(self) -> Mapping[str, float] | None:
         """Thresholds by class name, tuned on the validation split; None if none were tuned."""
         return thresholds_of(self.found)
 
     @cached_property
     def predicted(self) -> NDArray[np.bool_]:
-        """Predicted classes at the thresholds, (N, 19) bool."""
-        return decide(self.found.probabilities, self.thresholds)
+        """Predicted classes at the thresholds, (N, C) bool."""
+        return decide(self.found.probabilities, self.thresholds, self.found.nomenclature)
 
     @cached_property
     def tiles(self) -> Tiles | None:
@@ -109,7 +120,8 @@ class RunContents:
     @cached_property
     def scores(self) -> Scores:
         """Scores by class, macro and micro, with intervals."""
-        return score(self.found.probabilities, self.found.labels, self.thresholds, self.tiles)
+        found = self.found
+        return score(found.probabilities, found.labels, self.thresholds, self.tiles, found.nomenclature)
 
     @property
     def threshold_words(self) -> str:
@@ -165,12 +177,13 @@ def read_predictions(path: Path) -> Predictions | None:
     if len(set(found.keys)) < len(found.keys):
         raise BadPredictions(f"{path} holds a patch twice; evaluate the run again to write it")
     thresholds: Any = found.about.get("thresholds")
+    names = found.nomenclature.names
     if thresholds is not None and not (
         isinstance(thresholds, dict)
-        and set(thresholds) == set(CLASSES)
+        and set(thresholds) == set(names)
         and all(type(value) in (int, float) and 0 <= value <= 1 for value in thresholds.values())
     ):
-        raise BadPredictions(f"{path} has thresholds that are no probabilities of the {len(CLASSES)} classes")
+        raise BadPredictions(f"{path} has thresholds that are no probabilities of the {len(names)} classes")
     return found
 
 
@@ -242,7 +255,10 @@ def _rows(store: Store, predictions: Predictions) -> tuple[NDArray[np.int64], st
     rows = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     if absent := int((rows < 0).sum()):
         return rows, f"it lacks {patches(absent)} of {len(rows):,}"
-    measured = np.array([name not in predictions.ignored for name in CLASSES])
-    if other := int((store.index.labels()[rows] != predictions.labels)[:, measured].any(axis=1).sum()):
+    nomenclature = predictions.nomenclature
+    if not store.index.has(nomenclature):
+        return rows, f"it has no labels of {len(nomenclature)} classes"
+    measured = np.array([name not in predictions.ignored for name in nomenclature.names])
+    if other := int((store.index.labels(nomenclature)[rows] != predictions.labels)[:, measured].any(axis=1).sum()):
         return rows, f"{patches(other)} of {len(rows):,} have other labels there"
     return rows, ""

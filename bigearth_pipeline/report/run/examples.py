@@ -10,7 +10,6 @@ from bigearth_pipeline.progress import Phases
 from bigearth_pipeline.report.page.blocks import Group, Picture, Section, Sheet, Text
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.examples import doubts, first_of_each, losses
-from bigearth_pipeline.report.store.contents import SHORT_CLASSES
 from shards.layout.statistics import NODATA
 from shards.text.words import patches
 
@@ -60,9 +59,9 @@ def _sheet(contents: RunContents, number: int, phases: Phases) -> Sheet:
         shown += len(rows)
     caption = (
         f"{patches(shown)}, each kind with {number} at most, of different sets of labels. Loss is the mean cross "
-        "entropy over the 19 classes, entropy the mean of their probabilities. From left to right: "
-        f"{'; '.join(composition.words for composition in COMPOSITIONS)}; stretched as in the report of the store, "
-        f"between percentiles {_LOW} and {_HIGH} of {split}. Classes are predicted {contents.threshold_words}."
+        f"entropy over the {len(contents.classes)} classes, entropy the mean of their probabilities. From left to "
+        f"right: {'; '.join(composition.words for composition in COMPOSITIONS)}; stretched as in the report of the "
+        f"store, between percentiles {_LOW} and {_HIGH} of {split}. Classes are predicted {contents.threshold_words}."
     )
     caption += f" {patches(missing)} of these have missing pixels, shown in {MISSING_WORD}." if missing else ""
     return Sheet("examples-sheet", caption, groups)
@@ -87,7 +86,7 @@ def _note(contents: RunContents, i: int) -> str:
 
     def named(chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> str:
         order = sorted(np.flatnonzero(chosen).tolist(), key=lambda j: -found.probabilities[i, j])
-        return ", ".join(f"{SHORT_CLASSES[j]} {100 * float(found.probabilities[i, j]):.0f} %" for j in order)
+        return ", ".join(f"{contents.short_classes[j]} {100 * float(found.probabilities[i, j]):.0f} %" for j in order)
 
     parts = [
         ("Found", has & predicted),

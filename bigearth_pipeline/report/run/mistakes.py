@@ -9,8 +9,6 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, S
 from bigearth_pipeline.report.page.numbers import NONE, count_cell, share, share_cell
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.mistakes import Mistakes, count_mistakes
-from bigearth_pipeline.report.store.contents import SHORT_CLASSES
-from shards import CLASSES
 
 _MOST: Final = 3
 
@@ -18,7 +16,8 @@ _MOST: Final = 3
 def mistakes(contents: RunContents) -> Section:
     """Return the section."""
     found = count_mistakes(contents.predicted, contents.found.labels)
-    pairs = [(i, j) for i in range(len(CLASSES)) for j in range(len(CLASSES)) if found.instead[i, j]]
+    number = len(contents.classes)
+    pairs = [(i, j) for i in range(number) for j in range(number) if found.instead[i, j]]
     blocks: list[Block] = []
     if pairs:
         blocks.append(_figure(contents, found, pairs))
@@ -26,20 +25,21 @@ def mistakes(contents: RunContents) -> Section:
         blocks.append(Text("No patch that lacks a class in its prediction has another one in its place."))
     blocks.append(_table(contents, found))
     if pairs:
-        blocks.append(_pairs(found, pairs))
+        blocks.append(_pairs(contents, found, pairs))
     return Section("mistakes", "Classes predicted in place of others", blocks)
 
 
 def _figure(contents: RunContents, found: Mistakes, pairs: list[tuple[int, int]]) -> Figure:
     drawing = heat_map(
-        "mistakes-heat", "Classes predicted in place of others", SHORT_CLASSES, 100 * found.shares,
+        "mistakes-heat", "Classes predicted in place of others", contents.short_classes, 100 * found.shares,
         "share of the missed patches of the row's class, %", linear=True,
     )  # fmt: skip
     i, j = max(pairs, key=lambda pair: (found.instead[pair], pair))
+    missed, instead = contents.classes[i], contents.classes[j]
     text = (
         f"Rows are classes that a patch has and that were missed, {contents.threshold_words}; columns, by number, are "
         "classes predicted for the same patch without being there. A patch may count in several squares of a row, or "
-        f"in none, so rows do not sum to 100 %. Most often {CLASSES[j]} is predicted where {CLASSES[i]} is missed: in "
+        f"in none, so rows do not sum to 100 %. Most often {instead} is predicted where {missed} is missed: in "
         f"{found.instead[i, j]:,} of {found.missed[i]:,} missed patches "
         f"({share(found.instead[i, j], found.missed[i])}). Empty squares are 0."
     )
@@ -47,13 +47,12 @@ def _figure(contents: RunContents, found: Mistakes, pairs: list[tuple[int, int]]
 
 
 def _table(contents: RunContents, found: Mistakes) -> Table:
+    short = contents.short_classes
     extra = (contents.predicted & (contents.found.labels == 0)).sum(axis=0).tolist()
     rows = []
-    for i, name in enumerate(CLASSES):
+    for i, name in enumerate(contents.classes):
         order = np.argsort(-found.instead[i], kind="stable")[:_MOST]
-        words = [
-            f"{SHORT_CLASSES[j]} {share(found.instead[i, j], found.missed[i])}" for j in order if found.instead[i, j]
-        ]
+        words = [f"{short[j]} {share(found.instead[i, j], found.missed[i])}" for j in order if found.instead[i, j]]
         missed, present = int(found.missed[i]), int(found.missed[i] + found.found[i])
         rows.append(
             [
@@ -73,11 +72,11 @@ def _table(contents: RunContents, found: Mistakes) -> Table:
     return Table("mistakes-table", caption, columns, rows)
 
 
-def _pairs(found: Mistakes, pairs: list[tuple[int, int]]) -> Table:
+def _pairs(contents: RunContents, found: Mistakes, pairs: list[tuple[int, int]]) -> Table:
     rows = [
         [
-            Cell(CLASSES[i]),
-            Cell(CLASSES[j]),
+            Cell(contents.classes[i]),
+            Cell(contents.classes[j]),
             count_cell(int(found.instead[i, j])),
             share_cell(found.instead[i, j], found.missed[i]),
         ]

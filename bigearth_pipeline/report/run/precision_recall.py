@@ -7,8 +7,6 @@ from bigearth_pipeline.report.page.blocks import Drawing, Figure, Section, Text
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.scores.curves import precision_recall as curve_of
 from bigearth_pipeline.report.scores.curves import thinned
-from bigearth_pipeline.report.store.contents import SHORT_CLASSES
-from shards import CLASSES
 
 _LIMITS = (-2.0, 102.0)
 
@@ -22,7 +20,7 @@ def precision_recall(contents: RunContents) -> Section:
     order = sorted(present.tolist(), key=lambda i: -int(found.labels[:, i].sum()))
     text = (
         f"Precision over recall of the {contents.split} split at all thresholds, for the {len(order)} of "
-        f"{len(CLASSES)} classes that occur, the most frequent first. The dot is the decision "
+        f"{len(contents.classes)} classes that occur, the most frequent first. The dot is the decision "
         f"{contents.threshold_words}, the thin line the share of patches that have the class: the precision of "
         "guessing. The area below the curve is about the average precision, which stands above it."
     )
@@ -41,7 +39,7 @@ def _panel(contents: RunContents, i: int) -> str:
         lines.append(Line("", 100 * at[0], 100 * at[1], 1))
     ap = contents.scores.ap[i].value
     return draw_lines(
-        f"pr-{i}", f"Precision and recall of {CLASSES[i]}", lines, Axis(words="recall, %", limits=_LIMITS),
-        Axis(words="precision, %", limits=_LIMITS), heading=f"{SHORT_CLASSES[i]}: {100 * (ap or 0.0):.1f} %",
+        f"pr-{i}", f"Precision and recall of {contents.classes[i]}", lines, Axis(words="recall, %", limits=_LIMITS),
+        Axis(words="precision, %", limits=_LIMITS), heading=f"{contents.short_classes[i]}: {100 * (ap or 0.0):.1f} %",
         level=100 * float(has.mean()), width=SMALL, height=2.1,
     )  # fmt: skip

@@ -104,7 +104,9 @@ def open_runs(
         phases.begin("resampling scores", len(contents.comparable), "run")
         for i in contents.comparable:
             each = runs[i].found
-            contents.resampled[i] = resample(each.probabilities, each.labels, thresholds_of(each), opened.tiles)
+            contents.resampled[i] = resample(
+                each.probabilities, each.labels, thresholds_of(each), opened.tiles, each.nomenclature
+            )
             phases.advance(1)
         yield contents
 
@@ -115,6 +117,11 @@ def _absent(run: RunContents) -> str:
 
 def _paired(predictions: Predictions, first: Predictions) -> Predictions | str:
     """Return predictions in the order of others of the same patches, or why they are not of the same ones."""
+    if predictions.nomenclature is not first.nomenclature:
+        return (
+            f"trained on {len(predictions.nomenclature)} classes, and the first run on {len(first.nomenclature)}: "
+            "their scores are no scores of the same task"
+        )
     if predictions.keys == first.keys:
         order = np.arange(len(first.keys))
     else:

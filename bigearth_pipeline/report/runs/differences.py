@@ -11,12 +11,11 @@ from bigearth_pipeline.report.page.numbers import count_cell
 from bigearth_pipeline.report.run.contents import interval_words
 from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_cell, percent_cell, signed_cell
 from bigearth_pipeline.report.runs.contents import RunsContents
-from bigearth_pipeline.report.store.contents import SHORT_CLASSES
-from shards import CLASSES
 from shards.text.words import counted, patches
 from trainer.metrics.intervals.bootstrap import LEVEL, Estimate
 
-_MACRO: Final = len(CLASSES)
+_MACRO: Final = -2
+"""Place of the macro mean behind those of the classes, see `Resampled`."""
 
 
 def verdict(found: Estimate) -> str:
@@ -97,10 +96,10 @@ def _summary(contents: RunsContents, first: int, found: dict[int, list[Estimate]
 
 
 def _figure(contents: RunsContents, first: int, found: dict[int, list[Estimate]]) -> Figure:
-    shown = dict(list(found.items())[: len(SERIES)])
-    order = [i for i in range(_MACRO) if any(each[i].value is not None for each in shown.values())]
+    run, shown = contents.runs[first], dict(list(found.items())[: len(SERIES)])
+    order = [i for i in range(len(run.classes)) if any(each[i].value is not None for each in shown.values())]
     drawing = draw_intervals(
-        "differences-chart", "Differences of average precision by class", [SHORT_CLASSES[i] for i in order],
+        "differences-chart", "Differences of average precision by class", [run.short_classes[i] for i in order],
         {shortened(contents.names[place]): [in_percent(each[i]) for i in order] for place, each in shown.items()},
         f"AP minus that of {shortened(contents.names[first])}, percentage points", zero=True,
     )  # fmt: skip
@@ -125,7 +124,7 @@ def _table(contents: RunsContents, place: int, first: int, found: list[Estimate]
             interval_cell(found[i], signed=True),
             Cell(verdict(found[i])),
         ]
-        for i, name in enumerate(CLASSES)
+        for i, name in enumerate(contents.runs[first].classes)
     ]
     total = [
         Cell("macro"),

@@ -12,8 +12,7 @@ from bigearth_pipeline.report.figure.panels import FORMATS, Format, Panel, Rows,
 from bigearth_pipeline.report.run.curves import epochs, series
 from bigearth_pipeline.report.run.words import number_at
 from bigearth_pipeline.report.runs.contents import run_names
-from bigearth_pipeline.report.store.contents import SHORT_CLASSES
-from shards import CLASSES
+from bigearth_pipeline.report.store.contents import short_names
 from trainer.history.record import RunRecord
 
 MOST_RUNS: Final = len(SERIES)
@@ -81,14 +80,21 @@ def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
 def _rows(records: Sequence[RunRecord], names: Sequence[str]) -> Rows | None:
     """Return average precision by class, the highest of the first run on top; None if no run has any."""
     split = "test" if all("test" in record.results for record in records) else "validation"
-    found = {name: _precisions(_result(record, split)) for name, record in zip(names, records, strict=True)}
+    numbers = sorted({record.config.data.classes for record in records})
+    if len(numbers) > 1:
+        raise PipelineError(
+            f"these runs are trained on {' and on '.join(map(str, numbers))} classes, whose scores cannot stand side "
+            "by side; draw them apart"
+        )
+    classes = records[0].config.data.nomenclature.names
+    found = {name: _precisions(_result(record, split), classes) for name, record in zip(names, records, strict=True)}
     first = next(iter(found.values()))
-    present = [i for i in range(len(CLASSES)) if any(values[i] is not None for values in found.values())]
+    present = [i for i in range(len(classes)) if any(values[i] is not None for values in found.values())]
     if not present:
         return None
     order = sorted(present, key=lambda i: -(first[i] or 0.0))
     values: dict[str, list[Value]] = {name: [(each[i], None, None) for i in order] for name, each in found.items()}
-    labels = [SHORT_CLASSES[i] for i in order]
+    labels = [short_names(classes)[i] for i in order]
     return Rows(f"Average precision by class, {split} split", labels, values, "average precision, %")
 
 
@@ -96,7 +102,7 @@ def _result(record: RunRecord, split: str) -> dict[str, Any]:
     return record.results.get(split) or (record.best or {}).get(split) or {}
 
 
-def _precisions(result: dict[str, Any]) -> list[float | None]:
+def _precisions(result: dict[str, Any], classes: Sequence[str]) -> list[float | None]:
     """Return the average precision of each class in percent; None for one that does not occur."""
-    found = [number_at(result, "classes", name, "ap") for name in CLASSES]
+    found = [number_at(result, "classes", name, "ap") for name in classes]
     return [None if value is None else 100 * value for value in found]

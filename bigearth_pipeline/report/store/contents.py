@@ -1,5 +1,6 @@
 """The store as the sections see it: splits, labels and counts by group, from the index and the manifest."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +15,30 @@ UNKNOWN: Final = "unknown"
 """Stands for null in tables and charts."""
 _LAND: Final = "Land principally occupied by agriculture, with significant areas of natural vegetation"
 _SHORT: Final = {
+    "Annual crops associated with permanent crops": "Annual with permanent crops",
     "Complex cultivation patterns": "Complex cultivation",
+    "Continuous urban fabric": "Continuous urban",
+    "Discontinuous urban fabric": "Discontinuous urban",
+    "Fruit trees and berry plantations": "Fruit trees, berries",
     "Industrial or commercial units": "Industry, commerce",
     _LAND: "Agriculture, natural veg.",
     "Moors, heathland and sclerophyllous vegetation": "Moors, heathland",
+    "Non-irrigated arable land": "Non-irrigated arable",
+    "Permanently irrigated land": "Irrigated land",
+    "Road and rail networks and associated land": "Roads and railways",
+    "Sport and leisure facilities": "Sport and leisure",
     "Natural grassland and sparsely vegetated areas": "Natural grassland",
     "Transitional woodland, shrub": "Transitional woodland",
+    "Transitional woodland/shrub": "Transitional woodland",
 }
-SHORT_CLASSES: Final = tuple(_SHORT.get(name, name) for name in CLASSES)
+
+
+def short_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of classes for charts."""
+    return tuple(_SHORT.get(name, name) for name in names)
+
+
+SHORT_CLASSES: Final = short_names(CLASSES)
 """Names of the classes for charts, in the order of `CLASSES`."""
 
 

@@ -50,6 +50,8 @@ def _lines(note: dict[str, Any], allow_bad: int) -> Iterator[str]:
         yield f"--limit {note['limit']}"
     if note.get("offset"):
         yield f"--offset {shlex.quote(str(note['offset']))}"
+    if note.get("labels43"):
+        yield "--labels43"
     if allow_bad:
         yield f"--allow-bad {allow_bad}"
 

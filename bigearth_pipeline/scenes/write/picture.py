@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.pictures.class_colours import COLOURS
+from bigearth_pipeline.pictures.class_colours import colours_of
 from bigearth_pipeline.scenes.write.blend import NODATA
 from shards.layout.bands import B10, BAND_SLICES
 from shards.storage.atomic import atomic_write
@@ -53,7 +53,8 @@ def write_map_picture(
     shares = cells[: len(classes)] / max(1, cells[:NODATA].sum())
     best = best[::step, ::step]
     known = best != NODATA
-    palette = np.array([_rgb(COLOURS[name]) for name in classes])
+    colours = colours_of(classes)
+    palette = np.array([_rgb(colour) for colour in colours])
     image = np.where(known[..., None], palette[np.where(known, best, 0)], _rgb(_NO_RESULT))
     panels = 1 if true_colour is None else 2
     ratio = best.shape[0] / best.shape[1]
@@ -68,7 +69,7 @@ def write_map_picture(
         axis.set_xticks([])
         axis.set_yticks([])
     order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
-    handles = [Patch(facecolor=COLOURS[classes[i]], label=f"{shares[i]:4.0%}  {_wrapped(classes[i])}") for i in order]
+    handles = [Patch(facecolor=colours[i], label=f"{shares[i]:4.0%}  {_wrapped(classes[i])}") for i in order]
     if cells[NODATA]:
         handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False)
@@ -91,7 +92,7 @@ def write_sheet(
         title: of the picture.
         records: (n, 80000), n at most `SHEET`.
         names: of the patches.
-        probabilities: (n, 19), NaN without a result.
+        probabilities: (n, C), NaN without a result.
         thresholds: by class, in the order of the probabilities.
 
     Raises:

@@ -7,7 +7,7 @@
 | `missing` | float32 | share of the area without data, saturated or hidden by clouds, 0 to 1 |
 | `status` | string | `ok`, `missing` (more than was allowed), or why the patch cannot be used |
 | `labels` | list of string | classes at or above their thresholds; null without a result |
-| `label_mask` | uint32 | the same: bit i for class i |
+| `label_mask` | uint32, of more than 32 classes uint64 | the same: bit i for class i |
 | one per class, by its name | float32 | probability, 0 to 1; null without a result |
 | `bbox`, `geometry` | struct, binary | bounds, and the square of the patch |
 """
@@ -35,11 +35,11 @@ OK: Final = "ok"
 MISSING: Final = "missing"
 
 
-def label_masks(probabilities: NDArray[np.float32], thresholds: Mapping[str, float]) -> NDArray[np.uint32]:
+def label_masks(probabilities: NDArray[np.float32], thresholds: Mapping[str, float]) -> NDArray[np.uint64]:
     """Return the classes at or above their thresholds, (n,): bit i for class i."""
     chosen = probabilities >= np.array(list(thresholds.values()), np.float32)
-    bits = np.uint32(1) << np.arange(probabilities.shape[1], dtype=np.uint32)
-    masks: NDArray[np.uint32] = (chosen * bits).sum(1, dtype=np.uint32)
+    bits = np.uint64(1) << np.arange(probabilities.shape[1], dtype=np.uint64)
+    masks: NDArray[np.uint64] = (chosen * bits).sum(1, dtype=np.uint64)
     return masks
 
 
@@ -94,9 +94,14 @@ def _fields(thresholds: Mapping[str, float]) -> list[pa.Field]:
         pa.field("missing", pa.float32(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("labels", pa.list_(pa.string())),
-        pa.field("label_mask", pa.uint32()),
+        pa.field("label_mask", _mask_type(thresholds)),
         *(pa.field(name, pa.float32()) for name in thresholds),
     ]
+
+
+def _mask_type(thresholds: Mapping[str, float]) -> pa.DataType:
+    """Return the type of masks of as many classes."""
+    return pa.uint32() if len(thresholds) <= 32 else pa.uint64()
 
 
 def _columns(names: list[str], unit: UnitResult, thresholds: Mapping[str, float]) -> list[pa.Array]:
@@ -115,7 +120,7 @@ def _columns(names: list[str], unit: UnitResult, thresholds: Mapping[str, float]
         pa.array(unit.missing),
         pa.array(status),
         pa.array(labels, pa.list_(pa.string())),
-        pa.array(masks, mask=~there),
+        pa.array(masks, _mask_type(thresholds), mask=~there),
         *(pa.array(np.ascontiguousarray(column), mask=~there) for column in unit.probabilities.T),
     ]
 

@@ -8,11 +8,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.run.contents import read_predictions, thresholds_of
 from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.map.tiles import UNKNOWN
 from bigearth_pipeline.serve.patch.cache import Cache
 from shards import CLASSES
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.definition.choices import DeviceName
 from trainer.history.record import RunRecord
 from trainer.inference import Predictor, load
@@ -108,6 +110,7 @@ class OpenRun:
         """Return its network, which is loaded by the first call, and again once the run has a better one.
 
         Raises:
+            PipelineError: it has other classes than the patches and maps of the server.
             TrainError: no epoch of it has ended, or its checkpoint is damaged.
             OSError: a file cannot be read.
         """
@@ -117,10 +120,28 @@ class OpenRun:
                 found = load(self.folder, device=self.device)
                 self._loaded.clear()
                 self._loaded[changed] = found
-            return self._loaded[changed]
+            found = self._loaded[changed]
+        self._check(found.nomenclature)
+        return found
+
+    def check_classes(self) -> None:
+        """Check that it is a run on the 19 classes, by which patches and maps are shown.
+
+        Raises:
+            PipelineError: it is not.
+            TrainError: a file is damaged.
+        """
+        self._check(self.record().config.data.nomenclature)
+
+    def _check(self, nomenclature: Nomenclature) -> None:
+        if nomenclature is not NINETEEN:
+            raise PipelineError(
+                f"run {self.folder.resolve().name} is trained on {len(nomenclature)} classes, and patches are shown by "
+                f"{len(NINETEEN)}: here are its curves and scores alone; bep report and bep explain show more"
+            )
 
     def predicted(self, store: OpenStore) -> Predicted | None:
-        """Return its predictions on patches of a store, as its files say them; None if there are none.
+        """Return its predictions on patches of a store, as its files say them; None without any of the 19 classes.
 
         Raises:
             BadPredictions: a file is damaged.
@@ -135,7 +156,7 @@ def _read(paths: list[Path], store: OpenStore, version: tuple[int, ...]) -> Pred
     measured = np.ones(len(CLASSES), np.bool_)
     for path in paths:
         found = read_predictions(path)
-        if found is not None and (part := _of_store(found, store)) is not None:
+        if found is not None and found.nomenclature is NINETEEN and (part := _of_store(found, store)) is not None:
             parts.append(part)
             measured &= [name not in found.ignored for name in CLASSES]
     if not parts:

@@ -47,6 +47,7 @@ def check_routes(contents: Contents) -> APIRouter:
     def found(store: OpenStore, run: int, label: int | None) -> Pairs:
         predicted = contents.run(run).predicted(store)
         if predicted is None:
+            contents.run(run).check_classes()
             folder = contents.run(run).folder
             make = shlex.join(["bep", "evaluate", str(folder), "--shards", str(store.folder)])
             raise InvalidValue(f"{folder} has no predictions on {store.folder}; write them: {make}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from bigearth_pipeline.errors import BadPatch
-from bigearth_pipeline.source.annotations import MAX_BYTES, parse_v1_annotation
+from bigearth_pipeline.source.annotations import MAX_BYTES, Annotation, parse_v1_annotation
 from bigearth_pipeline.source.archive.folders import ArchiveFolders
 from bigearth_pipeline.source.archive.headers import Kind
 from bigearth_pipeline.source.archive.members import Member, TarReader
@@ -56,14 +56,14 @@ class Facts:
 
     Attributes:
         folders: the tree that they form.
-        annotations: label mask and date of v1 patches by folder, or what is wrong with them.
+        annotations: what the JSON files of v1 patches say by folder, or what is wrong with them.
         faults: why the patch in a folder cannot be used, whatever its pixels.
         num_skipped: members that are neither files nor folders of a tree.
         skipped: the first of them, and what is wrong with it.
     """
 
     folders: ArchiveFolders = field(default_factory=ArchiveFolders)
-    annotations: dict[str, tuple[int, str] | str] = field(default_factory=dict)
+    annotations: dict[str, Annotation | str] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     num_skipped: int = 0
     skipped: str = ""

@@ -60,6 +60,7 @@ TRAIN = {
     "run.save_minutes": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
     "run.save_steps": Option(shown_by="trainer/runs/test_run_folder.py::test_a_state_is_saved_within_an_epoch"),
     "as_json": Option(shown_by=f"{CLI}::test_json_and_progress_are_apart"),
+    "data.classes": Option(shown_by="trainer/training/test_nomenclature.py::test_a_run_on_43_classes"),
     "data.bands": Option(value="rgb"),
     "data.where": Option(value="key != 'train_0'"),
     "data.fraction": Option(value="0.5"),

@@ -76,6 +76,7 @@ def _write_bad_tree(scene_tree: Path, tree: Path) -> None:
             "<scene> --out <s> --include-snow-cloud",
             ["--include-snow-cloud has no effect", "snow_cloud_or_shadow.parquet"],
         ),
+        ("<scene> --out <s> --labels43", ["--labels43 has no effect on", "BigEarthNet v2", "19 classes", "from v1"]),
         ("<alone> --out <s>", ["no metadata.parquet in or beside", "--metadata"]),
         ("<scene> --out <s> --metadata <absent>", ["metadata", "absent does not exist"]),
         ("<scene> --out <s> --metadata <empty>", ["metadata", "empty"]),

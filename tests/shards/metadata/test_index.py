@@ -107,7 +107,7 @@ def test_the_reader_gets_what_was_written(index: Index, manifest: Manifest) -> N
     assert index.facts(4) | {"label_mask": 0} == {
         "key": keys[4], "split": "train", "label_mask": 0, "country": "Serbia", "date": datetime(2017, 6, 13),
         "epsg": 32629, "ulx": 600_000.0, "uly": 5_900_000.0, "seasonal_snow": False, "cloud_or_shadow": False,
-        "baseline": None, "nodata_pixels": 0,
+        "baseline": None, "nodata_pixels": 0, "labels43": None,
     }  # fmt: skip
     assert index.rows("train").tolist() == [0, 1, 2, 3, 4]
     assert index.rows("test").tolist() == [5, 6]

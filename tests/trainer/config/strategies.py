@@ -7,7 +7,9 @@ from typing import Any, get_args, get_origin
 from hypothesis import strategies as st
 
 from shards import BANDS, CLASSES
+from shards.layout.classes import NOMENCLATURES
 from trainer.config.options import TrainConfig
+from trainer.definition.choices import CLASS_NUMBERS
 from trainer.definition.tables import OPTIONS, Entry
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -17,6 +19,8 @@ def values_of(entry: Entry) -> st.SearchStrategy[Any]:
     """Return values that an option may have."""
     if entry.key == "data.bands":
         return st.lists(st.sampled_from(BANDS), min_size=1, unique=True).map(tuple)
+    if entry.key == "data.classes":
+        return st.sampled_from(CLASS_NUMBERS)
     if entry.key == "data.train_splits":
         return st.sampled_from([("train",), ("validation", "train"), ("train", "validation")])
     if entry.key == "data.ignore_labels":
@@ -51,6 +55,9 @@ def _of_kind(entry: Entry, kind: Any) -> st.SearchStrategy[Any]:
 def configurations(draw: st.DrawFn) -> TrainConfig:
     """Return configurations."""
     values = {key: draw(values_of(entry)) for key, entry in OPTIONS.items()}
+    if values["data.classes"] != len(CLASSES):
+        names = st.lists(st.sampled_from(NOMENCLATURES[values["data.classes"]].names), max_size=18, unique=True)
+        values |= {"data.ignore_labels": tuple(draw(names)), "model.weights_classes": None}
     if values["model.weights"] is None:
         values |= {"model.weights_bands": None, "model.weights_classes": None}
     else:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards import Store, Verify
+from shards.layout.classes import Nomenclature
 from trainer.data.augment.draw import draw
 from trainer.data.batch import HostBatch
 from trainer.data.buffers import Buffers
@@ -33,7 +34,8 @@ class HostReader:
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each batch.
         verify: which records to compare with their checksums, see `shards.Store`.
-        labels: multi-hot labels of all rows of the index, (patches, 19) uint8.
+        nomenclature: of the labels.
+        labels: multi-hot labels of all rows of the index, (patches, C) uint8.
     """
 
     store: Store
@@ -46,10 +48,11 @@ class HostReader:
     rank: int
     num_ranks: int
     verify: Verify
+    nomenclature: Nomenclature
     labels: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", self.store.index.labels())
+        object.__setattr__(self, "labels", self.store.index.labels(self.nomenclature))
 
     def batches(self, epoch: int, first_step: int) -> Generator[HostBatch, None, None]:
         """Read the batches of an epoch, both counted from 0.

@@ -16,23 +16,31 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shards import CLASSES, Index
+from shards import Index
 from shards.errors import InvalidValue
+from shards.layout.classes import FORTY_THREE, NINETEEN, Nomenclature
 from shards.layout.facts import NAMES as FACTS
+from shards.layout.facts import OPTIONAL
 from shards.metadata.index import index_schema
 from shards.runtime.arrow import numpy_values, table_of
 from trainer.data.subset.where_limits import MEMORY, excess, excess_of_tree, objects, rows_at_a_time
 from trainer.data.subset.where_names import unknown_name
 from trainer.data.subset.where_watch import watched
 
-_NAMES: Final = "[{}]".format(", ".join(f"'{name}'" for name in CLASSES))
+
+def _names_in(nomenclature: Nomenclature, kind: str) -> str:
+    """Return the list of names of a mask in SQL; `kind` is the type of its column."""
+    names = ", ".join(f"'{name}'" for name in nomenclature.names)
+    return f"list_filter([{names}], lambda name, i: {nomenclature.column} >> (i - 1)::{kind} & 1 = 1)"
+
 
 _DERIVED: Final[dict[str, dict[str, str]]] = {
     "split": {"split": "split", "shard": "shard"},
     "label_mask": {
-        "labels": f"list_filter({_NAMES}, lambda name, i: label_mask >> (i - 1)::UINTEGER & 1 = 1)",
+        "labels": _names_in(NINETEEN, "UINTEGER"),
         "num_labels": "bit_count(label_mask)::INTEGER",
     },
+    FORTY_THREE.column: {FORTY_THREE.column: _names_in(FORTY_THREE, "UBIGINT")},
     "date": {
         "date": "date::DATE",
         "year": "year(date)",
@@ -47,7 +55,7 @@ COLUMNS: Final[dict[str, str]] = {
 }
 """Columns that a condition may name, and how each follows from those of the index. `date` is without time of day;
 seasons are the meteorological ones of the northern hemisphere, winter being December to February; `labels` is a list of
-class names. DuckDB computes only those that a condition uses."""
+class names, as is `labels43`, which only some stores have. DuckDB computes only those that a condition uses."""
 
 _SOURCES: Final = ("shard", *FACTS)
 
@@ -129,7 +137,7 @@ def check_condition(where: str) -> frozenset[str]:
         ValueError: it is not a single SQL expression, holds a query, names an unknown column or class, depends on time
             or chance, or is not boolean.
     """
-    schema = index_schema("webdataset")
+    schema = index_schema("webdataset", optional=OPTIONAL)
     with bounded_database(where) as connection:
         return _prepare(connection, where, table_of({name: [] for name in schema.names}, schema))
 
@@ -172,9 +180,17 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         raise InvalidValue(f"{named(where)} {fact}")
     if fact := unknown_name(nodes):
         raise InvalidValue(f"{named(where)}: {fact}")
-    connection.register("stored", _in_batches(table.select(_SOURCES), rows_at_a_time(nodes)))
-    columns = ", ".join(f"{definition} AS {name}" for name, definition in COLUMNS.items())
-    connection.execute(f"CREATE VIEW patches AS SELECT {columns} FROM stored")
+    absent = OPTIONAL - set(table.column_names)
+    if used := references & absent:
+        raise InvalidValue(
+            f"{named(where)}: the store has no column {min(used)}, expected one that is built from BigEarthNet v1 with "
+            f"`{min(used)}=True`"
+        )
+    sources = [name for name in _SOURCES if name not in absent]
+    connection.register("stored", _in_batches(table.select(sources), rows_at_a_time(nodes)))
+    columns = {name: definition for name, definition in COLUMNS.items() if name not in absent}
+    selected = ", ".join(f"{definition} AS {name}" for name, definition in columns.items())
+    connection.execute(f"CREATE VIEW patches AS SELECT {selected} FROM stored")
     try:
         # Bound and not run: WHERE refuses what is no value of a row (aggregates, windows), SELECT knows the type.
         connection.sql(f"FROM patches WHERE (\n{where}\n)")
@@ -183,7 +199,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         raise
     except duckdb.Error as err:
         unknown = re.search(r'Referenced column "(.+?)" not found', str(err))
-        fact = f"there is no column {unknown[1]}; there are {', '.join(COLUMNS)}" if unknown else first_line(err)
+        fact = f"there is no column {unknown[1]}; there are {', '.join(columns)}" if unknown else first_line(err)
         raise InvalidValue(f"{named(where)}: {fact}") from err
     if kinds != ["BOOLEAN"]:
         raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")

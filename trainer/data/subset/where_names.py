@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from shards import CLASSES, SPLITS
+from shards.layout.classes import FORTY_THREE
 
 SEASONS: Final = ("winter", "spring", "summer", "autumn")
-VOCABULARIES: Final = {"labels": CLASSES, "season": SEASONS, "split": SPLITS}
+VOCABULARIES: Final = {"labels": CLASSES, FORTY_THREE.column: FORTY_THREE.names, "season": SEASONS, "split": SPLITS}
 """Columns whose values are known beforehand."""
 
 _COMPARISONS: Final = {
@@ -61,7 +62,7 @@ def _column(node: dict[str, Any]) -> str:
     if node.get("type") in _PARTS or node.get("function_name") in _PARTS:
         column = next((_column(operand) for operand in _operands(node)), "")
         # A part of a text is no word of a vocabulary.
-        return column if column == "labels" else ""
+        return column if column in ("labels", FORTY_THREE.column) else ""
     return ""
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision
 
-from shards import CLASSES
 from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES
 from shards.text.words import counted
@@ -30,9 +29,9 @@ class Importance:
 
     Attributes:
         bands: names of the B bands.
-        precision: (19,) float64, average precision of the classes on unchanged patches; NaN for absent classes.
-        loss: (19, B) float64, what it loses where a band is permuted: the mean over the permutations.
-        spread: (19, B) float64, standard deviation over the permutations.
+        precision: (C,) float64, average precision of the classes on unchanged patches; NaN for absent classes.
+        loss: (C, B) float64, what it loses where a band is permuted: the mean over the permutations.
+        spread: (C, B) float64, standard deviation over the permutations.
         patches: number of patches.
     """
 
@@ -56,9 +55,9 @@ def permutation(
     """Return the importance of bands; the same for the same seed.
 
     Args:
-        logits: of (n, 80000) records, (n, 19), such as `Predictor.record_logits`.
+        logits: of (n, 80000) records, (n, C), such as `Predictor.record_logits`.
         records: (N, 80000) uint16, at least two.
-        labels: (N, 19) uint8 of 0 and 1.
+        labels: (N, C) uint8 of 0 and 1.
         bands: names of the bands to permute.
         seed: of the permutations.
         repeats: permutations of each band, at least one.
@@ -85,7 +84,7 @@ def permutation(
         for band, source in zip(bands, sources.numpy().T, strict=True):
             if (source != own).any():
                 changed[:, BAND_SLICES[band]] = records[source, BAND_SLICES[band]]
-        found = torch.full((len(CLASSES),), torch.nan, dtype=torch.float64)
+        found = torch.full((labels.shape[1],), torch.nan, dtype=torch.float64)
         scores = logits(changed)
         for number in present:
             found[number] = binary_average_precision(scores[:, number].sigmoid(), truth[:, number])

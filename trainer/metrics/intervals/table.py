@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shards import CLASSES
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.metrics.intervals.average_precision import average_precisions
 from trainer.metrics.intervals.bootstrap import Estimate, draw, estimate, mean_of_known
 from trainer.metrics.intervals.f1 import f1_scores
@@ -40,9 +40,11 @@ class Scores:
     f1: list[Estimate]
 
 
-def decide(probabilities: NDArray[np.float16], thresholds: Mapping[str, float] | None) -> NDArray[np.bool_]:
+def decide(
+    probabilities: NDArray[np.float16], thresholds: Mapping[str, float] | None, nomenclature: Nomenclature = NINETEEN
+) -> NDArray[np.bool_]:
     """Return the predicted classes, (N, C) bool: those whose probability is at least the threshold; default 0.5."""
-    limits = [THRESHOLD if thresholds is None else thresholds[name] for name in CLASSES]
+    limits = [THRESHOLD if thresholds is None else thresholds[name] for name in nomenclature.names]
     return probabilities.astype(np.float64) >= np.array(limits)
 
 
@@ -51,6 +53,7 @@ def resample(
     labels: NDArray[np.uint8],
     thresholds: Mapping[str, float] | None,
     tiles: Tiles | None,
+    nomenclature: Nomenclature = NINETEEN,
 ) -> Resampled:
     """Return the scores of all patches and of resamples of tiles; without tiles, or with too few, of no resample.
 
@@ -59,13 +62,14 @@ def resample(
         labels: (N, C) uint8 of 0 and 1.
         thresholds: probability by class name; default 0.5.
         tiles: of the patches.
+        nomenclature: the C classes.
     """
     if tiles is not None and tiles.are_enough:
         number, weights = tiles.number, np.hstack([np.ones((tiles.count, 1)), draw(tiles.count)])
     else:
         number, weights = np.zeros(len(labels), np.int64), np.ones((1, 1))
     ap = average_precisions(probabilities, labels, number, weights)
-    f1 = f1_scores(decide(probabilities, thresholds), labels, number, weights)
+    f1 = f1_scores(decide(probabilities, thresholds, nomenclature), labels, number, weights)
     return Resampled(*(np.vstack([each.classes, mean_of_known(each.classes), each.micro]) for each in (ap, f1)))
 
 
@@ -84,7 +88,8 @@ def score(
     labels: NDArray[np.uint8],
     thresholds: Mapping[str, float] | None,
     tiles: Tiles | None,
+    nomenclature: Nomenclature = NINETEEN,
 ) -> Scores:
     """Return the scores with intervals; see `resample`."""
-    found = resample(probabilities, labels, thresholds, tiles)
+    found = resample(probabilities, labels, thresholds, tiles, nomenclature)
     return Scores(estimates(found.ap, labels, tiles), estimates(found.f1, labels, tiles))

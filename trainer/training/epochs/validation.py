@@ -1,6 +1,5 @@
 """Evaluation of a run on its validation split."""
 
-from shards import CLASSES
 from trainer.data.loader import Loader
 from trainer.evaluation.measure import measure, predict
 from trainer.metrics.metrics import Metrics
@@ -23,8 +22,9 @@ def validate(
         phase: to report as.
         progress: receives the reports.
     """
+    spec = session.model.spec
     if loader is None:
-        return None, dict.fromkeys(CLASSES, THRESHOLD)
+        return None, dict.fromkeys(spec.nomenclature.names, THRESHOLD)
     with autocast(session.config.machine.precision, session.ranks.device):
         predictions = predict(stepper.evaluated(), loader, session.ranks, phase=phase, progress=progress)
-    return measure(*predictions, ignored=session.model.spec.ignored)
+    return measure(*predictions, ignored=spec.ignored, nomenclature=spec.nomenclature)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from shards import CLASSES
 from trainer.config.effect_of_labels import check_ignored, check_repeats
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
@@ -26,28 +25,29 @@ def use_labels(
     Args:
         config: of the run.
         given: options that somebody gave; none for a run that is resumed.
-        labels: (patches of the store, 19) of 0 and 1.
+        labels: (patches of the store, C) of 0 and 1.
         rows: of the patches that the run selects, by split.
         progress: receives lines about ignored and rare classes.
 
     Raises:
         InvalidValue: an option that was given has no effect on these patches.
     """
-    data, names = config.data, [name for name in CLASSES if name in config.data.ignore_labels]
+    data, classes = config.data, config.data.nomenclature.names
+    names = [name for name in classes if name in data.ignore_labels]
     splits = ("train", *(("validation",) * data.validation), *(("test",) * config.run.test))
     counts = labels[np.concatenate([rows[split] for split in splits])].sum(0, dtype=np.int64)
-    check_ignored(config, given, dict(zip(CLASSES, counts.tolist(), strict=True)))
+    check_ignored(config, given, dict(zip(classes, counts.tolist(), strict=True)))
     if names:
         progress.say(f"neither trained nor measured: {', '.join(names)}")
     if data.repeat_threshold is None:
         return None
     trained = labels[rows["train"]]
     check_repeats(config, given, trained)
-    repeats, classes = repeat_factors(trained, data.repeat_threshold, data.ignore_labels)
-    most = int(classes.argmax())
+    repeats, by_class = repeat_factors(trained, data.repeat_threshold, data.ignore_labels, data.nomenclature)
+    most = int(by_class.argmax())
     visits = num_visits(len(repeats), repeats)
     progress.say(
-        f"repeats: {visits:,} patches in each epoch in place of {len(repeats):,}; those with {CLASSES[most]} come "
-        f"{classes[most]:.2f} times in the mean"
+        f"repeats: {visits:,} patches in each epoch in place of {len(repeats):,}; those with {classes[most]} come "
+        f"{by_class[most]:.2f} times in the mean"
     )
     return repeats

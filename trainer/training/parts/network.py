@@ -2,7 +2,7 @@
 
 import torch
 
-from shards import CLASSES, Store
+from shards import Store
 from trainer.config.options import TrainConfig
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.runs.checkpoint import Checkpoint
@@ -45,7 +45,8 @@ def _create(config: TrainConfig, store: Store, *, resumed: bool) -> Classifier:
         bands=config.data.bands,
         drop_rate=config.model.drop_rate,
         drop_path_rate=config.model.drop_path_rate,
-        ignored=tuple(name for name in CLASSES if name in config.data.ignore_labels),
+        ignored=tuple(name for name in config.data.nomenclature.names if name in config.data.ignore_labels),
+        classes=config.data.classes,
     )
     torch.manual_seed(config.run.seed)
     if resumed:

@@ -16,6 +16,7 @@ CASES: list[dict[str, Any]] = [
     {},
     {"format": "zarr", "codec": "blosc-zstd", "patches_per_shard": 7},
     {"rules": Rules(include_snow_cloud=True, split_by=(80, 10, 10), limit=12, seed=-3, offset="auto")},
+    {"labels43": True},
 ]
 
 
@@ -43,6 +44,7 @@ def test_the_command_has_the_options_of_the_build(options: dict[str, Any], tmp_p
     rules = config.rules
     assert (found["include_snow_cloud"], found["split_by"]) == (rules.include_snow_cloud, rules.split_by)
     assert (found["limit"], found["seed"]) == (rules.limit, rules.seed)
+    assert found["labels43"] == config.labels43
     assert found["offset"] == ("auto" if rules.offset == "auto" else None)
     assert found["metadata"] == (tables[0],)
     assert found["splits"] == tables[1].parent

@@ -87,7 +87,7 @@ def test_columns_that_a_condition_uses_are_known() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("nation = 'Ireland'", "there is no column nation; there are key, split, shard, labels, .*, nodata_pixels$"),
+        ("nation = 'Ireland'", "there is no column nation; there are key, split, shard, labels, .*, labels43$"),
         ("label_mask = 1", "there is no column label_mask; there are key"),
         ('country = "Ireland"', "there is no column Ireland; there are key"),
         ("country = 'Ireland", "is not a single SQL expression: unterminated"),
