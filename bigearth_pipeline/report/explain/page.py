@@ -13,7 +13,7 @@ from shards.text.words import counted, patches
 from trainer.explain.methods.permutation import Importance
 from trainer.explain.sanity.cascade import FAILS_ABOVE, Cascade
 from trainer.explain.score.agreement import Agreement
-from trainer.explain.score.faithfulness import Faithfulness, Gain
+from trainer.explain.score.faithfulness import FEWEST, Faithfulness, Gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,8 @@ def _scores(scores: Mapping[str, list[Faithfulness]]) -> Table:
     caption = (
         "Areas under the curves of a class's probability while pixels (in cells of 60 m) or bands are deleted or "
         "inserted in the order of an explanation (Petsiuk et al., arXiv:1806.07421), and the gain over random orders "
-        "with its 95 % interval by bootstrap over patches. Above 0, the explanation names parts that matter."
+        "with its 95 % interval by bootstrap over patches, for which there must be "
+        f"{FEWEST} of them or more. Above 0, the explanation names parts that matter."
     )
     columns = ["method", "parts", "deletion", "gain over random", "insertion", "gain over random "]
     return Table("scores-table", caption, columns, rows)

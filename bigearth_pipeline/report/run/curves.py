@@ -93,7 +93,8 @@ def _speed(record: RunRecord) -> Block:
             marks=len(values) < 40, width=SMALL, height=1.9,
         )  # fmt: skip
         panels.append(Drawing(drawing))
-        words.append(f"{heading} from {known.min():,.3g} to {known.max():,.3g}{unit_words}")
+        low, high = f"{known.min():,.3g}", f"{known.max():,.3g}"
+        words.append(f"{heading} {low if low == high else f'from {low} to {high}'}{unit_words}")
     if not panels:
         return Text("The run says neither learning rates nor speed.")
     text = (
