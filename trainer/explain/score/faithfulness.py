@@ -24,8 +24,6 @@ STEPS: Final = 16
 """Steps of a curve over the 400 cells; each band is a step of its own."""
 RANDOM: Final = 8
 """Random orders of each patch."""
-FEWEST: Final = 5
-"""Of fewer patches an interval says nothing: there are not enough different samples of them."""
 _KINDS: Final[tuple[Kind, ...]] = ("pixels", "bands")
 _RESAMPLED: Final = 2000
 _INTERVAL: Final = (2.5, 97.5)
@@ -37,7 +35,7 @@ class Gain:
 
     Attributes:
         mean: the mean.
-        low: lower end; NaN for fewer than `FEWEST` patches.
+        low: lower end; NaN for fewer than two patches.
         high: upper end; NaN likewise.
     """
 
@@ -140,7 +138,7 @@ def bootstrap(values: NDArray[np.float64], patches: NDArray[np.int64], seed: int
     _, places = np.unique(patches, return_inverse=True)
     counts, sums = np.bincount(places), np.bincount(places, values)
     mean = float(values.mean())
-    if len(counts) < FEWEST:
+    if len(counts) < 2:
         return Gain(mean, np.nan, np.nan)
     drawn = np.random.default_rng(seed).integers(0, len(counts), (_RESAMPLED, len(counts)))
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
