@@ -1,5 +1,6 @@
 """Names that options may have as values."""
 
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 Method = Literal["standard", "percentile"]
@@ -25,6 +26,16 @@ LOSSES: Final[tuple[LossName, ...]] = get_args(LossName)
 Monitor = Literal["ap_macro", "ap_micro", "auroc_macro", "auroc_micro", "f1_macro", "f1_micro", "loss"]
 MONITORS: Final[tuple[Monitor, ...]] = get_args(Monitor)
 """Values of the validation split that epochs can be compared by."""
+MONITOR_WORDS: Final[Mapping[Monitor, str]] = {
+    "ap_macro": "macro average precision",
+    "ap_micro": "micro average precision",
+    "auroc_macro": "macro AUROC",
+    "auroc_micro": "micro AUROC",
+    "f1_macro": "macro F1 at 0.5",
+    "f1_micro": "micro F1 at 0.5",
+    "loss": "loss",
+}
+"""The same in words."""
 LoggerName = Literal["wandb", "mlflow"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]

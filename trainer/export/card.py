@@ -7,6 +7,7 @@ from shards.layout.bands import GROUP_OF
 from shards.metadata.dataset import DATA_LICENCE, PAPERS
 from shards.reporting import printable
 from shards.text.words import counted
+from trainer.definition.choices import MONITOR_WORDS
 from trainer.export.scores import Interval, Measured
 from trainer.inference.trained import TrainedRun
 from trainer.metrics.intervals.bootstrap import LEVEL
@@ -199,12 +200,17 @@ def _training(run: TrainedRun) -> str:
     names = ", ".join(checkpoint.model.ignored)
     ignored = f" Neither trained nor measured: {names}." if names else ""
     paper = ": drawn by chance" if checkpoint.synthetic else f"; {PAPERS[checkpoint.source_version]}"
+    epochs = options.optimisation.epochs
+    if options.data.validation:
+        best = f"epoch {checkpoint.epoch}, the best of {epochs} by {MONITOR_WORDS[options.run.monitor]} on the "
+        best += "validation split"
+    else:
+        best = f"the last epoch, {checkpoint.epoch} of {epochs}; nothing was validated"
     return (
         "## Training\n\n"
         f"- Data: train split of {checkpoint.dataset}{chosen}{paper}.{ignored}\n"
         f"- Shards with the manifest of SHA-256 `{checkpoint.manifest_sha256}`.\n"
-        f"- Weights of epoch {checkpoint.epoch}, the best of {options.optimisation.epochs} by macro average "
-        "precision on the validation split.\n"
+        f"- Weights of {best}.\n"
         f"- Optimiser {options.optimisation.optimizer}, learning rate {options.optimisation.lr:g}, batches of "
         f"{options.optimisation.batch_size}, loss {options.optimisation.loss}. All options are in `config.json`.\n"
     )
@@ -212,13 +218,14 @@ def _training(run: TrainedRun) -> str:
 
 def _limits(run: TrainedRun) -> str:
     other = {"v1": "v2", "v2": "v1"}[run.checkpoint.source_version]
-    synthetic = (
-        "- Trained on synthetic data, drawn by chance: of no use on real scenes, and scores say nothing about them.\n"
-        if run.checkpoint.synthetic
-        else ""
-    )
+    if run.checkpoint.synthetic:
+        return (
+            "## Limits\n\n"
+            "- Trained on synthetic data, drawn by chance: of no use on real scenes, and scores say nothing about "
+            "them.\n"
+        )
     return (
-        f"## Limits\n\n{synthetic}"
+        "## Limits\n\n"
         "- Ten European countries, June 2017 to May 2018, without clouds, shadows and snow unless the training options "
         "say otherwise; elsewhere and in other seasons scores are not known.\n"
         "- Labels follow from CORINE Land Cover 2018 with units of 25 ha: small areas are missing in them, and "

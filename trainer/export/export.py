@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ Format: TypeAlias = Literal["onnx", "pt2"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 TOLERANCE: Final = 1e-4
 """Greatest difference of a probability from torch's that an export may have."""
+_LICENCE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
+"""Form of the hub's identifiers (https://huggingface.co/docs/hub/repositories-licenses)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
         say: receives a line before each part that takes seconds.
 
     Raises:
-        InvalidValue: `out` holds something, or lies where the run is.
+        InvalidValue: `out` holds something, or lies where the run is; `license` is no identifier of the hub.
         TrainError: the run cannot be used; a program cannot be made, or differs by more than `TOLERANCE`.
         ShardError: the store that is named cannot be read.
         OSError: a file cannot be read or written.
@@ -94,6 +97,11 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
     run = TrainedRun.read(config.run)
     if config.out.resolve() == run.folder.resolve():
         raise InvalidValue(f"{config.out} is the folder that is exported; name a new one")
+    if config.license is not None and not _LICENCE.fullmatch(config.license):
+        raise InvalidValue(
+            f"`license={config.license}` is no identifier of the hub, expected one such as apache-2.0, cc-by-4.0 or "
+            "other"
+        )
     network = run.checkpoint.create_model().eval()
     with new_folder(config.out, overwrite=config.overwrite) as folder:
         weights_sha256 = _write_weights(network, folder / WEIGHTS)

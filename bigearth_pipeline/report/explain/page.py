@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from bigearth_pipeline.report.explain.explained import Explained
 from bigearth_pipeline.report.explain.panel import blocks
@@ -13,6 +14,10 @@ from trainer.explain.methods.permutation import Importance
 from trainer.explain.sanity.cascade import FAILS_ABOVE, Cascade
 from trainer.explain.score.agreement import Agreement
 from trainer.explain.score.faithfulness import Faithfulness, Gain
+from trainer.metrics.intervals.tiles import FEWEST_TILES
+
+_FEWEST: Final = FEWEST_TILES
+"""Of what is resampled, patches here, as of tiles there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +126,9 @@ def _scores(scores: Mapping[str, list[Faithfulness]]) -> Table:
             method,
             each.kind,
             number_cell(each.deletion, 3),
-            _gain(each.deletion_gain),
+            _gain(each.deletion_gain, each.patches),
             number_cell(each.insertion, 3),
-            _gain(each.insertion_gain),
+            _gain(each.insertion_gain, each.patches),
         ]
         for method, found in scores.items()
         for each in found
@@ -131,14 +136,15 @@ def _scores(scores: Mapping[str, list[Faithfulness]]) -> Table:
     caption = (
         "Areas under the curves of a class's probability while pixels (in cells of 60 m) or bands are deleted or "
         "inserted in the order of an explanation (Petsiuk et al., arXiv:1806.07421), and the gain over random orders "
-        "with its 95 % interval by bootstrap over patches. Above 0, the explanation names parts that matter."
+        "with its 95 % interval by bootstrap over patches, for which there must be "
+        f"{_FEWEST} of them or more. Above 0, the explanation names parts that matter."
     )
     columns = ["method", "parts", "deletion", "gain over random", "insertion", "gain over random "]
     return Table("scores-table", caption, columns, rows)
 
 
-def _gain(gain: Gain) -> str:
-    interval = "" if math.isnan(gain.low) else f" ({gain.low:+.3f} to {gain.high:+.3f})"
+def _gain(gain: Gain, patches: int) -> str:
+    interval = "" if patches < _FEWEST or math.isnan(gain.low) else f" ({gain.low:+.3f} to {gain.high:+.3f})"
     return f"{gain.mean:+.3f}{interval}".replace("-", "−")
 
 

@@ -40,7 +40,7 @@ def _figure(contents: RunContents) -> Figure:
         f"{in_words(scores.ap[micro])}; F1 macro {in_words(scores.f1[macro])}, micro {in_words(scores.f1[micro])}, "
         f"{contents.threshold_words}. Macro is the mean over the classes that occur, micro is of all decisions at once."
     )
-    if order:
+    if len(order) > 1:
         text += f" Average precision is highest for {names[order[0]]} and lowest for {names[order[-1]]}."
     ignored = contents.found.ignored
     absent = [names[i] for i in range(len(names)) if i not in known and names[i] not in ignored]

@@ -10,6 +10,7 @@ from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section
 from bigearth_pipeline.report.page.numbers import count_cell, number_cell
 from bigearth_pipeline.report.run.contents import RunContents
 from bigearth_pipeline.report.run.words import number_at, percent_cell
+from trainer.definition.choices import MONITOR_WORDS
 from trainer.history.record import RunRecord
 
 _EPOCH = Axis(words="epoch", whole=True)
@@ -63,12 +64,15 @@ def _learning(record: RunRecord) -> tuple[Block, Block]:
     if lowest is not None:
         of_loss += f" Validation is lowest in epoch {lowest}, with {np.nanmin(validation):.4f}."
     ap = None if best is None else number_at(best, "validation", "ap_macro")
-    of_scores = (
-        "Scores of the validation split after each epoch."
-        if best is None or ap is None
-        else f"Scores of the validation split after each epoch. AP macro is best in epoch {best['epoch']}, with "
-        f"{100 * ap:.1f} %; that checkpoint is used. F1 is at thresholds tuned on the same patches."
-    )
+    of_scores = "Scores of the validation split after each epoch."
+    if best is not None and ap is not None:
+        monitor = record.config.run.monitor
+        of_scores += (
+            f" AP macro is best in epoch {best['epoch']}, with {100 * ap:.1f} %"
+            if monitor == "ap_macro"
+            else f" Epoch {best['epoch']} is best by {MONITOR_WORDS[monitor]}, and has an AP macro of {100 * ap:.1f} %"
+        )
+        of_scores += "; that checkpoint is used. F1 is at thresholds tuned on the same patches."
     return (
         Figure("loss-figure", of_loss, (Drawing(loss),)),
         Figure("scores-figure", of_scores, (Drawing(scores),)),
@@ -93,7 +97,8 @@ def _speed(record: RunRecord) -> Block:
             marks=len(values) < 40, width=SMALL, height=1.9,
         )  # fmt: skip
         panels.append(Drawing(drawing))
-        words.append(f"{heading} from {known.min():,.3g} to {known.max():,.3g}{unit_words}")
+        low, high = f"{known.min():,.3g}", f"{known.max():,.3g}"
+        words.append(f"{heading} {low if low == high else f'from {low} to {high}'}{unit_words}")
     if not panels:
         return Text("The run says neither learning rates nor speed.")
     text = (

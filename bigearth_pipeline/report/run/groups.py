@@ -15,7 +15,7 @@ from bigearth_pipeline.report.run.words import INTERVAL, in_percent, interval_ce
 from bigearth_pipeline.report.store.contents import UNKNOWN
 from bigearth_pipeline.report.store.origin import MONTHS
 from shards.reporting import printable
-from shards.text.words import counted
+from shards.text.words import counted, listed, patches
 from trainer.metrics.intervals.average_precision import average_precisions
 from trainer.metrics.intervals.bootstrap import Estimate, draw, estimate, mean_of_known
 from trainer.metrics.intervals.f1 import f1_scores
@@ -118,15 +118,22 @@ def _figure(contents: RunContents, name: str, found: list[GroupScores]) -> Figur
     many = {"country": "countries", "month": "months"}[name]
     text = f"AP micro, and F1 micro {contents.threshold_words}, of {counted(len(found), name, many)}."
     if known:
-        high, low = (find(known, key=lambda group: group.f1_micro.value or 0.0) for find in (max, min))
-        text += (
-            f" F1 micro is highest for {high.name}, {100 * (high.f1_micro.value or 0):.1f} % of {high.count:,} "
-            f"patches, and lowest for {low.name}, {100 * (low.f1_micro.value or 0):.1f} % of {low.count:,}. Which "
-            "classes occur differs, and so does how difficult they are."
-        )
+        text += f" {_extremes(known)}"
     text += f" Shown are the {_MOST} with most patches." if len(shown) < len(found) else ""
     text += f" Intervals of F1 resample the tiles of the group, if there are {FEWEST_TILES} or more."
     return Figure(f"groups-{name}-figure", text, (Drawing(drawing),))
+
+
+def _extremes(known: list[GroupScores]) -> str:
+    """Return sentences on the groups with the highest and the lowest score, where these are two."""
+    high, low = (find(known, key=lambda group: group.f1_micro.value or 0.0) for find in (max, min))
+    best, worst = (f"{100 * (group.f1_micro.value or 0):.1f} %" for group in (high, low))
+    if high is low:
+        return f"F1 micro is {best} for {listed([group.name for group in known])}."
+    return (
+        f"F1 micro is highest for {high.name}, {best} of {patches(high.count)}, and lowest for {low.name}, {worst} of "
+        f"{patches(low.count)}. Which classes occur differs, and so does how difficult they are."
+    )
 
 
 def _table(name: str, found: list[GroupScores]) -> Table:

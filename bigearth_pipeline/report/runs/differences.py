@@ -90,7 +90,7 @@ def _summary(contents: RunsContents, first: int, found: dict[int, list[Estimate]
                "classes above", "classes below"]  # fmt: skip
     caption = (
         f"Difference of each run to {contents.names[first]} in percentage points, and the classes whose average "
-        "precision is above or below by more than the noise"
+        "precision is above or below by more than the noise."
     )
     return Table("differences-table", caption, columns, rows)
 

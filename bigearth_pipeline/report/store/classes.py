@@ -65,10 +65,15 @@ def _bars(contents: Contents, labels: Labels) -> Figure:
     first, rarest, absent = present[0], present[-1], len(CLASSES) - len(present)
     text = (
         f"{CLASSES[first]} is the most frequent class, with {patches(int(all_counts[first]))} "
-        f"({share(all_counts[first], len(contents))} of all); {CLASSES[rarest]} is the rarest that occurs, with "
-        f"{patches(int(all_counts[rarest]))} ({share(all_counts[rarest], len(contents))}). "
-        f"{f'{absent} of the 19 classes do not occur' if absent else 'All 19 classes occur'}."
+        f"({share(all_counts[first], len(contents))} of all)"
     )
+    if rarest != first:
+        text += (
+            f"; {CLASSES[rarest]} is the rarest that occurs, with {patches(int(all_counts[rarest]))} "
+            f"({share(all_counts[rarest], len(contents))})"
+        )
+    missing = f"{absent} of the 19 classes {'does' if absent == 1 else 'do'} not occur"
+    text += f". {missing if absent else 'All 19 classes occur'}."
     return Figure("classes-figure", text, (Drawing(drawing),))
 
 

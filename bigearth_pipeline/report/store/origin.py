@@ -93,10 +93,9 @@ def _countries(contents: Contents, countries: Counts) -> Figure:
     named = len(countries.names) - bool(unknown)
     words = "The source does not tell countries."
     if named:
-        words = (
-            f"{counted(named, 'country', 'countries')}. Most patches are from "
-            f"{countries.names[0]}: {total[0]:,} ({share(total[0], total.sum())}); fewest from "
-            f"{countries.names[named - 1]}: {total[named - 1]:,} ({share(total[named - 1], total.sum())})."
+        shares = [f"{name}: {total[i]:,} ({share(total[i], total.sum())})" for i, name in enumerate(countries.names)]
+        words = f"{counted(named, 'country', 'countries')}. " + (
+            f"Most patches are from {shares[0]}; fewest from {shares[named - 1]}." if named > 1 else f"{shares[0]}."
         )
     if named and unknown:
         words += f" Of {patches(unknown)} the source does not tell."
@@ -117,10 +116,9 @@ def _months(contents: Contents, calendar: Counts) -> Figure:
     total = calendar.counts.sum(axis=1)
     most = int(total.argmax())
     empty = [name for name, count in zip(calendar.names, total, strict=True) if not count]
-    words = (
-        f"From {str(contents.dates.min())[:10]} to {str(contents.dates.max())[:10]} (UTC), all years together. "
-        f"{calendar.names[most]} has most patches: {total[most]:,} ({share(total[most], total.sum())})."
-    )
+    first, last = str(contents.dates.min())[:10], str(contents.dates.max())[:10]
+    words = f"All on {first} (UTC). " if first == last else f"From {first} to {last} (UTC), all years together. "
+    words += f"{calendar.names[most]} has most patches: {total[most]:,} ({share(total[most], total.sum())})."
     words += f" No patches: {', '.join(empty)}." if empty else ""
     return Figure("months-figure", words, (Drawing(drawing),))
 

@@ -76,9 +76,11 @@ def _lift(found: Pairs, both: list[tuple[int, int]]) -> Figure:
     low = min(both, key=lambda pair: found.lift[pair])
     caption = (
         "Lift: how many times as often two classes occur together as they would if they were independent, "
-        f"n·n(A and B) / (n(A)·n(B)). Highest: {_names(high)}, {found.lift[high]:.2f}; lowest that occurs: "
-        f"{_names(low)}, {found.lift[low]:.3f}. Pairs that never occur are empty."
+        f"n·n(A and B) / (n(A)·n(B)). Highest: {_names(high)}, {found.lift[high]:.2f}"
     )
+    if low != high:
+        caption += f"; lowest that occurs: {_names(low)}, {found.lift[low]:.3f}"
+    caption += ". Pairs that never occur are empty."
     # `heat_map` ends there.
     if max(found.lift[high], 1 / found.lift[low]) > 2**MOST_DOUBLINGS:
         caption += f" Colours end at {2**MOST_DOUBLINGS} and 1/{2**MOST_DOUBLINGS}."

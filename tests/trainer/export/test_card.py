@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,20 @@ def test_any_name_makes_a_card(name: str, run: Run) -> None:
     text = card(trained, trained.checkpoint.create_model(), measured(trained), name=name, files={})
     found, _ = model_index_to_eval_results(front_matter(text)["model-index"])
     assert found == name
+
+
+def test_the_card_says_what_was_best(run: Run) -> None:
+    """Weights that were chosen by another value, or without validation, or of no real data, pass for others."""
+    trained = TrainedRun.read(run.config.run.out)
+    network = trained.checkpoint.create_model()
+
+    def of(table: str, synthetic: bool = False, **options: object) -> str:
+        config = replace(trained.trained, **{table: replace(getattr(trained.trained, table), **options)})
+        checkpoint = replace(trained.checkpoint, synthetic=synthetic)
+        return card(replace(trained, checkpoint=checkpoint, trained=config), network, [], name="net", files={})
+
+    assert "by macro average precision on the validation split." in of("run")
+    assert "by loss on the validation split." in of("run", monitor="loss")
+    assert "Weights of the last epoch" in of("data", validation=False)
+    assert "European" in of("run")
+    assert "European" not in of("run", synthetic=True)

@@ -110,6 +110,8 @@ def test_what_is_written_is_listed(small: Path, tmp_path: Path) -> None:
         (["{run}", "--out", "{store}", "--overwrite"], "which is of no export; name a new folder"),
         (["{run}", "--out", "{store}/manifest.json"], "is no folder; name a new one"),
         (["{run}", "--out", "{store}/manifest.json/net"], "{store}/manifest.json"),
+        (["{run}", "--license", "my licence"], "--license 'my licence' is no identifier of the hub"),
+        (["{run}", "--license", ""], "is no identifier of the hub, expected one such as apache-2.0"),
         (["hf://owner"], "hf://owner is no address of the hub, expected hf://owner/name"),
     ],
 )

@@ -7,6 +7,7 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -97,6 +98,25 @@ def test_no_label_at_all(run: Path) -> None:
     assert page.table("scores-table")["macro"][2] == "–"
     assert "No temperature was fitted" in page.captions()["reliability-figure"]
     assert "No patch has a class." in words(page.by_id("precision-recall"))
+
+
+def test_the_only_one_is_not_the_lowest_too(run: Path) -> None:
+    """Of a run of one epoch, patch, country and class the page says from where to where its values go."""
+    change_predictions(
+        run,
+        lambda found: replace(
+            found, keys=found.keys[:1], labels=found.labels[:1], probabilities=found.probabilities[:1]
+        ),
+    )
+    (run / "predictions-validation.parquet").unlink()
+    first = (run / "metrics.jsonl").read_text().splitlines(keepends=True)[0]
+    (run / "metrics.jsonl").write_text(first)
+    captions = Html.of(run_report(run, samples=0)).captions()
+    assert re.search(r"Throughput [\d,.]+ patches/s;", captions["speed-figure"])
+    for name in ("country", "month"):
+        assert re.search(r"F1 micro is [\d.]+ % for \w+\.", captions[f"groups-{name}-figure"]), name
+    change_predictions(run, lambda found: replace(found, labels=np.eye(1, len(CLASSES), dtype=np.uint8)))
+    assert "highest" not in Html.of(run_report(run, samples=0)).captions()["scores-figure-classes"]
 
 
 HOSTILE = "<script>alert('x')</script>&\"'"

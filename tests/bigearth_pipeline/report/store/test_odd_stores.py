@@ -19,7 +19,7 @@ from bigearth_pipeline.report.store.origin import origin
 from bigearth_pipeline.report.store.overview import overview
 from bigearth_pipeline.report.store.report import store_report
 from bigearth_pipeline.report.store.samples import samples
-from shards import CorruptShard, RecordGroup
+from shards import CLASSES, CorruptShard, RecordGroup
 from shards.testing.stores import make_store
 from shards.write import StoreWriter
 from tests.bigearth_pipeline.report.pages import Html, number, words
@@ -166,3 +166,21 @@ def test_further_groups_are_named(tmp_path: Path) -> None:
         assert len(samples(contents, 1).blocks) == 2
     assert isinstance(text, Text)
     assert "Beside them it has codes (1 band, 20 m, uint16)" in text.text
+
+
+def test_the_only_one_is_not_the_rarest_too(tmp_path: Path) -> None:
+    """A store of one country, day and pair of classes says which of them is most and which least."""
+    folder = make_store(tmp_path / "store", {"train": 2}, countries=("Austria",))
+    dates = pq.read_table(folder / "index.parquet")["date"]
+    date = dates[0].as_py()
+    _edit_index(folder, date=pa.array([date] * 2, dates.type), label_mask=pa.array([3, 3], pa.uint32()))
+
+    def count(raw: dict[str, dict[str, dict[str, dict[str, int]]]]) -> None:
+        counts = raw["splits"]["train"]["class_counts"]
+        counts.update({name: 2 * (name in CLASSES[:2]) for name in counts})
+
+    edit_manifest(folder, count)
+    captions = Html.of(store_report(folder, per_class=0)).captions()
+    assert captions["countries-figure"] == "1 country. Austria: 2 (100.0 %)."
+    assert captions["months-figure"].startswith(f"All on {date:%Y-%m-%d} (UTC). ")
+    assert "lowest" not in captions["pairs-lift-figure"]
