@@ -50,7 +50,11 @@ def find(path: Path, known: Known) -> Description | Kind:
         return describe_item(path, known)
     if suffix in (".tif", ".tiff"):
         return describe_geotiff(path, known)
-    raise PipelineError(
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> PipelineError:
+    return PipelineError(
         f"input {path} is of no known kind, expected a .SAFE folder or .zip, a GeoTIFF with named bands, a folder of "
         "band files, a STAC item (.json), patches, or a store"
     )
@@ -65,6 +69,8 @@ def _of_folder(path: Path, known: Known) -> Description | Kind:
         raise BadScene(f"{path} has no {METADATA}, expected a Level-2A product")
     files = band_paths(path)
     if not files:
+        if not any(each.is_dir() for each in path.iterdir()):
+            raise _unknown(path)
         return "tree"
     return "patch" if _is_patch(path, files) else describe_files(path, known)
 
