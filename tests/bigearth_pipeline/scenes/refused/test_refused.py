@@ -130,13 +130,6 @@ def _facts(found: object) -> list[str]:
 
 
 @pytest.mark.usefixtures("gdal")
-def test_a_folder_of_nothing_known_may_have_been_meant_as_anything(tmp_path: Path) -> None:
-    """A folder without band files is taken for a tree of patches, and scenes are not spoken of."""
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(PipelineError, match=r"of no known kind, expected a \.SAFE folder .* patches, or a store"):
-        find(tmp_path, Known())
-
-
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_damaged_metadata_in_an_archive_are_one_line(method: int, tmp_path: Path) -> None:
     """Packed bytes that are no longer those that were packed end in an error of the unpacker."""
