@@ -1,13 +1,20 @@
 """A copy of what a command says on stderr, with times."""
 
+import errno
 import os
+import re
+import stat
 import sys
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOBase
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
+
+_TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
+"""Begin of each line."""
+_TIME_BYTES: Final = 21
 
 
 class LogFile(TextIOBase):
@@ -24,8 +31,9 @@ class LogFile(TextIOBase):
             command: name of the command. Its arguments are not written, for an address can hold a signature.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or holds something else than such lines.
         """
+        _check_ours(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         self._command, self._rest = command, ""
         self._append(f"{command} began, process {os.getpid()}")
@@ -81,3 +89,20 @@ class LogFile(TextIOBase):
             # A full disk is no reason to end the work, and stderr has the line.
             with suppress(OSError):
                 os.write(self._descriptor, content)
+
+
+def _check_ours(path: Path) -> None:
+    """Check that a file is absent, empty, a log, or something that keeps nothing, such as a terminal or a pipe.
+
+    Raises:
+        OSError: it is a file of another kind, such as one of a store; or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with open(path, "rb") as file:
+        begin = file.read(_TIME_BYTES)
+    if begin and not _TIME.fullmatch(begin):
+        raise OSError(errno.EEXIST, "it holds something else than a log of bep; name another file", str(path))

@@ -1,4 +1,4 @@
-"""Arguments that take a folder of this machine or an address. Importing this file costs no more than click."""
+"""Places that commands read from and write to. Importing this file costs no more than click."""
 
 from pathlib import Path
 from typing import Any
@@ -27,3 +27,15 @@ class Place(click.Path):
 
 
 PLACE = Place()
+
+
+def check_name(path: Path | None, suffix: str) -> None:
+    """Raise if a result could not be written later, before the work, or would replace a file of another kind."""
+    from shards.errors import InvalidValue
+
+    if path is None:
+        return
+    if path.suffix.lower() != suffix:
+        raise InvalidValue(f"{path} ends in {path.suffix or 'nothing'}, expected {suffix}")
+    if not path.absolute().parent.is_dir():
+        raise InvalidValue(f"{path.absolute().parent} is no folder, expected one for {path.name}")

@@ -1,22 +1,16 @@
 """Synthetic datasets in BigEarthNet's layout, to try the pipeline and the trainer without a download."""
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.tree import SYNTHETIC
+from bigearth_pipeline.spawned import SpawnedWorkers
 from bigearth_pipeline.synth.pixels import draw_patch
 from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
 from bigearth_pipeline.synth.tables import labels_json, write_tables
@@ -135,36 +129,5 @@ def _run(
     if num_workers == 1:
         yield from map(write, chunks)
         return
-    # Spawned and not forked: a fork would copy the locks of whatever threads the caller has.
-    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-    try:
-        with _no_interrupt():
-            futures = [pool.submit(write, chunk) for chunk in chunks]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as err:
-        raise PipelineError("a worker process ended before its work was done; is there enough memory?") from err
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back; processes started meanwhile never see it, so that the parent alone ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """Make a worker end when its parent is killed, which leaves it waiting for ever otherwise."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
-
-
-def _wait_and_end(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    with SpawnedWorkers(num_workers) as workers:
+        yield from workers.as_completed(write, chunks)

@@ -34,6 +34,7 @@ from trainer.data.normalisation import Normalisation
 from trainer.errors import BadCheckpoint
 from trainer.models.spec import ModelSpec
 from trainer.models.weights_config import CONFIG, LIBRARY
+from trainer.models.weights_file import MOST_BYTES
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.folder import parse
@@ -41,8 +42,7 @@ from trainer.runs.folder import parse
 FORMAT_VERSION: Final = 1
 WEIGHTS: Final = "model.safetensors"
 
-_MOST_BYTES: Final = 1 << 20
-_MOST_WEIGHTS: Final = 1 << 34
+_CONFIG_BYTES: Final = 1 << 20
 _KEYS: Final = (
     "library_name",
     "format_version",
@@ -72,7 +72,7 @@ def is_model_folder(folder: Path) -> bool:
 def is_export(folder: Path) -> bool:
     """True if the `config.json` of a folder says that this program has exported it."""
     try:
-        return parse(read_regular(folder / CONFIG, _MOST_BYTES)).get("library_name") == LIBRARY
+        return parse(read_regular(folder / CONFIG, _CONFIG_BYTES)).get("library_name") == LIBRARY
     except (OSError, ValueError):
         return False
 
@@ -119,7 +119,7 @@ def read_model_folder(folder: Path) -> Checkpoint:
     """
     path, weights = folder / CONFIG, folder / WEIGHTS
     try:
-        values = parse(read_regular(path, _MOST_BYTES))
+        values = parse(read_regular(path, _CONFIG_BYTES))
     except FileNotFoundError:
         raise BadCheckpoint(
             f"{folder} has no {CONFIG}, which says what the weights are; export the run again"
@@ -139,7 +139,7 @@ def read_model_folder(folder: Path) -> Checkpoint:
     except (BepError, ValueError, TypeError) as err:
         raise BadCheckpoint(f"{path} does not describe a network: {err}") from err
     # Read once, not mapped: what was compared is what is used, whoever writes to the file meanwhile.
-    content = read_regular(weights, _MOST_WEIGHTS)
+    content = read_regular(weights, MOST_BYTES)
     if (found := hashlib.sha256(content).hexdigest()) != values["weights_sha256"]:
         raise BadCheckpoint(
             f"{weights} is damaged, or is not of this {CONFIG}: it has SHA-256 {found}, expected "

@@ -14,13 +14,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from shards.storage.safe_open import open_regular_file
+from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.errors import BadCheckpoint
 from trainer.models.spec import ModelSpec
 from trainer.models.weights_config import CONFIG, read_config, stated
 
 _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """Files of weights in a folder with the layout of the Hugging Face hub, the first one that is there."""
+MOST_BYTES: Final = 1 << 34
+"""Bytes that a `.safetensors` file may have."""
 _GLOBAL: Final = re.compile(r"(?:GLOBAL|global:?|class) ([\w.]+)")
 
 
@@ -76,10 +78,9 @@ def read(path: Path) -> Any:
         BadCheckpoint: the file cannot be read, or holds more than tensors and plain values.
     """
     try:
-        with open_regular_file(path) as file:
-            content = _safetensors(path) if path.suffix == ".safetensors" else _torch(file)
-            _check_sizes(content)
-            return content
+        content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+        _check_sizes(content)
+        return content
     except OSError as err:
         raise BadCheckpoint(f"weights {path} cannot be read: {err.strerror or err}") from err
     except Exception as err:  # Damaged files make the readers fail in any way.
@@ -95,10 +96,16 @@ def _sha256(path: Path) -> str:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    return safetensors.torch.load_file(path)
+    # Read, where `load_file` maps: what is written over the file meanwhile changes nothing, and a cut ends no process.
+    return safetensors.torch.load(read_regular(path, MOST_BYTES))
 
 
-def _torch(file: IO[bytes]) -> Any:
+def _torch(path: Path) -> Any:
+    with open_regular_file(path) as file:
+        return _unpickled(file)
+
+
+def _unpickled(file: IO[bytes]) -> Any:
     if zipfile.is_zipfile(file):
         size = file.seek(0, 2)
         # torch stores without compression; a small file that unpacks to a large one is none of its files.

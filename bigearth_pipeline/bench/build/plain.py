@@ -1,16 +1,15 @@
 """A plain converter: bands read with rasterio, written with `webdataset.ShardWriter`; no statistics, no checksums."""
 
 import io
-import multiprocessing
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from bigearth_pipeline.spawned import SpawnedWorkers
 from shards.layout.bands import GROUPS
 
 _PATCHES: Final = 512
@@ -21,17 +20,17 @@ def measure_plain(items: Sequence[tuple[str, str]], folder: Path, workers: int) 
     items = items[:_PATCHES]
     folder.mkdir()
     parts = [items[i::workers] for i in range(workers)]
-    # Not a Pool, which waits for ever for a process that was killed.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_convert_plainly, [part[:2] for part in parts], [folder / f"warm{i}" for i in range(workers)]))
+    with SpawnedWorkers(workers) as pool:
+        pool.each(_convert_plainly, [(part[:2], folder / f"warm{i}") for i, part in enumerate(parts)])
         started = time.perf_counter()
-        list(pool.map(_convert_plainly, parts, [folder / f"part{i}" for i in range(workers)]))
+        pool.each(_convert_plainly, [(part, folder / f"part{i}") for i, part in enumerate(parts)])
         seconds = time.perf_counter() - started
     shutil.rmtree(folder)
     return len(items) / seconds
 
 
-def _convert_plainly(items: Sequence[tuple[str, str]], prefix: Path) -> None:
+def _convert_plainly(task: tuple[Sequence[tuple[str, str]], Path]) -> None:
+    items, prefix = task
     import rasterio
     import webdataset
 

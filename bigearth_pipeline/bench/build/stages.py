@@ -1,11 +1,9 @@
 """The stages of a build, each alone, in all processes at the same time."""
 
-import multiprocessing
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from crc32c import crc32c
@@ -15,6 +13,7 @@ from bigearth_pipeline.build.plan import PatchEntry
 from bigearth_pipeline.build.task import facts_of
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.source.tiff.reader import TiffReader
+from bigearth_pipeline.spawned import SpawnedWorkers
 from shards.codec.registry import get_codec
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.statistics import Histograms
@@ -28,47 +27,36 @@ def measure_stages(
     items: Sequence[tuple[str, str]], codec: str, scratch: Path, workers: int, repeats: int
 ) -> dict[str, Rate]:
     """Time each stage in all processes at the same time, each with patches of its own."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(workers)
-    results = context.SimpleQueue()
-    processes = []
-    for number in range(workers):
-        part = items[number::workers][:_PATCHES]
-        arguments = (part, codec, scratch / f"stage{number}.tar", repeats, barrier, results)
-        processes.append(context.Process(target=_time_stages, args=arguments))
-    for process in processes:
-        process.start()
-    found = [results.get() for _ in processes]
-    for process in processes:
-        process.join()
-    for result in found:
-        if isinstance(result, str):
-            raise PipelineError(result)
-    rates = {name: np.sum([result[name] for result in found], axis=0) for name in found[0]}
-    return {name: Rate(tuple(values.tolist())) for name, values in rates.items()}
+    parts = [items[number::workers][:_PATCHES] for number in range(workers)]
+    with SpawnedWorkers(workers) as pool:
+        try:
+            names = pool.each(_prepare, [(part, codec, scratch / f"stage{i}.tar") for i, part in enumerate(parts)])[0]
+            # The first round warms up.
+            rounds = [
+                {name: sum(pool.each(_time_stage, [name] * workers)) for name in names} for _ in range(repeats + 1)
+            ][1:]
+        except (BadPatch, OSError) as err:
+            raise PipelineError(str(err)) from err
+    return {name: Rate(tuple(rates[name] for rates in rounds)) for name in names}
 
 
-def _time_stages(
-    items: Sequence[tuple[str, str]], codec_name: str, path: Path, repeats: int, barrier: Any, results: Any
-) -> None:
-    """Put the rates of each stage, a list of repeats by name, into the queue; an error as text."""
-    try:
-        stages = _stages(items, codec_name, path)
-        rates: dict[str, list[float]] = {name: [] for name in stages}
-        for _ in range(repeats + 1):
-            for name, stage in stages.items():
-                barrier.wait()
-                started = time.perf_counter()
-                stage()
-                rates[name].append(len(items) / (time.perf_counter() - started))
-        # The first round warms up.
-        results.put({name: values[1:] for name, values in rates.items()})
-    except (BadPatch, OSError) as err:
-        # First, so that the reason comes before the complaints of those that wait.
-        results.put(str(err))
-        barrier.abort()
-    except threading.BrokenBarrierError:
-        results.put("another process of the benchmark failed")
+_prepared: dict[str, tuple[int, Callable[[], object]]] = {}
+"""In a process of the benchmark: patches and work of each stage by name."""
+
+
+def _prepare(task: tuple[Sequence[tuple[str, str]], str, Path]) -> list[str]:
+    """Prepare the stages in a process, and return their names."""
+    items, codec_name, path = task
+    _prepared.update((name, (len(items), stage)) for name, stage in _stages(items, codec_name, path).items())
+    return list(_prepared)
+
+
+def _time_stage(name: str) -> float:
+    """Return the rate of a stage in patches per second."""
+    num_patches, stage = _prepared[name]
+    started = time.perf_counter()
+    stage()
+    return num_patches / (time.perf_counter() - started)
 
 
 def _stages(items: Sequence[tuple[str, str]], codec_name: str, path: Path) -> dict[str, Callable[[], object]]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES, check_name
+from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES
 from bigearth_pipeline.cli.errors import reported
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, check_name
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.loader.measure import LoaderBench

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES, check_name
+from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES
 from bigearth_pipeline.cli.errors import reported, with_flags
+from bigearth_pipeline.cli.places import check_name
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.train.result import TrainBench

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bigearth_pipeline.cli.places import check_name
+
 if TYPE_CHECKING:
     from bigearth_pipeline.pictures.sheet import Row
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draw.")
 @click.option("--bands", metavar="R,G,B",
               help="Three bands as red, green and blue.  [default: true colour, false colour and SWIR]")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the sheet as PNG to this file.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the sheet to this file, FILE.png.")
 def show(
     folder: Path,
     keys: tuple[str, ...],
@@ -45,6 +47,7 @@ def show(
         from bigearth_pipeline.extra import PICTURES, require
 
         require(PICTURES)
+        check_name(out, ".png")
         import shards
         from bigearth_pipeline.cli.display.console import echo, human_bytes
         from bigearth_pipeline.pictures.compose import COMPOSITIONS, composition_of

@@ -105,6 +105,21 @@ def test_what_cannot_be_is_a_wrong_usage(arguments: list[str], message: str, tmp
     assert message in result.output
 
 
+def test_a_file_that_is_no_log_stays_as_it_is(tmp_path: Path) -> None:
+    """A slip, such as the path of a shard, appends lines to a file of a store or of the system."""
+    foreign = tmp_path / "train-00000.tar"
+    for content in (b"\0" * 512, b"root:x:0:0\n", b"20", b"{}\n" * 99, b"2026-01-01T00:00:00Z"):
+        foreign.write_bytes(content)
+        result = CliRunner().invoke(main, ["inspect", str(tmp_path), "--log-file", str(foreign)])
+        assert result.exit_code == 2
+        assert "holds something else than a log of bep; name another file" in result.output
+        assert foreign.read_bytes() == content
+    foreign.write_bytes(b"")
+    for number in (2, 4):
+        CliRunner().invoke(main, ["stats", str(tmp_path / "absent"), "--quiet", "--log-file", str(foreign)])
+        assert sum(" stats " in line for line in lines_of(foreign)) == number
+
+
 def test_a_bug_is_logged_with_its_traceback(tmp_path: Path) -> None:
     """The traceback that a report on a bug needs is gone with the terminal."""
     log = tmp_path / "log"

@@ -231,6 +231,18 @@ def test_a_terminal_gets_pictures(folder: Path) -> None:
     assert [line.count("▀") for line in lines[:21]] == [2 * BLOCK_SIDE] * 20 + [0]
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "train-00000.tar", "sheet", ""])
+def test_only_a_picture_is_replaced(name: str, store: Store, tmp_path: Path) -> None:
+    """A slip replaces a file of the store, or any other one, with a picture."""
+    out = tmp_path / name if name else Path()
+    if name:
+        out.write_bytes(b"years of work")
+    result = show(store.folder, "--random", 1, "--out", out if name else "")
+    assert result.exit_code == 1
+    assert "expected .png" in result.stderr
+    assert not name or out.read_bytes() == b"years of work"
+
+
 @pytest.mark.long
 def test_wrong_input_is_one_line(folder: Path, tmp_path: Path) -> None:
     """A traceback, or a sheet of other patches."""

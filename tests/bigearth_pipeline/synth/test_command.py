@@ -106,6 +106,26 @@ def test_an_interrupt_leaves_no_process_and_no_table(tmp_path: Path) -> None:
     assert ends_within(60, process.pid)
 
 
+def test_a_killed_group_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    """A batch system that kills all processes at once leaves semaphores in /dev/shm until the machine starts again."""
+    code = "from bigearth_pipeline.cli.stores.synth import synth\nif __name__ == '__main__':\n    synth()\n"
+    (tmp_path / "run.py").write_text(code)
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "run.py"), "--out", str(out), "--patches", "20000", "--workers", "2"],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    while process.poll() is None and not any(out.rglob("*.tif")):
+        time.sleep(0.05)
+    mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    # Of that process alone: others of this machine may have semaphores of their own.
+    assert "/dev/shm/sem." not in mapped
+
+
 def test_the_command_imports_nothing_heavy() -> None:
     """`bep --help` takes long because a command module imports numpy or rasterio."""
     code = "import sys, bigearth_pipeline.cli.stores.synth; print(*sys.modules)"

@@ -71,6 +71,16 @@ def test_truncated_safetensors_are_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_that_is_written_over_changes_nothing(suffix: str, tmp_path: Path) -> None:
+    """A download that begins anew changes the weights in memory; one that is cut off ends the process (SIGBUS)."""
+    path = save({"conv1.weight": torch.arange(1 << 16)}, tmp_path / f"weights{suffix}")
+    content = read(path)
+    with open(path, "r+b") as file:
+        file.write(b"\0" * path.stat().st_size)
+    assert torch.equal(content["conv1.weight"], torch.arange(1 << 16))
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[" * 100_000, '{"bands": ["B02", "B13"]}', '{"bands": ["B02"], "band_names": ["B03"]}']
 )
