@@ -117,8 +117,8 @@ def _expect_scheduler(scheduler: str, limits: Limits) -> None:
         ) from err
     except (OSError, ValueError) as err:
         raise PipelineError(f"scheduler {scheduler} cannot be reached: {_cause(err)}") from err
-    except Exception as err:  # What else the bytes of another protocol lead to.
-        raise PipelineError(f"{scheduler} is no Dask scheduler ({type(err).__name__}: {err})") from err
+    except Exception as err:  # Bytes of another protocol, taken for a length, can end in a MemoryError.
+        raise PipelineError(f"scheduler {scheduler} answers in another protocol: it is no Dask scheduler") from err
     kind = identity.get("type") if isinstance(identity, dict) else None
     if kind != "Scheduler":
         raise PipelineError(f"{scheduler} is the address of a Dask {kind or 'server'}, expected that of a scheduler")
