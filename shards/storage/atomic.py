@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from shards.storage.names import named, renamed
+from shards.storage.safe_open import check_replaceable
 
 TEMPORARY_SUFFIX: Final = ".part"
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -31,6 +32,7 @@ def atomic_write(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 @contextmanager
 def _create(path: Path) -> Iterator[IO[bytes]]:
+    check_replaceable(path)
     temporary = temporary_beside(path)
     with renamed(temporary, path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

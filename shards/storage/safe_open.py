@@ -51,9 +51,23 @@ def check_regular(descriptor: int, path: str | os.PathLike[str]) -> os.stat_resu
     """
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file", os.fspath(path))
+        raise _irregular(status, path)
     return status
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError if a path leads to a device, a pipe or a socket, which a new file would take the place of."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return  # There is nothing, or what creates the file says why it cannot.
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise _irregular(status, path)
+
+
+def _irregular(status: os.stat_result, path: str | os.PathLike[str]) -> OSError:
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+    return OSError(errno.EINVAL, f"it is {kind}, expected a regular file", os.fspath(path))
 
 
 def open_regular_file(path: str | os.PathLike[str]) -> BufferedReader:

@@ -25,6 +25,7 @@ from bigearth_pipeline.build.select import (
     unique_folders,
 )
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.annotations import Annotation
 from bigearth_pipeline.source.tables import Metadata, SplitLists
 from shards.layout.shuffle import shuffle_rank
 
@@ -200,7 +201,7 @@ SNOWY, CLOUDY = "S2B_MSIL2A_20170831T095029_27_76", "S2A_MSIL2A_20170717T113321_
 
 
 def select_annotated(
-    annotations: Mapping[str, tuple[int, str] | str],
+    annotations: Mapping[str, Annotation | str],
     lists: SplitLists | None = None,
     metadata: Metadata | None = None,
     rules: Rules | None = None,
@@ -208,7 +209,7 @@ def select_annotated(
     """Select from a v1 tree whose JSON files say this."""
     folders = {key: f"/{key}" for key in annotations}
 
-    def annotate(patches: Sequence[tuple[str, str]]) -> list[tuple[int, str] | str]:
+    def annotate(patches: Sequence[tuple[str, str]]) -> list[Annotation | str]:
         assert list(patches) == list(folders.items())
         return list(annotations.values())
 
@@ -218,14 +219,18 @@ def select_annotated(
 def test_a_patch_of_v1_gets_its_facts() -> None:
     """A fact of a patch of v1 is lost, or one of two lists is taken for the other."""
     first, second, third = (PLAIN.format(i) for i in range(3))
-    annotations: dict[str, Any] = {first: (3, DATE), second: "no JSON", third: (4, "2018-01-01T00:00:00")}
+    annotations: dict[str, Any] = {
+        first: Annotation(3, DATE, 5),
+        second: "no JSON",
+        third: Annotation(4, "2018-01-01T00:00:00", 6),
+    }
     lists = lists_of({first: "train", third: "test", "z": "train", "y": "test"}, frozenset([third]), frozenset())
     selection = select_annotated(
         annotations, lists, metadata_of([{"key": "x"}], {first: "Austria"}), Rules(include_snow_cloud=True)
     )
     assert selection.entries == [
-        PatchEntry(first, f"/{first}", "train", 3, "Austria", DATE, False, False),
-        PatchEntry(third, f"/{third}", "test", 4, None, "2018-01-01T00:00:00", True, False),
+        PatchEntry(first, f"/{first}", "train", 3, "Austria", DATE, False, False, labels43=5),
+        PatchEntry(third, f"/{third}", "test", 4, None, "2018-01-01T00:00:00", True, False, labels43=6),
     ]
     assert selection.bad == [Quarantined(second, f"/{second}", "no JSON")]
     assert selection.unmatched == [(NO_FOLDER, "y"), (NO_FOLDER, "z")]
@@ -244,7 +249,9 @@ def test_what_the_package_knows_stands_in_for_each_list(
     """A list beside the source is ignored, or one list switches off what the package knows of the other flag."""
     keys = (SNOWY, CLOUDY, PLAIN.format(0))
     lists = lists_of(dict.fromkeys(keys, "train"), snow_list, cloud_list)
-    entries = select_annotated(dict.fromkeys(keys, (1, DATE)), lists, rules=Rules(include_snow_cloud=True)).entries
+    entries = select_annotated(
+        dict.fromkeys(keys, Annotation(1, DATE, 1)), lists, rules=Rules(include_snow_cloud=True)
+    ).entries
     known_snow, known_cloud = (True, False, None), (False, True, None)
     assert tuple(entry.seasonal_snow for entry in entries) == (
         known_snow if snow_list is None else (False, True, False)

@@ -30,6 +30,7 @@ OTHER: dict[str, Any] = {
     "data.train_splits": ["validation", "train"],
     "data.ignore_labels": ["Pastures"],
     "data.repeat_threshold": 0.25,
+    "data.classes": 43,
     "data.statistics": "/nowhere/statistics.json",
     "optimisation.ema": 0.5,
 }

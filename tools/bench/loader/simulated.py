@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 import shards
 from bigearth_pipeline.bench.environment import describe_environment
 from shards import Store
+from shards.layout.classes import NINETEEN, Nomenclature
 from shards.storage.atomic import atomic_write
 from tools.arguments import count, positive, run
 from trainer.data.loader import Loader, LoaderConfig
@@ -131,9 +132,10 @@ class LightStore:
         self.index = self
         self.num_threads = store.num_threads
 
-    def labels(self) -> NDArray[np.uint8]:
+    def labels(self, nomenclature: Nomenclature = NINETEEN) -> NDArray[np.uint8]:
         """Return the labels of the repeated index."""
-        return np.resize(self._store.index.labels()[self._rows], (self._length, len(shards.CLASSES)))
+        labels = self._store.index.labels(nomenclature)[self._rows]
+        return np.resize(labels, (self._length, labels.shape[1]))
 
     def read_into(self, rows: NDArray[np.int64], out: NDArray[np.uint16], **options: Any) -> None:
         """Read the first records of a batch; the others keep what the buffer holds."""

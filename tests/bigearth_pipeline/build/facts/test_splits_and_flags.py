@@ -13,6 +13,7 @@ import shards
 from bigearth_pipeline.build.select import NO_SPLIT, SNOW, Rules, select_v1
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.annotations import Annotation
 from bigearth_pipeline.source.tables import read_exclusions, read_split_lists
 from bigearth_pipeline.source.v1_flags import v1_flags
 from bigearth_pipeline.verify.store import verify_store
@@ -129,7 +130,7 @@ def test_lists_come_before_what_the_package_knows(tmp_path: Path) -> None:
     folders = {key: f"/{key}" for key in (snowy, cloudy, "S2A_MSIL2A_20300101T000000_1_1")}
 
     def annotate(patches: Any) -> Any:
-        return [(1, "2017-01-01T00:00:00")] * len(patches)
+        return [Annotation(1, "2017-01-01T00:00:00", 1)] * len(patches)
 
     def flags(lists: Any) -> list[tuple[bool | None, bool | None]]:
         rules = Rules(include_snow_cloud=True, split_by=(100, 0, 0))
