@@ -171,7 +171,7 @@ def test_a_place_that_cannot_be_written_to_is_named_as_it_was_given(
     command: str, scene_tree: Path, tmp_path: Path, read_only: Path
 ) -> None:
     """A message names a temporary file or a lock, of which the user knows nothing, or comes after the work."""
-    out = read_only / "page" if command in ("report", "show") else read_only
+    out = read_only / {"report": "page", "show": "page.png"}.get(command, "")
     arguments = {"download": ["v2"], "synth": ["--patches", 1], "build-shards": [scene_tree]}.get(command)
     if arguments is None:
         arguments = [make_store(tmp_path / "store", {"train": 3})]

@@ -58,6 +58,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
 }
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("name", ANSWERS)
 def test_any_answer_of_a_server_is_one_line(name: str, tmp_path: Path) -> None:
     """A server that answers what none should ends a download in a traceback, or keeps it busy without end."""

@@ -40,6 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "of-43", folder / "of-19"
 
 
+@pytest.mark.long
 def test_a_page_names_the_classes_of_the_run(runs: tuple[Path, Path]) -> None:
     """Scores stand beside the names of other classes, or the page cannot be made."""
     text = run_report(runs[0], samples=0).decode()

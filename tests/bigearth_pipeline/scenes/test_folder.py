@@ -150,6 +150,7 @@ def unit() -> UnitResult:
     )
 
 
+@pytest.mark.long
 @pytest.mark.product
 def test_a_unit_with_any_flipped_bit_is_none_or_itself(tmp_path: Path) -> None:
     """A damaged unit ends a resumed prediction in a traceback of the unpacker, or its values are used."""

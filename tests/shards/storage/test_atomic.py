@@ -1,4 +1,4 @@
-"""What a file that is written whole takes the place of."""
+"""Files that are written whole, and what lies in their place."""
 
 import os
 import stat

@@ -45,6 +45,7 @@ def test_every_parameter_learns(name: str) -> None:
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["bepnet-s", *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet18", "test_vit"))]
 )

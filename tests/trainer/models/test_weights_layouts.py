@@ -70,6 +70,7 @@ NESTED = ("lightning", "moco", "dino", "averaged", "model", "backbone", "two Lig
 FILES = [(name, ".pth") for name in LAYOUTS] + [(name, ".safetensors") for name in LAYOUTS if name not in NESTED]
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("layout", "suffix"), FILES)
 def test_networks_are_found_in_every_layout(layout: str, suffix: str, tmp_path: Path) -> None:
     """A published file is refused for the names of its entries, or another network in it is taken without a word."""

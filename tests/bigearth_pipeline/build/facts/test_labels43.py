@@ -45,6 +45,7 @@ def annotated(tree: Path) -> dict[str, set[str]]:
     return {path.parent.name: set(json.loads(path.read_text())["labels"]) for path in found}
 
 
+@pytest.mark.long
 def test_real_patches_keep_their_labels(v1_tree: Path, v1_splits: Path, tmp_path: Path, scheduler: str) -> None:
     """A patch of the store has other labels than its JSON file, or the option changes anything else in a store."""
     names = annotated(v1_tree)

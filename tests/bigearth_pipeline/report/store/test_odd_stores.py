@@ -168,6 +168,7 @@ def test_further_groups_are_named(tmp_path: Path) -> None:
     assert "Beside them it has codes (1 band, 20 m, uint16)" in text.text
 
 
+@pytest.mark.long
 def test_the_only_one_is_not_the_rarest_too(tmp_path: Path) -> None:
     """A store of one country, day and pair of classes says which of them is most and which least."""
     folder = make_store(tmp_path / "store", {"train": 2}, countries=("Austria",))
