@@ -1,5 +1,6 @@
 """Fixtures that several test folders use: real data, trees made of it, and a running Dask cluster."""
 
+import gc
 import os
 import signal
 import tarfile
@@ -61,6 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     num_long = Counter(item.path for item in items if item.get_closest_marker("long"))
     items.sort(key=lambda item: (-seconds.get(item.path, 0), -num_long[item.path]))
     _skip_without_gpu(items)
+
+
+def pytest_collection_finish() -> None:
+    """Spare every collection of garbage the modules and tests that are there by now, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def _shorten_products(items: list[pytest.Item]) -> None:
