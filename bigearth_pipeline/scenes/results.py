@@ -144,7 +144,7 @@ class _Mark:
 
 
 def _read_mark(out: Path) -> _Mark | None:
-    """Return what the mark of a finished result says; None if there is none.
+    """Return the content of the mark of a finished result; None if the file is absent.
 
     Raises:
         PipelineError: it is damaged, or of something else.

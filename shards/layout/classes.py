@@ -129,8 +129,11 @@ class Nomenclature:
 
     def multi_hot(self, masks: NDArray[np.unsignedinteger[Any]] | int) -> NDArray[np.uint8]:
         """Return label masks of shape (...) as multi-hot uint8 of shape (..., classes)."""
-        bits = np.arange(len(self), dtype=np.uint64)
-        return (np.asarray(masks, np.uint64)[..., None] >> bits & np.uint64(1)).astype(np.uint8)
+        # Of all rows of an index at once: 64 bits would take twice the memory.
+        kind: Any = np.uint32 if len(self) <= 32 else np.uint64
+        bits = np.arange(len(self), dtype=kind)
+        found: NDArray[np.uint8] = (np.asarray(masks, kind)[..., None] >> bits & kind(1)).astype(np.uint8)
+        return found
 
 
 NINETEEN: Final = Nomenclature(CLASSES, "label_mask")

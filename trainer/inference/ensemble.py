@@ -34,7 +34,7 @@ class Ensemble:
         """Take predictors.
 
         Raises:
-            InvalidValue: there is none, or they have or ignore different classes.
+            InvalidValue: `members` is empty, or two members differ in their classes or in those that they ignore.
         """
         if not members:
             raise InvalidValue("no run is named, expected at least one")

@@ -157,7 +157,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with archive:
             try:
                 yield archive
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as err:
+            except (zipfile.BadZipFile, RuntimeError) as err:
                 raise BadScene(f"{path} is no whole ZIP archive: {err}") from err
 
 

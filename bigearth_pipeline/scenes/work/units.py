@@ -97,6 +97,8 @@ class Units:
             content = read_regular(self._path(unit), _MAX_UNIT_BYTES)
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
                 result = UnitResult(**{field.name: arrays[field.name] for field in fields(UnitResult)})
+        except MemoryError:  # The file is not to blame.
+            raise
         except Exception:  # A damaged directory makes zipfile and its decoders fail in any way.
             return None
         return result if len(result.probabilities) == count else None
