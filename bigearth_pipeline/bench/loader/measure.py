@@ -1,22 +1,19 @@
 """Rate of the batches from a store, and the rate of each stage that they go through."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import shards
 from bigearth_pipeline.bench.environment import describe_environment
 from bigearth_pipeline.bench.loader.cold import RecordPages, measure_cold
-from bigearth_pipeline.bench.loader.config import LoaderBenchConfig, choose_rows
+from bigearth_pipeline.bench.loader.config import LoaderBenchConfig
 from bigearth_pipeline.bench.loader.forecast import Epoch, Memory, Sources, predict
-from bigearth_pipeline.bench.loader.passes import build_passes
+from bigearth_pipeline.bench.loader.passes import open_passes
 from bigearth_pipeline.bench.loader.read_stages import COPY, DECODE, READ, READ_INTO
 from bigearth_pipeline.bench.passes import take_turns
 from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
-from trainer.runtime.out_of_memory import out_of_memory_reported
 
 SOURCES: Final[Sources] = {
     "disk": {"stacked": ("stacked",), "native": ("native",)},
@@ -97,11 +94,7 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, say: C
         OutOfMemory: the device or the host has not enough memory.
         ValueError: it has fewer patches than a batch.
     """
-    with ExitStack() as stack:
-        stack.enter_context(out_of_memory_reported(config.batch_size))
-        store = stack.enter_context(shards.open(folder, num_threads=config.threads))
-        rows = choose_rows(store, config)
-        passes, missing = build_passes(store, rows, config, stack)
+    with open_passes(folder, config) as (store, rows, passes, missing):
         rates = take_turns(
             passes, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds, say=say
         )

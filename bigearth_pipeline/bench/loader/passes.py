@@ -5,8 +5,10 @@ the only other file that knows them.
 """
 
 from collections import deque
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import shards
-from bigearth_pipeline.bench.loader.config import LoaderBenchConfig
+from bigearth_pipeline.bench.loader.config import LoaderBenchConfig, choose_rows
 from bigearth_pipeline.bench.loader.read_stages import CHECKED, READ, READ_INTO, Stage, build_stages
 from bigearth_pipeline.bench.loader.titles import CPU_IS_DEVICE, NO_GPU, TO_DEVICE
 from bigearth_pipeline.bench.passes import Lap, Pass, count_after_first
@@ -29,9 +31,28 @@ from trainer.data.prepare.backend import triton_is_there
 from trainer.data.stream.cache import Tier
 from trainer.data.stream.read_ahead import ReadAhead
 from trainer.definition.augmentation import RECIPES
+from trainer.runtime.out_of_memory import out_of_memory_reported
 
 BUFFERS: Final = 4
 """Outputs that take turns, as in a loader: a single one would stay in the processor's cache."""
+
+
+@contextmanager
+def open_passes(
+    folder: Path, config: LoaderBenchConfig
+) -> Iterator[tuple[Store, NDArray[np.int64], dict[str, Pass], dict[str, str]]]:
+    """Open a store; yield it, the rows that are read, and what `build_passes` returns.
+
+    Raises:
+        ShardError: the store is damaged, or is none.
+        OutOfMemory: the device or the host has not enough memory, also while the block runs.
+        ValueError: it has fewer patches than a batch.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(out_of_memory_reported(config.batch_size))
+        store = stack.enter_context(shards.open(folder, num_threads=config.threads))
+        rows = choose_rows(store, config)
+        yield (store, rows, *build_passes(store, rows, config, stack))
 
 
 def build_passes(

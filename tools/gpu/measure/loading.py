@@ -6,19 +6,16 @@ They are passes of `bep bench loader`, of which it has too many for the check on
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import shards
-from bigearth_pipeline.bench.loader.config import LoaderBenchConfig, choose_rows
-from bigearth_pipeline.bench.loader.passes import build_passes
+from bigearth_pipeline.bench.loader.config import LoaderBenchConfig
+from bigearth_pipeline.bench.loader.passes import open_passes
 from bigearth_pipeline.bench.loader.titles import TITLES
 from bigearth_pipeline.bench.passes import LEAST_SECONDS, take_turns
 from shards.errors import InvalidValue
 from tools.arguments import count, run
 from trainer.definition.choices import BACKENDS
-from trainer.runtime.out_of_memory import out_of_memory_reported
 from trainer.runtime.ranks import open_ranks
 
 
@@ -36,11 +33,7 @@ def measure(folder: Path, names: Sequence[str], config: LoaderBenchConfig) -> di
         ShardError: the store is damaged, or is none.
         ValueError: it has fewer patches than a batch.
     """
-    with ExitStack() as stack:
-        stack.enter_context(out_of_memory_reported(config.batch_size))
-        store = stack.enter_context(shards.open(folder, num_threads=config.threads))
-        rows = choose_rows(store, config)
-        passes, missing = build_passes(store, rows, config, stack)
+    with open_passes(folder, config) as (store, rows, passes, missing):
         if unknown := sorted(set(names) - passes.keys() - missing.keys()):
             raise InvalidValue(f"{folder} has no pass {unknown[0]!r}; there are {', '.join(TITLES)}")
         chosen = {name: passes[name] for name in names if name in passes}
