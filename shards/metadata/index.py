@@ -261,7 +261,7 @@ class Index:
         if not self.has(nomenclature):
             raise InvalidValue(
                 f"the store has no labels of {len(nomenclature)} classes (column {nomenclature.column} of the index), "
-                f"expected one that is built from BigEarthNet v1 with `{nomenclature.column}=True`"
+                f"build it from BigEarthNet v1 with the option {nomenclature.column}"
             )
         return nomenclature.multi_hot(self.column(nomenclature.column))
 

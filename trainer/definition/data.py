@@ -32,7 +32,6 @@ class DataConfig(Checked):
         19,
         flag=True,
         at_least=19,
-        at_most=43,
         metavar="19|43",
         help="Classes to train: the 19, or the 43 of BigEarthNet v1, of shards that are built with labels43.",
     )
