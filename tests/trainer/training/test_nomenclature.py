@@ -150,7 +150,7 @@ def test_runs_of_other_classes_are_not_averaged(run: Path, of_19: Path) -> None:
 def test_a_store_without_such_labels_is_refused(run: Path, tmp_path: Path) -> None:
     """A run on 43 classes trains on the 19, or ends in a traceback."""
     plain = make_store(tmp_path / "s", {"train": 8, "validation": 8, "test": 8}, source_version="v1")
-    message = r"the store has no labels of 43 classes \(column labels43 of the index\), build it .* with the option labels43"
+    message = r"the store has no labels of 43 classes \(column labels43 of the index\), build .* option labels43"
     with pytest.raises(InvalidValue, match=message):
         train(TrainConfig.of(shards=plain, out=tmp_path / "run", classes=43, **SMALL))
     with pytest.raises(InvalidValue, match=message):
