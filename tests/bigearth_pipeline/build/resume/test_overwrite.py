@@ -9,6 +9,7 @@ import pytest
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.errors import PipelineError
+from shards.metadata.seal import sealed
 from tests.bigearth_pipeline.build.resume.building import note_of
 from tests.support.data import faults
 from tests.support.data.building import contents
@@ -93,7 +94,7 @@ def test_a_hostile_build_json_is_one_line(store: Path, tmp_path: Path, field: st
     out = faults.copy(store, tmp_path / "s")
     note = note_of(out)
     for value in (None, [], {}, "\x1b[2J", -1, 1.5, True, 1 << 80):
-        (out / "build.json").write_text(json.dumps(note | {field: value}))
+        (out / "build.json").write_text(json.dumps(sealed(note | {field: value})))
         with pytest.raises(PipelineError) as error, claim(out, note, overwrite=False):
             pass
         assert "\x1b" not in str(error.value)
