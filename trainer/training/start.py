@@ -85,14 +85,15 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
         if ranks.is_first:
             # Another one may have begun, and even ended, since the first look.
             run_folder.check_unused(config.run.out)
-            (config.run.out / run_folder.LAST).parent.mkdir()
-            stored.write(config.run.out, config, given)
             described = session.describe() | describe_place(config.data.shards) | launch.describe()
             if session.store.manifest.synthetic:
                 described |= {"synthetic": True}
-            run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
             statistics = statistics_of(config, session.store.manifest, session.normalisation)
-            run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
+            with run_folder.written(config.run.out, config.run.out):
+                (config.run.out / run_folder.LAST).parent.mkdir()
+                stored.write(config.run.out, config, given)
+                run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
+                run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
         ranks.wait()
         return run.go()
 

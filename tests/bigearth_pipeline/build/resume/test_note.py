@@ -54,9 +54,11 @@ def test_a_build_is_not_resumed_by_a_note_that_has_changed(store: Path, tmp_path
     out = faults.copy(store, tmp_path / "s")
     note = note_of(out)
     (out / BUILD_NOTE).write_text(json.dumps(note | {field: [] if field == "sources" else "other"}))
-    with pytest.raises(DamagedNote, match=r"build\.json is damaged \(it has changed: SHA-256"):
-        with claim(out, note, overwrite=False):
-            pass
+    with (
+        pytest.raises(DamagedNote, match=r"build\.json is damaged \(it has changed: SHA-256"),
+        claim(out, note, overwrite=False),
+    ):
+        pass
     with claim(out, note, overwrite=True) as finished:
         assert not finished
     assert [path.name for path in out.iterdir()] == [BUILD_NOTE]
