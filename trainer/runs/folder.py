@@ -79,9 +79,9 @@ def config_path(folder: Path) -> Path:
 
 
 def description_path(folder: Path) -> Path:
-    """Return the file that describes a run: `config.json` in the folder of an old one."""
-    path = config_path(folder)
-    return path if path.name == OLD_CONFIG else folder / DESCRIPTION
+    """Return the file that describes a run: `config.json` in the folder of an old one, whatever else it has by now."""
+    path = folder / DESCRIPTION
+    return folder / OLD_CONFIG if (folder / OLD_CONFIG).exists() and not path.exists() else path
 
 
 def check_unused(folder: Path) -> None:

@@ -140,7 +140,7 @@ def _resume(folder: Path, progress: Progress, ranks: Ranks, changes: dict[str, A
             run_folder.remove_temporaries(folder)
         last = Checkpoint.read(path)
         config = written.replace(out=folder, **changes)
-        trained = _check_unchanged(written, last, folder, LENGTH & set(keys))
+        trained = _check_unchanged(written, last, folder, LENGTH & set(keys), is_loader_given="loader" in changes)
         if "shards" not in changes:
             place = store_of(config.data.shards, folder, f"`shards=DIR` `resume={folder}`")
             config = config.replace(shards=place)
@@ -161,9 +161,12 @@ def _resume(folder: Path, progress: Progress, ranks: Ranks, changes: dict[str, A
                 length = Length.of(config)
                 if length != Length.of(trained):
                     run.extend(Length.of(trained))
-                if length != Length.of(written) and ranks.is_first:
-                    longer = written.replace(epochs=length.epochs, max_steps=length.max_steps)
-                    stored.write(folder, longer, stored.read_given(folder))
+                elif config.machine.loader != trained.machine.loader:
+                    run.save()
+                # What the run keeps from here on.
+                kept = written.replace(epochs=length.epochs, max_steps=length.max_steps, loader=config.machine.loader)
+                if kept != written and ranks.is_first:
+                    stored.write(folder, kept, stored.read_given(folder))
                 return run.go()
 
 
@@ -197,7 +200,9 @@ def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
     return replace(kept, backends={}) if is_loader_given else kept
 
 
-def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given: Collection[str]) -> TrainConfig:
+def _check_unchanged(
+    written: TrainConfig, last: Checkpoint, folder: Path, given: Collection[str], *, is_loader_given: bool
+) -> TrainConfig:
     """Check that nobody has edited the configuration since the state was saved, but for what may change.
 
     Args:
@@ -205,6 +210,7 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given
         last: state of the run.
         folder: of the run.
         given: further options by key that may differ, since they are given anew.
+        is_loader_given: `machine.loader` is given anew; without that the run keeps its own.
 
     Returns:
         The configuration of the state.
@@ -224,6 +230,12 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given
         raise TrainError(
             f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {said:.300}, which "
             "cannot change when a run is resumed; put that back, or begin a new run"
+        )
+    if not is_loader_given and (loader := written.machine.loader) != trained.machine.loader:
+        raise TrainError(
+            f"{run_folder.config_path(folder)} says machine.loader {shown(loader)}, but {run_folder.LAST} was trained "
+            f"with {shown(trained.machine.loader)}, which a run keeps unless it is given anew: put that back, or say "
+            f"`loader={loader}`"
         )
     return trained
 

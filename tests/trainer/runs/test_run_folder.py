@@ -18,6 +18,7 @@ from shards.errors import BepError, InUse
 from shards.testing.stores import make_store
 from tests.trainer.configs import edit_options
 from tests.trainer.runs.changes import QUICK, refusal
+from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES
 from trainer.errors import TrainError
@@ -91,6 +92,19 @@ def test_what_prepares_the_batches_is_kept(small: TrainConfig, folder_of_run: Pa
     resume(folder_of_run)
     resume(folder_of_run, loader="torch")
     assert used == ["numba", "torch"]
+
+
+def test_an_edited_loader_is_not_ignored(folder_of_run: Path) -> None:
+    """The file says torch, numba prepares the batches, and the next checkpoint says torch as well."""
+    assert Checkpoint.read(folder_of_run / run_folder.LAST).config["machine"]["loader"] == "auto"
+    edit_options(folder_of_run, lambda tables: tables["machine"].update(loader="torch"))
+    line = refusal(folder_of_run)
+    assert "config.toml says machine.loader 'torch', but checkpoints/last.pt was trained with 'auto'" in line
+    assert "put that back, or say --loader torch" in line
+    # What is given is kept, in the file too.
+    resume(folder_of_run, loader="numba", epochs=2)
+    assert stored.read(folder_of_run).machine.loader == "numba"
+    resume(folder_of_run)
 
 
 def test_order_and_precision_are_kept(folder_of_run: Path, monkeypatch: Any) -> None:
