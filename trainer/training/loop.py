@@ -126,14 +126,13 @@ class Run:
         self._saving.trim(self._state)
 
     def extend(self, before: Length) -> None:
-        """Give the run the length of its configuration in place of the one before, after `load`, and save that.
+        """Give the run the length of its configuration in place of the one before, after `load`; `save` it then.
 
         Raises:
             InvalidValue: the run is beyond the new length.
         """
         length = Length.of(self._config)
         extend(self._state, length, len(self.loader))
-        self.save()
         self._progress.say(f"{length.words} in place of {before.words}: the learning rate follows the new length")
 
     def go(self) -> Result:

@@ -161,7 +161,7 @@ def _resume(folder: Path, progress: Progress, ranks: Ranks, changes: dict[str, A
                 length = Length.of(config)
                 if length != Length.of(trained):
                     run.extend(Length.of(trained))
-                elif config.machine.loader != trained.machine.loader:
+                if length != Length.of(trained) or config.machine.loader != trained.machine.loader:
                     run.save()
                 # What the run keeps from here on.
                 kept = written.replace(epochs=length.epochs, max_steps=length.max_steps, loader=config.machine.loader)
