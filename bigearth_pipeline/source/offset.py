@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadPatch, PipelineError
+from shards.layout.facts import OFFSET_BASELINES
 from shards.layout.statistics import NODATA
 from shards.text.words import counted
 
 OffsetMode = Literal["auto", "none"]
 
-FIRST_BASELINE: Final = 400
 REPROCESSED: Final = 9999
 OFFSET: Final = 1000
 
@@ -40,7 +40,7 @@ def count_missing(record: NDArray[np.uint16]) -> int:
 
 def has_offset(baseline: int | None) -> bool:
     """Tell whether digital numbers of a processing baseline are 1000 higher; those of an unknown one are not."""
-    return baseline is not None and FIRST_BASELINE <= baseline < REPROCESSED
+    return baseline is not None and baseline in OFFSET_BASELINES
 
 
 def subtract_offset(record: NDArray[np.uint16], baseline: int | None) -> None:
