@@ -33,7 +33,7 @@ _COLUMNS: Final = (
 def refuse_foreign(out: Path) -> None:
     """Refuse a folder that holds a file of a name of ours which describes no store.
 
-    Each file is told by what it says of itself: a description that was interrupted has no collection.
+    Each file is recognised by its own content: a description that was interrupted has no collection.
 
     Raises:
         PipelineError: there is one.

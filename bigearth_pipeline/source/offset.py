@@ -82,7 +82,7 @@ def refuse_mixture(baselines: Iterable[int | None]) -> None:
             sum(counts[baseline] for baseline in counts if has_offset(baseline) is kind) for kind in (True, False)
         ]
         raise PipelineError(
-            f"{counted(numbers[0], 'patch', 'patches')} are of processing baseline {_some(kinds[0])}, "
+            f"{counted(numbers[0], 'patch is', 'patches are')} of processing baseline {_some(kinds[0])}, "
             f"whose digital numbers are {OFFSET} higher, and {numbers[1]:,} of {_some(kinds[1])}, without that offset: "
             "say `offset=auto` to subtract it, or `offset=none` to store both as they are"
         )

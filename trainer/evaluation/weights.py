@@ -103,7 +103,7 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         weights = _load(config, store)
         progress.say(str(weights.model.loaded or weights.described))
-        if note := offset_note(store, selection.rows, weights.ours and weights.ours.manifest_sha256):
+        if note := offset_note(store, selection.rows, None if weights.ours is None else weights.ours.manifest_sha256):
             progress.say(note)
         logits, labels = predict_selection(
             with_tta(weights.model, config.tta),

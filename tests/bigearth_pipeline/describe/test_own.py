@@ -58,7 +58,7 @@ def test_files_of_others_are_left_alone(store: Path, out: Path, tmp_path: Path, 
 
 @pytest.mark.parametrize("name", ["patches.parquet", "croissant.json", "collection.json"])
 def test_files_of_an_interrupted_description_are_replaced(store: Path, out: Path, tmp_path: Path, name: str) -> None:
-    """What a killed command has left is taken for a file of somebody else, which stops the next one for ever."""
+    """A file that a killed command has left is taken for somebody else's, which stops the next command for ever."""
     folder = out.parent / f"again-{name}"
     folder.mkdir()
     (folder / name).write_bytes((out / name).read_bytes())
