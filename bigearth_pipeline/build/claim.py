@@ -47,13 +47,13 @@ def claim(
         except InUse as err:
             raise PipelineError(str(err)) from None
         except OSError as err:
-            raise PipelineError(_describe(err, out)) from err
+            raise PipelineError(_describe(err, out, overwrite)) from err
         try:
             yield finished
         except OSError as err:
             # Errors of sources and of connections are reported as what they are.
             if err.errno in FULL or _is_below(err.filename, out):
-                raise PipelineError(_describe(err, out)) from err
+                raise PipelineError(_describe(err, out, overwrite)) from err
             raise
 
 
@@ -208,11 +208,13 @@ def _tidy(out: Path, say: Callable[[str], None]) -> None:
         say(f"temporary files of {out} were not removed: {err}")
 
 
-def _describe(err: OSError, out: Path) -> str:
+def _describe(err: OSError, out: Path, overwrite: bool) -> str:
     """Return one line on an error of writing to the store."""
     if err.errno in FULL:
         what = "space" if err.errno == errno.ENOSPC else "quota"
-        return f"no {what} left on the disk of {out}; make room and run the same command again to resume"
+        # With it the same command would delete what there is.
+        again = "the same command without `overwrite=True`" if overwrite else "the same command again"
+        return f"no {what} left on the disk of {out}; make room and run {again} to resume"
     return f"{err.filename or out} cannot be written: {err.strerror or err}"
 
 

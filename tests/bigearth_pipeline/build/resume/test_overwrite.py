@@ -1,5 +1,6 @@
 """Only what builds have made is deleted of the folder of a store, whatever it holds besides."""
 
+import errno
 import json
 import os
 import tarfile
@@ -170,3 +171,14 @@ def test_a_note_that_was_being_written_is_no_stranger(store: Path, tmp_path: Pat
     with claim(out, note_of(store), overwrite=False) as finished:
         assert not finished
     assert [path.name for path in out.iterdir()] == ["build.json"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_advice_on_a_full_disk_deletes_nothing(store: Path, tmp_path: Path, overwrite: bool) -> None:
+    """A full disk ends a build, and the same command is advised, whose `overwrite` deletes what there is."""
+    again = "without `overwrite=True` to resume" if overwrite else "again to resume"
+    with (
+        pytest.raises(PipelineError, match=f"make room and run the same command {again}$"),
+        claim(tmp_path / "s", note_of(store), overwrite=overwrite),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
