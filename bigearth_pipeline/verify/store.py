@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_pipeline.build.config import SOURCE_FILES, read_build_note
+from bigearth_pipeline.build.config import SOURCE_FILES, DamagedNote, read_build_note
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.main_script import refuse_import_by_worker
@@ -192,6 +192,9 @@ def _fingerprints(folder: Path, against: Sequence[Path], findings: Findings) -> 
     """Return the fingerprints of the source by shard; none where they are of another copy or absent."""
     try:
         note = read_build_note(folder) or {}
+    except DamagedNote:
+        # Named among the problems.
+        return {}
     except PipelineError as err:
         findings.notes.append(str(err))
         return {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dask
+import distributed  # noqa: F401 (`dask.config.set` would take its settings away again if it were not imported yet)
 import pytest
 
 from bigearth_pipeline.errors import PipelineError
