@@ -9,10 +9,12 @@ import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.main_script import NO_GUARD, UNGUARDED, WORKER_NAME, check_importable
 
+_END_SECONDS: Final = 10.0
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
@@ -25,7 +27,12 @@ class SpawnedWorkers:
     """
 
     def __init__(self, num_workers: int) -> None:
-        """Start them."""
+        """Start them.
+
+        Raises:
+            PipelineError: the user's script has no guard, or is no file that they could import.
+        """
+        check_importable()
         context = multiprocessing.get_context("spawn")
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._pipes: list[Any] = []
@@ -34,7 +41,7 @@ class SpawnedWorkers:
                 for _ in range(num_workers):
                     here, there = multiprocessing.Pipe()
                     self._pipes.append(here)
-                    process = context.Process(target=_work, args=(there,), daemon=True)
+                    process = context.Process(target=_work, args=(there,), name=WORKER_NAME, daemon=True)
                     try:
                         process.start()
                     finally:
@@ -60,8 +67,8 @@ class SpawnedWorkers:
             Exception: what the function raised.
         """
         for pipe, argument in zip(self._pipes, arguments, strict=True):
-            _send(pipe, function, argument)
-        return [_receive(pipe) for pipe in self._pipes]
+            self._send(pipe, function, argument)
+        return [self._receive(pipe) for pipe in self._pipes]
 
     def as_completed(
         self, function: Callable[[_Argument], _Result], arguments: Iterable[_Argument]
@@ -75,13 +82,13 @@ class SpawnedWorkers:
         left = iter(arguments)
         busy = []
         for pipe, argument in zip(self._pipes, left, strict=False):
-            _send(pipe, function, argument)
+            self._send(pipe, function, argument)
             busy.append(pipe)
         while busy:
             for pipe in connection.wait(busy):
-                result = _receive(pipe)
+                result = self._receive(pipe)
                 try:
-                    _send(pipe, function, next(left))
+                    self._send(pipe, function, next(left))
                 except StopIteration:
                     busy.remove(pipe)
                 yield result
@@ -95,26 +102,27 @@ class SpawnedWorkers:
         for pipe in self._pipes:
             pipe.close()
 
+    def _send(self, pipe: Any, function: Callable[..., Any], argument: Any) -> None:
+        try:
+            pipe.send((function, argument))
+        except OSError:
+            raise self._ended(pipe) from None
 
-def _send(pipe: Any, function: Callable[..., Any], argument: Any) -> None:
-    try:
-        pipe.send((function, argument))
-    except OSError as err:
-        raise _ended() from err
+    def _receive(self, pipe: Any) -> Any:
+        try:
+            returned, value = pipe.recv()
+        except (EOFError, OSError):
+            raise self._ended(pipe) from None
+        if not returned:
+            raise value
+        return value
 
-
-def _receive(pipe: Any) -> Any:
-    try:
-        returned, value = pipe.recv()
-    except (EOFError, OSError) as err:
-        raise _ended() from err
-    if not returned:
-        raise value
-    return value
-
-
-def _ended() -> PipelineError:
-    return PipelineError("a worker process ended before its work was done; is there enough memory?")
+    def _ended(self, pipe: Any) -> PipelineError:
+        process = self._processes[self._pipes.index(pipe)]
+        process.join(_END_SECONDS)
+        if process.exitcode == UNGUARDED:
+            return PipelineError(NO_GUARD)
+        return PipelineError("a worker process ended before its work was done; is there enough memory?")
 
 
 def _work(pipe: Any) -> None:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bigearth_pipeline.build.config import differences, read_build_note
+from bigearth_pipeline.build.config import DamagedNote, differences, note_from, read_build_note
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import BepError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
+from shards.metadata.seal import sealed
 from shards.reporting import printable
 from shards.storage.remote.address import Address
 from shards.storage.remote.client import Client
@@ -61,7 +62,13 @@ def _settle(client: Client, note: dict[str, Any], overwrite: bool) -> bool:
     """Leave nothing at the address but the build of the note; return whether it is finished."""
     address = client.address
     names = [entry.name for entry in entries(client)]
-    earlier = read_build_note(address)
+    try:
+        earlier = read_build_note(address)
+    except DamagedNote:
+        if not overwrite or MANIFEST not in names:
+            raise
+        # The manifest says what the note no longer does.
+        earlier = note_from(Manifest.read(address))
     if overwrite and earlier is not None:
         _delete_store(client, names, earlier)
         earlier, names = None, []
@@ -76,7 +83,7 @@ def _settle(client: Client, note: dict[str, Any], overwrite: bool) -> bool:
         return MANIFEST in names
     if names:
         raise PipelineError(f"{address} is not empty ({_some(names)}) and holds no build; name a new address")
-    if not put_once(client, BUILD_NOTE, json.dumps(note, indent=1).encode() + b"\n"):
+    if not put_once(client, BUILD_NOTE, json.dumps(sealed(note), indent=1).encode() + b"\n"):
         raise PipelineError(f"{address} was taken by another build meanwhile")
     return False
 

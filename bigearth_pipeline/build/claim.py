@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bigearth_pipeline.build.config import DamagedNote, differences, read_build_note
+from bigearth_pipeline.build.config import DamagedNote, differences, note_from, read_build_note
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse, ShardError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
+from shards.metadata.seal import sealed
 from shards.reporting import printable
 from shards.storage.atomic import FULL, atomic_write, make_folder, sync_folder
 from shards.storage.lock import exclusive
@@ -46,13 +47,13 @@ def claim(
         except InUse as err:
             raise PipelineError(str(err)) from None
         except OSError as err:
-            raise PipelineError(_describe(err, out)) from err
+            raise PipelineError(_describe(err, out, overwrite)) from err
         try:
             yield finished
         except OSError as err:
             # Errors of sources and of connections are reported as what they are.
             if err.errno in FULL or _is_below(err.filename, out):
-                raise PipelineError(_describe(err, out)) from err
+                raise PipelineError(_describe(err, out, overwrite)) from err
             raise
 
 
@@ -137,7 +138,7 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
                     f"of {out} is a store; delete it by hand, or name another directory"
                 ) from None
         else:
-            earlier = earlier or {"format": manifest.format, "num_folders": 1 << 40, "patches_per_shard": 1}
+            earlier = earlier or note_from(manifest)
             listed = {info.path for shard in manifest.shards for info in shard.files}
             listed |= {info.path for info in manifest.files}
     elif earlier == {}:
@@ -189,7 +190,7 @@ def _settle(out: Path, note: dict[str, Any], overwrite: bool) -> bool:
         return MANIFEST in contents.files
     # Nothing has been built, so there is nothing that another build could spoil.
     with atomic_write(out / BUILD_NOTE) as file:
-        file.write(json.dumps(note, indent=1).encode() + b"\n")
+        file.write(json.dumps(sealed(note), indent=1).encode() + b"\n")
     return False
 
 
@@ -207,11 +208,13 @@ def _tidy(out: Path, say: Callable[[str], None]) -> None:
         say(f"temporary files of {out} were not removed: {err}")
 
 
-def _describe(err: OSError, out: Path) -> str:
+def _describe(err: OSError, out: Path, overwrite: bool) -> str:
     """Return one line on an error of writing to the store."""
     if err.errno in FULL:
         what = "space" if err.errno == errno.ENOSPC else "quota"
-        return f"no {what} left on the disk of {out}; make room and run the same command again to resume"
+        # With it the same command would delete what there is.
+        again = "the same command without `overwrite=True`" if overwrite else "the same command again"
+        return f"no {what} left on the disk of {out}; make room and run {again} to resume"
     return f"{err.filename or out} cannot be written: {err.strerror or err}"
 
 

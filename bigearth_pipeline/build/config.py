@@ -12,13 +12,16 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tables import sha256_of
 from bigearth_pipeline.source.tree import Source, Version
 from shards.codec.registry import ZARR_CODECS
-from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, StoreFormat
+from shards.errors import CorruptShard
+from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, Manifest, StoreFormat
 from shards.metadata.parts import PARTS
+from shards.metadata.seal import check_seal
 from shards.reporting import printable
 from shards.runtime.cores import num_cores
 from shards.storage.places import storage_of
 from shards.storage.remote.address import Address
 from shards.storage.safe_open import read_regular
+from shards.text.json_text import parse_json
 
 SOURCE_FILES: Final = "source_files"
 """Field of a finished store's note: fingerprints of the files that each shard was made of, by the name of the shard."""
@@ -57,6 +60,8 @@ _DIGESTS: Final = {
     "tables": "the metadata or split tables have another content",
     "folders": "the patch folders in the source have other names, or the archives other sizes or times",
 }
+NOTE_FIELDS: Final = frozenset((*_WORDS, *_DIGESTS, SOURCE_FILES, "sha256"))
+"""Names of all fields that a note has had in any version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,27 +167,27 @@ def _note(
 
 
 class DamagedNote(PipelineError):
-    """The note of a store cannot be read; it may be nobody's."""
+    """The note of a store cannot be read, or has changed; it may be nobody's."""
 
 
 def read_build_note(out: Path) -> dict[str, Any] | None:
     """Return the note in a store; None if it is absent.
 
     Raises:
-        DamagedNote: it is no JSON.
+        DamagedNote: it is no JSON, or differs from its checksum.
         PipelineError: it is no regular file, or not the note of a build.
     """
     path = out / BUILD_NOTE
     try:
         if isinstance(out, Address):
-            note = json.loads(storage_of(out).read(BUILD_NOTE, _MAX_NOTE_BYTES))
+            note = parse_note(storage_of(out).read(BUILD_NOTE, _MAX_NOTE_BYTES))
         else:
-            note = json.loads(read_regular(path, _MAX_NOTE_BYTES))
+            note = parse_note(read_regular(path, _MAX_NOTE_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, RecursionError) as err:
-        what = printable(str(err))
-        raise DamagedNote(f"{path} is damaged ({what}); `overwrite=True` builds a finished store anew") from err
+    except (CorruptShard, ValueError) as err:
+        remedy = "`overwrite=True` builds a finished store anew; an unfinished one is to be deleted by hand"
+        raise DamagedNote(f"{path} is damaged ({printable(str(err))}); {remedy}") from err
     except OSError as err:
         raise PipelineError(
             f"{path} cannot be read: {err.strerror}; move it elsewhere or name another directory"
@@ -192,6 +197,24 @@ def read_build_note(out: Path) -> dict[str, Any] | None:
             f"{path} is not the note of a build, so {out} belongs to something else; name a new directory"
         )
     return note
+
+
+def parse_note(content: bytes) -> object:
+    """Return the JSON value of a note, compared with its checksum; notes of the first version have none.
+
+    Raises:
+        ValueError: it is no JSON.
+        CorruptShard: it differs from its checksum.
+    """
+    note: object = parse_json(content)
+    if isinstance(note, dict):
+        check_seal(note)
+    return note
+
+
+def note_from(manifest: Manifest) -> dict[str, Any]:
+    """Return what a manifest says of the size of its build, in place of a note that is damaged."""
+    return {"format": manifest.format, "num_folders": 1 << 40, "patches_per_shard": 1}
 
 
 def _is_note(note: object) -> TypeGuard[dict[str, Any]]:

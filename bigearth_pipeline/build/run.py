@@ -32,13 +32,14 @@ from bigearth_pipeline.build.select import (
 from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
 from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.main_script import refuse_import_by_worker
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.source.annotations import Annotation, read_v1_annotations
 from bigearth_pipeline.source.tables import (
     refuse_no_match,
 )
 from bigearth_pipeline.source.tree import Source, find_source
-from bigearth_pipeline.workers import Limits, Shared, Workers, open_cluster, preload, refuse_import_by_worker
+from bigearth_pipeline.workers import Limits, Shared, Workers, open_cluster, preload
 from shards.metadata.manifest import Manifest
 from shards.storage.remote.address import Address
 from shards.write.contents import QUARANTINE as QUARANTINE

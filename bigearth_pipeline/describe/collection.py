@@ -8,6 +8,8 @@ from bigearth_pipeline.geo.stac import file_fields, sha256_of, slug
 from shards.layout.bands import GROUP_OF
 from shards.metadata.manifest import MANIFEST
 
+TITLE_END: Final = ", shards of bep"
+"""By which a collection is known to be one of ours."""
 _EXTENSIONS: Final = ("eo/v2.0.0", "classification/v1.1.0", "file/v2.1.0")
 _EARTH: Final = [-180.0, -90.0, 180.0, 90.0]
 """Bounds of patches whose places are not known."""
@@ -34,7 +36,7 @@ def collection(facts: Facts, croissant: str) -> dict[str, Any]:
         "stac_version": "1.1.0",
         "stac_extensions": [f"https://stac-extensions.github.io/{name}/schema.json" for name in _EXTENSIONS],
         "id": facts.name,
-        "title": f"{facts.manifest.dataset}, shards of bep",
+        "title": f"{facts.manifest.dataset}{TITLE_END}",
         "description": facts.description,
         "keywords": ["BigEarthNet", "Sentinel-2", "land cover", "multi-label classification"],
         "license": facts.licence or "other",

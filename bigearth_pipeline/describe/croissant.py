@@ -8,7 +8,9 @@ from bigearth_pipeline.geo.stac import sha256_of
 from shards.layout.bands import GROUP_OF
 from shards.metadata.entries import FileInfo
 
-_VERSIONS: Final = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/geo/1.0")
+VERSIONS: Final = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/geo/1.0")
+RECORDS_TEXT: Final = "One record a patch; pixels are in the shards, in the format of their manifest."
+"""By which, with `VERSIONS`, a description is known to be one of ours."""
 _PUBLISHED: Final = {"v1": "2019", "v2": "2024"}
 """Years of the papers."""
 _CREATORS: Final = {
@@ -52,7 +54,7 @@ def croissant(facts: Facts) -> dict[str, Any]:
     found: dict[str, Any] = {
         "@context": _context(),
         "@type": "sc:Dataset",
-        "conformsTo": list(_VERSIONS),
+        "conformsTo": list(VERSIONS),
         "name": facts.name,
         "description": facts.description,
         "version": f"{facts.manifest.source_version.removeprefix('v')}.0.0",
@@ -149,7 +151,7 @@ def _records(facts: Facts) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": "records",
         "name": "records",
-        "description": "One record a patch; pixels are in the shards, in the format of their manifest.",
+        "description": RECORDS_TEXT,
         "key": {"@id": "records/key"},
         "field": [
             {

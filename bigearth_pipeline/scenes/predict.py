@@ -123,7 +123,10 @@ def _sources(config: PredictConfig, model: Ensemble, threads: int, progress: Pro
             yield SceneSource(scene, windows, batch_size=batch_size, threads=threads)
         elif found == "store":
             kinds.add("store")
-            yield StoreSource(path, config.split, bands=bands, batch_size=batch_size, threads=config.threads)
+            stored = StoreSource(path, config.split, bands=bands, batch_size=batch_size, threads=config.threads)
+            if stored.offset_note is not None:
+                progress.say(f"{stored.name}: {stored.offset_note}")
+            yield stored
         else:
             kinds.add("patches")
             patches += patch_folders(path, single=found == "patch")

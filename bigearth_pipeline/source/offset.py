@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadPatch, PipelineError
+from shards.layout.facts import OFFSET_BASELINES
 from shards.layout.statistics import NODATA
 from shards.text.words import counted
 
 OffsetMode = Literal["auto", "none"]
 
-FIRST_BASELINE: Final = 400
 REPROCESSED: Final = 9999
 OFFSET: Final = 1000
 
@@ -40,7 +40,7 @@ def count_missing(record: NDArray[np.uint16]) -> int:
 
 def has_offset(baseline: int | None) -> bool:
     """Tell whether digital numbers of a processing baseline are 1000 higher; those of an unknown one are not."""
-    return baseline is not None and FIRST_BASELINE <= baseline < REPROCESSED
+    return baseline is not None and baseline in OFFSET_BASELINES
 
 
 def subtract_offset(record: NDArray[np.uint16], baseline: int | None) -> None:
@@ -82,7 +82,7 @@ def refuse_mixture(baselines: Iterable[int | None]) -> None:
             sum(counts[baseline] for baseline in counts if has_offset(baseline) is kind) for kind in (True, False)
         ]
         raise PipelineError(
-            f"{counted(numbers[0], 'patch', 'patches')} are of processing baseline {_some(kinds[0])}, "
+            f"{counted(numbers[0], 'patch is', 'patches are')} of processing baseline {_some(kinds[0])}, "
             f"whose digital numbers are {OFFSET} higher, and {numbers[1]:,} of {_some(kinds[1])}, without that offset: "
             "say `offset=auto` to subtract it, or `offset=none` to store both as they are"
         )

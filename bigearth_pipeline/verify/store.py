@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bigearth_pipeline.build.config import SOURCE_FILES, read_build_note
+from bigearth_pipeline.build.config import SOURCE_FILES, DamagedNote, read_build_note
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.main_script import refuse_import_by_worker
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.fingerprint import fingerprint_now
 from bigearth_pipeline.source.tree import find_source
@@ -30,7 +31,7 @@ from bigearth_pipeline.verify.records import check_records
 from bigearth_pipeline.verify.remote import add_unlisted, copied, renamed, shard_copied
 from bigearth_pipeline.verify.tables import check_build_note, check_lists, check_order, read_histograms
 from bigearth_pipeline.verify.unlisted import notes_on_unlisted
-from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload, refuse_import_by_worker
+from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
 from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
@@ -191,6 +192,9 @@ def _fingerprints(folder: Path, against: Sequence[Path], findings: Findings) -> 
     """Return the fingerprints of the source by shard; none where they are of another copy or absent."""
     try:
         note = read_build_note(folder) or {}
+    except DamagedNote:
+        # Named among the problems.
+        return {}
     except PipelineError as err:
         findings.notes.append(str(err))
         return {}

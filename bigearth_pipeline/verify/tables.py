@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bigearth_pipeline.build.config import NOTE_FIELDS, parse_note
 from bigearth_pipeline.build.reports import read_left_out
 from bigearth_pipeline.build.select import BAD, NO_FOLDER, NO_ROW
 from shards import CorruptShard, Store
@@ -21,7 +22,6 @@ from shards.metadata.manifest import BUILD_NOTE, INDEX, MANIFEST
 from shards.runtime.arrow import numeric_array, numpy_values
 from shards.storage.safe_open import open_inside, read_regular
 from shards.text.json_fields import shown
-from shards.text.json_text import parse_json
 from shards.text.words import patches
 from shards.write.contents import QUARANTINE, UNMATCHED
 
@@ -76,13 +76,13 @@ def check_build_note(store: Store) -> Iterator[str]:
     path = store.folder / BUILD_NOTE
     try:
         open_inside(store.folder, BUILD_NOTE).close()
-        note: Any = parse_json(read_regular(path, _NOTE_BYTES))
+        note = parse_note(read_regular(path, _NOTE_BYTES))
     except FileNotFoundError:
         return
     except OSError as err:
         yield f"{path} cannot be read: {err.strerror}"
         return
-    except ValueError as err:
+    except (CorruptShard, ValueError) as err:
         yield f"{path} is not the note on a build: {err}"
         return
     manifest = store.manifest
@@ -98,6 +98,8 @@ def check_build_note(store: Store) -> Iterator[str]:
     if not isinstance(note, dict):
         yield f"{path} is not the note on a build: it is {shown(note)}"
         return
+    if "sha256" not in note and (unknown := note.keys() - NOTE_FIELDS):
+        yield f"{path} has a field {shown(min(unknown))}, which is unknown"
     for name, value in expected.items():
         if note.get(name) != value:
             yield f"{path}: {name} is {shown(note.get(name))}, {MANIFEST} says {shown(value)}"

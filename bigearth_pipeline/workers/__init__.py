@@ -2,7 +2,7 @@
 
 from bigearth_pipeline.workers.checks import Shared
 from bigearth_pipeline.workers.connect import open_cluster
-from bigearth_pipeline.workers.forks import preload, refuse_import_by_worker
+from bigearth_pipeline.workers.forks import preload
 from bigearth_pipeline.workers.in_process import InProcess
 from bigearth_pipeline.workers.protocol import Workers
 from bigearth_pipeline.workers.stall import Limits
@@ -16,5 +16,4 @@ __all__ = [
     "Workers",
     "open_cluster",
     "preload",
-    "refuse_import_by_worker",
 ]

@@ -10,11 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from typing import Final
 
-from bigearth_pipeline.errors import PipelineError
-
-WORKER_NAME: Final = "bep worker"
-UNGUARDED: Final = 93
-"""Exit status of a worker process that runs the user's script instead of tasks."""
+from bigearth_pipeline.main_script import check_importable
 
 _ENVIRONMENT: Final = {
     # Dask makes glibc return every large block at once; here the same blocks are needed for each patch, and mapping
@@ -27,23 +23,6 @@ _ENVIRONMENT: Final = {
 SILENT: Final = logging.CRITICAL + 1
 _LOGGERS: Final = ("distributed", "distributed.client", "distributed.gc", "asyncio", "tornado.application")
 _PRELOAD: Final = ["distributed", "bigearth_pipeline.workers", "bigearth_pipeline.build.task"]
-NO_GUARD: Final = (
-    'the script builds or verifies outside of `if __name__ == "__main__":`, so each worker process, which imports the '
-    "script, would start again from its first line; put the call under that line"
-)
-
-
-def refuse_import_by_worker() -> None:
-    """End a process that imports the user's script in order to become a worker, and comes to start workers itself.
-
-    Raises:
-        PipelineError: the process was started by others, such as a data loader.
-    """
-    process = multiprocessing.current_process()
-    if getattr(process, "_inheriting", False):  # Set while the main module is imported.
-        if process.name == WORKER_NAME:
-            os._exit(UNGUARDED)  # The driver says it, once.
-        raise PipelineError(NO_GUARD)
 
 
 def silence() -> None:
@@ -59,7 +38,7 @@ def preload() -> None:
 
     To call it is of use before other preparations; workers start without it, too.
     """
-    refuse_import_by_worker()
+    check_importable()
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
     with for_workers():
         forkserver.ensure_running()

@@ -18,7 +18,8 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any, Final
 
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.workers.forks import NO_GUARD, SILENT, UNGUARDED, WORKER_NAME, for_workers, silence
+from bigearth_pipeline.main_script import NO_GUARD, UNGUARDED, WORKER_NAME, check_importable
+from bigearth_pipeline.workers.forks import SILENT, for_workers, silence
 from bigearth_pipeline.workers.stall import Watch
 
 _STARTS: Final = 3
@@ -48,7 +49,11 @@ class LocalWorkers:
             address: of the scheduler.
             number: of workers.
             config: Dask's, for the workers.
+
+        Raises:
+            PipelineError: they cannot import the user's script.
         """
+        check_importable()
         self._address = address
         self._config = dict(config)
         self._slots: list[_Slot] = []

@@ -66,8 +66,8 @@ class Watch:
         idle = time.monotonic() - self._since
         if idle >= self._limits.stall_seconds:
             raise PipelineError(
-                f"{self._what} for {idle:.0f} s; {describe()}. Nothing that is done is lost: mend the cause and run "
-                "the same command again, or wait longer with `stall_minutes=`"
+                f"{self._what} for {idle:.0f} s; {describe()}; mend the cause and run the command again, or wait "
+                "longer with `stall_minutes=`"
             )
         if idle >= self._next_notice:
             self._next_notice *= 2

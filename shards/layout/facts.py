@@ -17,6 +17,8 @@ TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
 """Arrow type of a column of few different texts."""
 
 
+OFFSET_BASELINES: Final = range(400, 9999)
+"""Processing baselines whose digital numbers are 1000 higher (BOA_ADD_OFFSET of Sentinel-2 Level-2A)."""
 MAX_KEY: Final = 92
 """Longest key whose member names fit into the 100 bytes that the header of a tar has for them."""
 _KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY}}}")

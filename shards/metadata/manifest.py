@@ -15,7 +15,7 @@ from shards.layout.record import RecordLayout
 from shards.metadata.entries import MAX_PATCHES, SPLITS, FileInfo, ShardInfo, SplitInfo
 from shards.metadata.layout import layout_from_json, layout_to_json
 from shards.metadata.parts import Part, num_files, parts_of
-from shards.metadata.seal import digest_of, sealed
+from shards.metadata.seal import check_seal, sealed
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
@@ -171,9 +171,7 @@ class Manifest:
                     f"{path} is of format version {version}; this program reads versions {FORMAT_VERSION} and "
                     f"{LAYOUT_VERSION}"
                 )
-            # Manifests of the first version had none.
-            if "sha256" in raw and raw["sha256"] != (found := digest_of(raw)):
-                raise CorruptShard(f"it has changed: SHA-256 {found}, expected {shown(raw['sha256'])}")
+            check_seal(raw)
             if version == LAYOUT_VERSION and "layout" not in raw:
                 raise CorruptShard("layout is absent, expected groups of records with format version 2")
             # Version 1 knows no such field, and further ones are allowed there.

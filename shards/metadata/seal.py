@@ -1,12 +1,15 @@
-"""The checksum of a manifest over its own fields."""
+"""The checksum of a manifest, and of the note on a build, over its own fields."""
 
 import hashlib
 import json
 from typing import Any
 
+from shards.errors import CorruptShard
+from shards.text.json_fields import shown
+
 
 def digest_of(raw: dict[str, Any]) -> str:
-    """Return the SHA-256 of all fields of a manifest but `sha256`.
+    """Return the SHA-256 of all fields but `sha256`.
 
     It is that of their JSON text in ASCII with names in order and without blanks.
 
@@ -21,5 +24,16 @@ def digest_of(raw: dict[str, Any]) -> str:
 
 
 def sealed(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a manifest with the checksum that fits, as the last field."""
+    """Return the fields with the checksum that fits, as the last field."""
     return {name: value for name, value in raw.items() if name != "sha256"} | {"sha256": digest_of(raw)}
+
+
+def check_seal(raw: dict[str, Any]) -> None:
+    """Compare fields with their checksum; those of the first version have none.
+
+    Raises:
+        CorruptShard: they differ from it.
+        ValueError: a field is nested too deeply.
+    """
+    if "sha256" in raw and raw["sha256"] != (found := digest_of(raw)):
+        raise CorruptShard(f"it has changed: SHA-256 {found}, expected {shown(raw['sha256'])}")

@@ -15,6 +15,7 @@ from shards.layout.statistics import BINS, band_statistics, histogram_counts, hi
 from shards.metadata.entries import SPLITS, ShardInfo, SplitInfo
 from shards.metadata.index import Index, index_schema, read_table, write_table
 from shards.metadata.manifest import BUILD_NOTE, HISTOGRAMS, INDEX, Manifest
+from shards.metadata.seal import sealed
 from shards.runtime.arrow import dictionary_array
 from shards.storage.atomic import atomic_write, sync_file, sync_names
 from shards.storage.names import named
@@ -89,7 +90,7 @@ def finish_store(
     )
     if note is not None:
         with atomic_write(options.folder / BUILD_NOTE) as file:
-            file.write(json.dumps(note, indent=1).encode() + b"\n")
+            file.write(json.dumps(sealed(dict(note)), indent=1).encode() + b"\n")
     manifest.write(options.folder)
     return manifest
 

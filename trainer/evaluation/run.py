@@ -16,6 +16,7 @@ from trainer.data.subset.rows import Subset
 from trainer.definition.choices import DeviceName, Precision, Tta
 from trainer.definition.machine import MachineConfig
 from trainer.evaluation.measure import measure, predict
+from trainer.evaluation.radiometry import offset_note
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
 from trainer.inference.average import Turned, mean_logits, with_tta
 from trainer.inference.ensemble import check_classes, check_distinct, mean_thresholds
@@ -130,6 +131,10 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
         if progress is not None and any(config.split in run.trained.data.train_splits for run in runs):
             progress.say(f"trained on the {config.split} split: these are no scores on unseen patches")
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
+        for run in runs:
+            if progress is not None and (note := offset_note(store, selection.rows, run.checkpoint.manifest_sha256)):
+                progress.say(note)
+                break
         all_logits = []
         for run in runs:
             loader = LoaderConfig(

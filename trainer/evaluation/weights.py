@@ -16,6 +16,7 @@ from trainer.definition.data import DataConfig
 from trainer.definition.machine import MachineConfig
 from trainer.definition.optimisation import OptimisationConfig
 from trainer.evaluation.measure import loss
+from trainer.evaluation.radiometry import offset_note
 from trainer.evaluation.run import predict_selection
 from trainer.evaluation.statistics_file import statistics_at
 from trainer.evaluation.tuning_patches import tuned_here
@@ -102,6 +103,8 @@ def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None 
         selection = Selection.of(store, config.split, Subset(where=config.where, patches=config.patches))
         weights = _load(config, store)
         progress.say(str(weights.model.loaded or weights.described))
+        if note := offset_note(store, selection.rows, None if weights.ours is None else weights.ours.manifest_sha256):
+            progress.say(note)
         logits, labels = predict_selection(
             with_tta(weights.model, config.tta),
             weights.normalisation,

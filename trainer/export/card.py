@@ -22,6 +22,12 @@ _SCORES: Final = {
     "f1_micro": ("f1", "micro F1 at 0.5"),
 }
 """For each score the hub's type of metric, and its name for people."""
+_TUNED: Final = {
+    True: ", tuned on these patches",
+    False: "",
+    None: ", which may have been tuned on some of these patches",
+}
+"""Words on thresholds by whether they were tuned on the patches that are measured; None if nobody knows."""
 
 
 def card(
@@ -171,7 +177,7 @@ def _scores(scores: Measured) -> str:
         for score, (_, title) in _SCORES.items()
     ]
     if scores.metrics.tuned is not None:
-        here = ", tuned on these patches" if scores.metrics.thresholds_tuned_here else ""
+        here = _TUNED[scores.metrics.thresholds_tuned_here]
         lines.append(f"| macro F1 at the thresholds{here} | {_shown(scores.metrics.tuned.macro.f1, None)} |")
         lines.append(f"| micro F1 at the thresholds{here} | {_shown(scores.metrics.tuned.micro.f1, None)} |")
     which = f" where `{scores.where}`" if scores.where else ""

@@ -79,9 +79,9 @@ def config_path(folder: Path) -> Path:
 
 
 def description_path(folder: Path) -> Path:
-    """Return the file that describes a run: `config.json` in the folder of an old one."""
-    path = config_path(folder)
-    return path if path.name == OLD_CONFIG else folder / DESCRIPTION
+    """Return the file that describes a run: `config.json` in the folder of an old one, whatever else it has by now."""
+    path = folder / DESCRIPTION
+    return folder / OLD_CONFIG if (folder / OLD_CONFIG).exists() and not path.exists() else path
 
 
 def check_unused(folder: Path) -> None:
@@ -112,7 +112,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def written(folder: Path, path: Path) -> Iterator[None]:
-    """Say of what cannot be written that the run can be resumed.
+    """Say of what cannot be written how to go on: the run can be resumed if a state was saved before.
 
     Raises:
         TrainError: in place of an error of the operating system.
@@ -122,9 +122,13 @@ def written(folder: Path, path: Path) -> Iterator[None]:
     except OSError as err:
         if not folder.is_dir():
             raise TrainError(f"{path} cannot be written: the folder of the run was removed meanwhile") from err
+        if (folder / LAST).is_file():
+            saved, way = "what was saved before is whole", f"resume with `resume={folder}`"
+        else:
+            saved, way = "no state of the run was saved before", f"delete {folder} and start it again"
         raise TrainError(
-            f"{path} cannot be written: {err.strerror or err}; what was saved before is whole: mend that (if the "
-            f"disk is full, make room) and resume with `resume={folder}`"
+            f"{path} cannot be written: {err.strerror or err}; {saved}: mend that (if the disk is full, make room) and "
+            f"{way}"
         ) from err
 
 

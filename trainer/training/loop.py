@@ -126,14 +126,13 @@ class Run:
         self._saving.trim(self._state)
 
     def extend(self, before: Length) -> None:
-        """Give the run the length of its configuration in place of the one before, after `load`, and save that.
+        """Give the run the length of its configuration in place of the one before, after `load`; `save` it then.
 
         Raises:
             InvalidValue: the run is beyond the new length.
         """
         length = Length.of(self._config)
         extend(self._state, length, len(self.loader))
-        self._save()
         self._progress.say(f"{length.words} in place of {before.words}: the learning rate follows the new length")
 
     def go(self) -> Result:
@@ -151,7 +150,7 @@ class Run:
             was_ended = self._state.ended
             if self._first_step == 0:
                 # From here on a kill at any moment can be resumed.
-                self._save()
+                self.save()
             elif not was_ended:
                 place = f"epoch {self._state.epoch + 1}, after {self._state.step} of {len(self.loader)} steps"
                 self._progress.say(f"resumed in {place}")
@@ -159,10 +158,10 @@ class Run:
                 while not self._state.ended:
                     request = self.train_epoch()
                     if request is not None:
-                        self._save()
+                        self.save()
                         return self._result(request)
                     self._end_epoch()
-                    self._save()
+                    self.save()
                     self._saving.prune(self._state)
                 self._ranks.wait()
                 result = self._result()
@@ -171,7 +170,7 @@ class Run:
                     self._progress.say(f"the run is finished already: {epochs}")
                 return result
             except BrokenOff:
-                self._save()
+                self.save()
                 return self._result(Request.SIGNAL)
 
     @property
@@ -215,7 +214,7 @@ class Run:
                 case Request.FAILED:
                     self._fail()
                 case Request.SAVE:
-                    self._save()
+                    self.save()
                 case (Request.TIME_UP | Request.SIGNAL) as request:
                     return request
             if self._at_end():
@@ -280,7 +279,7 @@ class Run:
         step = self._bad_step or self._state.step
         rows = self.loader.order.epoch(self._state.epoch).batch(step - 1)
         keys = [self._session.store.index.key(int(row)) for row in rows]
-        self._save(run_folder.NON_FINITE)
+        self.save(run_folder.NON_FINITE)
         raise non_finite.error(
             self._folder, self._state.epoch + 1, step, keys, writes=self._writes, is_saved=self._saving.is_on
         )
@@ -292,7 +291,8 @@ class Run:
         self._clock = now
         return self._state.seconds
 
-    def _save(self, path: Path = run_folder.LAST) -> None:
+    def save(self, path: Path = run_folder.LAST) -> None:
+        """Save where the run is and what it has chosen, which it keeps when it is resumed."""
         self._count_seconds()
         self._saving.save(self._state, self._loss, self._loaders, path)
 

@@ -85,14 +85,15 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
         if ranks.is_first:
             # Another one may have begun, and even ended, since the first look.
             run_folder.check_unused(config.run.out)
-            (config.run.out / run_folder.LAST).parent.mkdir()
-            stored.write(config.run.out, config, given)
             described = session.describe() | describe_place(config.data.shards) | launch.describe()
             if session.store.manifest.synthetic:
                 described |= {"synthetic": True}
-            run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
             statistics = statistics_of(config, session.store.manifest, session.normalisation)
-            run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
+            with run_folder.written(config.run.out, config.run.out):
+                (config.run.out / run_folder.LAST).parent.mkdir()
+                stored.write(config.run.out, config, given)
+                run_folder.write_json(config.run.out / run_folder.DESCRIPTION, described)
+                run_folder.write_json(config.run.out / run_folder.STATISTICS, statistics)
         ranks.wait()
         return run.go()
 
@@ -139,7 +140,7 @@ def _resume(folder: Path, progress: Progress, ranks: Ranks, changes: dict[str, A
             run_folder.remove_temporaries(folder)
         last = Checkpoint.read(path)
         config = written.replace(out=folder, **changes)
-        trained = _check_unchanged(written, last, folder, LENGTH & set(keys))
+        trained = _check_unchanged(written, last, folder, LENGTH & set(keys), is_loader_given="loader" in changes)
         if "shards" not in changes:
             place = store_of(config.data.shards, folder, f"`shards=DIR` `resume={folder}`")
             config = config.replace(shards=place)
@@ -160,9 +161,12 @@ def _resume(folder: Path, progress: Progress, ranks: Ranks, changes: dict[str, A
                 length = Length.of(config)
                 if length != Length.of(trained):
                     run.extend(Length.of(trained))
-                if length != Length.of(written) and ranks.is_first:
-                    longer = written.replace(epochs=length.epochs, max_steps=length.max_steps)
-                    stored.write(folder, longer, stored.read_given(folder))
+                if length != Length.of(trained) or config.machine.loader != trained.machine.loader:
+                    run.save()
+                # What the run keeps from here on.
+                kept = written.replace(epochs=length.epochs, max_steps=length.max_steps, loader=config.machine.loader)
+                if kept != written and ranks.is_first:
+                    stored.write(folder, kept, stored.read_given(folder))
                 return run.go()
 
 
@@ -196,7 +200,9 @@ def _kept(last: Checkpoint, folder: Path, is_loader_given: bool) -> Chosen:
     return replace(kept, backends={}) if is_loader_given else kept
 
 
-def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given: Collection[str]) -> TrainConfig:
+def _check_unchanged(
+    written: TrainConfig, last: Checkpoint, folder: Path, given: Collection[str], *, is_loader_given: bool
+) -> TrainConfig:
     """Check that nobody has edited the configuration since the state was saved, but for what may change.
 
     Args:
@@ -204,6 +210,7 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given
         last: state of the run.
         folder: of the run.
         given: further options by key that may differ, since they are given anew.
+        is_loader_given: `machine.loader` is given anew; without that the run keeps its own.
 
     Returns:
         The configuration of the state.
@@ -223,6 +230,12 @@ def _check_unchanged(written: TrainConfig, last: Checkpoint, folder: Path, given
         raise TrainError(
             f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {said:.300}, which "
             "cannot change when a run is resumed; put that back, or begin a new run"
+        )
+    if not is_loader_given and (loader := written.machine.loader) != trained.machine.loader:
+        raise TrainError(
+            f"{run_folder.config_path(folder)} says machine.loader {shown(loader)}, but {run_folder.LAST} was trained "
+            f"with {shown(trained.machine.loader)}, which a run keeps unless it is given anew: put that back, or say "
+            f"`loader={loader}`"
         )
     return trained
 

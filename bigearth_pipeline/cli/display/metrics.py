@@ -10,8 +10,10 @@ from bigearth_pipeline.cli.display.console import percent, print_table
 from trainer.metrics.decisions import Scores
 from trainer.metrics.metrics import Metrics
 
+TUNED_HERE: Final = "* F1 tuned here: at thresholds tuned on these very patches, so it is too high for others."
+"""Line below a table with such scores."""
 _CAPTIONS: Final = {
-    True: "* F1 tuned here: at thresholds tuned on these very patches, so it is too high for others.",
+    True: TUNED_HERE,
     False: None,
     None: "* F1 tuned: at thresholds that may have been tuned on some of these patches; nothing here can tell.",
 }

@@ -88,7 +88,8 @@ def predict(
     (GeoParquet), item.json (STAC) and preview.png; of patches and stores all but the map. Several scenes or stores get
     a folder each. The same command resumes an interrupted prediction.
     """
-    with reported("interrupted; the same command resumes"):
+    again = "the same command without --overwrite" if options["overwrite"] else "the same command"
+    with reported(f"interrupted; {again} resumes"):
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.errors import PipelineError
         from bigearth_pipeline.scenes.config import PredictConfig

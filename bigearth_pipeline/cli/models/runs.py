@@ -31,7 +31,8 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
       f1_micro, patches,
     and every option by its table, as in RUN/config.toml: optimisation.lr, model.model, data.bands.
 
-    Scores are those of the best epoch, as percentages; F1 is at the thresholds tuned on the validation split.
+    Scores are those of the best epoch, as percentages; F1 is at the thresholds tuned on the validation split, so
+    validation.f1_macro and validation.f1_micro are too high for other patches.
     """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
 

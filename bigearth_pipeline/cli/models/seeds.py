@@ -145,6 +145,7 @@ def print_seeds(seeds: tuple[int, ...], records: "list[RunRecord]", folder: Path
 def _table(seeds: tuple[int, ...], facts: list[dict[str, Any]], folder: Path) -> "Table":
     from bigearth_pipeline.cli.display.console import output_width, percent
     from bigearth_pipeline.cli.display.fitting import Column, fitting_table
+    from bigearth_pipeline.cli.display.metrics import TUNED_HERE
 
     columns = [Column("seed", [*map(str, seeds), "mean ± std"], is_number=False)]
     for importance, (split, score) in zip(range(100, 0, -1), _columns(facts), strict=False):
@@ -153,8 +154,12 @@ def _table(seeds: tuple[int, ...], facts: list[dict[str, Any]], folder: Path) ->
         found = _summary(values)
         spread = "" if found["std"] is None else f" ± {100 * found['std']:.2f}"
         mean = "" if found["mean"] is None else f"{100 * found['mean']:.2f}{spread}"
-        columns.append(Column(f"{split}\n{_SCORES[score]}", [*cells, mean], importance))
-    return fitting_table(f"runs in {folder}, %", columns, output_width())
+        mark = "*" if split == "validation" and score.startswith("f1") else ""
+        columns.append(Column(f"{split}\n{_SCORES[score]}{mark}", [*cells, mean], importance))
+    table = fitting_table(f"runs in {folder}, %", columns, output_width())
+    if any(str(column.header).endswith("*") for column in table.columns):
+        table.caption = "\n".join([TUNED_HERE, *filter(None, [str(table.caption or "")])])
+    return table
 
 
 def _columns(facts: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

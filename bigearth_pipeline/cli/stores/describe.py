@@ -21,7 +21,7 @@ def describe(folder: Path, out: Path) -> None:
     croissant.json    Croissant 1.1 with its geo extension: files with checksums, and the fields of the table.
     collection.json   STAC 1.1 collection of all this.
 
-    Reads manifest and index, and no shard; files of these names in the folder are replaced.
+    Reads manifest and index, and no shard; files of an earlier description are replaced, others of these names refused.
     """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
 

@@ -14,6 +14,7 @@ from bigearth_pipeline.scenes.grid.missing import missing_shares
 from bigearth_pipeline.scenes.work.source import Part
 from bigearth_pipeline.scenes.work.unit_sizes import UNIT, cut
 from shards.layout.bands import RECORD_VALUES
+from trainer.evaluation.radiometry import offset_note
 
 
 class StoreSource:
@@ -56,6 +57,11 @@ class StoreSource:
         self.num_units = -(-len(self._rows) // UNIT)
         self._manifest_sha256 = self._store.manifest_sha256()
         self._table = self._store.index.table.select(["key", "date", "epsg", "ulx", "uly"])
+
+    @property
+    def offset_note(self) -> str | None:
+        """A line for people if the offset of newer products was not subtracted from patches; None if there are none."""
+        return offset_note(self._store, self._rows)
 
     @property
     def dates(self) -> list[datetime]:

@@ -96,6 +96,18 @@ def test_a_device_that_is_kept_busy_shows_as_such(folder: Path, clock: Clock, le
     assert laps.spent.total == pytest.approx(3 * num_laps * 96 / RATE)
 
 
+def test_nothing_is_written(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement ends in a traceback when the state of a run would be saved, as after ten minutes."""
+    monkeypatch.chdir(tmp_path)
+    for option in ({"save_steps": 1}, {"save_minutes": 1e-9}):
+        config = TrainConfig.of(
+            shards=folder, out=Path("unused"), batch_size=8, model="test_resnet", device="cpu", **option
+        )
+        found = bench_train(config, steps=2, repeats=1, warm_up=0, least_seconds=0, say=lambda name: None)
+        assert found.rates[FED].median > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_records_are_kept_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Peak memory is that of records kept twice, or of a split that is not looked at."""
     splits: list[str] = []

@@ -173,3 +173,26 @@ def test_a_signal_is_one_line_and_a_status(sent: signal.Signals, status: int) ->
         left = {each: signal.signal(each, handler) for each, handler in before.items()}
     assert (result.exit_code, result.stdout, result.stderr) == (status, "", "\ninterrupted\n")
     assert set(left.values()) == {signal.SIG_IGN}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("work", "arguments"),
+    [
+        ("bigearth_pipeline.build.run.build", ["build-shards", ".", "--out", "store"]),
+        ("bigearth_pipeline.scenes.predict.predict", ["predict", "run", "scene", "--out", "map"]),
+    ],
+)
+def test_what_resumes_does_not_delete(
+    monkeypatch: pytest.MonkeyPatch, work: str, arguments: list[str], overwrite: bool
+) -> None:
+    """After Ctrl-C the same command is advised, whose `--overwrite` deletes what there is."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, interrupt)
+    result = CliRunner().invoke(main, [*arguments, *(["--overwrite"] if overwrite else [])])
+    words = "the same command without --overwrite resumes" if overwrite else "the same command resumes"
+    assert result.exit_code == 130
+    assert words in result.stderr

@@ -157,6 +157,9 @@ def test_another_build_and_other_objects_are_left_alone(
             build_here(address, tree, seed=1, overwrite=True)
         delete(client, name)
     assert objects(address) == before
+    put(client, BUILD_NOTE, before[BUILD_NOTE].replace(b'"seed": 0', b'"seed": 1'))
+    with pytest.raises(PipelineError, match=r"build\.json is damaged"):
+        build_here(address, tree, seed=1)
     build_here(address, tree, seed=1, overwrite=True)
     assert objects(address) != before
     assert verify_store(address, pool=InProcess()).problems == []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dask
+import distributed  # noqa: F401 (`dask.config.set` would take its settings away again if it were not imported yet)
 import pytest
 
 from bigearth_pipeline.errors import PipelineError
@@ -75,9 +76,9 @@ print("started", flush=True)
 """
 
 
-@pytest.mark.parametrize("what", ["build", "verify"])
+@pytest.mark.parametrize("what", ["build", "verify", "synth"])
 def test_a_script_without_a_guard(what: str, scene_tree: Path, tar_store: Path, tmp_path: Path) -> None:
-    """A script that builds at its top level starts itself again in each worker, with a traceback from each."""
+    """A script that works at its top level starts itself again in each worker, with a traceback from each."""
     if what == "build":
         call = (
             "from bigearth_pipeline.build.config import BuildConfig\nfrom tests.support.data.building import Recorder\n"
@@ -85,6 +86,9 @@ def test_a_script_without_a_guard(what: str, scene_tree: Path, tar_store: Path, 
             "workers=2, scheduler=None, progress=Recorder())"
         )
         text = SCRIPT.format(module="build.run", function="build", call=call)
+    elif what == "synth":
+        call = f"write_dataset(Path({str(tmp_path / 'data')!r}), layout='v2', patches=300, workers=2)"
+        text = SCRIPT.format(module="synth.dataset", function="write_dataset", call=call)
     else:
         text = SCRIPT.format(
             module="verify.store", function="verify_store", call=f"verify_store(Path({str(tar_store)!r}), workers=2)"

@@ -174,3 +174,11 @@ def test_values_of_wrong_types_are_named(folder_of_run: Path, value: object) -> 
         for wrong in (with_option(tables, key, value), tables | {entry.table: value}):
             with suppress(BepError):
                 TrainConfig.from_json(wrong)
+
+
+def test_a_run_of_before_that_was_lengthened_is_resumed_again(folder_of_run: Path) -> None:
+    """Its new configuration lies beside the old one, and a description is looked for that it has never had."""
+    as_of_old(folder_of_run)
+    for epochs in (2, 3):
+        assert resume(folder_of_run, epochs=epochs).stopped_by is None
+    assert stored.read(folder_of_run).optimisation.epochs == 3

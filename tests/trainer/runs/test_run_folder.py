@@ -18,6 +18,7 @@ from shards.errors import BepError, InUse
 from shards.testing.stores import make_store
 from tests.trainer.configs import edit_options
 from tests.trainer.runs.changes import QUICK, refusal
+from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES
 from trainer.errors import TrainError
@@ -91,6 +92,19 @@ def test_what_prepares_the_batches_is_kept(small: TrainConfig, folder_of_run: Pa
     resume(folder_of_run)
     resume(folder_of_run, loader="torch")
     assert used == ["numba", "torch"]
+
+
+def test_an_edited_loader_is_not_ignored(folder_of_run: Path) -> None:
+    """The file says torch, numba prepares the batches, and the next checkpoint says torch as well."""
+    assert Checkpoint.read(folder_of_run / run_folder.LAST).config["machine"]["loader"] == "auto"
+    edit_options(folder_of_run, lambda tables: tables["machine"].update(loader="torch"))
+    line = refusal(folder_of_run)
+    assert "config.toml says machine.loader 'torch', but checkpoints/last.pt was trained with 'auto'" in line
+    assert "put that back, or say --loader torch" in line
+    # What is given is kept, in the file too.
+    resume(folder_of_run, loader="numba", epochs=2)
+    assert stored.read(folder_of_run).machine.loader == "numba"
+    resume(folder_of_run)
 
 
 def test_order_and_precision_are_kept(folder_of_run: Path, monkeypatch: Any) -> None:
@@ -185,11 +199,26 @@ def test_a_checkpoint_that_cannot_be_written(folder_of_run: Path) -> None:
     assert resume(folder_of_run).stopped_by is None
 
 
+@pytest.mark.parametrize("size_bytes", [10, 100_000])
+def test_the_first_files_cannot_be_written(small: TrainConfig, tmp_path: Path, size_bytes: int) -> None:
+    """A disk that is full before any state was saved: the advice is to resume, which is then refused."""
+    config = small.replace(out=tmp_path / "run", epochs=1)
+    with no_file_above(size_bytes), pytest.raises(TrainError) as caught:
+        train(config)
+    assert "no state of the run was saved before: mend that" in str(caught.value)
+    assert str(caught.value).endswith(f"and delete {config.run.out} and start it again")
+    # The advice is true: one way is refused, the other one goes.
+    with pytest.raises(TrainError, match=r"delete the folder and start it again|holds no run"):
+        resume(config.run.out)
+    shutil.rmtree(config.run.out)
+    assert train(config).best_epoch == 1
+
+
 def test_events_that_cannot_be_written(tmp_path: Path) -> None:
     """TensorBoard's own thread fails with a traceback, or hangs the run."""
     with no_file_above(1000), Board(tmp_path, 0, is_writer=True) as board:
         report = WindowReport(1, 0.5, 1e-3, 2.0, 100.0, 0.1, None)
-        message = r"events.out.tfevents\S* cannot be written: File too large; .*`resume="
+        message = r"events.out.tfevents\S* cannot be written: File too large; no state of the run was saved"
         with pytest.raises(TrainError, match=message):
             deque(map(board.window, [report] * 100))
 

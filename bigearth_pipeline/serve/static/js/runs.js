@@ -92,7 +92,8 @@ function classTable(split, result) {
     ['F1', (each) => percent(each.tuned?.f1, 1)], ['precision', (each) => percent(each.tuned?.precision, 1)],
     ['recall', (each) => percent(each.tuned?.recall, 1)]];
   return h('section', {}, h('h2', {}, `Classes on ${split}`),
-    h('p', {class: 'note'}, `${result.count.toLocaleString('en')} patches; F1, precision and recall at tuned thresholds.`),
+    h('p', {class: 'note'}, `${result.count.toLocaleString('en')} patches; F1, precision and recall at tuned thresholds${
+      result.thresholds_tuned_here ? ', tuned on these very patches, so they are too high for others' : ''}.`),
     h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `Scores by class on ${split}`}, h('table', {},
       h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'class'),
         columns.map(([name]) => h('th', {scope: 'col', class: 'number'}, name)))),

@@ -1,5 +1,6 @@
 """Only what builds have made is deleted of the folder of a store, whatever it holds besides."""
 
+import errno
 import json
 import os
 import tarfile
@@ -9,6 +10,7 @@ import pytest
 
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.errors import PipelineError
+from shards.metadata.seal import sealed
 from tests.bigearth_pipeline.build.resume.building import note_of
 from tests.support.data import faults
 from tests.support.data.building import contents
@@ -93,7 +95,7 @@ def test_a_hostile_build_json_is_one_line(store: Path, tmp_path: Path, field: st
     out = faults.copy(store, tmp_path / "s")
     note = note_of(out)
     for value in (None, [], {}, "\x1b[2J", -1, 1.5, True, 1 << 80):
-        (out / "build.json").write_text(json.dumps(note | {field: value}))
+        (out / "build.json").write_text(json.dumps(sealed(note | {field: value})))
         with pytest.raises(PipelineError) as error, claim(out, note, overwrite=False):
             pass
         assert "\x1b" not in str(error.value)
@@ -169,3 +171,14 @@ def test_a_note_that_was_being_written_is_no_stranger(store: Path, tmp_path: Pat
     with claim(out, note_of(store), overwrite=False) as finished:
         assert not finished
     assert [path.name for path in out.iterdir()] == ["build.json"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_advice_on_a_full_disk_deletes_nothing(store: Path, tmp_path: Path, overwrite: bool) -> None:
+    """A full disk ends a build, and the same command is advised, whose `overwrite` deletes what there is."""
+    again = "without `overwrite=True` to resume" if overwrite else "again to resume"
+    with (
+        pytest.raises(PipelineError, match=f"make room and run the same command {again}$"),
+        claim(tmp_path / "s", note_of(store), overwrite=overwrite),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,6 +15,7 @@ from bigearth_pipeline.build.earlier_shards import Checked, check_shard
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
+from shards.metadata.seal import sealed
 from shards.write.finish import remove_surplus
 from shards.write.options import StoreOptions
 from tests.bigearth_pipeline.build.resume.building import Build, band_file, write_one
@@ -183,7 +184,7 @@ def test_another_source_is_named_without_digests(tree: Path, scheduler: str, sto
     out = faults.copy(store, tmp_path / "s")
     note = json.loads((out / "build.json").read_bytes())
     note["folders"], note["tables"] = "0" * 64, dict.fromkeys(note["tables"], "0" * 64)
-    (out / "build.json").write_text(json.dumps(note))
+    (out / "build.json").write_text(json.dumps(sealed(note)))
     with pytest.raises(PipelineError, match="holds another build: the metadata or split tables") as caught:
         Build(tree, scheduler)(out)
     assert "the patch folders in the source have other names" in str(caught.value)

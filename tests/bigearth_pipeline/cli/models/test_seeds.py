@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bigearth_pipeline.cli import main
+from bigearth_pipeline.cli.models.seeds import _table
 from tests.trainer.training.comparing import assert_same_weights
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
@@ -97,6 +98,18 @@ def test_ctrl_c_stops_all(
     assert resumed.exit_code == 0, resumed.output
     for seed in (3, 4):
         assert_same_weights(out / f"seed-{seed}", both[0] / f"seed-{seed}")
+
+
+def test_f1_of_validation_says_where_its_thresholds_are_from() -> None:
+    """F1 at thresholds that were tuned on the very patches looks like that on other ones."""
+    scores = dict.fromkeys(("ap_macro", "ap_micro", "f1_macro", "f1_micro"), 0.5)
+    for splits, has_validation in ((("validation", "test"), True), (("test",), False)):
+        fact = {split: scores if split in splits else dict.fromkeys(scores) for split in ("validation", "test")}
+        table = _table((3, 4), [fact, fact], Path("runs"))
+        marked = [str(column.header) for column in table.columns if str(column.header).endswith("*")]
+        assert all(header.startswith("validation\nF1") for header in marked)
+        assert bool(marked) is has_validation
+        assert ("tuned on these very patches" in str(table.caption)) is has_validation
 
 
 @pytest.mark.parametrize(
