@@ -89,8 +89,9 @@ def stop_at_work(build: commands.Command, worker: "commands.Command | subprocess
     while build.poll() is None:
         if _is_at_work(worker.pid, shelf):
             worker.send_signal(signal.SIGSTOP)
-            # Until it has stopped it may still finish the shard.
-            time.sleep(0.05)
+            # Until all threads have stopped it may still finish the shard.
+            while worker.poll() is None and not _has_stopped(worker.pid):
+                time.sleep(0.001)
             if _is_at_work(worker.pid, shelf):
                 return
             worker.send_signal(signal.SIGCONT)
@@ -100,3 +101,8 @@ def stop_at_work(build: commands.Command, worker: "commands.Command | subprocess
 
 def _is_at_work(process: int, shelf: Path) -> bool:
     return any(shelf.rglob(f"*.{process}.*.part"))
+
+
+def _has_stopped(process: int) -> bool:
+    states = [file.read_text().rpartition(") ")[2][0] for file in Path(f"/proc/{process}/task").glob("*/stat")]
+    return set(states) == {"T"}
