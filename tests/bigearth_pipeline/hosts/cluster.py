@@ -100,7 +100,8 @@ def stop_at_work(build: commands.Command, worker: "commands.Command | subprocess
 
 
 def _is_at_work(process: int, shelf: Path) -> bool:
-    return any(shelf.rglob(f"*.{process}.*.part"))
+    # Not the file with which it is checked that a worker sees the store.
+    return any(shelf.glob(f"*/.*.tar.*.{process}.*.part"))
 
 
 def _has_stopped(process: int) -> bool:

@@ -21,7 +21,7 @@ from tests.support.running.hosts import Host, hosts
 from tests.support.running.namespaces import network_of
 
 pytestmark = pytest.mark.long
-_SECONDS = 120
+_SECONDS = 30
 
 
 class Running(ProcessInterface):
