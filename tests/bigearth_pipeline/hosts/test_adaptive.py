@@ -72,7 +72,7 @@ def _wait(condition: Callable[[], Any]) -> None:
 def test_a_cluster_that_adapts_to_a_build(
     tree: Path, expected: dict[str, bytes], shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers that come to a build get no work, a shard goes with one that leaves, or the bytes depend on either."""
+    """Workers that join a build get no work, a shard goes with one that leaves, or the bytes depend on either."""
     monkeypatch.setattr(Started, "all", [])
     with hosts("alpha", "beta", shared=[tree, shelf]) as (alpha, beta):
         running = Cluster(alpha)

@@ -94,7 +94,7 @@ def _kill_at(nth: int, out: Path, archive: Path) -> None:
 def test_a_build_killed_before_it_has_saved_anything_resumes(
     files: dict[str, bytes], store: Path, beside: Path
 ) -> None:
-    """What a kill leaves before the first record is there is taken for somebody else's."""
+    """Files that a kill leaves before the first record is there are taken for somebody else's."""
     archive = write_archive(beside / "a.tar", files)
     place = beside / "place"
     states = set()
