@@ -87,7 +87,7 @@ class BuildConfig:
         spool: folder for the spool files of a build from archives; None for that of the store.
 
     Raises:
-        PipelineError: the format does not take the codec.
+        PipelineError: the format does not take the codec, or `keep` or `spool` lies in the store.
     """
 
     sources: tuple[Path, ...]
@@ -113,6 +113,28 @@ class BuildConfig:
                 f"`codec={self.codec}` goes with `format=webdataset` only; a Zarr store holds what any reader of Zarr "
                 f"decodes, expected one of {', '.join(ZARR_CODECS)}"
             )
+        for name, folder in (("spool", self.spool), ("keep", self.keep)):
+            refuse_in_store(self.out, name, folder)
+
+
+def refuse_in_store(out: Path, name: str, folder: Path | None) -> None:
+    """Check that a folder for other files does not lie in that of the store.
+
+    There a build that was killed would leave what the next one takes for somebody else's.
+
+    Args:
+        out: the store.
+        name: of the setting.
+        folder: its value; None to check nothing.
+
+    Raises:
+        PipelineError: it does.
+    """
+    if folder is None or isinstance(out, Address) or not folder.resolve().is_relative_to(out.resolve()):
+        return
+    raise PipelineError(
+        f"`{name}={folder}` lies in the store `out={out}`, which holds no other files; name a folder outside of it"
+    )
 
 
 def build_note(

@@ -44,6 +44,16 @@ def test_the_recipe_for_kubernetes_builds() -> None:
     assert options["scheduler"] == f"tcp://{name}-scheduler:{ports['tcp-comm']}"
     assert container["volumeMounts"] == worker["containers"][0]["volumeMounts"]
     assert job["volumes"] == worker["volumes"]
+    (begun,) = cluster["spec"]["scheduler"]["spec"]["containers"]
+    # Arguments alone would go to the entry point of the image, `bep`.
+    assert [each["command"][:2] for each in (begun, *worker["containers"])] == [
+        ["dask", "scheduler"],
+        ["dask", "worker"],
+    ]
+    assert not any("args" in each for each in (begun, container, *worker["containers"]))
+    # By the resource definition of the operator a number is refused.
+    amounts = worker["containers"][0]["resources"].values()
+    assert all(type(amount) is str for each in amounts for amount in each.values())
     (mount,) = container["volumeMounts"]
     for path in (*options["sources"], options["out"]):
         assert str(path).startswith(mount["mountPath"]), shlex.join(command)

@@ -74,7 +74,8 @@ class SpoolFolder:
     def discard(self) -> None:
         """Delete what a run has left that was killed after it had finished the store; what is not its own stays."""
         with suppress(OSError, PipelineError):
-            if self._earlier() == self.identity:
+            # Without a note it was killed while it removed the folder.
+            if self._earlier() in (None, self.identity):
                 self.remove()
 
     def used(self) -> int:

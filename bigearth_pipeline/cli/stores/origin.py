@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bigearth_pipeline.build.config import refuse_in_store
 from bigearth_pipeline.cli.display.bytes import ByteProgress
 from bigearth_pipeline.download.files import download
 from bigearth_pipeline.errors import PipelineError
@@ -33,8 +34,9 @@ def origin_of(sources: tuple[str, ...], out: Path, keep: Path | None, base_url: 
         base_url: address of the official files, in place of their records.
 
     Raises:
-        PipelineError: an option has no effect, or the tables cannot be had.
+        PipelineError: an option has no effect, `keep` lies in the store, or the tables cannot be had.
     """
+    refuse_in_store(out, "keep", keep)
     origin = Origin()
     for source in sources:
         # A folder of this name is meant where there is one.

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.select import Rules
+from bigearth_pipeline.cli.stores.origin import origin_of
 from bigearth_pipeline.errors import PipelineError
 from tests.bigearth_pipeline.build.test_bad_patches import patch_folder
 from tests.support.data import faults
@@ -85,6 +87,22 @@ def test_a_directory_of_something_else_is_refused(small_tree: Path, scheduler: s
         with pytest.raises(PipelineError, match="is not empty"):
             build_store(tmp_path / "s", small_tree, scheduler=scheduler, overwrite=overwrite)
     assert contents(tmp_path / "s") == {"thesis.tex": b"years of work"}
+
+
+@pytest.mark.parametrize("name", ["spool", "keep"])
+@pytest.mark.parametrize("below", [".", "more/files"])
+def test_other_files_are_kept_out_of_the_store(tmp_path: Path, name: str, below: str) -> None:
+    """A build that was killed leaves spool files or half an archive in the store, which `overwrite` then refuses."""
+    out = tmp_path / "s"
+    message = rf"`{name}=.*` lies in the store `out=.*/s`, which holds no other files; name a folder outside of it"
+    with pytest.raises(PipelineError, match=message):
+        BuildConfig((), out, urls=("http://127.0.0.1:9/a.tar",), **{name: out / below})
+    if name == "keep":
+        # Before the tables are downloaded to it.
+        with pytest.raises(PipelineError, match=message):
+            origin_of(("v2",), out, out / below, "http://127.0.0.1:9")
+    assert not out.exists()
+    BuildConfig((), out, urls=("http://127.0.0.1:9/a.tar",), **{name: tmp_path})
 
 
 def test_unwritable_directory_is_one_clear_error(small_tree: Path, scheduler: str, tmp_path: Path) -> None:

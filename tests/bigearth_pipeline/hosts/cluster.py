@@ -1,6 +1,7 @@
 """A Dask scheduler on one host, workers and builds on any."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -47,15 +48,18 @@ class Cluster:
             assert self.scheduler.poll() is None, "the scheduler has ended"
             time.sleep(0.05)
 
-    def worker(self, host: Host, first_on_path: Path | None = None) -> "commands.Command | subprocess.Popen[str]":
+    def worker(
+        self, host: Host, *more: object, first_on_path: Path | None = None
+    ) -> "commands.Command | subprocess.Popen[str]":
         """Start a worker of one thread, without waiting for it.
 
         Args:
             host: where it runs.
+            more: arguments of `dask worker`.
             first_on_path: folder where Python looks for modules before it finds ours.
         """
         flags = ("--no-nanny", "--nthreads", "1", "--host", host.address, "--no-dashboard", "--memory-limit", "0")
-        arguments, module = (self.address, *flags), "distributed.cli.dask_worker"
+        arguments, module = (self.address, *flags, *more), "distributed.cli.dask_worker"
         if first_on_path is None:
             return host.fork(*arguments, module=module, **_QUIET)
         path = {"PYTHONPATH": f"{first_on_path}{os.pathsep}{ROOT}"}
@@ -78,3 +82,28 @@ class Cluster:
             except OSError:
                 return False
         return True
+
+
+def stop_at_work(build: commands.Command, worker: "commands.Command | subprocess.Popen[str]", shelf: Path) -> None:
+    """Stop a worker in the middle of a shard of a store that lies in a folder."""
+    while build.poll() is None:
+        if _is_at_work(worker.pid, shelf):
+            worker.send_signal(signal.SIGSTOP)
+            # Until all threads have stopped it may still finish the shard.
+            while worker.poll() is None and not _has_stopped(worker.pid):
+                time.sleep(0.001)
+            if _is_at_work(worker.pid, shelf):
+                return
+            worker.send_signal(signal.SIGCONT)
+        time.sleep(0.001)
+    raise AssertionError(f"the worker has written nothing: {build.communicate()[1]}")
+
+
+def _is_at_work(process: int, shelf: Path) -> bool:
+    # Not the file with which it is checked that a worker sees the store.
+    return any(shelf.glob(f"*/.*.tar.*.{process}.*.part"))
+
+
+def _has_stopped(process: int) -> bool:
+    states = [file.read_text().rpartition(") ")[2][0] for file in Path(f"/proc/{process}/task").glob("*/stat")]
+    return set(states) == {"T"}

@@ -7,7 +7,7 @@ import pytest
 from tests.support.data.building import contents
 from tests.support.data.small_tree import build_here, write_small_tree
 
-PER_SHARD = 4
+PER_SHARD = 2
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a store of twelve shards that this process has built of it."""
+    """The files of a store of 24 shards that this process has built of it."""
     out = tmp_path_factory.mktemp("expected") / "store"
     build_here(out, tree, patches_per_shard=PER_SHARD)
     return contents(out)

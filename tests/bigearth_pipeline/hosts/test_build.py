@@ -7,30 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.bigearth_pipeline.hosts.cluster import Cluster
+from tests.bigearth_pipeline.hosts.cluster import Cluster, stop_at_work
 from tests.support.data.building import contents
-from tests.support.running.commands import Command
 from tests.support.running.hosts import hosts
 
 pytestmark = pytest.mark.long
-
-
-def _is_at_work(host: str, shelf: Path) -> bool:
-    return any(shelf.rglob(f"*.{host}.*.part"))
-
-
-def _stop_at_work(build: Command, worker: Command, host: str, shelf: Path) -> None:
-    """Stop a worker in the middle of a shard."""
-    while build.poll() is None:
-        if _is_at_work(host, shelf):
-            worker.send_signal(signal.SIGSTOP)
-            # Until it has stopped it may still finish the shard.
-            time.sleep(0.05)
-            if _is_at_work(host, shelf):
-                return
-            worker.send_signal(signal.SIGCONT)
-        time.sleep(0.001)
-    raise AssertionError(f"{host} has written nothing: {build.communicate()[1]}")
 
 
 def test_a_killed_worker(tree: Path, expected: dict[str, bytes], shelf: Path) -> None:
@@ -41,7 +22,7 @@ def test_a_killed_worker(tree: Path, expected: dict[str, bytes], shelf: Path) ->
         lost = cluster.worker(beta)
         cluster.wait_for_workers(2)
         build = cluster.build(alpha, tree, shelf / "store")
-        _stop_at_work(build, lost, "beta", shelf)
+        stop_at_work(build, lost, shelf)
         lost.kill()
         _, errors = build.communicate(timeout=120)
     assert build.returncode == 0, errors
@@ -58,7 +39,7 @@ def test_a_host_that_is_cut_off(tree: Path, expected: dict[str, bytes], shelf: P
         lost = cluster.worker(beta)
         cluster.wait_for_workers(2)
         build = cluster.build(alpha, tree, shelf / "store")
-        _stop_at_work(build, lost, "beta", shelf)
+        stop_at_work(build, lost, shelf)
         beta.cut_off()
         _, errors = build.communicate(timeout=120)
         assert build.returncode == 0, errors
@@ -77,7 +58,7 @@ def test_a_lost_scheduler(tree: Path, expected: dict[str, bytes], shelf: Path) -
         cluster = Cluster(alpha)
         worker = cluster.worker(alpha)
         build = cluster.build(beta, tree, shelf / "store")
-        _stop_at_work(build, worker, "alpha", shelf)
+        stop_at_work(build, worker, shelf)
         cluster.scheduler.kill()
         _, errors = build.communicate(timeout=120)
         assert build.returncode == 1

@@ -2,9 +2,13 @@
 
 import os
 import random
+import re
+import shutil
 import signal
 import time
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +18,7 @@ from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import BuildSummary, build
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import InProcess
+from shards.testing.calls import Call, intercepted
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
 from tests.support.data import faults
 from tests.support.data.archives import write_archive
@@ -59,6 +64,65 @@ def test_a_build_killed_at_any_moment_resumes(files: dict[str, bytes], store: Pa
         assert_same(store, out)
     assert killed >= 3
     assert not list(beside.glob("*.spool"))
+
+
+_NAMING = ("create", "mkdir", "unlink", "rmdir", "rename")
+"""Calls that change which names are there."""
+
+
+def _kill_at(nth: int, out: Path, archive: Path) -> None:
+    """Build in a child that is killed at its n-th call that changes names beside or in the store."""
+    process = os.fork()
+    if process == 0:
+        left = nth
+
+        def handle(call: Call) -> Any:
+            nonlocal left
+            left -= call.name in _NAMING
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call.perform()
+
+        try:
+            with intercepted(out.parent, handle):
+                _build(out, archive)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+
+
+def test_a_build_killed_before_it_has_saved_anything_resumes(
+    files: dict[str, bytes], store: Path, beside: Path
+) -> None:
+    """Files that a kill leaves before the first record is there are taken for somebody else's."""
+    archive = write_archive(beside / "a.tar", files)
+    place = beside / "place"
+    states = set()
+    for nth in count(1):
+        place.mkdir()
+        _kill_at(nth, place / "out", archive)
+        has_records = list(place.glob("*.spool/*.spool"))
+        # Temporary names differ from run to run.
+        state = frozenset(re.sub(r"\d+\.[0-9a-f]{8}", "", str(path)) for path in place.rglob("*"))
+        if state not in states:
+            states.add(state)
+            _build(place / "out", archive)
+            assert_same(store, place / "out")
+            assert [path.name for path in place.iterdir()] == ["out"]
+        shutil.rmtree(place)
+        if has_records:
+            break
+    assert len(states) > 8
+
+
+def test_a_build_killed_while_it_removes_its_spool_leaves_none(files: dict[str, bytes], beside: Path) -> None:
+    """The folder of a spool stays for ever if a build is killed just before that is removed."""
+    archive = write_archive(beside / "a.tar", files)
+    _build(beside / "out", archive)
+    left = spool_folder_of(beside, beside / "out")
+    left.mkdir()
+    assert _build(beside / "out", archive)[0].finished_before
+    assert not left.exists()
 
 
 def _interrupted(out: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
