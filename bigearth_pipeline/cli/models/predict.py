@@ -77,7 +77,7 @@ def predict(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Predict the 19 classes of each INPUT with the best checkpoint of RUN.
+    """Predict the classes of each INPUT with the best checkpoint of RUN.
 
     INPUT is a Sentinel-2 Level-2A scene (.SAFE folder or .zip, a folder of band files, a GeoTIFF whose bands are
     described as B02, B03, …, or a local STAC item), a patch folder or tree of BigEarthNet, or a store of shards, also

@@ -17,6 +17,7 @@ from trainer.config import stored
 from trainer.config.assemble import Setting, assemble
 from trainer.config.options import TrainConfig
 from trainer.data.subset.repeats import repeat_factors
+from trainer.data.subset.rows import Subset, select
 from trainer.errors import BadCheckpoint
 from trainer.evaluation.run import EvaluationConfig, evaluate_run
 from trainer.export.export import ExportConfig, export
@@ -119,6 +120,17 @@ def test_the_loss_looks_at_the_classes_of_the_run(store: Path) -> None:
     assert ((factors > 1) == ((labels.any(0)) & (np.array(NAMES) != ROADS))).all()
 
 
+def test_a_fraction_keeps_each_class_of_the_run(store: Path, tmp_path: Path) -> None:
+    """A class of the run loses all its patches in a fraction that keeps each of the 19 classes."""
+    data = TrainConfig.of(shards=store, out=tmp_path / "run", classes=43, fraction=0.1).data
+    with shards.open(store) as opened:
+        labels = opened.index.labels(FORTY_THREE)
+        rows = {split: select(Subset.of(data), opened.index, 0)[split] for split in ("train", "validation")}
+        assert labels[rows["train"]].any(0).tolist() == labels[opened.index.rows("train")].any(0).tolist()
+        assert len(rows["train"]) < len(opened.index.rows("train"))
+        assert rows["validation"].tolist() == opened.index.rows("validation").tolist()
+
+
 def test_weights_of_other_classes_give_all_but_the_classifier(of_19: Path, store: Path, tmp_path: Path) -> None:
     """A classifier of 19 classes is taken for that of the first 19 of the 43."""
     spec = ModelSpec("bepnet-s", ("B01", "B09"), classes=43)
@@ -155,7 +167,7 @@ def test_a_store_without_such_labels_is_refused(run: Path, tmp_path: Path) -> No
         train(TrainConfig.of(shards=plain, out=tmp_path / "run", classes=43, **SMALL))
     with pytest.raises(InvalidValue, match=message):
         evaluate_run(EvaluationConfig(run=run, shards=plain, device="cpu"))
-    with pytest.raises(InvalidValue, match=r"data\.classes is 20, expected 19 or 43"):
+    with pytest.raises(InvalidValue, match=r"data\.classes is 20, expected one of 19, 43"):
         TrainConfig.of(shards=plain, out=tmp_path / "run", classes=20)
 
 
