@@ -122,9 +122,9 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
     listed: set[str] | None = None
     try:
         earlier = read_build_note(out)
-    except DamagedNote:
+    except DamagedNote as err:
         if not overwrite:
-            raise
+            raise DamagedNote(f"{err}; `overwrite=True` builds a finished store anew") from err
         # The manifest says what the note no longer does.
         earlier = {}
     if earlier is not None and (out / MANIFEST).is_file():

@@ -17,7 +17,7 @@ from shards.metadata.parts import PARTS
 from shards.reporting import printable
 from shards.runtime.cores import num_cores
 from shards.storage.places import storage_of
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import Address, check_scheme
 from shards.storage.safe_open import read_regular
 
 SOURCE_FILES: Final = "source_files"
@@ -103,6 +103,7 @@ class BuildConfig:
     labels43: bool = False
 
     def __post_init__(self) -> None:
+        check_scheme(self.out)
         if self.format == "zarr" and self.codec not in ZARR_CODECS:
             raise PipelineError(
                 f"`codec={self.codec}` goes with `format=webdataset` only; a Zarr store holds what any reader of Zarr "
@@ -182,7 +183,7 @@ def read_build_note(out: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, RecursionError) as err:
         what = printable(str(err))
-        raise DamagedNote(f"{path} is damaged ({what}); `overwrite=True` builds a finished store anew") from err
+        raise DamagedNote(f"{path} is damaged ({what})") from err
     except OSError as err:
         raise PipelineError(
             f"{path} cannot be read: {err.strerror}; move it elsewhere or name another directory"

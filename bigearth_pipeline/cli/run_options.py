@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.sections import SectionedCommand, SectionedOption
 from trainer.definition.augmentation import DEFAULT_RECIPE, RECIPES, Augmentation
 from trainer.definition.data import ALL_BANDS
@@ -100,7 +100,7 @@ def _type(entry: Entry) -> Any:
         # Highest values that nobody comes near would only fill the help.
         return click.IntRange(low, high if high is not None and high < MOST else None)
     if Path in entry.kinds:
-        return PLACE
+        return Local() if entry.key in ("run.out", "machine.cache_dir") else PLACE
     return click.FLOAT if float in entry.kinds else click.STRING
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bigearth_pipeline.cli.errors import reported
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.definition.choices import TTAS
 
@@ -36,7 +36,7 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
 @click.command()
 @click.argument("run", type=_path)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PLACE)
-@click.option("--out", required=True, metavar="DIR", type=_path, help="Folder of the results.")
+@click.option("--out", required=True, metavar="DIR", type=Local(), help="Folder of the results.")
 @click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
               help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
 @click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
