@@ -171,7 +171,7 @@ def test_a_store_without_such_labels_is_refused(run: Path, tmp_path: Path) -> No
         TrainConfig.of(shards=plain, out=tmp_path / "run", classes=20)
 
 
-def test_names_of_classes_are_those_of_the_run(tmp_path: Path) -> None:
+def test_names_of_classes_are_those_of_the_run(run: Path, tmp_path: Path) -> None:
     """A class that only one nomenclature has is refused, or the order of the options decides."""
     base = [Setting("data.shards", "s", "flag"), Setting("run.out", "r", "flag")]
     ignored = Setting("data.ignore_labels", "peatbogs, sea and ocean", "set")
@@ -182,6 +182,11 @@ def test_names_of_classes_are_those_of_the_run(tmp_path: Path) -> None:
         assemble([*base, ignored])
     with pytest.raises(InvalidValue, match="no class 'inland waters'"):
         assemble([*base, number, Setting("data.ignore_labels", "inland waters", "set")])
+    # By hand in the file of a run, too.
+    text = (run / "config.toml").read_text()
+    edited = text.replace(f'ignore_labels = ["{ROADS}"]', 'ignore_labels = "peatbogs, salines"')
+    (tmp_path / "config.toml").write_text(edited)
+    assert stored.read(tmp_path).data.ignore_labels == ("Peatbogs", "Salines")
 
 
 def test_a_checkpoint_whose_classes_do_not_fit_its_network(run: Path, tmp_path: Path) -> None:
