@@ -79,7 +79,8 @@ def to_xarray(store: Store, split: str, *, patches_per_chunk: int | None = 256) 
     """Return a split of a store, tars or Zarr, as a dataset of xarray; pixels are read when they are used.
 
     Variables are `b10`, `b20`, `b60` and further groups, (patch, band, y, x) as they are stored, and `labels`,
-    (patch, class) uint8. Coordinates name patches, bands and classes, and give each patch its `row` in the index,
+    (patch, class) uint8; where the store has labels of BigEarthNet v1's 43 classes also `labels43`, (patch, class43)
+    uint8. Coordinates name patches, bands and classes, and give each patch its `row` in the index,
     `country`, `date`, `epsg`, `ulx`, `uly` and its flags, NaN where unknown. Patches lie in several systems, on no
     common grid: `x_10m` and `y_10m` (and so on) are metres from the upper-left corner of the patch to centres of
     pixels, so that a pixel lies at `ulx + x_10m`, `uly + y_10m` in the system of its patch.

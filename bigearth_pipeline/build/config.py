@@ -19,7 +19,7 @@ from shards.metadata.seal import check_seal
 from shards.reporting import printable
 from shards.runtime.cores import num_cores
 from shards.storage.places import storage_of
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import Address, check_scheme
 from shards.storage.safe_open import read_regular
 from shards.text.json_text import parse_json
 
@@ -108,6 +108,7 @@ class BuildConfig:
     labels43: bool = False
 
     def __post_init__(self) -> None:
+        check_scheme(self.out)
         if self.format == "zarr" and self.codec not in ZARR_CODECS:
             raise PipelineError(
                 f"`codec={self.codec}` goes with `format=webdataset` only; a Zarr store holds what any reader of Zarr "
@@ -208,8 +209,7 @@ def read_build_note(out: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (CorruptShard, ValueError) as err:
-        remedy = "`overwrite=True` builds a finished store anew; an unfinished one is to be deleted by hand"
-        raise DamagedNote(f"{path} is damaged ({printable(str(err))}); {remedy}") from err
+        raise DamagedNote(f"{path} is damaged ({printable(str(err))})") from err
     except OSError as err:
         raise PipelineError(
             f"{path} cannot be read: {err.strerror}; move it elsewhere or name another directory"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bigearth_pipeline.cli.places import Local
+
 if TYPE_CHECKING:
     from bigearth_pipeline.cli.log_file import LogFile
 
@@ -80,7 +82,7 @@ _OPTIONS: Final = (
     click.Option(
         ["--log-file"],
         metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=Local(dir_okay=False),
         expose_value=False,
         is_eager=True,
         callback=_open_log,

@@ -1,9 +1,12 @@
 """Places that commands read from and write to. Importing this file costs no more than click."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Place(click.Path):
@@ -24,6 +27,20 @@ class Place(click.Path):
             return place_of(value)
         except InvalidValue as err:
             self.fail(str(err), param, ctx)
+
+
+class Local(click.Path):
+    """The type of an option for a file or a folder of this machine that is written: no address is taken for a path."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if isinstance(value, str) and (found := _SCHEME.match(value)):
+            # What follows is not repeated, for it can be a secret.
+            self.fail(f"an address of {found[0]} was given, expected a path of this machine", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 PLACE = Place()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.places import Local
 
 
 @click.command()
@@ -14,7 +15,7 @@ from bigearth_pipeline.cli.errors import reported
     "--out",
     default="bep-quickstart",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Local(file_okay=False),
     help="New or empty directory for data, shards and the run.",
 )
 @click.option("--patches", default=1200, show_default=True, type=click.IntRange(min=100), help="Synthetic patches.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 
 if TYPE_CHECKING:
     from bigearth_pipeline.cli.display.phases import PhaseProgress
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folders", metavar="DIR|RUN...", nargs=-1, required=True, type=PLACE)
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="HTML file to write."
-)
+@click.option("--out", type=Local(), default="report.html", show_default=True, help="HTML file to write.")
 @click.option(
     "--samples",
     type=click.IntRange(0, 3),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.sections import SectionedCommand, SectionedOption
 from trainer.definition.augmentation import DEFAULT_RECIPE, RECIPES, Augmentation
 from trainer.definition.data import ALL_BANDS
@@ -35,6 +35,8 @@ def run_option(key: str, *, help: str | None = None, default: str | None = None,
     more: dict[str, Any] = {"type": _type(entry), "metavar": entry.option.metavar or None}
     if bool in entry.kinds:
         more = {"is_flag": True}
+    elif int in map(type, entry.choices):
+        more["callback"] = _as_number
     elif entry.option.bare is not None:
         more |= {"is_flag": False, "flag_value": entry.option.bare}
     more |= {"help": f"{words}  [default: {text}]" if text else words, "default": None, "cls": SectionedOption}
@@ -84,16 +86,21 @@ def default_text(entry: Entry) -> str:
     return {True: "true"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
+def _as_number(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """Return a choice as a number; those of click are texts before its version 8.2."""
+    return None if value is None else int(value)
+
+
 def _type(entry: Entry) -> Any:
     option = entry.option
     if entry.choices:
-        return click.Choice(entry.choices)
+        return click.Choice([str(each) for each in entry.choices])
     if int in entry.kinds:
         low, high = (None if limit is None else int(limit) for limit in (option.at_least, option.at_most))
         # Highest values that nobody comes near would only fill the help.
         return click.IntRange(low, high if high is not None and high < MOST else None)
     if Path in entry.kinds:
-        return PLACE
+        return Local() if entry.key in ("run.out", "machine.cache_dir") else PLACE
     return click.FLOAT if float in entry.kinds else click.STRING
 
 
@@ -132,7 +139,7 @@ def _needs_set(entry: Entry) -> bool:
 def _values(entry: Entry) -> str:
     """Return a placeholder for the values of an option."""
     if entry.choices:
-        return "|".join(entry.choices)
+        return "|".join(map(str, entry.choices))
     if bool in entry.kinds:
         return "true|false"
     if entry.option.metavar:

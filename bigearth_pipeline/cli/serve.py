@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.run_options import run_option
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--token", metavar="TEXT", envvar="BEP_SERVE_TOKEN", show_envvar=True,
               help="Text of 16 or more letters and digits that every request needs, as part of its path.")  # fmt: skip
 @click.option("--verdicts", default="verdicts.csv", show_default=True, metavar="FILE",
-              type=click.Path(path_type=Path, dir_okay=False), help="CSV file of your verdicts on labels.")  # fmt: skip
+              type=Local(dir_okay=False), help="CSV file of your verdicts on labels.")  # fmt: skip
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @run_option("machine.device", help="Device to compute on.")
 def serve(

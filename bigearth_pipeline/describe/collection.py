@@ -65,6 +65,23 @@ def _band(name: str) -> dict[str, Any]:
     }
 
 
+def _bitfields(column: str, classes: tuple[str, ...], prefix: str = "") -> list[dict[str, Any]]:
+    """Return what the bits of a column of masks mean; the names of all bits of an asset differ by their prefix."""
+    return [
+        {
+            "name": prefix + slug(each),
+            "description": f"{column}: {each}",
+            "offset": bit,
+            "length": 1,
+            "classes": [
+                {"value": 0, "name": "absent", "description": f"without {each}"},
+                {"value": 1, "name": "present", "description": f"with {each}"},
+            ],
+        }
+        for bit, each in enumerate(classes)
+    ]
+
+
 def _assets(facts: Facts, croissant: str) -> dict[str, Any]:
     table = facts.table
     found: dict[str, Any] = {
@@ -74,17 +91,8 @@ def _assets(facts: Facts, croissant: str) -> dict[str, Any]:
             "title": "Squares of the patches, with the columns of the index",
             "roles": ["data", "metadata"],
             "classification:bitfields": [
-                {
-                    "name": slug(each),
-                    "description": f"label_mask: {each}",
-                    "offset": bit,
-                    "length": 1,
-                    "classes": [
-                        {"value": 0, "name": "absent", "description": f"without {each}"},
-                        {"value": 1, "name": "present", "description": f"with {each}"},
-                    ],
-                }
-                for bit, each in enumerate(facts.manifest.classes)
+                *_bitfields("label_mask", facts.manifest.classes),
+                *_bitfields("labels43", facts.manifest.classes43, "labels43_"),
             ],
             **file_fields(table.stat().st_size, sha256_of(table)),
         },

@@ -6,6 +6,7 @@ from bigearth_pipeline.describe.facts import Facts
 from bigearth_pipeline.geo.bands import SPECTRUM
 from bigearth_pipeline.geo.stac import sha256_of
 from shards.layout.bands import GROUP_OF
+from shards.layout.classes import FORTY_THREE
 from shards.metadata.entries import FileInfo
 
 VERSIONS: Final = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/geo/1.0")
@@ -36,6 +37,8 @@ _FIELDS: Final = {
     "uly": ("cr:Float64", "northing of the upper-left corner, m"),
 }
 """Columns of the table that are fields of a record: type, and what they hold."""
+_FIELDS_43: Final = {FORTY_THREE.column: ("cr:UInt64", "classes of BigEarthNet v1: bit i for class i of its 43")}
+"""Further ones of a store with labels of these."""
 _CR: Final = (
     "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
     "fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField",
@@ -162,6 +165,6 @@ def _records(facts: Facts) -> dict[str, Any]:
                 "dataType": kind,
                 "source": {"fileObject": {"@id": _TABLE}, "extract": {"column": name}},
             }
-            for name, (kind, text) in _FIELDS.items()
+            for name, (kind, text) in (_FIELDS | (_FIELDS_43 if facts.manifest.classes43 else {})).items()
         ],
     }

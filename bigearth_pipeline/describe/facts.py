@@ -60,11 +60,14 @@ class Facts:
         """A paragraph for people."""
         manifest = self.manifest
         splits = listed([f"{info.count:,} {split}" for split, info in manifest.splits.items()])
+        labels = f"{len(manifest.classes)} classes of land cover"
+        if manifest.classes43:
+            labels += f" and the {len(manifest.classes43)} of BigEarthNet v1 (labels43 of the table)"
         kind = "WebDataset tars" if manifest.format == "webdataset" else "sharded Zarr v3 arrays"
         return (
             f"{manifest.count:,} patches ({splits}) of {manifest.dataset}, 1.2 km by 1.2 km each: twelve bands of "
-            f"Sentinel-2 Level-2A at 10, 20 and 60 m, with {len(manifest.classes)} classes of land cover, as {kind} "
-            f"(codec {manifest.codec}) of bep; {MANIFEST} holds their checksums and the statistics of the bands."
+            f"Sentinel-2 Level-2A at 10, 20 and 60 m, with {labels}, as {kind} (codec {manifest.codec}) "
+            f"of bep; {MANIFEST} holds their checksums and the statistics of the bands."
         )
 
     @property

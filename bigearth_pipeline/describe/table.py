@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from bigearth_pipeline.geo import geoparquet
 from bigearth_pipeline.geo.points import DEGREES, projjson
 from bigearth_pipeline.geo.squares import extent, squares, to_degrees
-from shards import CLASSES
+from shards.layout.classes import FORTY_THREE, NINETEEN, Nomenclature
 from shards.metadata.index import Index
 from shards.storage.atomic import atomic_write
 
@@ -37,7 +37,9 @@ def write_table(path: Path, index: Index) -> list[float] | None:
     table = index.table
     corners = to_degrees(squares(index.column("ulx"), index.column("uly")), index.column("epsg"))
     found = extent(corners)
-    columns = dict(zip(table.column_names, table.columns, strict=True)) | {"labels": _labels(index)}
+    columns = dict(zip(table.column_names, table.columns, strict=True)) | {"labels": _names(index, NINETEEN)}
+    if index.has(FORTY_THREE):
+        columns["names43"] = _names(index, FORTY_THREE)
     columns |= {field.name: each for field, each in zip(geoparquet.FIELDS, geoparquet.columns(corners), strict=True)}
     whole = pa.table(columns).replace_schema_metadata({b"geo": geoparquet.note(found, projjson(DEGREES))})
     with atomic_write(path) as file:
@@ -45,9 +47,9 @@ def write_table(path: Path, index: Index) -> list[float] | None:
     return found
 
 
-def _labels(index: Index) -> pa.Array:
+def _names(index: Index, nomenclature: Nomenclature) -> pa.Array:
     """Return the names of the classes of each patch, a list of strings."""
-    rows, classes = np.nonzero(index.labels())
+    rows, classes = np.nonzero(index.labels(nomenclature))
     ends = np.cumsum(np.bincount(rows, minlength=len(index.table)))
-    names = pa.array(CLASSES).take(pa.array(classes))
+    names = pa.array(nomenclature.names).take(pa.array(classes))
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], ends]), pa.int32()), names)

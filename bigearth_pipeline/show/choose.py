@@ -1,6 +1,7 @@
 """Choice of the patches of a store to look at: by key, by row, by chance, by class or by condition."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ from bigearth_pipeline.errors import PipelineError
 from shards import Index
 from shards.errors import InvalidValue
 from shards.layout.class_names import class_index
+from shards.layout.classes import FORTY_THREE, NINETEEN, Nomenclature
 
 FEW: Final = 6
 """Patches that are drawn where nothing says how many."""
@@ -27,7 +29,8 @@ class Choice:
         keys: names of patches.
         rows: numbers of patches in the index, from 0.
         random: how many are drawn; None for `FEW`, or for none where keys or rows name some.
-        label: name of a class that those drawn have, in any case, or the beginning of one.
+        label: name of a class that those drawn have, in any case, or a part of one: of the 19, or of v1's 43 where the
+            index has them.
         split: that they are in.
         seed: of the draw.
     """
@@ -75,9 +78,22 @@ def _fitting(index: Index, choice: Choice) -> NDArray[np.int64]:
     if not len(rows):
         raise InvalidValue(f"`split={choice.split}` has no patch")
     if choice.label is not None:
-        label = class_index(choice.label)
-        rows = rows[index.labels()[rows][:, label] == 1]
+        rows = rows[_has_class(index, choice.label)[rows]]
         if not len(rows):
             where = "" if choice.split is None else f" of {choice.split}"
             raise PipelineError(f"no patch{where} has the class {choice.label!r}")
     return rows
+
+
+def _has_class(index: Index, name: str) -> NDArray[np.bool_]:
+    """Return which patches have a class, one of the 19 or, where the index has these, of the 43: (patches,) bool.
+
+    Raises:
+        InvalidValue: no class has the name, or more than one.
+    """
+    with suppress(InvalidValue):
+        return np.asarray(index.labels()[:, class_index(name)] == 1)
+    further = FORTY_THREE.names if index.has(FORTY_THREE) else ()
+    both = Nomenclature(tuple(dict.fromkeys((*NINETEEN.names, *further))), "")
+    found = both.names[class_index(name, both)]
+    return np.asarray(index.labels(FORTY_THREE)[:, FORTY_THREE.names.index(found)] == 1)

@@ -26,6 +26,8 @@ def row_of(patch: Patch, compositions: Sequence[Composition], stretch: Stretch) 
     lines = [patch.key, ", ".join(facts), *(f"- {label}" for label in patch.labels)]
     if not patch.labels:
         lines.append("no label")
+    if patch.names43:
+        lines.append(f"v1: {', '.join(patch.names43)}")
     if missing := int((patch.s2 == NODATA).sum()):
         lines.append(f"{missing:,} missing values, shown in {MISSING_WORD}")
     return Row(

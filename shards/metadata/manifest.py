@@ -20,7 +20,7 @@ from shards.reporting import printable
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
 from shards.storage.places import storage_of
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import Address, check_scheme
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
 
@@ -178,6 +178,7 @@ class Manifest:
             layout = layout_from_json(Fields(raw, ""), "layout") if version == LAYOUT_VERSION else LAYOUT
             return cls._from_json(Fields(raw, ""), layout, path)
         except (FileNotFoundError, NotADirectoryError):
+            check_scheme(folder)
             if not isinstance(folder, Address) and not folder.exists():
                 raise UnfinishedStore(f"{folder} does not exist, expected the folder of a store") from None
             what = "its build has not finished" if storage.has(BUILD_NOTE) else "it is not a shard store"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from shards.layout.classes import CLASSES
+from shards.layout.classes import CLASSES, FORTY_THREE
 from shards.layout.record import S2, RecordGroup
 from shards.read.store import Store
 
@@ -57,6 +57,11 @@ def labelled(store: Store, split: str, patches_per_chunk: int | None) -> xarray.
         "labels": xarray.Variable(("patch", "class"), store.index.labels()[rows], {"long_name": "1: the class occurs"})
     }
     coordinates: dict[str, Any] = _coordinates(store, rows)
+    if store.index.has(FORTY_THREE):
+        labels = store.index.labels(FORTY_THREE)[rows]
+        about_labels = {"long_name": "1: the class of BigEarthNet v1 occurs"}
+        variables[FORTY_THREE.column] = xarray.Variable(("patch", "class43"), labels, about_labels)
+        coordinates["class43"] = list(FORTY_THREE.names)
     for group in store.manifest.layout.groups:
         pixels = indexing.LazilyIndexedArray(_Pixels(store, rows, group))
         attributes = {"metres": group.metres, "role": group.role}

@@ -10,7 +10,7 @@ from shards.layout.classes import FORTY_THREE
 from shards.layout.record import RecordLayout
 from shards.metadata.layout import resolved
 from shards.metadata.manifest import StoreFormat
-from shards.storage.remote.address import Address
+from shards.storage.remote.address import Address, check_scheme
 from shards.write.contents import WORK
 
 
@@ -29,7 +29,7 @@ class StoreOptions:
 
     Raises:
         InvalidValue: the format does not hold records of that codec, a shard would hold no patch, or a group of the
-            layout has no such codec.
+            layout has no such codec; or the folder is an address of a scheme that no store has.
     """
 
     folder: Path
@@ -41,6 +41,7 @@ class StoreOptions:
     labels43: bool = False
 
     def __post_init__(self) -> None:
+        check_scheme(self.folder)
         known = CODECS if self.format == "webdataset" else ZARR_CODECS
         if self.codec not in known:
             raise InvalidValue(f"a {self.format} store has no codec {self.codec!r}; expected one of {', '.join(known)}")

@@ -144,7 +144,11 @@ def of_tables(tables: dict[str, Any]) -> TrainConfig:
     Raises:
         InvalidValue: an option is unknown, missing, or not allowed.
     """
-    return TrainConfig.from_values(_over({}, {key: convert(key, value, key) for key, value in _by_key(tables).items()}))
+    values = _by_key(tables)
+    nomenclature = _nomenclature(values)
+    return TrainConfig.from_values(
+        _over({}, {key: convert(key, value, key, nomenclature) for key, value in values.items()})
+    )
 
 
 def _nomenclature(values: Mapping[str, Any]) -> Nomenclature:

@@ -64,8 +64,8 @@ def kinds_of(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
 
 
-def choices_of(hint: Any) -> tuple[str, ...]:
-    """Return the names that an option takes; empty if it takes others."""
+def choices_of(hint: Any) -> tuple[str | int, ...]:
+    """Return the names or numbers that an option takes; empty if it takes others."""
     return next((get_args(kind) for kind in kinds_of(hint) if get_origin(kind) is Literal), ())
 
 
@@ -117,7 +117,7 @@ def _is_text(text: str) -> bool:
 
 def _spelled(kind: Any, option: Option) -> str:
     if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
+        return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         if get_origin(parts[0]) is Literal:

@@ -11,7 +11,8 @@ Order = Literal["auto", "global", "block"]
 TrainSplit = Literal["train", "validation"]
 Turn = Literal["none", "flips", "d4"]
 Crop = Literal["none", "pad", "resized"]
-CLASS_NUMBERS: Final = (19, 43)
+ClassNumber = Literal[19, 43]
+CLASS_NUMBERS: Final[tuple[ClassNumber, ...]] = get_args(ClassNumber)
 """Numbers of classes of the nomenclatures, as keys of `shards.layout.classes.NOMENCLATURES`."""
 ClassOrder = Literal["alphabetical", "paper", "none"]
 Freeze = Literal["backbone"]

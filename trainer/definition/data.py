@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from trainer.definition.check import Checked, shown
-from trainer.definition.choices import CLASS_NUMBERS, Interpolation, Method, Order, TrainSplit
+from trainer.definition.choices import ClassNumber, Interpolation, Method, Order, TrainSplit
 from trainer.definition.option import option
 
 if TYPE_CHECKING:
@@ -28,11 +28,9 @@ class DataConfig(Checked):
         metavar="SET|NAMES",
         help="Bands in channel order: all, s2-10, rgb, rgb-nir, rgb-swir, or names such as B04,B03,B02.",
     )
-    classes: int = option(
+    classes: ClassNumber = option(
         19,
         flag=True,
-        at_least=19,
-        metavar="19|43",
         help="Classes to train: the 19, or the 43 of BigEarthNet v1, of shards that are built with labels43.",
     )
     where: str | None = option(
@@ -93,8 +91,6 @@ class DataConfig(Checked):
                 "data.train_splits has the validation split, whose scores would be those of training patches; "
                 "data.validation=false goes with it"
             )
-        if self.classes not in CLASS_NUMBERS:
-            raise InvalidValue(f"data.classes is {self.classes}, expected {' or '.join(map(str, CLASS_NUMBERS))}")
         if self.ignore_labels:
             names = self.nomenclature.names
             if unknown := [name for name in self.ignore_labels if name not in names]:

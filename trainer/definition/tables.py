@@ -52,8 +52,8 @@ class Entry:
         return kinds_of(self.hint)
 
     @cached_property
-    def choices(self) -> tuple[str, ...]:
-        """Names that it takes; empty if it takes others."""
+    def choices(self) -> tuple[str | int, ...]:
+        """Names or numbers that it takes; empty if it takes others."""
         return choices_of(self.hint)
 
     @property

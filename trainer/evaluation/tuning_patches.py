@@ -29,8 +29,7 @@ def own_selection(store: Store, split: str, trained: TrainConfig, run: Path | No
         trained: configuration of the run.
         run: folder of the run, which records what its list of patches selected; None for weights without a run.
     """
-    data = trained.data
-    subset = Subset(where=data.where, fraction=data.fraction, patches=data.patches, train_splits=data.train_splits)
+    subset = Subset.of(trained.data)
     try:
         if trained.data.patches is not None:
             recorded = _recorded(run).get(TUNED_ON)

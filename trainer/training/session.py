@@ -91,12 +91,7 @@ class Session:
             manifest_sha256=self.manifest_sha256,
             split=split,
             rows=self.rows[split],
-            subset=Subset(
-                where=self.config.data.where,
-                fraction=self.config.data.fraction,
-                patches=self.config.data.patches,
-                train_splits=self.config.data.train_splits,
-            ),
+            subset=Subset.of(self.config.data),
         )
 
     def loader(self, split: str) -> Loader:
@@ -238,9 +233,8 @@ def open_session(
     ) as store:
         data = config.data
         evaluated = ("validation",) * data.validation + ("test",) * config.run.test
-        subset = Subset(where=data.where, fraction=data.fraction, patches=data.patches, train_splits=data.train_splits)
         labels = store.index.labels(data.nomenclature)
-        rows = select(subset, store.index, config.run.seed, needed=(*data.train_splits, *evaluated))
+        rows = select(Subset.of(data), store.index, config.run.seed, needed=(*data.train_splits, *evaluated))
         if not data.validation:
             rows["validation"] = rows["validation"][:0]
             progress.say(

@@ -1,10 +1,10 @@
 """Options that the benchmarks of the trainer share. Importing this file costs no more than click."""
 
-from pathlib import Path
-
 import click
+
+from bigearth_pipeline.cli.places import Local
 
 LOADERS = click.Choice(["auto", "dali", "numba", "torch", "triton"])
 RECIPES = click.Choice(["none", "flips", "standard", "strong"])
-FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
+FILE = Local(dir_okay=False, writable=True)
 LEAST_SECONDS = "Seconds until which a timed pass repeats its lap."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bigearth_pipeline.cli.errors import reported
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.definition.choices import TTAS
 from trainer.definition.tables import OPTIONS
@@ -48,7 +48,7 @@ _OF_WEIGHTS: Final = (
               help="Mean and std by band: a JSON file, or published.  [default: the shards' train split]")  # fmt: skip
 @run_option("data.interpolation")
 @click.option(
-    "--out", metavar="FILE", type=_path, help="New file for the results of weights or of an export.  [default: none]"
+    "--out", metavar="FILE", type=Local(), help="New file for the results of weights or of an export.  [default: none]"
 )
 @click.option("--checkpoint", metavar="FILE", type=_path,
               help="Another checkpoint: a path, or a name in RUN/checkpoints.  [default: best.pt]")  # fmt: skip

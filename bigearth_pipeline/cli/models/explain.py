@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.explain.names import ALL
 
@@ -21,7 +21,9 @@ _path = click.Path(path_type=Path)
 @click.option("--class", "classes", metavar="NAME", multiple=True,
               help="Explain this class, and choose from patches that have it; a part of its name is enough; can be "
               "repeated.  [default: those that are predicted or labelled]")  # fmt: skip
-@click.option("--out", default="explained", show_default=True, metavar="DIR", type=_path, help="Folder of the results.")
+@click.option(
+    "--out", default="explained", show_default=True, metavar="DIR", type=Local(), help="Folder of the results."
+)
 @click.option(
     "--method", "methods", multiple=True, type=click.Choice(ALL), help="Method; can be repeated.  [default: all]"
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 
 if TYPE_CHECKING:
     from trainer.export.export import Exported
@@ -17,7 +17,7 @@ _path = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", type=_path)
-@click.option("--out", required=True, metavar="DIR", type=_path, help="New folder for the export.")
+@click.option("--out", required=True, metavar="DIR", type=Local(), help="New folder for the export.")
 @click.option("--format", "formats", multiple=True, type=click.Choice(["onnx", "pt2", "weights"]),
               help="Write this beside weights and card; can be repeated; weights for nothing else.  "
               "[default: onnx and pt2]")  # fmt: skip

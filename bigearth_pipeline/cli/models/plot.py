@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from bigearth_pipeline.cli.places import Local
+
 
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -11,7 +13,7 @@ import click
     "--out",
     required=True,
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Local(dir_okay=False),
     help="Picture to write, FILE.png or FILE.svg; a file of that name is replaced.",
 )
 def plot(folders: tuple[Path, ...], out: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bigearth_pipeline.cli.errors import reported
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.run_options import run_option
 from trainer.definition.choices import TTAS
 
@@ -36,7 +36,7 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
 @click.command()
 @click.argument("run", type=_path)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PLACE)
-@click.option("--out", required=True, metavar="DIR", type=_path, help="Folder of the results.")
+@click.option("--out", required=True, metavar="DIR", type=Local(), help="Folder of the results.")
 @click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path,
               help="Average the probabilities with those of this run; can be repeated.")  # fmt: skip
 @click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
@@ -77,7 +77,7 @@ def predict(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Predict the 19 classes of each INPUT with the best checkpoint of RUN.
+    """Predict the classes of each INPUT with the best checkpoint of RUN.
 
     INPUT is a Sentinel-2 Level-2A scene (.SAFE folder or .zip, a folder of band files, a GeoTIFF whose bands are
     described as B02, B03, …, or a local STAC item), a patch folder or tree of BigEarthNet, or a store of shards, also

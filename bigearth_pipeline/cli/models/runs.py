@@ -69,9 +69,12 @@ def _table(records: "Sequence[RunRecord]", folder: Path) -> "Table":
     def scores(heading: str, importance: int, split: str, score: str) -> Column:
         return Column(heading, [percent(fact[split][score], absent="") for fact in facts], importance)
 
+    numbers_of_classes = [record.config.data.classes for record in records]
     columns = [
         Column("run", [_name(record.folder, folder) for record in records], is_number=False),
         Column("model", [record.config.model.model for record in records], 90, is_number=False),
+        # Scores on other classes do not compare; nearly all runs are on the 19.
+        Column("classes", ["" if set(numbers_of_classes) == {19} else str(n) for n in numbers_of_classes], 99),
         Column("state", [record.state for record in records], 70, is_number=False),
         Column("epochs", [f"{f['epoch']}/{f['optimisation']['epochs']}" for f in facts], 80),
         numbers("best\nepoch", 20, "best_epoch", form=".0f"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.places import PLACE
+from bigearth_pipeline.cli.places import PLACE, Local
 from bigearth_pipeline.cli.stores.options import stall_minutes
 
 if TYPE_CHECKING:
@@ -106,13 +106,13 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 @click.option("--require-all", is_flag=True, help="Table rows without folders and folders without rows are an error.")
 @click.option(
     "--spool",
-    type=click.Path(path_type=Path),
+    type=Local(),
     help="Folder for encoded patches of an archive until their shards are written; it takes about as much disk as the "
     "store.  [default: the folder that holds the store]",
 )
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path),
+    type=Local(),
     help="Folder in which to keep an archive from an address.  [default: not kept]",
 )
 @click.option(

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from bigearth_pipeline.cli.places import Local
+
 PARTS = ("v1", "v1-s1", "v2", "v2-s1", "v2-maps", "v2-metadata")
 """Parts of BigEarthNet, by the names in `source/archive/official.json`."""
 
 
 @click.command("download")
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=click.Choice(PARTS))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--out", required=True, type=Local(), help="Folder for the files.")
 @click.option(
     "--base-url",
     metavar="URL",

@@ -8,6 +8,8 @@ import click
 from bigearth_pipeline.cli.places import PLACE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.table import Table
 
     from shards.metadata.manifest import Manifest
@@ -48,23 +50,43 @@ def inspect(folder: Path, as_json: bool) -> None:
                 f"{group.metres} m, {', '.join(group.bands)}, {group.codec}"
             )
         if manifest.classes43:
-            echo(f"labels43: labels of the {len(manifest.classes43)} classes of BigEarthNet v1 too, in the index")
+            echo(
+                f"labels43: labels of the {len(manifest.classes43)} classes of BigEarthNet v1 too, in the index, for "
+                "`bep train --classes 43`"
+            )
         for reason, count in manifest.left_out.items():
             echo(f"left out: {count:,} × {reason}")
-        print_table(_class_table(manifest))
+        counts = {
+            name: [split.class_counts[label] for label in manifest.classes] for name, split in manifest.splits.items()
+        }
+        print_table(_class_table("patches by class", manifest.classes, counts, manifest))
+        if manifest.classes43:
+            print_table(
+                _class_table("patches by class of v1", manifest.classes43, _counts43(folder, manifest), manifest)
+            )
         for name, split in manifest.splits.items():
             print_table(statistics_table(name, split, output_width()))
 
 
-def _class_table(manifest: "Manifest") -> "Table":
+def _counts43(folder: Path, manifest: "Manifest") -> dict[str, list[int]]:
+    """Return the patches with each of the 43 classes by split; the manifest has those of the 19 alone."""
+    from shards.layout.classes import FORTY_THREE
+    from shards.metadata.index import Index
+
+    index = Index.read(folder, manifest)
+    labels = index.labels(FORTY_THREE)
+    return {name: labels[index.rows(name)].sum(0, dtype=int).tolist() for name in manifest.splits}
+
+
+def _class_table(title: str, classes: "Iterable[str]", counts: dict[str, list[int]], manifest: "Manifest") -> "Table":
     from rich.table import Table
 
-    table = Table(title="patches by class")
+    table = Table(title=title)
     table.add_column("class")
-    for name in manifest.splits:
+    for name in counts:
         table.add_column(name, justify="right")
-    for label in manifest.classes:
-        table.add_row(label, *(f"{split.class_counts[label]:,}" for split in manifest.splits.values()))
+    for i, label in enumerate(classes):
+        table.add_row(label, *(f"{of_split[i]:,}" for of_split in counts.values()))
     table.add_section()
     table.add_row("patches", *(f"{split.count:,}" for split in manifest.splits.values()), style="bold")
     return table

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bigearth_pipeline.cli.places import check_name
+from bigearth_pipeline.cli.places import Local, check_name
 
 if TYPE_CHECKING:
     from bigearth_pipeline.pictures.sheet import Row
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draw.")
 @click.option("--bands", metavar="R,G,B",
               help="Three bands as red, green and blue.  [default: true colour, false colour and SWIR]")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the sheet to this file, FILE.png.")
+@click.option("--out", type=Local(dir_okay=False), help="Write the sheet to this file, FILE.png.")
 def show(
     folder: Path,
     keys: tuple[str, ...],

@@ -6,11 +6,11 @@ from typing import Literal
 
 import click
 
+from bigearth_pipeline.cli.places import Local
+
 
 @click.command()
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="New or empty directory to write to."
-)
+@click.option("--out", required=True, type=Local(file_okay=False), help="New or empty directory to write to.")
 @click.option("--patches", default=2000, show_default=True, type=click.IntRange(min=1), help="Number of patches.")
 @click.option("--layout", default="v2", show_default=True, type=click.Choice(["v1", "v2"]), help="BigEarthNet version.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Same seed, same bytes.")

@@ -10,6 +10,7 @@ from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, S
 from bigearth_pipeline.report.page.numbers import count_cell, share, share_cell
 from bigearth_pipeline.report.store.contents import SHORT_CLASSES, Contents
 from shards import CLASSES
+from shards.layout.classes import FORTY_THREE
 from shards.metadata.published import published
 from shards.text.words import patches
 
@@ -46,6 +47,8 @@ def classes(contents: Contents) -> Section:
     if labels.published is None:
         version = contents.manifest.source_version
         blocks.append(Text(f"No counts of the 19 classes by split are published for {version}."))
+    if contents.manifest.classes43:
+        blocks.append(_table43(contents))
     return Section("classes", "Labels", blocks)
 
 
@@ -104,6 +107,20 @@ def _table(contents: Contents, labels: Labels) -> Table:
             f"Source: {known.counts_source}."
         )
     return Table("classes-table", words, columns, rows, total)
+
+
+def _table43(contents: Contents) -> Table:
+    """Return the patches by class of BigEarthNet v1, of which no counts by split are published."""
+    labels = contents.store.index.labels(FORTY_THREE)
+    counts = np.stack([labels[contents.split == s].sum(0, dtype=np.int64) for s in range(len(contents.splits))], 1)
+    rows = [
+        [Cell(name), *map(count_cell, of_class.tolist()), count_cell(total), share_cell(total, len(contents))]
+        for name, of_class, total in zip(FORTY_THREE.names, counts, counts.sum(1).tolist(), strict=True)
+    ]
+    patches_of = [count_cell(contents.manifest.splits[split].count) for split in contents.splits]
+    total = [Cell("patches"), *patches_of, count_cell(len(contents)), share_cell(len(contents), len(contents))]
+    words = f"Patches by class of BigEarthNet v1 and split: {int(labels.any(0).sum())} of its 43 classes occur."
+    return Table("classes43-table", words, ["class", *contents.splits, "all", "share"], rows, total)
 
 
 def _numbers(contents: Contents, labels: Labels) -> Figure:

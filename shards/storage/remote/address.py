@@ -62,6 +62,19 @@ def address_in(path: Path) -> str | None:
     return f"{match[1]}://{match[2]}"
 
 
+def check_scheme(place: Path) -> None:
+    """Check that a path was not made of an address of a scheme that no store has.
+
+    Raises:
+        InvalidValue: it was.
+    """
+    if not isinstance(place, Address) and (address := address_in(place)):
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise InvalidValue(
+            f"an address of {address.partition('://')[0]}:// is that of no store, expected one of {known} or a folder"
+        )
+
+
 def place_of(place: str | os.PathLike[str]) -> Path:
     """Return where a store lies: an `Address`, or a path of this machine.
 

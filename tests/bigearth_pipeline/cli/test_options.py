@@ -199,6 +199,12 @@ NASTY += ["", " ", "é", "\udcff", "\x1b[2J", ",", "B02,B02", "all,", "'", "a" *
 KEYS_OF_ALL = sorted(TRAIN.keys() - OTHERS - {"data.shards"})
 
 
+def test_a_choice_of_numbers_is_a_number() -> None:
+    """`--classes 43` is text, which no run takes."""
+    assert parse(["--out=run", "--classes=43", "s"])[0].data.classes == 43
+    assert parse(["--out=run", "s"])[0].data.classes == 19
+
+
 @examples(300)
 @given(
     chosen=st.lists(st.tuples(st.sampled_from(KEYS_OF_ALL), st.sampled_from(NASTY)), min_size=1, max_size=4),

@@ -8,12 +8,17 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bigearth_pipeline.build.select import BAD
+from bigearth_pipeline.cli import main
+from bigearth_pipeline.cli.places import Local
+from shards.errors import InvalidValue
 from shards.testing.stores import make_store
+from shards.write.store import StoreWriter
 from tests.bigearth_pipeline.cli.calls import assert_one_error, call, invoke
 from tests.support.data.scene import PRODUCT, write_table
 
@@ -213,3 +218,36 @@ def test_what_is_no_store_is_one_line(command: str, place: Place, tmp_path: Path
     assert_one_error(invoke(command, unfinished).stderr, "manifest.json is not a manifest")
     (unfinished / "manifest.json").write_text('{"format_version": 9}')
     assert_one_error(invoke(command, unfinished).stderr, "is of format version 9")
+
+
+def outputs(group: click.Group = main) -> Iterator[tuple[str, click.Parameter]]:
+    """Return the commands with `--out`, and that option of each."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from outputs(command)
+        yield from ((name, each) for each in command.params if "--out" in each.opts)
+
+
+def test_no_result_lands_in_a_folder_named_like_an_address(
+    tmp_path: Path, scene_tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--out s3://bucket/x` fills a folder `s3:` of this machine, or that of a scheme that nothing knows."""
+    monkeypatch.chdir(tmp_path)
+    assert {name for name, option in outputs() if not isinstance(option.type, Local)} == {"build-shards"}
+    assert len(list(outputs())) > 10
+    told = invoke("synth", "--patches", 1, "--out", "s3://bucket/secret")
+    assert told.exit_code == 2
+    assert_one_error(told.stderr, "'--out': an address of s3:// was given, expected a path of this machine")
+    assert "secret" not in told.stderr
+    expected = (
+        "an address of gcs:// is that of no store, expected one of s3://, gs://, az://, https://, http:// or a folder"
+    )
+    for command in (["build-shards", scene_tree, "--out", "gcs://b/x"], ["inspect", "gcs://b/x"]):
+        told = invoke(*command)
+        assert told.exit_code == 1
+        assert_one_error(told.stderr, expected)
+    with pytest.raises(InvalidValue, match="an address of gcs:// is that of no store"):
+        StoreWriter("gcs://b/x")
+    assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ import shapely
 import shards
 from bigearth_pipeline.describe.facts import Facts
 from bigearth_pipeline.describe.write import describe
+from shards.layout.classes import FORTY_THREE
 from shards.storage.atomic import atomic_write
 from shards.storage.remote.address import place_of
 from shards.testing.stores import make_store
@@ -115,6 +116,7 @@ def test_pystac_finds_the_collection_valid(out: Path) -> None:
     assert found["extent"]["temporal"]["interval"] == [["2017-06-13T11:02:03Z", "2018-05-01T10:00:00Z"]]
     box = geopandas.read_parquet(out / "patches.parquet").total_bounds.tolist()
     assert found["extent"]["spatial"]["bbox"] == [pytest.approx(box)]
+    assert len(found["assets"]["patches"]["classification:bitfields"]) == 19
     for asset in found["assets"].values():
         content = (out / asset["href"]).read_bytes()
         if "file:checksum" in asset:
@@ -182,6 +184,24 @@ def test_files_on_object_storage_have_addresses(opened: shards.Store, out: Path)
     facts = replace(Facts.of(opened, None, out / "patches.parquet"), place=place_of("s3://bucket/some/store"))
     assert facts.link("train/b10/c/0/0/0/0") == "s3://bucket/some/store/train/b10/c/0/0/0/0"
     assert facts.name == "store"
+
+
+def test_labels_of_v1_are_described(tmp_path: Path) -> None:
+    """A catalogue knows nothing of the labels of the 43 classes, or takes one class for another."""
+    folder = make_store(tmp_path / "store", {"train": 4}, source_version="v1", labels43=True)
+    describe(folder, tmp_path / "about")
+    table = geopandas.read_parquet(tmp_path / "about/patches.parquet")
+    with shards.open(folder) as opened:
+        patches = list(opened)
+    assert [tuple(names) for names in table["names43"]] == [patch.names43 for patch in patches]
+    records = mlcroissant.Dataset(jsonld=tmp_path / "about/croissant.json").records("records")
+    assert [record["records/labels43"] for record in records] == [patch.labels43 for patch in patches]
+    asset = validated(tmp_path / "about/collection.json")["assets"]["patches"]
+    bits = asset["classification:bitfields"]
+    assert len({bit["name"] for bit in bits}) == len(bits) == 19 + 43
+    names = [bit["description"].removeprefix("labels43: ") for bit in bits if bit["name"].startswith("labels43_")]
+    places = [bit["offset"] for bit in bits if bit["name"].startswith("labels43_")]
+    assert (names, places) == (list(FORTY_THREE.names), list(range(43)))
 
 
 def test_the_data_of_others_is_named(tmp_path: Path) -> None:

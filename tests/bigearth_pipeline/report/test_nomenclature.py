@@ -50,13 +50,16 @@ def test_a_page_names_the_classes_of_the_run(runs: tuple[Path, Path]) -> None:
     assert "of 43 classes that occur" in text
 
 
-def test_runs_of_other_classes_are_not_compared(runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_runs_of_other_classes_are_not_compared(runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A difference of scores is shown of runs that were given different tasks."""
     text = runs_report(list(runs)).decode()
     assert "trained on 19 classes, and the first run on 43" in text
     with pytest.raises(PipelineError, match=r"trained on 19 and on 43 classes, whose scores cannot stand side by side"):
         plot_runs(list(runs), "png")
     assert plot_runs([runs[0]], "png")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = invoke("runs", runs[0].parent).stdout.splitlines()
+    assert {line.split()[0]: line.split()[2] for line in lines if "of-" in line} == {"of-43": "43", "of-19": "19"}
 
 
 def test_explanations_are_of_the_classes_of_the_run(runs: tuple[Path, Path], tmp_path: Path) -> None:

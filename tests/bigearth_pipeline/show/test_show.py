@@ -28,6 +28,7 @@ from bigearth_pipeline.show.rows import row_of, stretch_of
 from shards import CLASSES, Store
 from shards.errors import InvalidValue
 from shards.layout.class_names import class_index
+from shards.layout.classes import FORTY_THREE
 from shards.testing.stores import make_store
 
 
@@ -93,6 +94,30 @@ def test_what_does_not_exist_is_one_line(store: Store) -> None:
     ):
         with pytest.raises((PipelineError, InvalidValue), match=message):
             chosen_rows(store.index, choice)
+
+
+def test_classes_of_v1_are_found_where_a_store_has_them(tmp_path: Path, store: Store) -> None:
+    """Patches with one of the 43 classes cannot be looked at, or nobody sees which ones a patch has."""
+    folder = make_store(tmp_path / "store", {"train": 24}, source_version="v1", labels43=True)
+    with shards.open(folder) as opened:
+        labels = opened.index.labels(FORTY_THREE)
+        place = next(i for i, name in enumerate(FORTY_THREE.names) if name not in CLASSES and labels[:, i].any())
+        name = FORTY_THREE.names[place]
+        rows = chosen_rows(opened.index, Choice(label=name.upper(), random=24))
+        assert rows.tolist() == np.flatnonzero(labels[:, place]).tolist()
+        patch = opened.read(int(rows[0]))
+        assert f"v1: {', '.join(patch.names43 or ())}" in row_of(patch, COMPOSITIONS[:1], stretch_of(opened)).lines
+        # Names of the 19 come first, and a part that is none of them may be several of the others.
+        same = chosen_rows(opened.index, Choice(label="arable", random=24))
+        assert same.tolist() == np.flatnonzero(opened.index.labels()[:, class_index("arable")]).tolist()
+        for text, message in (
+            ("marshes", "'Inland marshes' or 'Salt marshes'"),
+            ("wetlands", "'Coastal wetlands' or "),
+        ):
+            with pytest.raises(InvalidValue, match=message):
+                chosen_rows(opened.index, Choice(label=text))
+    with pytest.raises(InvalidValue, match="no class"):
+        chosen_rows(store.index, Choice(label=name))
 
 
 def test_classes_by_a_part_of_their_name() -> None:

@@ -66,6 +66,17 @@ def test_bands_are_found_by_name_and_pixels_by_place(store: shards.Store) -> Non
         assert (north.values[0], north.values[-1]) == (top - half, bottom + half)
 
 
+def test_labels_of_v1_are_found_by_name(tmp_path: Path, store: shards.Store) -> None:
+    """Labels of the 43 classes are missing from a store that has them, or are those of other classes."""
+    assert not {"labels43", "class43"} & {*shards.to_xarray(store, "train").variables}
+    folder = make_store(tmp_path / "store", {"train": 3, "test": 4}, source_version="v1", labels43=True)
+    with shards.open(folder) as opened:
+        data = shards.to_xarray(opened, "test", patches_per_chunk=None)
+        for place, row in enumerate(opened.index.rows("test").tolist()):
+            one = data["labels43"].isel(patch=place)
+            assert tuple(data["class43"].values[one.values == 1]) == opened.read(row).names43
+
+
 def indexers(size: int) -> st.SearchStrategy[object]:
     """Return integers, slices and lists that select along an axis."""
     numbers = st.integers(-size, size - 1)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from shards import BANDS, CLASSES
 from shards.layout.classes import NOMENCLATURES
 from trainer.config.options import TrainConfig
-from trainer.definition.choices import CLASS_NUMBERS
 from trainer.definition.tables import OPTIONS, Entry
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -19,8 +18,6 @@ def values_of(entry: Entry) -> st.SearchStrategy[Any]:
     """Return values that an option may have."""
     if entry.key == "data.bands":
         return st.lists(st.sampled_from(BANDS), min_size=1, unique=True).map(tuple)
-    if entry.key == "data.classes":
-        return st.sampled_from(CLASS_NUMBERS)
     if entry.key == "data.train_splits":
         return st.sampled_from([("train",), ("validation", "train"), ("train", "validation")])
     if entry.key == "data.ignore_labels":

@@ -17,6 +17,7 @@ from trainer.config import stored
 from trainer.config.assemble import Setting, assemble
 from trainer.config.options import TrainConfig
 from trainer.data.subset.repeats import repeat_factors
+from trainer.data.subset.rows import Subset, select
 from trainer.errors import BadCheckpoint
 from trainer.evaluation.run import EvaluationConfig, evaluate_run
 from trainer.export.export import ExportConfig, export
@@ -119,6 +120,17 @@ def test_the_loss_looks_at_the_classes_of_the_run(store: Path) -> None:
     assert ((factors > 1) == ((labels.any(0)) & (np.array(NAMES) != ROADS))).all()
 
 
+def test_a_fraction_keeps_each_class_of_the_run(store: Path, tmp_path: Path) -> None:
+    """A class of the run loses all its patches in a fraction that keeps each of the 19 classes."""
+    data = TrainConfig.of(shards=store, out=tmp_path / "run", classes=43, fraction=0.1).data
+    with shards.open(store) as opened:
+        labels = opened.index.labels(FORTY_THREE)
+        rows = {split: select(Subset.of(data), opened.index, 0)[split] for split in ("train", "validation")}
+        assert labels[rows["train"]].any(0).tolist() == labels[opened.index.rows("train")].any(0).tolist()
+        assert len(rows["train"]) < len(opened.index.rows("train"))
+        assert rows["validation"].tolist() == opened.index.rows("validation").tolist()
+
+
 def test_weights_of_other_classes_give_all_but_the_classifier(of_19: Path, store: Path, tmp_path: Path) -> None:
     """A classifier of 19 classes is taken for that of the first 19 of the 43."""
     spec = ModelSpec("bepnet-s", ("B01", "B09"), classes=43)
@@ -155,11 +167,11 @@ def test_a_store_without_such_labels_is_refused(run: Path, tmp_path: Path) -> No
         train(TrainConfig.of(shards=plain, out=tmp_path / "run", classes=43, **SMALL))
     with pytest.raises(InvalidValue, match=message):
         evaluate_run(EvaluationConfig(run=run, shards=plain, device="cpu"))
-    with pytest.raises(InvalidValue, match=r"data\.classes is 20, expected 19 or 43"):
+    with pytest.raises(InvalidValue, match=r"data\.classes is 20, expected one of 19, 43"):
         TrainConfig.of(shards=plain, out=tmp_path / "run", classes=20)
 
 
-def test_names_of_classes_are_those_of_the_run(tmp_path: Path) -> None:
+def test_names_of_classes_are_those_of_the_run(run: Path, tmp_path: Path) -> None:
     """A class that only one nomenclature has is refused, or the order of the options decides."""
     base = [Setting("data.shards", "s", "flag"), Setting("run.out", "r", "flag")]
     ignored = Setting("data.ignore_labels", "peatbogs, sea and ocean", "set")
@@ -170,6 +182,11 @@ def test_names_of_classes_are_those_of_the_run(tmp_path: Path) -> None:
         assemble([*base, ignored])
     with pytest.raises(InvalidValue, match="no class 'inland waters'"):
         assemble([*base, number, Setting("data.ignore_labels", "inland waters", "set")])
+    # By hand in the file of a run, too.
+    text = (run / "config.toml").read_text()
+    edited = text.replace(f'ignore_labels = ["{ROADS}"]', 'ignore_labels = "peatbogs, salines"')
+    (tmp_path / "config.toml").write_text(edited)
+    assert stored.read(tmp_path).data.ignore_labels == ("Peatbogs", "Salines")
 
 
 def test_a_checkpoint_whose_classes_do_not_fit_its_network(run: Path, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from shards import SPLITS, Index
 from shards.errors import InvalidValue
+from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.data.subset.patch_list import listed_rows
 from trainer.data.subset.stratification import stratified
+from trainer.definition.data import DataConfig
 from trainer.errors import EmptySubset
 
 
@@ -24,12 +26,25 @@ class Subset:
             and test split stay whole, so that results can be compared.
         train_splits: splits that the patches to train on are from; `fraction` is of all of them.
         patches: file with the keys of the patches, a line each, in all splits; see `patch_list.read_keys`.
+        nomenclature: of the labels by which `fraction` is stratified.
     """
 
     where: str | None = None
     fraction: float | None = None
     patches: Path | None = None
     train_splits: tuple[str, ...] = ("train",)
+    nomenclature: Nomenclature = NINETEEN
+
+    @classmethod
+    def of(cls, data: DataConfig) -> "Subset":
+        """Return what the options of a run say."""
+        return cls(
+            where=data.where,
+            fraction=data.fraction,
+            patches=data.patches,
+            train_splits=data.train_splits,
+            nomenclature=data.nomenclature,
+        )
 
     def __post_init__(self) -> None:
         if self.where is not None:
@@ -55,7 +70,7 @@ def select(
     Raises:
         EmptySubset: one of them has none; the message says which condition left them out.
         BadPatchList: the list cannot be read, or names patches that the store lacks.
-        ValueError: a value cannot be converted as `where` says.
+        ValueError: a value cannot be converted as `where` says, or the store has no labels of the nomenclature.
     """
     conditions = {}
     if subset.patches is not None:
@@ -79,7 +94,7 @@ def select(
     rows["train"] = np.sort(np.concatenate([rows[split] for split in subset.train_splits]))
     if subset.fraction is not None:
         train = rows["train"]
-        rows["train"] = stratified(train, index.labels()[train], subset.fraction, seed)
+        rows["train"] = stratified(train, index.labels(subset.nomenclature)[train], subset.fraction, seed)
     return rows
 
 

@@ -23,7 +23,7 @@ def stratified(rows: NDArray[np.int64], labels: NDArray[np.uint8], fraction: flo
 
     Args:
         rows: (n,) distinct rows of an index.
-        labels: (n, 19) uint8, their labels, multi-hot. Patches without a label count as a class of their own.
+        labels: (n, C) uint8, their labels, multi-hot. Patches without a label count as a class of their own.
         fraction: above 0, at most 1. Every class that has a patch keeps at least one, however small it is.
         seed: of the draws.
 

@@ -184,7 +184,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     if used := references & absent:
         raise InvalidValue(
             f"{named(where)}: the store has no column {min(used)}, expected one that is built from BigEarthNet v1 with "
-            f"`{min(used)}=True`"
+            f"the option {min(used)}"
         )
     sources = [name for name in _SOURCES if name not in absent]
     connection.register("stored", _in_batches(table.select(sources), rows_at_a_time(nodes)))

@@ -1,6 +1,8 @@
-"""Labels of BigEarthNet v1's 43 classes: built, read, searched and checked."""
+"""Labels of BigEarthNet v1's 43 classes: built, read, searched, shown and checked."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 import shards
 from bigearth_pipeline.build.select import Rules
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.report.store.report import store_report
 from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.verify.store import verify_store
 from shards import CorruptShard, InvalidValue, ShardError
@@ -21,6 +24,7 @@ from shards.metadata.seal import sealed
 from shards.testing.stores import make_store
 from shards.write.checksums import describe_file
 from tests.bigearth_pipeline.cli.calls import invoke
+from tests.bigearth_pipeline.report.pages import Html
 from tests.support.data.building import build_store, contents
 from trainer.data.subset.where import check_condition, rows_where
 
@@ -60,7 +64,7 @@ def test_real_patches_keep_their_labels(v1_tree: Path, v1_splits: Path, tmp_path
             assert (plain.read(row).labels43, plain.read(row).names43) == (None, None)
         chosen = rows_where("list_contains(labels43, 'Peatbogs')", store.index)
         assert {store.index.key(row) for row in chosen} == {key for key in names if "Peatbogs" in names[key]}
-        with pytest.raises(InvalidValue, match=r"the store has no column labels43, expected .*`labels43=True`"):
+        with pytest.raises(InvalidValue, match=r"the store has no column labels43, expected .*the option labels43"):
             rows_where("len(labels43) > 1", plain.index)
         with pytest.raises(InvalidValue, match=r"the store has no labels of 43 classes"):
             plain.index.labels(FORTY_THREE)
@@ -134,6 +138,32 @@ def test_labels_that_do_not_fit_are_found(tmp_path: Path) -> None:
     write(folder, manifest)
     with shards.open(folder) as store:
         assert store.read(0).labels43 is None
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]]]:
+    """A store, and its patches of the train and test split with each of the 43 classes, and of all of them."""
+    counts = {"train": 12, "test": 5}
+    folder = make_store(tmp_path_factory.mktemp("counted") / "s", counts, source_version="v1", labels43=True)
+    with shards.open(folder) as store:
+        found = Counter((patch.split, name) for patch in store for name in patch.names43 or ())
+    expected = {name: [found[split, name] for split in counts] for name in FORTY_THREE.names}
+    assert [0, 0] in expected.values()
+    return folder, expected | {"patches": [*counts.values()]}
+
+
+def test_patches_by_class_are_inspected(counted: tuple[Path, dict[str, list[int]]]) -> None:
+    """Nobody sees before a training which of the 43 classes occur, or sees the counts of other classes or splits."""
+    text = invoke("inspect", counted[0]).stdout.partition("class of v1")[2]
+    shown = {name: list(map(int, counts)) for name, *counts in re.findall(r"│ (.+?) +│ +(\d+) │ +(\d+) │", text)}
+    assert shown == counted[1]
+
+
+@pytest.mark.long
+def test_patches_by_class_are_reported(counted: tuple[Path, dict[str, list[int]]]) -> None:
+    """The page of a store has the 19 classes alone, or other counts of the 43."""
+    found = Html.of(store_report(counted[0], per_class=0)).table("classes43-table")
+    assert {name: [int(cell) for cell in cells[:2]] for name, cells in found.items()} == counted[1]
 
 
 def test_a_writer_wants_labels_of_each_patch(tmp_path: Path) -> None:
