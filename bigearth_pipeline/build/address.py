@@ -64,9 +64,9 @@ def _settle(client: Client, note: dict[str, Any], overwrite: bool) -> bool:
     names = [entry.name for entry in entries(client)]
     try:
         earlier = read_build_note(address)
-    except DamagedNote:
+    except DamagedNote as err:
         if not overwrite or MANIFEST not in names:
-            raise
+            raise err.for_builds() from err
         # The manifest says what the note no longer does.
         earlier = note_from(Manifest.read(address))
     if overwrite and earlier is not None:

@@ -125,8 +125,7 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
         earlier = read_build_note(out)
     except DamagedNote as err:
         if not overwrite:
-            remedy = "`overwrite=True` builds a finished store anew; an unfinished one is to be deleted by hand"
-            raise DamagedNote(f"{err}; {remedy}") from err
+            raise err.for_builds() from err
         # The manifest says what the note no longer does.
         earlier = {}
     if earlier is not None and (out / MANIFEST).is_file():

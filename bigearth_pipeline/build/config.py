@@ -192,6 +192,11 @@ def _note(
 class DamagedNote(PipelineError):
     """The note of a store cannot be read, or has changed; it may be nobody's."""
 
+    def for_builds(self) -> "DamagedNote":
+        """Return the error with what a build into the store can do about it."""
+        remedy = "`overwrite=True` builds a finished store anew; an unfinished one is to be deleted by hand"
+        return DamagedNote(f"{self}; {remedy}")
+
 
 def read_build_note(out: Path) -> dict[str, Any] | None:
     """Return the note in a store; None if it is absent.
