@@ -7,23 +7,15 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
     SpinnerColumn,
-    Task,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
+from rich.table import Column
 
 from bigearth_pipeline.cli.display.bar import BarDisplay
 from bigearth_pipeline.cli.display.console import LineClock
 from shards.text import words
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{words.rate(speed)} patches/s" if speed else "– patches/s", style="progress.data.speed")
 
 
 class PatchProgress(BarDisplay):
@@ -51,16 +43,17 @@ class PatchProgress(BarDisplay):
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                _RateColumn(),
-                TimeRemainingColumn(elapsed_when_finished=True),
+                # On a narrow terminal the bar alone gets shorter.
+                MofNCompleteColumn(table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[rate]} patches/s", style="progress.data.speed"),
+                TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
                 console=self._console,
                 speed_estimate_period=10,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self._title, total=total, completed=done)
+            self._task = self._bar.add_task(self._title, total=total, completed=done, rate="–")
         else:
-            self._bar.reset(self._task, total=total, completed=done)
+            self._bar.reset(self._task, total=total, completed=done, rate="–")
 
     def advance(self, count: int) -> None:
         """Count patches done; any thread may call."""
@@ -69,10 +62,14 @@ class PatchProgress(BarDisplay):
         with self._lock:
             self._done += count
             if self._bar is not None:
-                self._bar.advance(self._task, count)
+                self._bar.update(self._task, advance=count, rate=words.rate(self._rate()))
             elif not self._console.is_terminal and self._line.is_due():
-                rate = (self._done - self._first) / (time.monotonic() - self._started)
+                rate = self._rate()
                 left = f", {words.duration((self._total - self._done) / rate)} left" if rate else ""
                 self.say(
                     f"{self._title}: {self._done:,} of {self._total:,} patches, {words.rate(rate)} patches/s{left}"
                 )
+
+    def _rate(self) -> float:
+        """Return the patches per second since the start, which those that were there before do not count to."""
+        return (self._done - self._first) / max(time.monotonic() - self._started, 1e-3)
