@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bigearth_pipeline.hosts.cluster import Cluster
+from tests.bigearth_pipeline.hosts.cluster import Cluster, stop_at_work
 from tests.support.running.clusters import pretend_version
-from tests.support.running.commands import while_running
 from tests.support.running.hosts import hosts
 
 pytestmark = pytest.mark.long
@@ -51,9 +50,8 @@ def test_a_host_that_joins_is_named(tree: Path, shelf: Path) -> None:
         cluster = Cluster(alpha)
         first = cluster.worker(alpha)
         build = cluster.build(alpha, tree, shelf / "store")
-        while_running(build, lambda: not list(shelf.rglob("*.part")))
+        stop_at_work(build, first, shelf)
         # The other one does what is left.
-        first.send_signal(signal.SIGSTOP)
         cluster.worker(beta)
         cluster.wait_for_workers(2)
         first.send_signal(signal.SIGCONT)
