@@ -58,8 +58,8 @@ def test_runs_of_other_classes_are_not_compared(runs: tuple[Path, Path], monkeyp
         plot_runs(list(runs), "png")
     assert plot_runs([runs[0]], "png")
     monkeypatch.setenv("COLUMNS", "80")
-    lines = invoke("runs", runs[0].parent).stdout.splitlines()
-    assert {line.split()[0]: line.split()[2] for line in lines if "of-" in line} == {"of-43": "43", "of-19": "19"}
+    rows = [line.split() for line in invoke("runs", runs[0].parent).stdout.splitlines() if line.strip()]
+    assert {row[0]: row[2] for row in rows if row[0].startswith("of-")} == {"of-43": "43", "of-19": "19"}
 
 
 def test_explanations_are_of_the_classes_of_the_run(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
 from tests.support.data.building import contents
 from tests.support.data.small_tree import build_here, write_small_tree
 from tests.support.data.tiffs import official
+from tests.support.running.descriptors import opened_files, opened_since
 from tools.bench.build.slow_opens import NO_COMPILER, SlowOpens
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -166,7 +167,7 @@ def test_threads_end_with_the_block(tmp_path: Path) -> None:
     """A build that is stopped in the middle leaves threads that read on."""
     patches = [_write(tmp_path, number) for number in range(60)]
     record = np.empty(RECORD_VALUES, np.uint16)
-    opened = len(os.listdir("/proc/self/fd"))
+    before = opened_files()
 
     def stopped() -> None:
         with TiffReader() as reader, ReadAhead(reader, patches) as reading:
@@ -178,7 +179,7 @@ def test_threads_end_with_the_block(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert not _threads()
-    assert len(os.listdir("/proc/self/fd")) == opened
+    assert opened_since(before) == {}
 
 
 def test_nothing_is_read_ahead_while_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,9 @@ from shards.metadata.consistency import differences
 from shards.storage.local import LocalStorage
 from shards.testing.faults import FaultyCache, FaultyStorage, Kind, each_fault
 from shards.testing.stores import group_values, make_store
-from tests.shards.conftest import opened_files, read_rows
+from tests.shards.conftest import read_rows
 from tests.support.data import faults
+from tests.support.running.descriptors import opened_files
 from tests.support.running.processes import run_in_child
 from tests.support.strategies import record_groups
 

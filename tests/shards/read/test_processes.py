@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 import shards
 from shards.runtime.forks import renew_in_children
 from shards.runtime.threads import Threads
-from tests.shards.conftest import opened_files, opened_since, read_rows, replace_index
+from tests.shards.conftest import read_rows, replace_index
 from tests.support.data import faults
+from tests.support.running.descriptors import opened_files, opened_since
 from tests.support.running.processes import run_in_child
 
 

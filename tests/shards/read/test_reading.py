@@ -17,8 +17,9 @@ from shards.codec.registry import CODECS
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.manifest import Manifest
 from shards.metadata.parts import PARTS
-from tests.shards.conftest import opened_files, replace_index, shard_files, share_in_cache
+from tests.shards.conftest import replace_index, shard_files, share_in_cache
 from tests.support.data import faults
+from tests.support.running.descriptors import opened_files
 
 
 def test_encoded_bytes_decode_to_what_is_read(any_store: Path) -> None:

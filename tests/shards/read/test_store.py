@@ -10,8 +10,8 @@ import pytest
 import shards
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.manifest import BUILD_NOTE
-from tests.shards.conftest import opened_files, opened_since
 from tests.support.data import faults
+from tests.support.running.descriptors import opened_files, opened_since
 
 
 @pytest.fixture(params=["tar_store", "zarr_store", "packed_store", "raw_store"])

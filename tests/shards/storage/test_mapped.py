@@ -16,8 +16,9 @@ import shards
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.parts import PARTS
 from shards.storage.mapped import map_in_memory
-from tests.shards.conftest import EACH_STORE, opened_files, opened_since, read_rows, replace_index, shard_files
+from tests.shards.conftest import EACH_STORE, read_rows, replace_index, shard_files
 from tests.support.data import bitpack_reference, faults
+from tests.support.running.descriptors import opened_files, opened_since
 
 DECODERS = {
     "blosc-lz4": lambda data: np.frombuffer(blosc.decompress(data), np.uint16),

@@ -16,8 +16,9 @@ import pytest
 
 import shards
 from shards.metadata.parts import PARTS
-from tests.shards.conftest import opened_files, read_rows
+from tests.shards.conftest import read_rows
 from tests.support.data import faults
+from tests.support.running.descriptors import opened_files
 
 
 def remove_files(folder: Path) -> None:

@@ -14,8 +14,8 @@ from shards.metadata.manifest import INDEX, MANIFEST
 from shards.storage.atomic import atomic_write
 from shards.storage.local import LocalStorage
 from shards.testing.faults import Faults, FaultyCache, FaultyStorage, Kind, each_fault, faulty_writes
-from tests.shards.conftest import opened_files, opened_since
 from tests.support.data import faults as damage
+from tests.support.running.descriptors import opened_files, opened_since
 
 ROWS = np.array([0, 70, 1, 299, 71, 2])
 """Of several shards, and more than are decoded in one call."""

@@ -10,8 +10,8 @@ from shards.layout.record import RecordGroup
 from shards.metadata.manifest import StoreFormat
 from shards.testing.faults import Kind, each_fault, faulty_writes
 from shards.testing.stores import make_store
-from tests.shards.conftest import opened_files, opened_since
 from tests.support.data.building import contents
+from tests.support.running.descriptors import opened_files, opened_since
 
 COUNTS = {"train": 3}
 EXTRAS = [RecordGroup("clc", 48, ("CLC",), "uint8", role="codes")]
