@@ -12,8 +12,8 @@ SUFFIXES: Final = (".py", ".md", ".toml")
 _BETWEEN: Final = r"[\s#]+"
 
 
-def read_phrases(text: str) -> dict[re.Pattern[str], str]:
-    """Return the patterns of a list with their replacements.
+def read_phrases(text: str) -> dict[re.Pattern[str], tuple[list[str], str]]:
+    """Return the patterns of a list, each with the lower-case words that it needs and its replacement.
 
     Raises:
         ValueError: a line is neither a comment nor `phrase → replacement`.
@@ -25,21 +25,25 @@ def read_phrases(text: str) -> dict[re.Pattern[str], str]:
         phrase, arrow, replacement = line.partition(" → ")
         if not arrow or not phrase.strip() or not replacement.strip():
             raise ValueError(f"{LIST.name} has the line {line!r}, expected phrase → replacement")
-        words = phrase.strip()
-        if words.startswith("'"):
-            pattern = re.escape(words.strip("'"))
+        if phrase.strip().startswith("'"):
+            words = [phrase.strip().strip("'")]
+            pattern = re.escape(words[0])
         else:
             # A line may end between two words of a phrase.
-            pattern = rf"\b{_BETWEEN.join(map(re.escape, words.split()))}\b"
-        phrases[re.compile(pattern, re.IGNORECASE)] = replacement.strip()
+            words = phrase.split()
+            pattern = rf"\b{_BETWEEN.join(map(re.escape, words))}\b"
+        phrases[re.compile(pattern, re.IGNORECASE)] = ([word.lower() for word in words], replacement.strip())
     return phrases
 
 
-def find(text: str, phrases: dict[re.Pattern[str], str]) -> list[tuple[int, str, str]]:
+def find(text: str, phrases: dict[re.Pattern[str], tuple[list[str], str]]) -> list[tuple[int, str, str]]:
     """Return line number, words found and replacement of each match, by line."""
+    # Searches that ignore case look at every letter: most files lack one of a phrase's words.
+    lower = text.lower()
     return sorted(
         (text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), replacement)
-        for pattern, replacement in phrases.items()
+        for pattern, (words, replacement) in phrases.items()
+        if all(word in lower for word in words)
         for match in pattern.finditer(text)
     )
 

@@ -62,6 +62,7 @@ def test_limit_takes_a_sample(tmp_path: Path) -> None:
     assert left_out[LIMIT] == 1
 
 
+@pytest.mark.long
 def test_v1_selection(v1_tree: Path, v1_splits: Path) -> None:
     """Labels, dates or splits of the real v1 patches are read wrong."""
     from bigearth_pipeline.source.annotations import read_v1_annotations

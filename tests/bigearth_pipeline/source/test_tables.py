@@ -162,6 +162,7 @@ def test_each_list_is_of_the_version_of_the_source(
         refuse_no_match(read_split_lists(tmp_path), folders, version)
 
 
+@pytest.mark.long
 def test_official_v1_lists_are_taken_for_each_of_few_patches(v1_tree: Path, v1_splits: Path) -> None:
     """A small source is refused, because none of its patches is in one of the lists."""
     lists = read_split_lists(v1_splits)

@@ -104,6 +104,7 @@ def test_the_outcome_is_that_of_reading_in_turn(tmp_path: Path, seed: int, alway
     assert not _threads()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("at_once")
 def test_verifying_against_a_source_that_is_read_ahead_finds_the_same(tmp_path: Path) -> None:
     """Files that are read ahead are compared with another patch, or their faults go unseen."""

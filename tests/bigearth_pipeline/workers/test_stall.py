@@ -62,6 +62,7 @@ def after(item: int, mark: Path, progress: Callable[[int], None]) -> int:
     return item
 
 
+@pytest.mark.long
 def test_time_that_the_driver_takes_is_no_stall(scheduler: str, clock: Clock, tmp_path: Path) -> None:
     """A driver that is slow to take results ends its own build."""
     with open_cluster(1, scheduler, limits=PATIENT) as cluster:

@@ -125,6 +125,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_fields_of_other_types_and_values_are_refused(small: Path, tmp_path: Path, data: st.DataObject) -> None:

@@ -10,6 +10,7 @@ from shards.metadata.published import published
 from tests.conftest import real
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_counts_are_those_of_the_official_table() -> None:
     """A whole store looks as if it lacked patches, for the published counts are others."""

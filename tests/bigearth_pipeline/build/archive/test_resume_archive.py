@@ -91,6 +91,7 @@ def _kill_at(nth: int, out: Path, archive: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_build_killed_before_it_has_saved_anything_resumes(
     files: dict[str, bytes], store: Path, beside: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_options_without_an_effect_are_refused(tmp_path: Path, options: list[str
 # Flags of v1.
 
 
+@pytest.mark.long
 def test_flags_of_v1_are_those_of_the_official_lists(v1_splits: Path) -> None:
     """Snow and clouds of v1 without lists enter training, or clear patches are left out."""
     lists = read_split_lists(v1_splits)

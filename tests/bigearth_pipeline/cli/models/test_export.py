@@ -81,6 +81,7 @@ def test_every_option_counts(small: Path, tiny: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, load(small, device="cpu").probabilities(records), atol=1e-4, rtol=0)
 
 
+@pytest.mark.long
 def test_what_is_written_is_listed(small: Path, tmp_path: Path) -> None:
     """The folder is not named, or a file has no line."""
     result = invoke("export", small, "--out", tmp_path / "net", "--format", "pt2")

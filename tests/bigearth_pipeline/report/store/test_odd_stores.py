@@ -49,6 +49,7 @@ def _edit_index(folder: Path, **columns: pa.Array) -> None:
 HOSTILE = "<script>alert('x')</script>&\"'"
 
 
+@pytest.mark.long
 def test_names_from_files_are_text(tmp_path: Path) -> None:
     """Whoever wrote a store runs a script in the browser of whoever looks at its report."""
     folder = make_store(tmp_path / "<b>store&", {"train": 3}, countries=(HOSTILE, "$\\frac{$"))
