@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bigearth_pipeline.build.select import (
     CLOUD,
     LIMIT,
