@@ -37,6 +37,7 @@ def attempts(work: Path, scale: float, rng: np.random.Generator) -> Iterator[Att
     yield builds.kills(source, work, times(40), rng)
     builds.interrupt(source, work)
     yield builds.damaged_shards(source, work, times(10), rng)
+    yield builds.damaged_notes(work / "half", times(600), rng)
     for codec in CODECS:
         kinds = stores.flips(work / codec, times(600), rng)
         # The other files are the same for every codec.

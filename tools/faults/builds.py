@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 import numpy as np
 
+from bigearth_pipeline.build.config import read_build_note
+from shards.metadata.manifest import BUILD_NOTE
 from tests.support.data.building import contents
 from tests.support.data.faults import flip_bit
-from tools.faults.attempts import Attempts
+from tools.faults.attempts import Attempts, flipped, outcome_of, some_bits
 
 BEP = [sys.executable, "-m", "bigearth_pipeline"]
 
@@ -70,6 +72,21 @@ def damaged_shards(source: Path, work: Path, times: int, rng: np.random.Generato
         sound = _ends_equal(source, out, expected)
         attempts.outcomes["found, rebuilt to equal bytes" if sound else "WRONG"] += 1
         shutil.rmtree(out)
+    return attempts
+
+
+def damaged_notes(folder: Path, times: int, rng: np.random.Generator) -> Attempts:
+    """Flip bits in the note of an unfinished build, one at a time, and read it as a build that resumes does."""
+    attempts = Attempts("a bit of build.json flipped in an unfinished store, the note read to resume")
+    path = folder / BUILD_NOTE
+    sound = {name: value for name, value in (read_build_note(folder) or {}).items() if name != "sha256"}
+    for _ in flipped(path, some_bits(path, times, rng)):
+        outcome = outcome_of(
+            lambda: sound == {name: (read_build_note(folder) or {}).get(name) for name in sound},
+            "refused, naming the file",
+            "the same values: the bit is in the name of the checksum",
+        )
+        attempts.outcomes[outcome] += 1
     return attempts
 
 
