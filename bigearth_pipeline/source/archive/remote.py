@@ -8,12 +8,13 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bigearth_pipeline.download.client import Changed, Client, Patience, shown
-from bigearth_pipeline.download.files import OnDisk, check_space, held
+from bigearth_pipeline.download.disk import OnDisk, held, part_paths, tidy
+from bigearth_pipeline.download.files import check_space
 from bigearth_pipeline.download.pieces import InMemory, Transfer, fetched
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive
-from bigearth_pipeline.source.archive.official import official_of
+from bigearth_pipeline.source.archive.official import WrongDigest, check_digest, official_of
 from shards.storage.atomic import make_folder
 
 _AHEAD: Final = 2
@@ -66,7 +67,13 @@ class UrlArchive:
                 stack.enter_context(held(self._path))
             # Another process may have finished it meanwhile.
             if self._path is not None and self._path.exists():
-                yield stack.enter_context(self._kept(self._path).chunks(probe=probe))
+                kept = self._kept(self._path)
+                yield stack.enter_context(kept.chunks(probe=probe))
+                stack.close()
+                self._digest = kept.digest()
+                check_digest(str(self._path), self.size, self._digest)
+                if not probe:
+                    tidy(self._path)
             else:
                 yield stack.enter_context(self._fetched(probe=probe))
 
@@ -98,7 +105,20 @@ class UrlArchive:
                 raw.drain()
                 self._digest = raw.digest()
             if disk is not None and self._path is not None:
+                check_digest(self.name, self.size, self._digest)
                 disk.finish(self._path)
+        except WrongDigest:
+            if disk is not None:
+                disk.discard()
+            raise
+        except PipelineError as err:
+            if disk is None or self._path is None or self._transfer is None or self._transfer.error is not None:
+                raise
+            # What came is refused, not the server, so that the same command would refuse it for ever.
+            part, _ = part_paths(self._path)
+            raise PipelineError(
+                f"{err}; {part} holds what came of it: delete that file to have it fetched again"
+            ) from err
         finally:
             if disk is not None:
                 disk.close()
@@ -122,7 +142,7 @@ class UrlArchive:
         return disk
 
     def _kept(self, path: Path) -> Archive:
-        archive = LocalArchive(path)
+        archive = LocalArchive(path, wants_digest=self._wants_digest)
         if archive.size != self._file.size:
             raise PipelineError(
                 f"{path} has {archive.size:,} bytes, and {self.name} {self._file.size:,}; move the file elsewhere"

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from bigearth_pipeline.download import files
-from bigearth_pipeline.download.client import Patience
-from bigearth_pipeline.download.files import download, part_paths
+from bigearth_pipeline.download import disk, files
+from bigearth_pipeline.download.client import Client, Patience, RemoteFile
+from bigearth_pipeline.download.disk import OnDisk, part_paths
+from bigearth_pipeline.download.files import download
 from bigearth_pipeline.download.pieces import PIECE
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse
@@ -130,11 +131,19 @@ def test_connections_that_are_cut_go_on_where_they_were(web: Web, tmp_path: Path
     assert len(web.requests()) - begun > 12
 
 
+def _num_there(path: Path) -> int:
+    """Return how many pieces the state of a download says are there."""
+    try:
+        return len(json.loads(part_paths(path)[1].read_bytes())["done"])
+    except FileNotFoundError:
+        return 0
+
+
 def _killed(url: str, path: Path, seconds: float) -> None:
     process = os.fork()
     if process == 0:
         try:
-            files._SAVE_SECONDS = 0.0
+            disk._SAVE_SECONDS = 0.0
             _get(url, path, connections=2)
         finally:
             os._exit(0)
@@ -148,9 +157,8 @@ def test_a_killed_download_goes_on(web: Web, tmp_path: Path) -> None:
     path = tmp_path / "big.bin"
     for attempt in range(20):
         _killed(f"{web.url}/slow/big.bin", path, 0.8 + attempt / 5)
-        if part_paths(path)[1].exists():
+        if (there := _num_there(path)) > 0:
             break
-    there = len(json.loads(part_paths(path)[1].read_bytes())["done"])
     assert 1 <= there <= 3
     begun = len(web.requests())
     done, lines = _get(f"{web.url}/slow/big.bin", path)
@@ -170,7 +178,7 @@ def test_a_file_that_changes_on_the_server_is_begun_anew(tmp_path: Path, change:
         path = tmp_path / "big.bin"
         for attempt in range(20):
             _killed(f"{web.url}/slow/big.bin", path, 0.8 + attempt / 5)
-            if part_paths(path)[1].exists():
+            if _num_there(path):
                 break
         new = {"content": CONTENT[::-1], "shorter": CONTENT[5:], "longer": b"x" + CONTENT}[change]
         (web.root / "new").write_bytes(new)
@@ -262,6 +270,48 @@ def test_damaged_notes_of_a_download_are_not_trusted(web: Web, tmp_path: Path) -
         assert _get(f"{web.url}/big.bin", path)[0]
         assert path.read_bytes() == CONTENT
         path.unlink()
+
+
+def test_a_file_of_others_is_not_written_over(web: Web, tmp_path: Path) -> None:
+    """What a browser has downloaded so far under the same name is emptied."""
+    path = tmp_path / "big.bin"
+    part, state = part_paths(path)
+    part.write_bytes(b"of a browser")
+    with pytest.raises(PipelineError, match=r"big\.bin\.part is no download of bep: .* move it elsewhere"):
+        _get(f"{web.url}/big.bin", path)
+    assert part.read_bytes() == b"of a browser"
+    assert [each.name for each in tmp_path.iterdir()] == [part.name]
+    state.write_text("")
+    assert _get(f"{web.url}/big.bin", path)[0]
+
+
+def test_a_file_that_changes_there_and_back_is_not_mixed(web: Web, tmp_path: Path) -> None:
+    """The state of a first version outlives the bytes of a second, and speaks for them once the first is back."""
+    path = tmp_path / "big.bin"
+    client = Client()
+    try:
+        first = client.describe(f"{web.url}/big.bin")
+    finally:
+        client.close()
+    begun = OnDisk(path, first)
+    begun.put(0, iter([CONTENT[:PIECE]]))
+    begun.close()
+    # Killed after its first piece: nothing of it is saved.
+    second = OnDisk(path, RemoteFile(first.url, first.size, '"another"', True))
+    second.put(0, iter([bytes(PIECE)]))
+    os.close(second._descriptor)
+    assert _get(f"{web.url}/big.bin", path, size=None, md5=None)[0]
+    assert path.read_bytes() == CONTENT
+
+
+def test_what_a_kill_leaves_beside_a_finished_file_is_deleted(web: Web, tmp_path: Path) -> None:
+    """State, lock and temporary file of a run that was killed as it finished stay for ever."""
+    path = tmp_path / "big.bin"
+    path.write_bytes(CONTENT)
+    for name in ("big.bin.part.json", ".big.bin.lock", f".big.bin.part.json.host.1.{'0' * 8}.part"):
+        (tmp_path / name).write_text("")
+    assert not _get(f"{web.url}/big.bin", path)[0]
+    assert [each.name for each in tmp_path.iterdir()] == ["big.bin"]
 
 
 def test_a_build_of_local_files_imports_no_client() -> None:
