@@ -17,7 +17,7 @@ from bigearth_pipeline.download.client import RemoteFile
 from bigearth_pipeline.download.pieces import PIECE, num_pieces
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse
-from shards.storage.atomic import atomic_write, sync_folder, temporary_of
+from shards.storage.atomic import atomic_write, sync_folder, temporaries_of
 from shards.storage.lock import exclusive
 from shards.storage.safe_open import read_regular
 
@@ -44,7 +44,7 @@ class OnDisk:
         self._identity = {"size": file.size, "tag": file.tag}
         self._size = file.size
         self._done = self._read_state() if file.has_ranges and file.tag else set()
-        for temporary in _temporaries(self._state):
+        for temporary in temporaries_of(self._state):
             temporary.unlink(missing_ok=True)
         if not self._done:
             # The state comes before its bytes and goes after them, so that it tells them from those of others.
@@ -147,18 +147,13 @@ def tidy(path: Path) -> None:
     """Delete what a run that was killed has left beside a finished file; what is in use stays."""
     part, state = part_paths(path)
     with suppress(OSError, InUse):
-        temporaries = _temporaries(state)
+        temporaries = temporaries_of(state)
         if state.exists() or temporaries or _lock_of(path).exists():
             with held(path):
                 if state.exists():
                     remove_parts(part, state)
                 for temporary in temporaries:
                     temporary.unlink(missing_ok=True)
-
-
-def _temporaries(path: Path) -> list[Path]:
-    """Return what killed writers of a file have left beside it."""
-    return [each for each in path.parent.iterdir() if temporary_of(each.name) == path.name]
 
 
 def _lock_of(path: Path) -> Path:

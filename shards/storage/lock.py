@@ -1,8 +1,10 @@
 """One process at a time in a folder.
 
 The lock is `flock` on a file that is made here and removed while it is held. Where the file system has none (Lustre
-without `-o flock`, some NFS), a file that only one process can make (O_EXCL) stands for it. It outlives a killed
-process, so it names the holder: that of a dead process of this machine is taken over, any other is for people to judge.
+without `-o flock`, some NFS), a file that only one process can make stands for it. It outlives a killed process, so it
+names the holder: that of a dead process of this machine is taken over, any other is for people to judge. It is made by
+link(2), with its content; where there are no links, by O_EXCL, and a kill before it is written leaves one that names
+nobody and has to be deleted by hand.
 """
 
 import errno
@@ -18,12 +20,14 @@ from typing import Any, Final
 from zlib import crc32
 
 from shards.errors import InUse
+from shards.storage.atomic import temporaries_of, temporary_beside, temporary_of
 from shards.storage.safe_open import check_regular, read_regular
 
 MARK_SUFFIX: Final = ".held"
 """Added to the name of a lock file where a file system has no locks."""
 
 _NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_NO_LINKS: Final = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK)
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _ROUNDS: Final = 200  # Each that fails means that another process has just begun or ended.
 _PAUSE_SECONDS: Final = 0.005
@@ -83,6 +87,11 @@ def is_held(path: Path) -> bool:
     return any(holder and not _is_dead_here(holder) for holder in holders)
 
 
+def is_of_lock(name: str, lock: str) -> bool:
+    """Return whether a file of that name belongs to a lock file, which may be held, or left by a killed process."""
+    return (temporary_of(name) or name) in (lock, lock + MARK_SUFFIX)
+
+
 @contextmanager
 def exclusive_beside(out: Path, verb: str, what: str) -> Iterator[None]:
     """Hold the place of results that a command makes elsewhere and then renames, while the block runs.
@@ -140,7 +149,7 @@ def _mark(path: Path, what: str) -> int:
     """Return the descriptor of a file that this process alone has made."""
     for _ in range(_ROUNDS):
         try:
-            descriptor = os.open(path, _OPEN | os.O_EXCL, 0o666)
+            descriptor = _make_mark(path)
         except FileExistsError:
             holder = _read_holder(path)
             if holder is None or not holder:
@@ -151,14 +160,42 @@ def _mark(path: Path, what: str) -> int:
             else:
                 raise InUse(f"{what}{_describe(holder)}; if that process has ended, delete {path}") from None
             continue
-        try:
-            _write_holder(descriptor)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        return descriptor
+        if descriptor is not None:
+            for temporary in temporaries_of(path):
+                temporary.unlink(missing_ok=True)
+            return descriptor
     raise InUse(f"{what}; if none is running, delete {path}")
+
+
+def _make_mark(path: Path) -> int | None:
+    """Return the descriptor of a mark that was made; None if the next holder has removed what was to become it.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    temporary = temporary_beside(path)
+    descriptor = os.open(temporary, _OPEN | os.O_EXCL, 0o666)
+    try:
+        _write_holder(descriptor)
+        os.link(temporary, path)
+    except BaseException as err:
+        os.close(descriptor)
+        if isinstance(err, FileNotFoundError):
+            return None
+        if not isinstance(err, OSError) or err.errno not in _NO_LINKS:
+            raise
+    else:
+        return descriptor
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(path, _OPEN | os.O_EXCL, 0o666)
+    try:
+        _write_holder(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _remove_stale(path: Path) -> None:
