@@ -13,6 +13,7 @@ import pytest
 
 import shards
 from shards.errors import InvalidValue
+from shards.runtime.scratch import ScratchFolder
 from shards.storage.base import FileEntry, Ranges, RangeTable
 from shards.storage.disk import cache as cache_module
 from shards.storage.disk.budget import SLACK, Budget
