@@ -6,10 +6,14 @@ lock is therefore nobody's. Where the disk has no locks, none is ever deleted bu
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_NAME: Final = re.compile(r"bep-[a-z]+\.[a-z0-9_]{8}\.tmp")
 
 
 class ScratchFolder:
@@ -23,17 +27,17 @@ class ScratchFolder:
         """Make it, and delete those of killed processes beside it.
 
         Args:
-            purpose: word for its name, such as `cache`.
+            purpose: word for its name, such as `cache`, in lower case.
             above: folder that it is made in; None for that of temporary files.
 
         Raises:
             OSError: it cannot be made.
         """
         above = Path(tempfile.gettempdir()) if above is None else above
-        prefix = f"bep-{purpose}."
-        for folder in above.glob(f"{prefix}*"):
-            _delete_abandoned(folder)
-        new = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=above))
+        with suppress(OSError):
+            for folder in [path for path in above.iterdir() if _NAME.fullmatch(path.name)]:
+                _delete_abandoned(folder)
+        new = Path(tempfile.mkdtemp(prefix=f".bep-{purpose}.", suffix=".tmp", dir=above))
         self._process = os.getpid()
         self._descriptor: int | None = _open(new)
         with suppress(OSError):
