@@ -89,9 +89,12 @@ class OnDisk:
         return sum(min(PIECE, self._size - number * PIECE) for number in self._done)
 
     def close(self) -> None:
-        """Note what is here."""
+        """Note what is here; leave no file if that is nothing."""
         with self._lock:
-            if self._part.exists():
+            if not self._done:
+                with suppress(OSError):
+                    self.discard()
+            elif self._part.exists():
                 with suppress(OSError):
                     self._save()
             os.close(self._descriptor)

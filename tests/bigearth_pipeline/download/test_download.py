@@ -248,6 +248,7 @@ def test_a_full_disk_is_noticed_before(web: Web, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(files, "_ROOM", 1 << 60)
     with pytest.raises(PipelineError, match=r"takes 25,178,169 bytes more in .* are free; make room"):
         _get(f"{web.url}/big.bin", tmp_path / "big.bin")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_download_of_a_file_at_a_time(web: Web, tmp_path: Path) -> None:
