@@ -19,6 +19,7 @@ from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse
 from shards.storage.atomic import atomic_write, sync_folder, temporaries_of
 from shards.storage.lock import exclusive
+from shards.storage.names import named
 from shards.storage.safe_open import read_regular
 
 _SAVE_SECONDS: Final = 2.0
@@ -72,7 +73,8 @@ class OnDisk:
         for block in blocks:
             view = memoryview(block)
             while view:
-                count = os.pwrite(self._descriptor, view, at)
+                with named(self._part):
+                    count = os.pwrite(self._descriptor, view, at)
                 at += count
                 view = view[count:]
         with self._lock:
@@ -111,7 +113,8 @@ class OnDisk:
         remove_parts(self._part, self._state)
 
     def _save(self) -> None:
-        os.fdatasync(self._descriptor)
+        with named(self._part):
+            os.fdatasync(self._descriptor)
         self._note()
         self._saved = time.monotonic()
 

@@ -21,6 +21,7 @@ from zlib import crc32
 
 from shards.errors import InUse
 from shards.storage.atomic import temporaries_of, temporary_beside, temporary_of
+from shards.storage.names import named
 from shards.storage.safe_open import check_regular, read_regular
 
 MARK_SUFFIX: Final = ".held"
@@ -131,7 +132,11 @@ def _lock(path: Path, what: str) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The last holder may have removed the file between the two calls: then this lock keeps nobody out.
             if _is_at(descriptor, path):
-                _write_holder(descriptor)
+                try:
+                    _write_holder(descriptor, path)
+                except OSError:
+                    path.unlink(missing_ok=True)  # It is held here alone.
+                    raise
                 return descriptor
         except BlockingIOError:
             holder = _read_holder(path)
@@ -176,7 +181,7 @@ def _make_mark(path: Path) -> int | None:
     temporary = temporary_beside(path)
     descriptor = os.open(temporary, _OPEN | os.O_EXCL, 0o666)
     try:
-        _write_holder(descriptor)
+        _write_holder(descriptor, path)
         os.link(temporary, path)
     except BaseException as err:
         os.close(descriptor)
@@ -190,7 +195,7 @@ def _make_mark(path: Path) -> int | None:
         temporary.unlink(missing_ok=True)
     descriptor = os.open(path, _OPEN | os.O_EXCL, 0o666)
     try:
-        _write_holder(descriptor)
+        _write_holder(descriptor, path)
     except BaseException:
         path.unlink(missing_ok=True)
         os.close(descriptor)
@@ -225,11 +230,13 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _write_holder(descriptor: int) -> None:
+def _write_holder(descriptor: int, path: Path) -> None:
     holder = {"host": socket.gethostname(), "process": os.getpid()}
     holder |= {"started": _started(os.getpid()), "machine": _machine()}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    # A disk that is full is named by its folder, for the file is nobody's but ours.
+    with named(path.parent):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _read_holder(path: Path) -> dict[str, Any] | None:

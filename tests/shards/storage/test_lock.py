@@ -268,6 +268,23 @@ def test_an_error_names_the_folder_and_not_the_lock(tmp_path: Path) -> None:
     assert link.value.filename == str(tmp_path / ".lock")
 
 
+def test_a_full_disk_is_named_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of a full disk does not say which, and an empty file stays."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for refuse in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            if refuse:
+                patch.setattr(fcntl, "flock", lambda *_: refused_lock())
+            with pytest.raises(OSError, match="No space left") as caught, exclusive(tmp_path / "lock", "x"):
+                pass
+        assert caught.value.filename == str(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_is_held_once(tmp_path: Path) -> None:
     """Two processes write the same results, or an error of the work is taken for one of the lock."""
     out = tmp_path / "results"
