@@ -57,7 +57,11 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
             _name_folder(err, path)
             raise
         held = path.with_name(path.name + MARK_SUFFIX)
-        descriptor = _mark(held, what)
+        try:
+            descriptor = _mark(held, what)
+        except OSError:
+            path.unlink(missing_ok=True)  # Nobody has a use for it.
+            raise
         say(
             f"the file system of {path.parent} has no locks ({err.strerror}): {held} marks it as in use; "
             "after a kill on another host that file has to be deleted by hand"
