@@ -32,7 +32,7 @@ def _hold_in_rounds(folder: Path, rng: random.Random, code: int, kill: bool) -> 
         link = os.link
 
         def sometimes_killed(*names: Path) -> None:
-            if rng.random() < 0.02:
+            if rng.random() < 0.005:
                 os.kill(os.getpid(), signal.SIGKILL)
             link(*names)
 
@@ -78,7 +78,8 @@ def test_never_two_holders(tmp_path: Path, code: int, kill: bool) -> None:
         if (child := os.fork()) == 0:
             failed = 1
             try:
-                _hold_in_rounds(tmp_path, random.Random(seed), code, kill)
+                # The last one lives, to see that what the others left keeps nobody out.
+                _hold_in_rounds(tmp_path, random.Random(seed), code, kill and seed < 11)
                 failed = 0
             finally:
                 os._exit(failed)
