@@ -5,10 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from bigearth_pipeline.download.client import Client, RemoteFile, Stopped
+from bigearth_pipeline.download.client import RemoteFile, Stopped
 
 PIECE: Final = 8 << 20
 """Bytes of a piece: long enough that asking for it costs little, short enough to be fetched again."""
+
+
+class Reader(Protocol):
+    """Reads ranges of files: a client."""
+
+    def read(self, file: RemoteFile, begin: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of a range; see `client.Client.read`."""
+
+    def close(self) -> None:
+        """End all waits, from any thread."""
 
 
 class Sink(Protocol):
@@ -54,7 +64,7 @@ def num_pieces(size: int) -> int:
 
 
 @contextmanager
-def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> Iterator["Transfer"]:
+def fetched(client: Reader, file: RemoteFile, sink: Sink, connections: int) -> Iterator["Transfer"]:
     """Fetch the pieces that a sink does not have; the block takes all of them in order.
 
     The threads have ended when the block has. What one of them raises comes out of the iterator.
@@ -87,7 +97,7 @@ class Transfer:
         error: what has ended one of the threads; None as long as nothing has.
     """
 
-    def __init__(self, client: Client, file: RemoteFile, sink: Sink) -> None:
+    def __init__(self, client: Reader, file: RemoteFile, sink: Sink) -> None:
         self._client, self._file, self._sink = client, file, sink
         self._condition = threading.Condition()
         self._next = self._taken = 0

@@ -1,4 +1,7 @@
-"""An archive of an HTTP server, read as it comes: by several connections, in order, and again where one was cut."""
+"""An archive of an HTTP server or in object storage, read as it comes: by several connections, and in order.
+
+Where a connection was cut it is read again from there.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bigearth_pipeline.download.client import Changed, Client, Patience, shown
+from bigearth_pipeline.download.client import Changed, Patience, shown
 from bigearth_pipeline.download.disk import OnDisk, held, part_paths, tidy
 from bigearth_pipeline.download.files import check_space
+from bigearth_pipeline.download.objects import SCHEMES, client_of
 from bigearth_pipeline.download.pieces import InMemory, Transfer, fetched
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
@@ -22,7 +26,7 @@ _AHEAD: Final = 2
 
 
 class UrlArchive:
-    """An archive of an HTTP server, as `Archive`."""
+    """An archive at an address, as `Archive`."""
 
     def __init__(
         self, url: str, *, connections: int = 4, keep: Path | None = None, patience: Patience | None = None
@@ -46,7 +50,7 @@ class UrlArchive:
         self._transfer: Transfer | None = None
         self._digest: str | None = None
         self._wants_digest = official_of(self.name.rpartition("/")[2]) is not None
-        with closing(Client(1, patience)) as client:
+        with closing(client_of(url, 1, patience)) as client:
             self._file = client.describe(url)
 
     @property
@@ -82,13 +86,13 @@ class UrlArchive:
         if probe:
             # Block by block, so that the first file of a patch need not wait for a whole piece.
             with (
-                closing(Client(1, self._patience)) as client,
+                closing(client_of(self._url, 1, self._patience)) as client,
                 closing(client.read(self._file, 0, self.size)) as blocks,
                 closing(tar_chunks(_Stream(blocks, wants_digest=False), self.name)) as chunks,
             ):
                 yield chunks
             return
-        client = Client(self._connections, self._patience)
+        client = client_of(self._url, self._connections, self._patience)
         try:
             if client.describe(self._url) != self._file:
                 raise Changed(f"{self.name} has changed since the build began; run the same command again")
@@ -178,4 +182,4 @@ class _Stream:
 
 def is_url(source: str) -> bool:
     """Return whether a source is an address that can be read here."""
-    return source.lower().startswith(("http://", "https://"))
+    return source.lower().startswith(tuple(f"{scheme}://" for scheme in ("http", "https", *SCHEMES)))
