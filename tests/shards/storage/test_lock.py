@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -231,25 +232,23 @@ def test_a_process_killed_while_it_makes_a_mark_keeps_nobody_out(tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def _failing(number: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
 def test_where_there_are_no_links_a_mark_is_made_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system with neither locks nor hard links nothing can be built, or two hold one place."""
-
-    def refused(*_: object) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(os, "link", refused)
-    monkeypatch.setattr(fcntl, "flock", lambda *_: refused_lock())
+    monkeypatch.setattr(os, "link", _failing(errno.EPERM))
+    monkeypatch.setattr(fcntl, "flock", _failing(errno.ENOSYS))
     path = tmp_path / "lock"
     with exclusive(path, "x"):
         assert json.loads((tmp_path / f"lock{MARK_SUFFIX}").read_text())["process"] == os.getpid()
         assert sorted(each.name for each in tmp_path.iterdir()) == ["lock", f"lock{MARK_SUFFIX}"]
         assert "if that process has ended" in _refused(path)
     assert list(tmp_path.iterdir()) == []
-
-
-def refused_lock() -> None:
-    """Refuse a lock, as a file system without locks."""
-    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 def test_an_error_names_the_folder_and_not_the_lock(tmp_path: Path) -> None:
@@ -271,15 +270,11 @@ def test_an_error_names_the_folder_and_not_the_lock(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of a full disk does not say which, and an empty file stays."""
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     for refuse in (False, True):
         with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", full)
+            patch.setattr(os, "pwrite", _failing(errno.ENOSPC))
             if refuse:
-                patch.setattr(fcntl, "flock", lambda *_: refused_lock())
+                patch.setattr(fcntl, "flock", _failing(errno.ENOSYS))
             with pytest.raises(OSError, match="No space left") as caught, exclusive(tmp_path / "lock", "x"):
                 pass
         assert caught.value.filename == str(tmp_path)
