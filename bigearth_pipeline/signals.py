@@ -1,14 +1,18 @@
 """Signals that end the program (Ctrl-C, SIGTERM, SIGHUP): the first one alone decides how it ends."""
 
+import _thread
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN_SECONDS: Final = 0.02
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,7 +29,8 @@ class Ending:
     Of two that come during one call into a library, Python takes that of the lower number for the first.
 
     What follows the first is bounded in time and leaves nothing behind, as long as it is not cut off; SIGKILL ends it.
-    A signal that was ignored before, as by nohup, stays so.
+    A signal that was ignored before, as by nohup, stays so. Python drops what is raised while it collects garbage or
+    finalizes an object: a signal that comes in such a moment is sent again.
 
     Attributes:
         came: number of the first signal; None as long as none has come.
@@ -34,6 +39,7 @@ class Ending:
     def __init__(self) -> None:
         self.came: int | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._hook: Callable[[sys.UnraisableHookArgs], object] = sys.unraisablehook
 
     @property
     def status(self) -> int:
@@ -52,6 +58,7 @@ class Ending:
             if (before := signal.getsignal(each)) != signal.SIG_IGN:
                 self._before[each] = before
                 signal.signal(each, self._raise)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._again
 
     def finish(self, status: int) -> None:
         """Let nothing but the end of the interpreter follow: further signals are ignored, or end it at once.
@@ -75,11 +82,27 @@ class Ending:
             # What is left to do after a signal is to exit with its number.
             for each, before in self._before.items():
                 signal.signal(each, signal.SIG_IGN if self.came else before)
+            sys.unraisablehook = self._hook
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         if self.came is None:
             self.came = number
             raise Interrupted
+
+    def _again(self, dropped: "sys.UnraisableHookArgs") -> None:
+        """Send a signal again whose exception was dropped; another thread does, since here it would be dropped, too."""
+        number = self.came
+        if dropped.exc_type is not Interrupted or number is None:
+            self._hook(dropped)
+            return
+        self.came = None
+        # Not by `threading`, one of whose locks the interrupted code may hold.
+        _thread.start_new_thread(_send_later, (number,))
+
+
+def _send_later(number: int) -> None:
+    time.sleep(_AGAIN_SECONDS)
+    os.kill(os.getpid(), number)
 
 
 PROGRAM: Final = Ending()

@@ -1,7 +1,6 @@
 """Taking an address for one build: what lies there is another's, an earlier build's, or this one's."""
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from shards.errors import BepError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
 from shards.metadata.seal import sealed
 from shards.reporting import printable
+from shards.runtime.scratch import ScratchFolder
 from shards.storage.remote.address import Address
 from shards.storage.remote.client import Client
 from shards.storage.remote.upload import put_once
@@ -41,16 +41,15 @@ def claim_address(address: Address, note: dict[str, Any], *, overwrite: bool) ->
     client = Client(address)
     try:
         is_finished = _settle(client, note, overwrite)
-        with tempfile.TemporaryDirectory(prefix="bep-build-") as name:
-            folder = Path(name)
+        with ScratchFolder("build") as folder:
             (folder / WORK).mkdir()
             if not is_finished:
                 fetch_notes(address, folder)
             try:
                 yield folder, is_finished
             except BepError as err:
-                if name in str(err):
-                    raise type(err)(str(err).replace(name, str(address))) from err
+                if str(folder) in str(err):
+                    raise type(err)(str(err).replace(str(folder), str(address))) from err
                 raise
     except OSError as err:
         if err.filename == str(address) or str(err.filename).startswith(f"{address}/"):

@@ -214,7 +214,10 @@ def _describe(err: OSError, out: Path, overwrite: bool) -> str:
         what = "space" if err.errno == errno.ENOSPC else "quota"
         # With it the same command would delete what there is.
         again = "the same command without `overwrite=True`" if overwrite else "the same command again"
-        return f"no {what} left on the disk of {out}; make room and run {again} to resume"
+        # A spool, or an archive that is kept, may lie on another disk.
+        elsewhere = isinstance(err.filename, str) and not _is_below(err.filename, out)
+        place = Path(err.filename).parent if elsewhere else out
+        return f"no {what} left on the disk of {place}; make room and run {again} to resume"
     return f"{err.filename or out} cannot be written: {err.strerror or err}"
 
 

@@ -5,10 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from bigearth_pipeline.download.client import Client, RemoteFile, Stopped
+from bigearth_pipeline.download.client import RemoteFile, Stopped
 
 PIECE: Final = 8 << 20
 """Bytes of a piece: long enough that asking for it costs little, short enough to be fetched again."""
+
+
+class Reader(Protocol):
+    """Reads ranges of files: a client."""
+
+    def read(self, file: RemoteFile, begin: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of a range; see `client.Client.read`."""
+
+    def close(self) -> None:
+        """End all waits, from any thread."""
 
 
 class Sink(Protocol):
@@ -54,7 +64,7 @@ def num_pieces(size: int) -> int:
 
 
 @contextmanager
-def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> Iterator["Transfer"]:
+def fetched(client: Reader, file: RemoteFile, sink: Sink, connections: int) -> Iterator["Transfer"]:
     """Fetch the pieces that a sink does not have; the block takes all of them in order.
 
     The threads have ended when the block has. What one of them raises comes out of the iterator.
@@ -81,13 +91,17 @@ def fetched(client: Client, file: RemoteFile, sink: Sink, connections: int) -> I
 
 
 class Transfer:
-    """The threads that fetch a file, and its pieces in order."""
+    """The threads that fetch a file, and its pieces in order.
 
-    def __init__(self, client: Client, file: RemoteFile, sink: Sink) -> None:
+    Attributes:
+        error: what has ended one of the threads; None as long as nothing has.
+    """
+
+    def __init__(self, client: Reader, file: RemoteFile, sink: Sink) -> None:
         self._client, self._file, self._sink = client, file, sink
         self._condition = threading.Condition()
         self._next = self._taken = 0
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._is_stopped = False
         self._stream: Iterator[bytes] | None = None
 
@@ -102,7 +116,7 @@ class Transfer:
             pass
         except BaseException as err:
             with self._condition:
-                self._error = self._error or err
+                self.error = self.error or err
                 self._condition.notify_all()
 
     def _claim(self) -> int | None:
@@ -111,7 +125,7 @@ class Transfer:
             while True:
                 while self._next < num_pieces(self._file.size) and self._sink.has(self._next):
                     self._next += 1
-                if self._is_stopped or self._error is not None or self._next >= num_pieces(self._file.size):
+                if self._is_stopped or self.error is not None or self._next >= num_pieces(self._file.size):
                     return None
                 if self._sink.ahead is None or self._next < self._taken + self._sink.ahead:
                     self._next += 1
@@ -139,8 +153,8 @@ class Transfer:
         for number in range(num_pieces(self._file.size)):
             with self._condition:
                 while not self._sink.has(number):
-                    if self._error is not None:
-                        raise self._error
+                    if self.error is not None:
+                        raise self.error
                     if self._is_stopped:
                         raise Stopped
                     self._condition.wait()

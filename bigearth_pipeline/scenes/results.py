@@ -23,6 +23,7 @@ from bigearth_pipeline.scenes.write.picture import write_map_picture
 from bigearth_pipeline.scenes.write.table import MISSING, OK, write_csv, write_geoparquet
 from shards.errors import CorruptShard
 from shards.storage.atomic import TEMPORARY_SUFFIX, atomic_write, temporary_of
+from shards.storage.lock import is_of_lock
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
@@ -81,7 +82,7 @@ def check_out(out: Path, own: Collection[str] = ()) -> None:
     # One of several results, each of which has a folder.
     if any((out / name / each).exists() for name in held for each in (MARK, FOLDER)):
         return
-    foreign = [name for name in held if name != LOCK and temporary_of(name) not in FILES]
+    foreign = [name for name in held if not is_of_lock(name, LOCK) and temporary_of(name) not in FILES]
     if foreign:
         raise PipelineError(f"{out} holds {foreign[0]}, which is of no prediction; name another folder by `out=`")
 

@@ -1,6 +1,5 @@
 """Checking a store on object storage: each worker copies a shard here, checks it as any other, and deletes it."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -12,6 +11,7 @@ from bigearth_pipeline.verify.unlisted import describe, unlisted
 from shards.errors import BepError
 from shards.metadata.entries import ShardInfo
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
+from shards.runtime.scratch import ScratchFolder
 from shards.storage.base import FileEntry
 from shards.storage.remote.address import Address
 from shards.storage.remote.attempts import attempt, system_error
@@ -29,15 +29,15 @@ def copied(address: Address, manifest: Manifest) -> Iterator[Path]:
     Raises:
         OSError: an object cannot be read, or there is no space for it.
     """
-    with tempfile.TemporaryDirectory(prefix="bep-verify-") as folder:
+    with ScratchFolder("verify") as folder:
         small = [FileEntry(info.path, info.size_bytes) for info in manifest.files]
         client = Client(address)
-        copy_objects(client, [*(FileEntry(name, 0) for name in (MANIFEST, BUILD_NOTE, *LISTS)), *small], Path(folder))
+        copy_objects(client, [*(FileEntry(name, 0) for name in (MANIFEST, BUILD_NOTE, *LISTS)), *small], folder)
         try:
-            yield Path(folder)
+            yield folder
         except BepError as err:
-            if folder in str(err):
-                raise type(err)(str(err).replace(folder, str(address))) from err
+            if str(folder) in str(err):
+                raise type(err)(str(err).replace(str(folder), str(address))) from err
             raise
 
 

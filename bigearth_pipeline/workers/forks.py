@@ -7,10 +7,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
-from typing import Final
+from multiprocessing import forkserver, resource_tracker, util
+from typing import Any, Final
 
 from bigearth_pipeline.main_script import check_importable
+from shards.runtime.scratch import ScratchFolder
 
 _ENVIRONMENT: Final = {
     # Dask makes glibc return every large block at once; here the same blocks are needed for each patch, and mapping
@@ -57,6 +58,16 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _set_socket_folder() -> None:
+    """Let the sockets of `multiprocessing` lie in a folder that does not outlive a kill, as one of its own does."""
+    config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if config.get("tempdir") is None:
+        folder = ScratchFolder("mp")
+        config["tempdir"] = str(folder.path)
+        # As late as it deletes its own.
+        util.Finalize(None, folder.close, exitpriority=-100)
+
+
 @contextmanager
 def for_workers() -> Iterator[None]:
     """Let processes that are started meanwhile inherit variables of their own and never see Ctrl-C.
@@ -66,6 +77,7 @@ def for_workers() -> Iterator[None]:
     """
     # Its start would unblock the signal in whichever thread starts the first process, so it comes first.
     resource_tracker.ensure_running()
+    _set_socket_folder()
     # Its process would look for modules in the current folder first, and may find other ones there.
     path = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
     environment = _ENVIRONMENT | path

@@ -74,6 +74,11 @@ def temporary_of(name: str) -> str | None:
     return match[1] if match else None
 
 
+def temporaries_of(path: Path) -> list[Path]:
+    """Return what killed or running writers of a file have beside it."""
+    return [each for each in path.parent.iterdir() if temporary_of(each.name) == path.name]
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames within a folder durable."""
     sync_file(folder)

@@ -1,8 +1,10 @@
 """One process at a time in a folder.
 
 The lock is `flock` on a file that is made here and removed while it is held. Where the file system has none (Lustre
-without `-o flock`, some NFS), a file that only one process can make (O_EXCL) stands for it. It outlives a killed
-process, so it names the holder: that of a dead process of this machine is taken over, any other is for people to judge.
+without `-o flock`, some NFS), a file that only one process can make stands for it. It outlives a killed process, so it
+names the holder: that of a dead process of this machine is taken over, any other is for people to judge. It is made by
+link(2), with its content; where there are no links, by O_EXCL, and a kill before it is written leaves one that names
+nobody and has to be deleted by hand.
 """
 
 import errno
@@ -18,12 +20,15 @@ from typing import Any, Final
 from zlib import crc32
 
 from shards.errors import InUse
+from shards.storage.atomic import temporaries_of, temporary_beside, temporary_of
+from shards.storage.names import named
 from shards.storage.safe_open import check_regular, read_regular
 
 MARK_SUFFIX: Final = ".held"
 """Added to the name of a lock file where a file system has no locks."""
 
 _NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_NO_LINKS: Final = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK)
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _ROUNDS: Final = 200  # Each that fails means that another process has just begun or ended.
 _PAUSE_SECONDS: Final = 0.005
@@ -52,7 +57,11 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
             _name_folder(err, path)
             raise
         held = path.with_name(path.name + MARK_SUFFIX)
-        descriptor = _mark(held, what)
+        try:
+            descriptor = _mark(held, what)
+        except OSError:
+            path.unlink(missing_ok=True)  # Nobody has a use for it.
+            raise
         say(
             f"the file system of {path.parent} has no locks ({err.strerror}): {held} marks it as in use; "
             "after a kill on another host that file has to be deleted by hand"
@@ -81,6 +90,11 @@ def is_held(path: Path) -> bool:
     """
     holders = [_read_holder(path), _read_holder(path.with_name(path.name + MARK_SUFFIX))]
     return any(holder and not _is_dead_here(holder) for holder in holders)
+
+
+def is_of_lock(name: str, lock: str) -> bool:
+    """Return whether a file of that name belongs to a lock file, which may be held, or left by a killed process."""
+    return (temporary_of(name) or name) in (lock, lock + MARK_SUFFIX)
 
 
 @contextmanager
@@ -122,7 +136,11 @@ def _lock(path: Path, what: str) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The last holder may have removed the file between the two calls: then this lock keeps nobody out.
             if _is_at(descriptor, path):
-                _write_holder(descriptor)
+                try:
+                    _write_holder(descriptor, path)
+                except OSError:
+                    path.unlink(missing_ok=True)  # It is held here alone.
+                    raise
                 return descriptor
         except BlockingIOError:
             holder = _read_holder(path)
@@ -140,7 +158,7 @@ def _mark(path: Path, what: str) -> int:
     """Return the descriptor of a file that this process alone has made."""
     for _ in range(_ROUNDS):
         try:
-            descriptor = os.open(path, _OPEN | os.O_EXCL, 0o666)
+            descriptor = _make_mark(path)
         except FileExistsError:
             holder = _read_holder(path)
             if holder is None or not holder:
@@ -151,14 +169,42 @@ def _mark(path: Path, what: str) -> int:
             else:
                 raise InUse(f"{what}{_describe(holder)}; if that process has ended, delete {path}") from None
             continue
-        try:
-            _write_holder(descriptor)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        return descriptor
+        if descriptor is not None:
+            for temporary in temporaries_of(path):
+                temporary.unlink(missing_ok=True)
+            return descriptor
     raise InUse(f"{what}; if none is running, delete {path}")
+
+
+def _make_mark(path: Path) -> int | None:
+    """Return the descriptor of a mark that was made; None if the next holder has removed what was to become it.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    temporary = temporary_beside(path)
+    descriptor = os.open(temporary, _OPEN | os.O_EXCL, 0o666)
+    try:
+        _write_holder(descriptor, path)
+        os.link(temporary, path)
+    except BaseException as err:
+        os.close(descriptor)
+        if isinstance(err, FileNotFoundError):
+            return None
+        if not isinstance(err, OSError) or err.errno not in _NO_LINKS:
+            raise
+    else:
+        return descriptor
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(path, _OPEN | os.O_EXCL, 0o666)
+    try:
+        _write_holder(descriptor, path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _remove_stale(path: Path) -> None:
@@ -188,11 +234,13 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _write_holder(descriptor: int) -> None:
+def _write_holder(descriptor: int, path: Path) -> None:
     holder = {"host": socket.gethostname(), "process": os.getpid()}
     holder |= {"started": _started(os.getpid()), "machine": _machine()}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    # A disk that is full is named by its folder, for the file is nobody's but ours.
+    with named(path.parent):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _read_holder(path: Path) -> dict[str, Any] | None:

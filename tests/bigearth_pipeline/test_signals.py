@@ -100,3 +100,45 @@ def test_the_first_signal_decides_at_any_moment(tmp_path: Path, first: signal.Si
         assert status == 128 + first or (status == 0 and output == "[]\n" and not errors), (kind, line)
         interrupted += status != 0
     assert interrupted > len(results) / 2
+
+
+_DROPPED = """
+import gc, os, signal, sys, time
+from bigearth_pipeline.signals import PROGRAM, Interrupted
+
+PROGRAM.listen()
+
+
+def send(*_):
+    gc.callbacks.remove(send)
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(100):
+        pass
+
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(100):
+            pass
+
+
+try:
+    if sys.argv[1] == "collected":
+        gc.callbacks.append(send)
+        gc.collect()
+    else:
+        Finalized()
+    time.sleep(20)
+except Interrupted:
+    print("interrupted", PROGRAM.status)
+"""
+
+
+@pytest.mark.parametrize("moment", ["collected", "finalized"])
+def test_a_signal_is_not_lost_where_python_drops_what_is_raised(moment: str) -> None:
+    """A signal that comes while garbage is collected is ignored, and so are all that follow it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _DROPPED, moment], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("interrupted 143\n", "")

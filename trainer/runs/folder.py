@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.storage.atomic import atomic_write, temporary_of
-from shards.storage.lock import exclusive
+from shards.storage.lock import exclusive, is_of_lock
 from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.errors import RunExists, TrainError
 
@@ -91,7 +91,7 @@ def check_unused(folder: Path) -> None:
         RunExists: it holds something.
         OSError: it is no folder, or not readable.
     """
-    if not folder.exists() or all(path.name.startswith(LOCK) for path in folder.iterdir()):
+    if not folder.exists() or all(is_of_lock(path.name, LOCK) for path in folder.iterdir()):
         return
     if (folder / LAST).exists():
         raise RunExists(f"{folder} holds a run; resume it with `resume={folder}`, or name a new folder")

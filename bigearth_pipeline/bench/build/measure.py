@@ -9,8 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -27,6 +25,7 @@ from bigearth_pipeline.build.summary import BuildSummary
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.tree import find_source
+from shards.runtime.scratch import ScratchFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def bench_build(
     if not folders:
         raise PipelineError(f"{config.sources[0]} holds no patches")
     items = list(folders.items())
-    with _scratch(work) as scratch:
+    with ScratchFolder("bench", work) as scratch:
         progress.say("stages")
         stages = measure_stages(items, config.codec, scratch, workers, repeats)
         gdal = stages.pop("gdal")
@@ -157,12 +156,3 @@ def _seconds_of(code: str, repeats: int) -> float:
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - started)
     return median(seconds[1:])
-
-
-@contextmanager
-def _scratch(work: Path | None) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="bep-bench-", dir=work))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

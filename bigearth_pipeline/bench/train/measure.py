@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import torch
@@ -20,6 +19,7 @@ from bigearth_pipeline.bench.train.passes import StepPasses
 from bigearth_pipeline.bench.train.result import COLD, LOADER, TrainBench
 from bigearth_pipeline.bench.train.timed_stepper import TimedStepper
 from shards.errors import InvalidValue
+from shards.runtime.scratch import ScratchFolder
 from shards.storage.atomic import atomic_write
 from trainer.config import effect
 from trainer.config.given import Given
@@ -129,8 +129,8 @@ def _write_trace(path: Path, run: Callable[[], object], device: torch.device) ->
     with profile(activities=activities) as profiler:
         run()
     # Not to `path`: Kineto says nothing of a full disk. It gives a file its name when all of it is there.
-    with TemporaryDirectory(prefix="bep-trace-") as folder:
-        whole = Path(folder) / "trace.json"
+    with ScratchFolder("trace") as folder:
+        whole = folder / "trace.json"
         profiler.export_chrome_trace(str(whole))
         if not whole.exists():
             raise TrainError(f"a trace cannot be written to {folder}: is there room on its disk?")

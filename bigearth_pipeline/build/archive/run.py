@@ -39,7 +39,7 @@ from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive, is_archive
-from bigearth_pipeline.source.archive.official import check_digest, official_of
+from bigearth_pipeline.source.archive.official import WrongDigest, check_digest, official_of
 from bigearth_pipeline.source.archive.remote import UrlArchive
 from bigearth_pipeline.source.tables import refuse_no_match
 from bigearth_pipeline.source.tree import Version
@@ -211,10 +211,18 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
             # Those of the earlier run count as well, and are not asked for.
             for folder in stored:
                 wanted(folder.rpartition("/")[2])
-    passed = run_pass(
-        work.archives, work.version, wanted, stored, work.options, _spool_options(work, needed), cluster,
-        harmonise=config.rules.offset == "auto",
-    )  # fmt: skip
+    try:
+        passed = run_pass(
+            work.archives, work.version, wanted, stored, work.options, _spool_options(work, needed), cluster,
+            harmonise=config.rules.offset == "auto",
+        )  # fmt: skip
+        digests = [
+            check_digest(archive.name, archive.size, passed.digests.get(archive.name)) for archive in work.archives
+        ]
+    except WrongDigest:
+        # What was read of it would be taken for that of the right one, which may have the same name, size and tag.
+        spool.remove()
+        raise
     stored |= passed.places
     roots = [archive.root for archive in work.archives]
     listing = Listing.of(passed.facts, roots, passed.digests)
@@ -223,9 +231,8 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
             f"{names}: the first patch is of BigEarthNet {work.version}, the others of {listing.version}; "
             "expected one version"
         )
-    for archive in work.archives:
-        if (line := check_digest(archive.name, archive.size, listing.digests.get(archive.name))) is not None:
-            progress.say(line)
+    for line in filter(None, digests):
+        progress.say(line)
     if listing.skipped:
         progress.say(listing.skipped)
     sync_spool(spool.path, sorted({place.file for place in stored.values()}))

@@ -158,9 +158,10 @@ def build_shards(
     """Turn BigEarthNet GeoTIFFs into compressed shards with exact statistics.
 
     SOURCE is a BigEarthNet v1 or v2 tree, or a tar archive of one (.tar, .tar.zst, .tar.gz, .tar.bz2, .tar.xz), which
-    is read in one pass and not unpacked; which of these it is, is detected. An archive may be an http(s):// address;
-    `v1` and `v2` stand for the official ones, and the tables of v2 are downloaded as well. The build can be stopped at
-    any time: the same command resumes it, and the result has the same bytes as that of an uninterrupted build.
+    is read in one pass and not unpacked; which of these it is, is detected. An archive may be an address of http(s)://,
+    s3://, gs:// or az://; `v1` and `v2` stand for the official ones, and the tables of v2 are downloaded as well. The
+    build can be stopped at any time: the same command resumes it, and the result has the same bytes as that of an
+    uninterrupted build.
     """
     from bigearth_pipeline.cli.errors import reported
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from bigearth_pipeline.serve.upload.limits import AT_A_TIME, MOST_BYTES, MOST_FI
 from bigearth_pipeline.serve.upload.worker import RESULT
 from bigearth_pipeline.source.offset import OffsetMode
 from shards.reporting import printable
+from shards.runtime.scratch import ScratchFolder
 
 _CHUNK: Final = 1 << 20
 _TITLE: Final = 80
@@ -52,8 +52,7 @@ class Receiver:
         if not self._turns.acquire(timeout=WALL_SECONDS):
             raise Busy("other uploads are being decoded; try again")
         try:
-            with tempfile.TemporaryDirectory(prefix="bep-serve-") as name:
-                folder = Path(name)
+            with ScratchFolder("serve") as folder:
                 _write(folder, [content for _, content in files])
                 request = {"names": [_last(each) for each, _ in files], "offset": offset, "baseline": baseline}
                 answer = _in_process(folder, request)

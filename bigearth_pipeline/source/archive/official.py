@@ -12,6 +12,10 @@ from importlib.resources import files
 from bigearth_pipeline.errors import PipelineError
 
 
+class WrongDigest(PipelineError):
+    """An archive has the name and the size of an official one, and another content."""
+
+
 @dataclass(frozen=True, slots=True)
 class OfficialFile:
     """An official file.
@@ -63,7 +67,7 @@ def check_digest(name: str, size: int, digest: str | None) -> str | None:
         digest: its MD5, if that was computed.
 
     Raises:
-        PipelineError: it has the size of the official archive and another content.
+        WrongDigest: it has the size of the official archive and another content.
     """
     official = official_of(name.rpartition("/")[2])
     if official is None or digest is None:
@@ -75,4 +79,4 @@ def check_digest(name: str, size: int, digest: str | None) -> str | None:
         return f"{text}; it has {size:,} bytes, the official one {official.size:,}, so it is taken for another"
     if official.size is None:
         return f"{text}; the size of the official one is not known here, so it is taken for another"
-    raise PipelineError(f"{text}; get it again")
+    raise WrongDigest(f"{text}; get it again")

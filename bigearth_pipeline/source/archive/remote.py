@@ -1,4 +1,7 @@
-"""An archive of an HTTP server, read as it comes: by several connections, in order, and again where one was cut."""
+"""An archive of an HTTP server or in object storage, read as it comes: by several connections, and in order.
+
+Where a connection was cut it is read again from there.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,13 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bigearth_pipeline.download.client import Changed, Client, Patience, shown
-from bigearth_pipeline.download.files import OnDisk, check_space, held
+from bigearth_pipeline.download.client import Changed, Patience, shown
+from bigearth_pipeline.download.disk import OnDisk, held, part_paths, tidy
+from bigearth_pipeline.download.files import check_space
+from bigearth_pipeline.download.objects import SCHEMES, client_of
 from bigearth_pipeline.download.pieces import InMemory, Transfer, fetched
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive
-from bigearth_pipeline.source.archive.official import official_of
+from bigearth_pipeline.source.archive.official import WrongDigest, check_digest, official_of
 from shards.storage.atomic import make_folder
 
 _AHEAD: Final = 2
@@ -21,7 +26,7 @@ _AHEAD: Final = 2
 
 
 class UrlArchive:
-    """An archive of an HTTP server, as `Archive`."""
+    """An archive at an address, as `Archive`."""
 
     def __init__(
         self, url: str, *, connections: int = 4, keep: Path | None = None, patience: Patience | None = None
@@ -45,7 +50,7 @@ class UrlArchive:
         self._transfer: Transfer | None = None
         self._digest: str | None = None
         self._wants_digest = official_of(self.name.rpartition("/")[2]) is not None
-        with closing(Client(1, patience)) as client:
+        with closing(client_of(url, 1, patience)) as client:
             self._file = client.describe(url)
 
     @property
@@ -66,7 +71,13 @@ class UrlArchive:
                 stack.enter_context(held(self._path))
             # Another process may have finished it meanwhile.
             if self._path is not None and self._path.exists():
-                yield stack.enter_context(self._kept(self._path).chunks(probe=probe))
+                kept = self._kept(self._path)
+                yield stack.enter_context(kept.chunks(probe=probe))
+                stack.close()
+                self._digest = kept.digest()
+                check_digest(str(self._path), self.size, self._digest)
+                if not probe:
+                    tidy(self._path)
             else:
                 yield stack.enter_context(self._fetched(probe=probe))
 
@@ -75,13 +86,13 @@ class UrlArchive:
         if probe:
             # Block by block, so that the first file of a patch need not wait for a whole piece.
             with (
-                closing(Client(1, self._patience)) as client,
+                closing(client_of(self._url, 1, self._patience)) as client,
                 closing(client.read(self._file, 0, self.size)) as blocks,
                 closing(tar_chunks(_Stream(blocks, wants_digest=False), self.name)) as chunks,
             ):
                 yield chunks
             return
-        client = Client(self._connections, self._patience)
+        client = client_of(self._url, self._connections, self._patience)
         try:
             if client.describe(self._url) != self._file:
                 raise Changed(f"{self.name} has changed since the build began; run the same command again")
@@ -98,7 +109,20 @@ class UrlArchive:
                 raw.drain()
                 self._digest = raw.digest()
             if disk is not None and self._path is not None:
+                check_digest(self.name, self.size, self._digest)
                 disk.finish(self._path)
+        except WrongDigest:
+            if disk is not None:
+                disk.discard()
+            raise
+        except PipelineError as err:
+            if disk is None or self._path is None or self._transfer is None or self._transfer.error is not None:
+                raise
+            # What came is refused, not the server, so that the same command would refuse it for ever.
+            part, _ = part_paths(self._path)
+            raise PipelineError(
+                f"{err}; {part} holds what came of it: delete that file to have it fetched again"
+            ) from err
         finally:
             if disk is not None:
                 disk.close()
@@ -122,7 +146,7 @@ class UrlArchive:
         return disk
 
     def _kept(self, path: Path) -> Archive:
-        archive = LocalArchive(path)
+        archive = LocalArchive(path, wants_digest=self._wants_digest)
         if archive.size != self._file.size:
             raise PipelineError(
                 f"{path} has {archive.size:,} bytes, and {self.name} {self._file.size:,}; move the file elsewhere"
@@ -158,4 +182,4 @@ class _Stream:
 
 def is_url(source: str) -> bool:
     """Return whether a source is an address that can be read here."""
-    return source.lower().startswith(("http://", "https://"))
+    return source.lower().startswith(tuple(f"{scheme}://" for scheme in ("http", "https", *SCHEMES)))

@@ -1,8 +1,6 @@
 """The cache of one store: which ranges are at hand, and putting in those that arrived."""
 
 import errno
-import os
-import shutil
 import threading
 import warnings
 from collections.abc import Sequence
@@ -16,10 +14,11 @@ from numpy.typing import NDArray
 
 from shards.errors import InvalidValue
 from shards.runtime.forks import renew_in_children
+from shards.runtime.scratch import ScratchFolder
 from shards.storage.base import FileEntry, Ranges, RangeTable
 from shards.storage.disk.budget import Budget
 from shards.storage.disk.image import CHECKED, Image
-from shards.storage.disk.private import private_bytes, private_folder
+from shards.storage.disk.private import private_bytes
 
 LEAST: Final = 64 << 20
 """Bytes of a cache, at least: less would not hold what a few requests bring."""
@@ -40,21 +39,25 @@ class DiskCache:
         Raises:
             InvalidValue: the folder holds something else or cannot be written to, or the limit is too low.
         """
+        is_private = folder is None
         if limit is not None and limit < LEAST:
             raise InvalidValue(f"`cache_bytes={limit}`: expected at least {LEAST}")
-        self._is_private = folder is None
+        self._scratch: ScratchFolder | None = None
         try:
-            folder = private_folder() if folder is None else folder.absolute()
+            if folder is None:
+                self._scratch = ScratchFolder("cache")
+                folder = self._scratch.path
+            folder = folder.absolute()
             self._budget = Budget(folder, 0)
             self._budget.limit = limit or private_bytes(folder)
             self._images_folder = folder / table.identity.hex()
             self._images_folder.mkdir(exist_ok=True)
         except OSError as err:
-            place = "the folder for temporary files" if self._is_private else f"`cache_dir={folder}`"
+            place = "the folder for temporary files" if is_private else f"`cache_dir={folder}`"
             raise InvalidValue(
                 f"{place} cannot hold a cache: {err.strerror or err}; name another with `cache_dir=`"
             ) from err
-        self._folder, self._process = folder, os.getpid()
+        self._folder = folder
         self._files, self._table = files, table
         self._images: dict[int, Image] = {}
         self._is_full = False
@@ -155,5 +158,5 @@ class DiskCache:
         with self._lock:
             self._images.clear()
         self._budget.close()
-        if self._is_private and os.getpid() == self._process:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.close()

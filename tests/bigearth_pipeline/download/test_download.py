@@ -3,47 +3,25 @@
 import hashlib
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from bigearth_pipeline.download import files
+from bigearth_pipeline.download import disk, files
 from bigearth_pipeline.download.client import Patience
-from bigearth_pipeline.download.files import download, part_paths
-from bigearth_pipeline.download.pieces import PIECE
+from bigearth_pipeline.download.disk import part_paths
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse
 from shards.reporting import one_line
+from tests.bigearth_pipeline.download.getting import CONTENT, MD5, get
 from tests.support.data.cutting import cutting_proxy
 from tests.support.network.web import Web, nginx
-
-QUICK = Patience(attempts=4, first_seconds=0.01, longest_seconds=0.05, silence_seconds=5)
-CONTENT = random.Random(5).randbytes(3 * PIECE + 12_345)
-MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """A server with a file of four pieces."""
-    with nginx(tmp_path_factory.mktemp("web")) as web:
-        (web.root / "big.bin").write_bytes(CONTENT)
-        (web.root / "empty.bin").write_bytes(b"")
-        yield web
-
-
-def _get(url: str, path: Path, **options: object) -> tuple[bool, list[str]]:
-    lines: list[str] = []
-    options = {"size": len(CONTENT), "md5": MD5, "patience": QUICK} | options
-    return download(url, path, say=lines.append, **options), lines
-
 
 ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
     "a size that is no decimal": (206, {"Content-Range": "bytes 0-0/²", "Content-Length": "1"}),
@@ -80,7 +58,7 @@ def test_any_answer_of_a_server_is_one_line(name: str, tmp_path: Path) -> None:
         try:
             patience = Patience(attempts=2, first_seconds=0.01, longest_seconds=0.02, silence_seconds=5)
             with pytest.raises(PipelineError) as caught:
-                _get(f"http://127.0.0.1:{server.server_port}/a.bin", tmp_path / "a.bin", patience=patience)
+                get(f"http://127.0.0.1:{server.server_port}/a.bin", tmp_path / "a.bin", patience=patience)
         finally:
             server.shutdown()
             thread.join()
@@ -97,7 +75,7 @@ def test_a_file_comes_whole(web: Web, tmp_path: Path, connections: int, below: s
     """A piece is missing, twice there, or at another place; a server that refuses requests for a while ends it."""
     patience = Patience(attempts=20, first_seconds=0.02, longest_seconds=0.2, silence_seconds=5)
     counts: list[tuple[int, int, int]] = []
-    done, lines = _get(
+    done, lines = get(
         f"{web.url}/{below}big.bin", tmp_path / "a" / "big.bin", connections=connections, patience=patience,
         advance=lambda *count: counts.append(count),
     )  # fmt: skip
@@ -107,13 +85,13 @@ def test_a_file_comes_whole(web: Web, tmp_path: Path, connections: int, below: s
     assert counts[-1] == (len(CONTENT), len(CONTENT), 0)
     assert [done for done, _, _ in counts] == sorted(done for done, _, _ in counts)
     assert any("gives no ranges" in line for line in lines) == (below == "plain/")
-    assert _get(f"{web.url}/{below}big.bin", tmp_path / "a" / "big.bin") == (False, [])
+    assert get(f"{web.url}/{below}big.bin", tmp_path / "a" / "big.bin") == (False, [])
 
 
 def test_an_empty_file(web: Web, tmp_path: Path) -> None:
     """A file without a byte, of which there is no range, is an error."""
     empty = hashlib.md5(b"", usedforsecurity=False).hexdigest()
-    assert _get(f"{web.url}/plain/empty.bin", tmp_path / "empty", size=0, md5=empty)[0]
+    assert get(f"{web.url}/plain/empty.bin", tmp_path / "empty", size=0, md5=empty)[0]
     assert (tmp_path / "empty").read_bytes() == b""
 
 
@@ -122,7 +100,7 @@ def test_connections_that_are_cut_go_on_where_they_were(web: Web, tmp_path: Path
     port = int(web.url.rpartition(":")[2])
     with cutting_proxy(port, 1_000_000, 12) as cut:
         begun = len(web.requests())
-        assert _get(f"http://127.0.0.1:{cut}/big.bin", tmp_path / "big.bin", connections=3)[0]
+        assert get(f"http://127.0.0.1:{cut}/big.bin", tmp_path / "big.bin", connections=3)[0]
     assert (tmp_path / "big.bin").read_bytes() == CONTENT
     sent = sum(int(line.split('"')[2].split()[1]) for line in web.requests()[begun:])
     # What a proxy has taken and not passed on is sent twice, and no more.
@@ -130,12 +108,20 @@ def test_connections_that_are_cut_go_on_where_they_were(web: Web, tmp_path: Path
     assert len(web.requests()) - begun > 12
 
 
+def _num_there(path: Path) -> int:
+    """Return how many pieces the state of a download says are there."""
+    try:
+        return len(json.loads(part_paths(path)[1].read_bytes())["done"])
+    except FileNotFoundError:
+        return 0
+
+
 def _killed(url: str, path: Path, seconds: float) -> None:
     process = os.fork()
     if process == 0:
         try:
-            files._SAVE_SECONDS = 0.0
-            _get(url, path, connections=2)
+            disk._SAVE_SECONDS = 0.0
+            get(url, path, connections=2)
         finally:
             os._exit(0)
     time.sleep(seconds)
@@ -148,12 +134,11 @@ def test_a_killed_download_goes_on(web: Web, tmp_path: Path) -> None:
     path = tmp_path / "big.bin"
     for attempt in range(20):
         _killed(f"{web.url}/slow/big.bin", path, 0.8 + attempt / 5)
-        if part_paths(path)[1].exists():
+        if (there := _num_there(path)) > 0:
             break
-    there = len(json.loads(part_paths(path)[1].read_bytes())["done"])
     assert 1 <= there <= 3
     begun = len(web.requests())
-    done, lines = _get(f"{web.url}/slow/big.bin", path)
+    done, lines = get(f"{web.url}/slow/big.bin", path)
     assert done
     assert path.read_bytes() == CONTENT
     assert "are there from an earlier run" in lines[0]
@@ -170,13 +155,13 @@ def test_a_file_that_changes_on_the_server_is_begun_anew(tmp_path: Path, change:
         path = tmp_path / "big.bin"
         for attempt in range(20):
             _killed(f"{web.url}/slow/big.bin", path, 0.8 + attempt / 5)
-            if part_paths(path)[1].exists():
+            if _num_there(path):
                 break
         new = {"content": CONTENT[::-1], "shorter": CONTENT[5:], "longer": b"x" + CONTENT}[change]
         (web.root / "new").write_bytes(new)
         os.utime(web.root / "new", (1, 1))
         os.replace(web.root / "new", web.root / "big.bin")
-        assert _get(f"{web.url}/big.bin", path, size=None, md5=None)[0]
+        assert get(f"{web.url}/big.bin", path, size=None, md5=None)[0]
         assert path.read_bytes() == new
 
 
@@ -193,7 +178,7 @@ def test_a_file_that_changes_while_it_comes(tmp_path: Path) -> None:
                 os.utime(web.root / "new", (1, 1))
                 os.replace(web.root / "new", web.root / "big.bin")
 
-        done, lines = _get(
+        done, lines = get(
             f"{web.url}/slow/big.bin", tmp_path / "big.bin", size=None, md5=None, connections=1, advance=replace
         )
         assert done
@@ -205,16 +190,16 @@ def test_wrong_bytes_are_refused(web: Web, tmp_path: Path) -> None:
     """A file of another content or length is kept under the name of the official one."""
     path = tmp_path / "big.bin"
     with pytest.raises(PipelineError, match=f"the MD5 of what came is {MD5}, expected 0000; it was deleted"):
-        _get(f"{web.url}/big.bin", path, md5="0000")
+        get(f"{web.url}/big.bin", path, md5="0000")
     with pytest.raises(PipelineError, match=f"has {len(CONTENT):,} bytes, expected 7"):
-        _get(f"{web.url}/big.bin", path, size=7)
+        get(f"{web.url}/big.bin", path, size=7)
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(PipelineError, match="is there and has the MD5"):
-        _get(f"{web.url}/big.bin", path)
+        get(f"{web.url}/big.bin", path)
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(PipelineError, match=r"is there and has .* bytes, expected"):
-        _get(f"{web.url}/big.bin", path)
+        get(f"{web.url}/big.bin", path)
     assert path.read_bytes() == CONTENT[:-1]
 
 
@@ -231,7 +216,7 @@ def test_wrong_bytes_are_refused(web: Web, tmp_path: Path) -> None:
 def test_servers_that_refuse(web: Web, tmp_path: Path, address: str, message: str) -> None:
     """A server that is away ends in a traceback, or gets requests without end."""
     with pytest.raises(PipelineError, match=message):
-        _get(address.format(url=web.url), tmp_path / "big.bin")
+        get(address.format(url=web.url), tmp_path / "big.bin")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -239,7 +224,8 @@ def test_a_full_disk_is_noticed_before(web: Web, tmp_path: Path, monkeypatch: py
     """A download of hours ends because there is no room."""
     monkeypatch.setattr(files, "_ROOM", 1 << 60)
     with pytest.raises(PipelineError, match=r"takes 25,178,169 bytes more in .* are free; make room"):
-        _get(f"{web.url}/big.bin", tmp_path / "big.bin")
+        get(f"{web.url}/big.bin", tmp_path / "big.bin")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_download_of_a_file_at_a_time(web: Web, tmp_path: Path) -> None:
@@ -247,21 +233,9 @@ def test_one_download_of_a_file_at_a_time(web: Web, tmp_path: Path) -> None:
 
     def again(*_: int) -> None:
         with pytest.raises(InUse, match="in use by another download"):
-            _get(f"{web.url}/big.bin", tmp_path / "big.bin")
+            get(f"{web.url}/big.bin", tmp_path / "big.bin")
 
-    assert _get(f"{web.url}/big.bin", tmp_path / "big.bin", advance=again)[0]
-
-
-def test_damaged_notes_of_a_download_are_not_trusted(web: Web, tmp_path: Path) -> None:
-    """A state file that is damaged, or says more than is there, leaves holes in the file."""
-    path = tmp_path / "big.bin"
-    identity = {"size": len(CONTENT), "tag": "x"}
-    for state in ({}, {"identity": identity, "piece": PIECE, "done": [0, 1]}, [], {"identity": identity, "piece": 1}):
-        part_paths(path)[0].write_bytes(bytes(len(CONTENT)))
-        part_paths(path)[1].write_text(json.dumps(state))
-        assert _get(f"{web.url}/big.bin", path)[0]
-        assert path.read_bytes() == CONTENT
-        path.unlink()
+    assert get(f"{web.url}/big.bin", tmp_path / "big.bin", advance=again)[0]
 
 
 def test_a_build_of_local_files_imports_no_client() -> None:

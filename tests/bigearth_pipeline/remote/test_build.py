@@ -1,7 +1,6 @@
 """Building to an address: the same objects as files of a folder, in any weather, after any interruption."""
 
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,17 +29,6 @@ STORMY = Weather(refused=0.05, reset=0.04, short=0.04, lost=0.04, seed=3)
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A v2 tree of 12 patches."""
     return write_small_tree(tmp_path_factory.mktemp("tree"), 12)
-
-
-@pytest.fixture(params=["moto", "s3rver"])
-def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
-    """Each server that can be written to."""
-    monkeypatch.setattr(attempts, "_LONGEST_WAIT", 0.1)
-    shelf: Shelf = request.getfixturevalue(f"{request.param}_shelf")
-    for name, value in shelf.environment().items():
-        monkeypatch.setenv(name, value)
-    yield shelf
-    shelf.proxy.weather, shelf.proxy.decide = Weather(), None
 
 
 def place(request: pytest.FixtureRequest) -> Address:

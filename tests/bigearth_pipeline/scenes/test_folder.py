@@ -106,6 +106,16 @@ MARKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def test_a_mark_where_there_are_no_locks_is_of_a_prediction(tmp_path: Path) -> None:
+    """A prediction that was killed on a disk without locks leaves a mark, for which the next one refuses the folder."""
+    for name in (results.LOCK, f"{results.LOCK}.held", f".{results.LOCK}.held.host.1.{'0' * 8}.part"):
+        (tmp_path / name).write_text("")
+    results.check_out(tmp_path)
+    (tmp_path / "thesis.held").write_text("")
+    with pytest.raises(PipelineError, match=r"holds thesis\.held, which is of no prediction"):
+        results.check_out(tmp_path)
+
+
 @pytest.mark.parametrize("name", MARKS)
 def test_a_mark_of_any_values_is_one_line(name: str, tmp_path: Path) -> None:
     """A mark that somebody has written ends in a traceback, or its counts are shown as ours."""

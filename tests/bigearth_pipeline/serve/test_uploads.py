@@ -42,7 +42,7 @@ def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Uploads are decoded in a folder of this test, in which nothing is left."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
-    assert not list(tmp_path.glob("bep-serve-*"))
+    assert not list(tmp_path.glob("*bep-serve.*"))
 
 
 def post(client: Any, files: list[tuple[str, bytes]], **form: str) -> Any:

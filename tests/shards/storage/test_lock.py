@@ -1,6 +1,7 @@
 """One process at a time in a folder, on file systems with and without locks."""
 
 import errno
+import fcntl
 import json
 import os
 import random
@@ -8,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from shards.errors import InUse
-from shards.storage.lock import MARK_SUFFIX, exclusive, exclusive_beside
+from shards.storage.atomic import temporary_of
+from shards.storage.lock import MARK_SUFFIX, exclusive, exclusive_beside, is_of_lock
 from tests.support.data import faults
 from tests.support.paths import ROOT
 
@@ -26,6 +29,15 @@ def _hold_in_rounds(folder: Path, rng: random.Random, code: int, kill: bool) -> 
     """
     if code:
         faults.without_flock(code)
+    if kill:
+        link = os.link
+
+        def sometimes_killed(*names: Path) -> None:
+            if rng.random() < 0.005:
+                os.kill(os.getpid(), signal.SIGKILL)
+            link(*names)
+
+        os.link = sometimes_killed
     work, note = folder / "work", folder / "note"
     held = 0
     while held < 25:
@@ -67,7 +79,8 @@ def test_never_two_holders(tmp_path: Path, code: int, kill: bool) -> None:
         if (child := os.fork()) == 0:
             failed = 1
             try:
-                _hold_in_rounds(tmp_path, random.Random(seed), code, kill)
+                # The last one lives, to see that what the others left keeps nobody out.
+                _hold_in_rounds(tmp_path, random.Random(seed), code, kill and seed < 11)
                 failed = 0
             finally:
                 os._exit(failed)
@@ -180,6 +193,64 @@ def test_without_locks_a_file_stands_for_one(tmp_path: Path) -> None:
     assert once() == [f"store is in use; if none is running, delete {mark}"]
 
 
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from shards.errors import InUse
+from shards.storage import lock
+from tests.support.data import faults
+
+faults.without_flock(38)
+where, name = sys.argv[2].split(".")
+module = {"lock": lock, "os": os}[where]
+real = getattr(module, name)
+
+def killed(*arguments):
+    if sys.argv[3] == "after":
+        real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(module, name, killed)
+with lock.exclusive(Path(sys.argv[1]), "store is in use"):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "when"), [("lock._write_holder", "before"), ("os.link", "before"), ("os.link", "after")]
+)
+def test_a_process_killed_while_it_makes_a_mark_keeps_nobody_out(tmp_path: Path, call: str, when: str) -> None:
+    """A mark that is empty yet names nobody, so that no later process can know whether its holder has ended."""
+    path = tmp_path / "lock"
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), call, when], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert any(temporary_of(each.name) for each in tmp_path.iterdir())
+    assert all(is_of_lock(each.name, "lock") for each in tmp_path.iterdir())
+    command = [sys.executable, "-c", _WITHOUT, str(path), str(errno.ENOSYS)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[-1] == "held"
+    assert list(tmp_path.iterdir()) == []
+
+
+def _failing(number: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_where_there_are_no_links_a_mark_is_made_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system with neither locks nor hard links nothing can be built, or two hold one place."""
+    monkeypatch.setattr(os, "link", _failing(errno.EPERM))
+    monkeypatch.setattr(fcntl, "flock", _failing(errno.ENOSYS))
+    path = tmp_path / "lock"
+    with exclusive(path, "x"):
+        assert json.loads((tmp_path / f"lock{MARK_SUFFIX}").read_text())["process"] == os.getpid()
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["lock", f"lock{MARK_SUFFIX}"]
+        assert "if that process has ended" in _refused(path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_names_the_folder_and_not_the_lock(tmp_path: Path) -> None:
     """The user reads of a file that only this program knows."""
     with pytest.raises(FileNotFoundError) as caught, exclusive(tmp_path / "gone/.lock", "in use"):
@@ -195,6 +266,19 @@ def test_an_error_names_the_folder_and_not_the_lock(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="lock") as link, exclusive(tmp_path / ".lock", "in use"):
         pass
     assert link.value.filename == str(tmp_path / ".lock")
+
+
+def test_a_full_disk_is_named_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of a full disk does not say which, and an empty file stays."""
+    for refuse in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", _failing(errno.ENOSPC))
+            if refuse:
+                patch.setattr(fcntl, "flock", _failing(errno.ENOSYS))
+            with pytest.raises(OSError, match="No space left") as caught, exclusive(tmp_path / "lock", "x"):
+                pass
+        assert caught.value.filename == str(tmp_path)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_is_held_once(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.trainer.runs.changes import QUICK, refusal
 from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES
-from trainer.errors import TrainError
+from trainer.errors import RunExists, TrainError
 from trainer.runs import checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
@@ -148,6 +148,16 @@ def test_only_one_of_two_that_begin_at_once_trains(small: TrainConfig, tmp_path:
     # The lock of a process that was killed is no hindrance.
     (config.run.out / run_folder.LOCK).touch()
     assert train(config).best_epoch
+
+
+def test_what_is_left_of_a_lock_is_no_run(tmp_path: Path) -> None:
+    """A training that was killed as it began, on a disk without locks, leaves a folder in which none can begin."""
+    for name in (".lock", ".lock.held", f"..lock.held.host.1.{'0' * 8}.part"):
+        (tmp_path / name).write_text("")
+    run_folder.check_unused(tmp_path)
+    (tmp_path / ".lockfile").write_text("")
+    with pytest.raises(RunExists):
+        run_folder.check_unused(tmp_path)
 
 
 def test_only_our_temporaries_are_removed(folder_of_run: Path) -> None:

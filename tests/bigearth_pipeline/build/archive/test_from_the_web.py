@@ -16,7 +16,7 @@ from bigearth_pipeline.build.run import build
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.cli.stores.download import PARTS
 from bigearth_pipeline.download import client
-from bigearth_pipeline.download.files import held
+from bigearth_pipeline.download.disk import held
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive import official
 from bigearth_pipeline.workers import InProcess
@@ -182,6 +182,54 @@ def test_official_names_stand_for_official_files(
     assert told.exit_code == 1
     assert "differs from the official archive" in told.output
     assert not (tmp_path / "wrong" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_wrong_bytes_of_an_official_archive_are_not_built_from(
+    web: Web, tree: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """The MD5 is compared as an archive comes, and no more once it lies in the folder that keeps it, or in a spool."""
+    content = (web.root / "a.tar").read_bytes()
+    right = official.OfficialFile("b.tar", "v2", 1, len(content), hashlib.md5(content).hexdigest())
+    monkeypatch.setattr(official, "official_files", lambda: (right,))
+    at = content.index(b"_B02.tif") + 30_000  # In the pixels of a band.
+    wrong = content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
+    (web.root / "b.tar").write_bytes(wrong)
+    os.utime(web.root / "b.tar", (1, 1))
+    keep = tmp_path / "kept"
+    for _ in range(2):
+        with pytest.raises(PipelineError, match=r"b\.tar differs from the official archive"):
+            _build(tmp_path / "out", f"{web.url}/b.tar", tree, keep=keep if kept else None, allow_bad=8)
+        assert not (tmp_path / "out" / "manifest.json").exists()
+        assert not list(tmp_path.glob("*.spool"))
+        assert not kept or list(keep.iterdir()) == []
+    if kept:
+        (keep / "b.tar").write_bytes(wrong)
+        with pytest.raises(PipelineError, match=r"kept/b\.tar differs from the official archive"):
+            _build(tmp_path / "out", f"{web.url}/b.tar", tree, keep=keep, allow_bad=8)
+        (keep / "b.tar").unlink()
+    (web.root / "b.tar").write_bytes(content)
+    os.utime(web.root / "b.tar", (1, 1))
+    _build(tmp_path / "out", f"{web.url}/b.tar", tree, keep=keep if kept else None, allow_bad=8)
+    assert_same(store, tmp_path / "out")
+
+
+def test_what_came_of_a_damaged_archive_can_be_got_rid_of(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:
+    """Pieces that a proxy has damaged are kept, and each further run ends at the same error without a way out."""
+    content = (web.root / "a.tar.zst").read_bytes()
+    path = web.root / "c.tar.zst"
+    path.write_bytes(content[: len(content) // 4 * 3] + bytes(500) + content[len(content) // 4 * 3 + 500 :])
+    os.utime(path, (1, 1))
+    with pytest.raises(
+        PipelineError, match=r"cannot be decoded.*; \S*kept/c\.tar\.zst\.part holds .*: delete that file"
+    ):
+        _build(tmp_path / "out", f"{web.url}/c.tar.zst", tree, keep=tmp_path / "kept")
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    (tmp_path / "kept" / "c.tar.zst.part").unlink()
+    _build(tmp_path / "out", f"{web.url}/c.tar.zst", tree, keep=tmp_path / "kept")
+    assert_same(store, tmp_path / "out")
+    assert [each.name for each in (tmp_path / "kept").iterdir()] == ["c.tar.zst"]
 
 
 def test_the_official_files_are_those_of_the_published_records() -> None:

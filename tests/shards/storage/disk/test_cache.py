@@ -13,12 +13,12 @@ import pytest
 
 import shards
 from shards.errors import InvalidValue
+from shards.runtime.scratch import ScratchFolder
 from shards.storage.base import FileEntry, Ranges, RangeTable
 from shards.storage.disk import cache as cache_module
 from shards.storage.disk.budget import SLACK, Budget
 from shards.storage.disk.cache import DiskCache
 from shards.storage.disk.image import HELD, Image
-from shards.storage.disk.private import private_folder
 from shards.testing.stores import make_store
 from tests.shards.conftest import read_rows
 from tests.support.network.shelves import Shelf
@@ -223,18 +223,15 @@ def test_a_folder_of_something_else_is_refused(s3: Shelf, tar_store: Path, tmp_p
 def test_a_cache_of_the_process_goes_with_it(
     s3: Shelf, tar_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By `close`; what a killed process left is deleted by the next, what a living one has is not."""
+    """By `close`; what a living process has is not deleted by the next."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with shards.open(s3.store(tar_store)) as store:
         read_rows(store, [1, 2])
-        (folder,) = tmp_path.glob("bep-cache-*")
-        private_folder()
+        (folder,) = tmp_path.glob("bep-cache.*")
+        ScratchFolder("cache").close()
         assert folder.exists()
     assert not folder.exists()
-    abandoned = private_folder()
-    Budget(abandoned, 1).close()
-    private_folder()
-    assert not abandoned.exists()
+    assert list(tmp_path.glob("*bep-cache*")) == []
 
 
 def test_a_store_of_other_records_under_the_same_address_has_images_of_its_own(s3: Shelf, tmp_path: Path) -> None:
