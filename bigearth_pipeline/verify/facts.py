@@ -50,6 +50,18 @@ class Facts:
     rules: Rules
     notes: tuple[str, ...]
 
+    def names(self, store: Store) -> list[str]:
+        """Return the facts, as columns of the index, that the source says and the store has."""
+        if self.tables is None:
+            told: Sequence[str] = _OF_V1_FILES if self.version == "v1" else ()
+        else:
+            told = [*_TEXTS]
+        return [name for name in told if name in store.index.table.column_names]
+
+    def words(self, store: Store) -> list[str]:
+        """Return the same in words."""
+        return [_TEXTS[name][0] for name in self.names(store)]
+
 
 def facts_of_source(version: Version, note: Mapping[str, Any], places: Sequence[Path], *, moved: bool) -> Facts:
     """Find what a source says with the tables and rules of a build.
@@ -108,17 +120,14 @@ def check_facts(store: Store, facts: Facts, folders: Mapping[int, str], workers:
     if facts.version == "v1":
         lists, metadata = (tables.lists, tables.metadata) if tables else (None, None)
         selection = select_v1(folder_of, annotate_by(workers), lists, metadata, facts.rules)
-        names = [*_TEXTS] if tables else [*_OF_V1_FILES]
     elif tables is None or tables.metadata is None:
         return
     else:
         selection = select_v2(folder_of, tables.metadata, facts.rules, tables.lists)
-        names = [name for name in _TEXTS if name != "labels43"]
-    names = [name for name in names if name in store.index.table.column_names]
     found = {entry.key: entry for entry in selection.entries}
     yield from _without_facts(selection, folder_of, found)
     rows = [row for row in folders if keys[row] in found]
-    for name in names:
+    for name in facts.names(store):
         stored = store.index.table[name].take(rows).to_pylist()
         pairs = [(row, value, getattr(found[keys[row]], name)) for row, value in zip(rows, stored, strict=True)]
         differing = [pair for pair in pairs if _differs(name, facts.version, *pair[1:])]

@@ -152,6 +152,7 @@ def _verify(
             if facts is not None:
                 findings.problems += check_facts(store, facts, folders, cluster)
                 findings.notes += facts.notes
+                findings.facts = facts.words(store)
             for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder), address):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split

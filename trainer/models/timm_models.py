@@ -228,7 +228,8 @@ class TimmClassifier(Classifier):
         if given and classes is None and orders:
             raise BadCheckpoint(
                 f"weights {path} have a classifier for {len(NINETEEN)} classes and do not say in which order these "
-                f"are; say it with `weights_classes=` {' or '.join(orders)}{'' if as_published else ', or none'}"
+                f"are; say it with {' or '.join(f'`weights_classes={order}`' for order in orders)}"
+                f"{'' if as_published else ', or leave it out with `weights_classes=none`'}"
             )
         for key in given:
             if classes in orders:

@@ -242,7 +242,7 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
 
     from bigearth_pipeline.build.reports import MOST_UNMATCHED
     from bigearth_pipeline.build.run import UNMATCHED
-    from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
+    from bigearth_pipeline.cli.display.console import echo, echo_next, human_bytes, print_table
     from bigearth_pipeline.cli.errors import with_flags
     from shards.text.words import counted, rate
     from shards.write.contents import UNMATCHED_PRODUCTS
@@ -287,4 +287,4 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
     following = [f"bep inspect {place}", f"bep verify {place}"]
     if {"train", "validation"} <= manifest.splits.keys():
         following.append(f"bep train {place} --out runs/first")
-    echo(f"next: {', '.join(following)}")
+    echo_next(*following)
