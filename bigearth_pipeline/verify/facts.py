@@ -1,4 +1,4 @@
-"""What the index says of patches, compared with what the source says: labels, splits, countries, dates and flags."""
+"""Comparison of the index with the source in labels, splits, countries, dates and flags."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _OF_V1_FILES: Final = ("label_mask", "labels43", "date")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a source is asked for.
+    """The facts of a source, and where it has them.
 
     Attributes:
         version: of the source.
@@ -133,12 +133,10 @@ def check_facts(store: Store, facts: Facts, folders: Mapping[int, str], workers:
         differing = [pair for pair in pairs if _differs(name, facts.version, *pair[1:])]
         if differing:
             row, value, expected = differing[0]
-            words = _TEXTS[name][0]
             yield (
-                f"the {words} of {patches(len(differing))} "
-                f"{'differs' if len(differing) == 1 else 'differ'} from the source, first {keys[row]}: "
-                f"{_text(name, value)} in the index, {_text(name, expected)} in {_origin(name, facts)}; "
-                "build the store again if the source is right"
+                f"{patches(len(differing))} {'differs' if len(differing) == 1 else 'differ'} from the source in "
+                f"{_TEXTS[name][0]}, first {keys[row]}: {_text(name, value)} in the index, "
+                f"{_text(name, expected)} in {_origin(name, facts)}; build the store again if the source is right"
             )
 
 
@@ -179,4 +177,4 @@ def _origin(name: str, facts: Facts) -> str:
         return f"{listed([path.name for path in paths])} and the rule of the build"
     if facts.version == "v1" and name in _FLAGS and not paths:
         return "the lists of the dataset's authors"
-    return listed([str(path) for path in paths], 3)
+    return listed([path.name for path in paths], 3)

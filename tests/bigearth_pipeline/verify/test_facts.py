@@ -38,14 +38,20 @@ def rebuilt_table(tree: Path, **columns: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"labels": 3}, "the labels of 1 patch differs from the source, first {key}: "),
+        ({"labels": 3}, "1 patch differs from the source in labels, first {key}: "),
         (
             {"split": 3},
-            "the split of 1 patch differs from the source, first {key}: test in the index, train in {table}",
+            "1 patch differs from the source in split, first {key}: test in the index, train in metadata.parquet",
         ),
-        ({"country": 3}, "the country of 1 patch differs from the source, first {key}: Austria in the index, Ireland"),
-        ({"contains_seasonal_snow": 3}, "the flag of seasonal snow of 1 patch differs"),
-        ({"contains_cloud_or_shadow": 3}, "the flag of clouds or shadows of 1 patch differs"),
+        ({"country": 3}, "1 patch differs from the source in country, first {key}: Austria in the index, Ireland in "),
+        (
+            {"contains_seasonal_snow": 3},
+            "1 patch differs from the source in flag of seasonal snow, first {key}: no in the index, yes in ",
+        ),
+        (
+            {"contains_cloud_or_shadow": 3},
+            "1 patch differs from the source in flag of clouds or shadows, first {key}: no in the index, yes in ",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -62,8 +68,8 @@ def test_a_fact_of_the_table_that_differs(change: dict[str, int], line: str, tmp
     rebuilt_table(tree, **{column: values})
     found = compared(tmp_path / "store", tree)
     key, table = f"{OTHER_PRODUCT}_{row:02d}", tree / "metadata.parquet"
-    assert [problem.startswith(line.format(key=key, table=table)) for problem in found.problems] == [True]
-    assert found.problems[0].endswith(f"in {table}; build the store again if the source is right")
+    assert [problem.startswith(line.format(key=key)) for problem in found.problems] == [True]
+    assert found.problems[0].endswith(" in metadata.parquet; build the store again if the source is right")
     assert found.notes == [f"{table} has other contents than when the store was built"]
 
 
@@ -73,8 +79,8 @@ def test_several_patches_are_one_line(tmp_path: Path) -> None:
     build_here(tmp_path / "store", tree)
     rebuilt_table(tree, labels=[["Pastures"]] * 6, country=["Ireland"] * 6)
     labels, country = sorted(compared(tmp_path / "store", tree).problems, key=lambda line: "country" in line)
-    assert labels.startswith("the labels of 6 patches differ from the source, first ")
-    assert country.startswith("the country of 6 patches differ from the source, first ")
+    assert labels.startswith("6 patches differ from the source in labels, first ")
+    assert country.startswith("6 patches differ from the source in country, first ")
 
 
 def test_dates_and_baselines_that_differ(tmp_path: Path) -> None:
@@ -89,9 +95,12 @@ def test_dates_and_baselines_that_differ(tmp_path: Path) -> None:
     edit_index(tmp_path / "store", change)
     problems = compared(tmp_path / "store", tree).problems
     assert any(
-        "the date of 1 patch differs" in line and "2017-06-14T10:10:31 in the index" in line for line in problems
+        "1 patch differs from the source in date" in line and "2017-06-14T10:10:31 in the index" in line
+        for line in problems
     )
-    assert any("the processing baseline of 1 patch differs" in line and "9999 in its name" in line for line in problems)
+    assert any(
+        "differs from the source in processing baseline" in line and "9999 in its name" in line for line in problems
+    )
 
 
 def test_patches_that_the_source_does_not_give(tmp_path: Path) -> None:
@@ -143,7 +152,7 @@ def test_a_source_that_was_moved(tmp_path: Path) -> None:
     shutil.copytree(tree, tmp_path / "copy")
     rebuilt_table(tmp_path / "copy", country=["Ireland"] * 4)
     [line] = compared(tmp_path / "store", tmp_path / "copy").problems
-    assert f"Ireland in {tmp_path / 'copy' / 'metadata.parquet'}" in line
+    assert "Austria in the index, Ireland in metadata.parquet" in line
     shutil.rmtree(tree)
     assert len(compared(tmp_path / "store", tmp_path / "copy" / "BigEarthNet-S2").problems) == 1
     (tmp_path / "copy" / "metadata.parquet").unlink()
@@ -187,7 +196,7 @@ def test_facts_of_v1_files_that_differ(v1: tuple[Path, Path]) -> None:
     path.write_text(json.dumps(content | {"labels": ["Airports", "Salt marshes"], "acquisition_date": "2018-01-01"}))
     problems = compared(store, tree).problems
     for kind in ("labels", "labels of the 43 classes", "date"):
-        start = f"the {kind} of 1 patch differs from the source, first {path.parent.name}: "
+        start = f"1 patch differs from the source in {kind}, first {path.parent.name}: "
         assert sum(line.startswith(start) and " in its JSON file; " in line for line in problems) == 1
     assert len(problems) == 3
 
@@ -201,8 +210,8 @@ def test_splits_and_flags_of_v1_lists_that_differ(v1: tuple[Path, Path], tmp_pat
     (lists / "test.csv").write_text(train)
     (lists / "patches_with_seasonal_snow.csv").write_text(test)
     found = compared(store, tree)
-    assert [line.partition(" differ")[0] for line in found.problems] == [
-        "the flag of seasonal snow of 3 patches",
-        "the split of 4 patches",
+    assert [line.partition(", first")[0] for line in found.problems] == [
+        "3 patches differ from the source in flag of seasonal snow",
+        "4 patches differ from the source in split",
     ]
     assert len(found.notes) == 3
