@@ -124,8 +124,8 @@ def _load(model: Classifier, path: Path, bands: str | None, classes: str | None,
     if as_published and loaded.other_classes:
         theirs, needed = loaded.other_classes
         raise BadCheckpoint(
-            f"weights {path} have a classifier for {counted(theirs, 'class', 'classes')}, expected one for {needed}, so "
-            "they cannot be used as they are; train with them first, which gives the network a new classifier"
+            f"weights {path} have a classifier for {counted(theirs, 'class', 'classes')}, expected one for {needed}, "
+            "so they cannot be used as they are; train with them first, which gives the network a new classifier"
         )
     if as_published and loaded.initial:
         raise BadCheckpoint(
