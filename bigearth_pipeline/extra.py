@@ -11,6 +11,7 @@ from shards.text.words import listed
 DRAWING: Final = {"matplotlib": "matplotlib"}
 PICTURES: Final = {"PIL": "Pillow"}
 PAGES: Final = DRAWING | PICTURES | {"jinja2": "Jinja2"}
+TRAINING: Final = {"torch": "torch"}
 ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
 """Names of packages by the names of their modules."""
 SERVER: Final = PICTURES | {

@@ -1,12 +1,17 @@
-"""The tables and lists of a build: found, read, and refused where they do not go with the source."""
+"""The tables, lists and annotations of a build: found, read, and refused where they do not go with the source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bigearth_pipeline.build.config import BuildConfig
+from bigearth_pipeline.build.select import Annotate
+from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.annotations import Annotation, read_v1_annotations
 from bigearth_pipeline.source.tables import (
+    LIST_SUFFIXES,
     METADATA_NAMES,
     Metadata,
     SplitLists,
@@ -15,8 +20,12 @@ from bigearth_pipeline.source.tables import (
     read_exclusions,
     read_metadata,
     read_split_lists,
+    sha256_of,
 )
-from bigearth_pipeline.source.tree import Version
+from bigearth_pipeline.source.tree import Source, Version
+from bigearth_pipeline.workers import Workers
+
+_ANNOTATIONS_A_TASK: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,20 @@ class Tables:
     metadata: Metadata | None
     lists: SplitLists | None
     paths: tuple[Path, ...]
+
+
+def places_of(given: Sequence[Path], sources: Sequence[Source]) -> list[Path]:
+    """Return where tables are looked for: in and beside what the user named, and beside the tree that was found there.
+
+    Args:
+        given: paths that the user named.
+        sources: the tree that was found at each.
+    """
+    return [
+        place
+        for path, source in zip(given, sources, strict=True)
+        for place in (path, source.root, source.root.parent, path.parent)
+    ]
 
 
 def read_tables(config: BuildConfig, version: Version, places: Sequence[Path], sources: str) -> Tables:
@@ -97,3 +120,58 @@ def refuse_unused_flags(config: BuildConfig, tables: Tables, version: Version, s
         f"`include_snow_cloud=True` has no effect: {tables.paths[0]} flags no patch, and {flagged}, which has those "
         f"with snow, clouds or shadows, is not in or beside {sources}; name both tables with `metadata=`"
     )
+
+
+class TableNotFound(PipelineError):
+    """A table or list that a build read is no longer there."""
+
+
+def tables_of_build(recorded: Mapping[str, str], places: Sequence[Path], *, moved: bool) -> Tables:
+    """Read the tables and lists that a finished build read.
+
+    Args:
+        recorded: SHA-256 by path, as the note on the build has them.
+        places: folders to look in for files of the same names; those with the same content come first.
+        moved: the source is another copy, so that what lies there counts more than what lies at the recorded path.
+
+    Raises:
+        TableNotFound: one is neither in the places nor where it was.
+        PipelineError: one is unreadable.
+    """
+    found = []
+    for text, digest in recorded.items():
+        path = Path(text)
+        there = [file for place in dict.fromkeys(places) if (file := place / path.name).is_file()]
+        there.sort(key=lambda file: [*sha256_of([file]).values()] != [digest])
+        if path.is_file():
+            there.insert(len(there) if moved else 0, path)
+        if not there:
+            raise TableNotFound(f"{path}, which the build read, is neither there nor in or beside the source")
+        found.append(there[0])
+    named = [path for path in found if path.name.lower().endswith(LIST_SUFFIXES)]
+    tables, folders = sorted(set(found) - set(named)), [path.parent for path in named]
+    splits = find_split_lists(folders)
+    lists = read_split_lists(splits, found=True) if splits else None
+    return Tables(
+        read_metadata(tables) if tables else None, read_exclusions(folders, lists) if folders else None, tuple(found)
+    )
+
+
+def annotate_by(workers: Workers) -> Annotate:
+    """Return what reads the annotations of many patches of v1 by these workers."""
+
+    def annotate(patches: Sequence[tuple[str, str]]) -> list[Annotation | str]:
+        starts = range(0, len(patches), _ANNOTATIONS_A_TASK)
+        chunks = [tuple(patches[start : start + _ANNOTATIONS_A_TASK]) for start in starts]
+        results = dict(workers.map(_annotate, chunks))
+        return [annotation for chunk in chunks for annotation in results[chunk]]
+
+    return annotate
+
+
+def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[Annotation | str]:
+    annotations: list[Annotation | str] = []
+    for start in range(0, len(patches), PROGRESS_EVERY):
+        annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
+        progress(0)  # No patch is done, but the disk is not stuck.
+    return annotations

@@ -1,18 +1,18 @@
 """`bep build-shards`: from trees of GeoTIFFs to a finished store."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from bigearth_pipeline.build.address import claim_address
 from bigearth_pipeline.build.archive.run import build_from_archives, find_archives
 from bigearth_pipeline.build.claim import claim
 from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
-from bigearth_pipeline.build.inputs import Tables, read_tables, refuse_unused_flags
+from bigearth_pipeline.build.inputs import Tables, annotate_by, places_of, read_tables, refuse_unused_flags
 from bigearth_pipeline.build.plan import plan_shards, without
 from bigearth_pipeline.build.reports import (
     all_bad,
@@ -30,11 +30,9 @@ from bigearth_pipeline.build.select import (
     unique_folders,
 )
 from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
-from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.main_script import refuse_import_by_worker
 from bigearth_pipeline.progress import Progress
-from bigearth_pipeline.source.annotations import Annotation, read_v1_annotations
 from bigearth_pipeline.source.tables import (
     refuse_no_match,
 )
@@ -47,8 +45,6 @@ from shards.write.contents import UNMATCHED as UNMATCHED
 from shards.write.contents import WORK
 from shards.write.options import StoreOptions
 from shards.write.publish import publish_lists, publish_store
-
-_ANNOTATIONS_A_TASK: Final = 4096
 
 
 def build(
@@ -186,12 +182,7 @@ def _names(sources: Sequence[Source]) -> str:
 
 
 def _read_tables(config: BuildConfig, sources: Sequence[Source]) -> Tables:
-    # In and beside what the user named, and beside the tree that was found there.
-    places = [
-        place
-        for given, source in zip(config.sources, sources, strict=True)
-        for place in (given, source.root, source.root.parent, given.parent)
-    ]
+    places = places_of(config.sources, sources)
     resolved = [source.root.resolve() for source in sources]
     if twice := next((root for root in resolved if resolved.count(root) > 1), None):
         raise PipelineError(f"source {twice} is named twice, expected different trees")
@@ -205,18 +196,4 @@ def _select(
         assert tables.metadata is not None
         return select_v2(folders, tables.metadata, config.rules, tables.lists)
 
-    def annotate(patches: Sequence[tuple[str, str]]) -> list[Annotation | str]:
-        starts = range(0, len(patches), _ANNOTATIONS_A_TASK)
-        chunks = [tuple(patches[start : start + _ANNOTATIONS_A_TASK]) for start in starts]
-        results = dict(cluster.map(_annotate, chunks))
-        return [annotation for chunk in chunks for annotation in results[chunk]]
-
-    return select_v1(folders, annotate, tables.lists, tables.metadata, config.rules)
-
-
-def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[Annotation | str]:
-    annotations: list[Annotation | str] = []
-    for start in range(0, len(patches), PROGRESS_EVERY):
-        annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
-        progress(0)  # No patch is done, but the disk is not stuck.
-    return annotations
+    return select_v1(folders, annotate_by(cluster), tables.lists, tables.metadata, config.rules)

@@ -15,6 +15,8 @@ QUIET: Final = "bigearth_pipeline.quiet"
 """Key in the meta data of the context: progress and notes are not shown."""
 VERBOSE: Final = "bigearth_pipeline.verbose"
 """Key in the meta data of the context: tracebacks are shown."""
+STEP: Final = "bigearth_pipeline.step"
+"""Key in the meta data of the context: the command is a step of another one, which says what comes next."""
 LOG: Final = "bigearth_pipeline.log"
 """Key in the meta data of the context: the `LogFile`."""
 
@@ -31,6 +33,11 @@ def with_output_options(command: click.Command) -> click.Command:
 def is_quiet() -> bool:
     """Return whether the command under way shows results and errors only."""
     return _is_set(QUIET)
+
+
+def is_step() -> bool:
+    """Return whether the command under way is a step of another one."""
+    return _is_set(STEP)
 
 
 def is_verbose() -> bool:

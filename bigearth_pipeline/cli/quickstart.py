@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.output_options import STEP
 from bigearth_pipeline.cli.places import Local
 
 
@@ -49,6 +50,7 @@ def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None
     ]
     group = ctx.find_root().command
     assert isinstance(group, click.Group)
+    ctx.meta[STEP] = True
     for number, (line, name, options) in enumerate(steps, 1):
         click.secho(f"\n[{number}/{len(steps)}] {line}", bold=True)
         command = group.get_command(ctx, name)

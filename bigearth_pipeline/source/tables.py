@@ -26,7 +26,7 @@ SPLIT_NAMES: Final = {"train": "train", "val": "validation", "validation": "vali
 SNOW_STEM: Final = "patches_with_seasonal_snow"
 CLOUD_STEM: Final = "patches_with_cloud_and_shadow"
 
-_SUFFIXES: Final = (".csv", ".csv.bz2", ".csv.gz")
+LIST_SUFFIXES: Final = (".csv", ".csv.bz2", ".csv.gz")
 _LISTS: Final = SPLIT_NAMES | {SNOW_STEM: SNOW_STEM, CLOUD_STEM: CLOUD_STEM}  # What a list holds, by its stem.
 _LIST_NAME: Final = re.compile(rf"({'|'.join(_LISTS)})(\..*)?", re.IGNORECASE | re.DOTALL)
 _COLUMNS: Final[Mapping[str, pa.DataType]] = {
@@ -256,17 +256,19 @@ def _list_files(folder: Path, *, refuse_others: bool = False) -> dict[str, list[
     try:
         names = sorted(os.listdir(folder))
     except PermissionError:  # A folder above the source may be one that only lets through.
-        names = [name for stem in _LISTS for suffix in _SUFFIXES if (folder / (name := stem + suffix)).exists()]
+        names = [name for stem in _LISTS for suffix in LIST_SUFFIXES if (folder / (name := stem + suffix)).exists()]
     files: dict[str, list[Path]] = {}
     for name in names:
         match = _LIST_NAME.fullmatch(name)
         if match is None:
             continue
         path = folder / name
-        if (match[2] or "").lower() in _SUFFIXES:
+        if (match[2] or "").lower() in LIST_SUFFIXES:
             files.setdefault(_LISTS[match[1].lower()], []).append(path)
         elif refuse_others and not path.is_dir():
-            raise PipelineError(f"list {path} is not read, for its ending: expected {', '.join(_SUFFIXES)}; rename it")
+            raise PipelineError(
+                f"list {path} is not read, for its ending: expected {', '.join(LIST_SUFFIXES)}; rename it"
+            )
     return files
 
 

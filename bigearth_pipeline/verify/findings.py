@@ -10,6 +10,7 @@ class Findings:
     Attributes:
         patches: patches whose records were decoded.
         compared: patches compared with their GeoTIFFs.
+        facts: what was compared with the source beside pixels and places, in words.
         bytes_read: bytes of files read.
         problems: what is wrong, a line each.
         notes: what is worth knowing and not wrong, a line each.
@@ -18,6 +19,7 @@ class Findings:
 
     patches: int = 0
     compared: int = 0
+    facts: list[str] = field(default_factory=list)
     bytes_read: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from bigearth_pipeline.build.config import SOURCE_FILES, DamagedNote, read_build_note
+from bigearth_pipeline.build.inputs import places_of
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.main_script import refuse_import_by_worker
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.fingerprint import fingerprint_now
-from bigearth_pipeline.source.tree import find_source
+from bigearth_pipeline.source.tree import Source, find_source
 from bigearth_pipeline.verify.containers import (
     check_codec,
     check_tar,
@@ -26,6 +27,7 @@ from bigearth_pipeline.verify.containers import (
     check_zarr_shard,
     check_zarr_tables,
 )
+from bigearth_pipeline.verify.facts import check_facts, facts_of_source
 from bigearth_pipeline.verify.findings import Findings
 from bigearth_pipeline.verify.records import check_records
 from bigearth_pipeline.verify.remote import add_unlisted, copied, renamed, shard_copied
@@ -75,7 +77,7 @@ def verify_store(
 
     Args:
         folder: the store, or its address.
-        against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them.
+        against: BigEarthNet trees; pixels and places are compared with the GeoTIFFs in them, facts with their tables.
         sample: maximum number of patches to compare; default: all.
         workers: worker processes.
         progress: receives how it goes.
@@ -122,8 +124,14 @@ def _verify(
         findings.problems.append(f"{folder / INDEX} is needed to check the shards, which was not done")
         return findings
     with Store(folder, compare=False) as store:
-        folders = _folders_to_compare(store, against, sample, findings)
-        fingerprints = _fingerprints(folder, against, findings)
+        sources = [find_source(path) for path in against]
+        folders = _folders_to_compare(store, sources, sample, findings)
+        note = _note(folder, findings) if sources else {}
+        moved = [str(source.root.resolve()) for source in sources] != note.get("sources")
+        source_files = note.get(SOURCE_FILES)
+        # Fingerprints of another copy say nothing.
+        fingerprints = source_files if isinstance(source_files, dict) and not moved else {}
+        facts = facts_of_source(sources[0].version, note, places_of(against, sources), moved=moved) if sources else None
         progress.start(len(store), 0)
         shard_of_row, names = store.index.codes("shard")
         numbers = {shard.name: number for number, shard in enumerate(store.manifest.shards)}
@@ -141,6 +149,10 @@ def _verify(
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
         with nullcontext(pool) if pool else open_cluster(workers, progress=progress, limits=limits) as cluster:
+            if facts is not None:
+                findings.problems += check_facts(store, facts, folders, cluster)
+                findings.notes += facts.notes
+                findings.facts = facts.words(store)
             for check, (found, histogram) in cluster.map(_check_shard, checks, str(folder), address):
                 findings.add(found)
                 split = store.manifest.shards[check.number].split
@@ -167,12 +179,11 @@ def _verify(
 
 
 def _folders_to_compare(
-    store: Store, against: Sequence[Path], sample: int | None, findings: Findings
+    store: Store, sources: Sequence[Source], sample: int | None, findings: Findings
 ) -> dict[int, str]:
     """Return the source folder of each row that is to be compared; a patch without one is a problem."""
-    if not against:
+    if not sources:
         return {}
-    sources = [find_source(path) for path in against]
     for source in sources:
         if source.version != store.manifest.source_version:
             raise PipelineError(
@@ -188,21 +199,15 @@ def _folders_to_compare(
     return {row: folder_of[keys[row]] for row in rows if keys[row] in folder_of}
 
 
-def _fingerprints(folder: Path, against: Sequence[Path], findings: Findings) -> dict[str, str]:
-    """Return the fingerprints of the source by shard; none where they are of another copy or absent."""
+def _note(folder: Path, findings: Findings) -> dict[str, Any]:
+    """Return the note on the build of a store; empty where there is none that can be read."""
     try:
-        note = read_build_note(folder) or {}
+        return read_build_note(folder) or {}
     except DamagedNote:
-        # Named among the problems.
-        return {}
+        return {}  # Named among the problems.
     except PipelineError as err:
         findings.notes.append(str(err))
         return {}
-    fingerprints = note.get(SOURCE_FILES)
-    if not isinstance(fingerprints, dict):
-        return {}
-    roots = [str(find_source(path).root.resolve()) for path in against]
-    return fingerprints if roots == note["sources"] else {}
 
 
 def _describe_outdated(shards: list[str]) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from shards.errors import InvalidValue
+from shards.text.words import counted
 from trainer.errors import BadCheckpoint
 from trainer.models.bepnet import PLANS, BepNet
 from trainer.models.classifier import Classifier
@@ -119,6 +120,12 @@ def _load(model: Classifier, path: Path, bands: str | None, classes: str | None,
         raise BadCheckpoint(
             f"weights {path} have no filters for {', '.join(loaded.averaged)}; leave these out of `bands=` to use the "
             "weights as they are"
+        )
+    if as_published and loaded.other_classes:
+        theirs, needed = loaded.other_classes
+        raise BadCheckpoint(
+            f"weights {path} have a classifier for {counted(theirs, 'class', 'classes')}, expected one for {needed}, "
+            "so they cannot be used as they are; train with them first, which gives the network a new classifier"
         )
     if as_published and loaded.initial:
         raise BadCheckpoint(

@@ -143,6 +143,12 @@ def check_classes(order: str) -> None:
         )
 
 
+def order_options(*, leave_out: bool) -> str:
+    """Return what names an order of classes in an error, and what leaves the classifier out where that is possible."""
+    orders = (*CLASS_ORDERS, NO_CLASSIFIER) if leave_out else CLASS_ORDERS
+    return " or ".join(f"`weights_classes={order}`" for order in orders)
+
+
 def _channel_name(name: str) -> str:
     match = _BAND.fullmatch(name)
     if match:

@@ -18,7 +18,7 @@ from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.models import subtree
 from trainer.models.classifier import Classifier, Features
-from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, presets_of
+from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, order_options, presets_of
 from trainer.models.spec import ModelSpec
 from trainer.models.timm_modules import first_convs, head_entries, loses_pixels, try_once
 from trainer.models.weights import RGB, InputFilters, Loaded, transfer
@@ -227,8 +227,8 @@ class TimmClassifier(Classifier):
         orders = CLASS_ORDERS if self.spec.nomenclature is NINETEEN else {}  # None are known of the 43.
         if given and classes is None and orders:
             raise BadCheckpoint(
-                f"weights {path} have a classifier for {len(NINETEEN)} classes and do not say in which order these "
-                f"are; say it with `weights_classes=` {' or '.join(orders)}{'' if as_published else ', or none'}"
+                f"weights {path} have a classifier for 19 classes in an unknown order; say it with "
+                f"{order_options(leave_out=not as_published)}"
             )
         for key in given:
             if classes in orders:

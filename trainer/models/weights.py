@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shards.reporting import printable
+from shards.text.words import counted
 from trainer.errors import BadCheckpoint
 from trainer.models.published import SENTINEL2
 
@@ -29,6 +30,7 @@ class Loaded:
         initial: entries of the model that kept their random values: a classifier for other classes, a resolution that
             the source has no band of.
         unused: entries of the source that the model has no place for, for the same reasons.
+        other_classes: number of classes of the source's classifier and of the model's, where they differ.
         place: which part of a file with several they are, such as `teacher/backbone.`; empty if there is but one.
         num_others: tensors of the file outside of that part.
     """
@@ -39,6 +41,7 @@ class Loaded:
     dropped: tuple[str, ...] = ()
     initial: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    other_classes: tuple[int, int] | None = None
     place: str = ""
     num_others: int = 0
 
@@ -51,10 +54,17 @@ class Loaded:
             parts.append(f"the mean filter for {', '.join(self.averaged)}")
         if self.dropped:
             parts.append(f"filters dropped of {', '.join(self.dropped)}")
-        if self.initial:
-            parts.append(f"left random: {', '.join(self.initial)}")
-        if self.unused:
-            parts.append(f"not used: {', '.join(self.unused)}")
+        replaced: set[str] = set()
+        if self.other_classes:
+            replaced = {*self.initial} & {*self.unused}
+            theirs, ours = self.other_classes
+            parts.append(
+                f"its classifier for {counted(theirs, 'class', 'classes')} left out, the one for {ours} is random"
+            )
+        if initial := [name for name in self.initial if name not in replaced]:
+            parts.append(f"left random: {', '.join(initial)}")
+        if unused := [name for name in self.unused if name not in replaced]:
+            parts.append(f"not used: {', '.join(unused)}")
         if self.num_others:
             parts.append(f"{self.num_others} other tensors of the file not used")
         return printable("; ".join(parts))
@@ -132,6 +142,7 @@ def transfer(
     own = model.state_dict()
     fitting: dict[str, Tensor] = {}
     initial, missing, other_shape = [], [], []
+    other_classes = None
     for name, value in own.items():
         filters = inputs.get(name)
         given = state.get(name)
@@ -144,6 +155,8 @@ def transfer(
             fitting[name] = given
         elif name in heads or (filters is not None and not filters.source):
             initial.append(name)
+            if given is not None and name in heads and len(given) != len(value):
+                other_classes = len(given), len(value)
         elif given is None:
             missing.append(name)
         else:
@@ -167,6 +180,7 @@ def transfer(
         dropped=tuple(dict.fromkeys(name for filters in used for name in filters.source if name not in filters.bands)),
         initial=tuple(initial),
         unused=tuple(unused),
+        other_classes=other_classes,
     )
 
 

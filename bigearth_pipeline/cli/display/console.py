@@ -9,7 +9,7 @@ from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.text import Text
 
-from bigearth_pipeline.cli.output_options import is_quiet
+from bigearth_pipeline.cli.output_options import is_quiet, is_step
 from shards.reporting import printable
 
 LINE_SECONDS: Final = 10.0
@@ -52,6 +52,12 @@ def notes_console() -> Console:
 def echo(text: str) -> None:
     """Print a line to stdout, control characters as escapes."""
     click.echo(printable(text))
+
+
+def echo_next(*commands: str) -> None:
+    """Print the commands that may come next, unless this one is a step of another."""
+    if not is_step():
+        echo(f"next: {', '.join(commands)}")
 
 
 def print_table(table: RenderableType, *, without_terminal: int = 160) -> None:

@@ -1,6 +1,6 @@
 """Metrics as tables for people."""
 
-from typing import Final
+from typing import Any, Final
 
 from rich import box
 from rich.console import Group
@@ -35,7 +35,9 @@ def metrics_table(title: str, metrics: Metrics) -> Group:
 
 def _class_table(title: str, metrics: Metrics) -> Table:
     caption = _CAPTIONS[metrics.thresholds_tuned_here] if metrics.tuned else None
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", caption=caption, caption_justify="left")
+    justify: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
+    # Without padding, of 80 columns enough are left for the longest name of a class in three lines.
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, caption=caption, **justify)
     table.add_column("class")  # The only one that may wrap.
     tuned = ["F1 tuned*" if caption else "F1 tuned"] if metrics.tuned else []
     for column in ("patches", "AP", "F1", *tuned, "precision", "recall"):
@@ -66,7 +68,7 @@ def _class_table(title: str, metrics: Metrics) -> Table:
 
 
 def _patch_table(metrics: Metrics) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("over patches", no_wrap=True)
     decisions = [metrics.fixed, metrics.tuned] if metrics.tuned else [metrics.fixed]
     for column in ("at 0.5", "tuned")[: len(decisions)]:

@@ -243,8 +243,9 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
 
     from bigearth_pipeline.build.reports import MOST_UNMATCHED
     from bigearth_pipeline.build.run import UNMATCHED
-    from bigearth_pipeline.cli.display.console import echo, human_bytes, print_table
+    from bigearth_pipeline.cli.display.console import echo, echo_next, human_bytes, print_table
     from bigearth_pipeline.cli.errors import with_flags
+    from bigearth_pipeline.extra import TRAINING, is_installed
     from shards.text.words import counted, rate
     from shards.write.contents import UNMATCHED_PRODUCTS
 
@@ -286,6 +287,6 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         echo(f"{patches} in {summary.seconds:.1f} s: {whole} patches/s ({steady} without start and end)")
     place = shlex.quote(str(out))
     following = [f"bep inspect {place}", f"bep verify {place}"]
-    if {"train", "validation"} <= manifest.splits.keys():
+    if {"train", "validation"} <= manifest.splits.keys() and is_installed(TRAINING):
         following.append(f"bep train {place} --out runs/first")
-    echo(f"next: {', '.join(following)}")
+    echo_next(*following)

@@ -23,6 +23,7 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
     from bigearth_pipeline.cli.errors import reported
 
     with reported(f"interrupted: {out} is incomplete; delete it before another try"):
+        from bigearth_pipeline.cli.display.console import echo_next
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.synth.dataset import write_dataset
         from shards.reporting import RESULTS_KEPT
@@ -35,4 +36,4 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
         f"({summary.flagged} with snow or cloud, {summary.classless} without any of the 19 classes)"
     )
     data, store = (shlex.quote(str(path)) for path in (out, out.with_name(f"{out.name}-shards")))
-    click.echo(f"next: bep build-shards {data} --out {store}")
+    echo_next(f"bep build-shards {data} --out {store}")

@@ -19,7 +19,8 @@ _MOST_LINES: Final = 20
     multiple=True,
     metavar="SOURCE",
     type=click.Path(path_type=Path),
-    help="Also compare the pixels with these GeoTIFFs, bit for bit.",
+    help="Also compare pixels and places with these GeoTIFFs, bit for bit, and labels, splits, countries, dates and "
+    "flags with the tables, lists and files that the build read.",
 )
 @click.option("--sample", type=click.IntRange(min=1), help="Patches to compare with --against.  [default: all]")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
@@ -38,7 +39,7 @@ def verify(
 
     if sample is not None and not against:
         raise click.UsageError("--sample says how many patches to compare with --against, which is missing")
-    from shards.text.words import counted
+    from shards.text.words import counted, listed
 
     with reported():
         import json
@@ -73,6 +74,7 @@ def verify(
             if not findings.problems:
                 checked = f"{findings.patches:,} patches, {human_bytes(findings.bytes_read)} checked"
                 compared = f", {findings.compared:,} equal to their GeoTIFFs bit for bit" if against else ""
+                compared += f", with the same {listed(findings.facts)}" if findings.facts else ""
                 echo(f"{folder} is sound: {checked}{compared}")
     if findings.problems:
         number = len(findings.problems)

@@ -124,7 +124,10 @@ def test_the_command_tells_sound_from_damaged(tar_store: Path, scene_tree: Path,
     sound = run_verify(tar_store, "--against", scene_tree, "--sample", 5)
     assert (sound.returncode, sound.stderr) == (0, "")
     assert sound.stdout.startswith(f"{tar_store} is sound: 300 patches, ")
-    assert sound.stdout.endswith(" checked, 5 equal to their GeoTIFFs bit for bit\n")
+    assert sound.stdout.endswith(
+        " checked, 5 equal to their GeoTIFFs bit for bit, with the same labels, split, country, date, "
+        "flag of seasonal snow, flag of clouds or shadows and processing baseline\n"
+    )
     damaged = faults.copy(tar_store, tmp_path / "damaged")
     faults.flip_bit(damaged / "test-00001.idx", 10)
     told = run_verify(damaged)

@@ -139,6 +139,7 @@ def test_a_classifier_for_other_classes_stays_random(tmp_path: Path) -> None:
     model = seeded(spec, weights=save(source, tmp_path / "checkpoint.pt"))
     assert model.loaded is not None
     assert model.loaded.initial == model.loaded.unused == ("head.weight", "head.bias")
+    assert str(model.loaded).endswith("; its classifier for 43 classes left out, the one for 19 is random")
     assert torch.equal(model.state_dict()["head.weight"], seeded(spec).state_dict()["head.weight"])
 
 

@@ -67,7 +67,7 @@ def test_rows_of_the_classifier_go_by_class(order: str, tmp_path: Path) -> None:
     )
     with pytest.raises(
         BadCheckpoint,
-        match=r"classifier for 19 classes .* with `weights_classes=` alphabetical or paper, or none",
+        match=r"19 classes in an unknown order; say it with `weights_classes=alphabetical` or .*paper` or .*=none`$",
     ):
         create(spec, weights=path, weights_bands="configilm-s2")
     random = create(spec, weights=path, weights_bands="configilm-s2", weights_classes="none")
@@ -75,6 +75,18 @@ def test_rows_of_the_classifier_go_by_class(order: str, tmp_path: Path) -> None:
     assert random.loaded.initial == random.loaded.unused == ("net.fc.weight", "net.fc.bias")
     preset = create(spec, weights=path, weights_bands="reben-s2-v0.1.1")
     assert torch.equal(preset.state_dict()["net.fc.bias"], torch.arange(19.0))
+
+
+@pytest.mark.parametrize("number", [1, 43, 1000])
+def test_a_classifier_for_other_classes(number: int, tmp_path: Path) -> None:
+    """The classifier for other classes is taken, refused, or lost without a word; or called absent where it is not."""
+    path = save(network(REBEN_1, number), tmp_path / "weights.pth")
+    spec = ModelSpec(ARCHITECTURE, tuple(REBEN_2))
+    model = create(spec, weights=path, weights_bands="configilm-s2")
+    theirs = "1 class" if number == 1 else f"{number:,} classes"
+    assert str(model.loaded).endswith(f"; its classifier for {theirs} left out, the one for 19 is random")
+    with pytest.raises(BadCheckpoint, match=f"have a classifier for {theirs}, expected one for 19, so they cannot be"):
+        create(spec, weights=path, weights_bands="configilm-s2", as_published=True)
 
 
 def test_class_orders_hold_the_same_classes() -> None:

@@ -5,6 +5,7 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from shards.errors import InvalidValue
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
-from trainer.runs.loggers.base import LOGGER
+from trainer.runs.loggers.base import LOGGER, Logging
 from trainer.runtime.progress import EpochReport, Silent
 from trainer.training.start import resume, train
 
@@ -160,6 +161,23 @@ def test_a_logger_that_cannot_be_opened_is_one_line(tiny: Path, place: Path, mon
     with pytest.raises(TrainError, match=r"^mlflow cannot log the run: .*`logger=none` trains without it$") as caught:
         train(config)
     assert "\n" not in str(caught.value)
+
+
+def test_a_database_of_mlflow_needs_more_than_the_extra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is installed, no server is named, and the error speaks of registries and schemes of addresses."""
+    pytest.importorskip("mlflow")
+    if find_spec("sqlalchemy") is not None:
+        pytest.skip("the whole of MLflow is installed")
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
+    for address in (None, f"sqlite:///{place}/runs.db"):
+        if address:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(
+            TrainError, match=r"^mlflow cannot log the run: its database sqlite:.* or pip install mlflow;"
+        ):
+            Logging(place, "mlflow", {}, print)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -4,16 +4,22 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from mlflow import MlflowClient
+from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Metric, Param
+
+from trainer.errors import TrainError
 
 EXPERIMENT: Final = "bigearthnet"
 """Name of the experiment unless MLFLOW_EXPERIMENT_NAME says otherwise."""
 _NOT_IN_NAMES: Final = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow takes in no name of a metric, such as the commas of classes."""
+_DATABASES: Final = ("sqlite", "mysql", "postgresql", "mssql")
+"""Schemes of addresses of databases."""
 _LONGEST: Final = 6000
 """Characters of a parameter."""
 _AT_ONCE: Final = 100
@@ -39,7 +45,17 @@ class MlflowLogger:
 
 
 def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> MlflowLogger:
-    """See `Opener`."""
+    """See `Opener`.
+
+    Raises:
+        TrainError: MLflow keeps its runs in a database, which an installation of `mlflow-skinny` cannot reach.
+    """
+    address = get_tracking_uri()
+    if urlsplit(address).scheme.partition("+")[0] in _DATABASES and find_spec("sqlalchemy") is None:
+        raise TrainError(
+            f"its database {address} needs more than the extra: set MLFLOW_TRACKING_URI to a server, such as "
+            "http://host:5000, or pip install mlflow"
+        )
     client = MlflowClient()
     if known is not None:
         client.update_run(known, status="RUNNING")

@@ -32,7 +32,7 @@ def test_every_number_can_be_read(tuned: bool, width: int) -> None:
     text = rendered(tuned, width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    rows = {line[2:22].strip(): line.split() for line in text.splitlines()}
+    rows = {line[1:22].strip(): line.split() for line in text.splitlines()}
     f1 = ["66.7", "100.0"] if tuned else ["66.7"]
     assert rows["Urban fabric"][2:] == ["400", "100.0", *f1, "100.0", "50.0"]
     assert set(rows["Arable land"][2:]) == {"0", "absent"}
@@ -41,6 +41,15 @@ def test_every_number_can_be_read(tuned: bool, width: int) -> None:
     assert ("tuned" in text) == tuned
     assert "0.1234" in text
     assert all(name.split()[0] in text for name in CLASSES)
+
+
+@pytest.mark.parametrize(("width", "most"), [(80, 3), (100, 2), (160, 1)])
+def test_names_of_classes_take_few_lines(width: int, most: int) -> None:
+    """The numbers leave so little room that a class has five lines."""
+    lines = rendered(True, width, here=True).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.strip().startswith("Land principally"))
+    last = next(i for i, line in enumerate(lines) if line.strip().startswith("Marine waters"))
+    assert last - first <= most
 
 
 @pytest.mark.parametrize("width", [80, 100])
