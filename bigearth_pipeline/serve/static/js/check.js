@@ -1,7 +1,7 @@
 // Check labels: pairs of a patch and a class on which the run and the label disagree, a key for each verdict.
 
 import {about, address, get, send} from './base/api.js';
-import {announce, choice, failure, h, percent, put} from './base/dom.js';
+import {announce, choice, failure, h, percent, put, redraw} from './base/dom.js';
 
 const VERDICTS = [['r', 'right', 'The label is right'], ['w', 'wrong', 'The label is wrong'], ['u', 'unsure', 'Unsure']];
 const AHEAD = 20;
@@ -19,6 +19,8 @@ export async function show(main, {settings, keep, setTitle}) {
   let number = 0;
   let isSaving = false;
   let turn = 0;
+  let left = 0;
+  let judged = 0;
   const files = exclusion(state);
   const box = h('div', {id: 'pair'});
   const progress = h('p', {class: 'note', id: 'progress'});
@@ -56,10 +58,15 @@ export async function show(main, {settings, keep, setTitle}) {
     if (own !== turn) return false;
     const known = new Set(pairs.map((pair) => `${pair.key} ${pair.label}`));
     pairs.push(...found.pairs.filter((pair) => !known.has(`${pair.key} ${pair.label}`)));
-    progress.textContent = `${found.count.toLocaleString('en')} pairs are left, ${found.judged} have a verdict.`;
+    left = found.count;
+    judged = found.judged;
     return true;
   }
   function draw() {
+    progress.textContent = `${left.toLocaleString('en')} pairs are left, ${judged} have a verdict.`;
+    redraw(box, drawPair);
+  }
+  function drawPair() {
     const pair = pairs[number];
     if (!pair) {
       box.replaceChildren(h('p', {}, 'No further pair: the run and the labels agree on all others.'));
@@ -89,6 +96,10 @@ export async function show(main, {settings, keep, setTitle}) {
     try {
       await send('POST', 'check/verdicts', {store: Number(state.store), run: Number(state.run), key: pair.key,
         label: pair.label, verdict});
+      if (!pair.verdict) {
+        left -= 1;
+        judged += 1;
+      }
       pair.verdict = verdict;
       files.refresh();
       if (pairs[number] === pair) await next();

@@ -1,7 +1,7 @@
 // One patch: pictures, facts, labels beside probabilities of one or two runs, explanations, and what lies around it.
 
 import {about, address, get} from './base/api.js';
-import {choice, failure, h} from './base/dom.js';
+import {choice, failure, h, redraw} from './base/dom.js';
 import {explanationPanel} from './explain.js';
 import {scoreTable} from './scores.js';
 
@@ -41,7 +41,7 @@ export async function show(main, {parts, settings, keep, setTitle}) {
   function showExplanation() {
     remember();
     const runs = [state.run, state.run2].filter((each) => each !== undefined && each !== '');
-    explanation.replaceChildren(explanationPanel(facts, path, runs, state, showExplanation));
+    redraw(explanation, () => explanation.replaceChildren(explanationPanel(facts, path, runs, state, showExplanation)));
   }
 
   main.replaceChildren(title, factLine(patch), linkButton(),

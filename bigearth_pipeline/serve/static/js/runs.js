@@ -2,7 +2,7 @@
 
 import {about, address, get} from './base/api.js';
 import {lineChart} from './base/chart.js';
-import {announce, failure, h, percent, put} from './base/dom.js';
+import {announce, failure, h, percent, put, redraw} from './base/dom.js';
 
 export async function show(main, {parts, setTitle}) {
   return parts.length ? showOne(main, parts[0], setTitle) : showAll(main, setTitle);
@@ -54,7 +54,7 @@ async function showOne(main, number, setTitle) {
     if (now.epochs.length > Number(box.dataset.epochs)) {
       announce(`epoch ${now.facts.epoch} of ${now.facts.optimisation.epochs} has ended`);
     }
-    redraw(box, now);
+    update(box, now);
   });
   source.addEventListener('end', () => { source.close(); announce('the run has ended'); });
   source.addEventListener('failed', (event) => {
@@ -64,16 +64,12 @@ async function showOne(main, number, setTitle) {
   return () => source.close();
 }
 
-// What is unfolded stays so, and the keyboard stays where it is.
-function redraw(box, now) {
+// What is unfolded stays so.
+function update(box, now) {
   const summaries = () => [...box.querySelectorAll('summary')];
   const unfolded = new Set(summaries().filter((each) => each.parentElement.open).map((each) => each.textContent));
-  const focused = summaries().find((each) => each === document.activeElement)?.textContent;
-  draw(box, now);
-  for (const each of summaries()) {
-    each.parentElement.open = unfolded.has(each.textContent);
-    if (each.textContent === focused) each.focus();
-  }
+  redraw(box, () => draw(box, now));
+  for (const each of summaries()) each.parentElement.open = unfolded.has(each.textContent);
 }
 
 function draw(box, {facts, epochs, results}) {

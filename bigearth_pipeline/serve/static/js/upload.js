@@ -1,7 +1,7 @@
 // An image of the user: dropped or chosen, decoded by the server, looked at as any patch is, and forgotten.
 
 import {about, address, get, send} from './base/api.js';
-import {announce, choice, failure, h, percent, put} from './base/dom.js';
+import {announce, choice, failure, h, percent, put, redraw} from './base/dom.js';
 
 const MOST_FILES = 64;
 const MOST_BYTES = 64 * 2 ** 20;
@@ -78,14 +78,14 @@ export async function show(main, {parts, settings, keep, setTitle}) {
       h('img', {class: 'patch', width: '100%', loading: 'lazy', alt: `Patch ${key}`,
         src: address(`patches/${source}/${key}/picture.webp`)}), h('span', {class: 'soft', 'data-key': key})));
       grid.append(...links);
-      put(result, h('h2', {}, found.title), found.notes.map((note) => h('p', {class: 'note'}, note)),
+      redraw(result, () => put(result, h('h2', {}, found.title), found.notes.map((note) => h('p', {class: 'note'}, note)),
         facts.scored.length ? choice('Run', facts.scored.map((run) => [run.number, run.name]), state.run, (value) => {
           state.run = value;
           draw(source);
         }) : null, unscored,
         h('p', {}, `${found.patches} ${found.patches === 1 ? 'patch' : 'patches'} of 1,200 m; choose one to see its classes and why.`),
         grid, h('button', {type: 'button', onclick: () => forget(source, grid)},
-          'Forget this image'));
+          'Forget this image')));
       announce(`${found.title}: ${found.patches} patches`);
       // The pictures are there all the same, and another run may do with the bands.
       if (state.run !== '') {
