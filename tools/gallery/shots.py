@@ -35,7 +35,7 @@ SERVED: Final = (
     ("serve-map", 760, "#/map", "#map[data-idle]", None),
     ("serve-patch", 1200, "#/patch/s0/{key}?run=0&run2=1&label=2&method=grad-cam", "#explanation img", 1),
 )
-"""Name of the picture, its height in pixels, view of `bep serve`, element that it waits for, and number of explanations,
+"""Name and height of the picture in pixels, view of `bep serve`, element that it waits for, and number of explanations,
 None for any."""
 _WIDTH: Final = 1200
 _MARGIN: Final = 14
