@@ -273,7 +273,7 @@ def test_no_upload_needs_more_than_the_temporary_folder(client: Any, patch: Path
 
 def test_the_end_of_the_server_ends_what_is_decoded(tmp_path: Path) -> None:
     """Ctrl-C waits until each upload that is decoded, or waits for that, is done."""
-    content = geotiff(tmp_path / "x.tif", width=2400, height=2400, compress="lzw")
+    content = geotiff(tmp_path / "x.tif", width=1200, height=1200, compress="deflate")
     stopping = Stopping()
     receiver = Receiver(stopping)
     refused: list[Busy] = []
