@@ -10,11 +10,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from bigearth_pipeline.serve.contents.contents import Contents
-from bigearth_pipeline.serve.contents.stopping import Stopping
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.guard.head import Head
 from bigearth_pipeline.serve.guard.headers import Headers
 from bigearth_pipeline.serve.guard.requests import Guard
-from bigearth_pipeline.serve.patch.explanations import Busy
 from bigearth_pipeline.serve.patch.scores import Scores
 from bigearth_pipeline.serve.routes.check import check_routes
 from bigearth_pipeline.serve.routes.map import map_routes
@@ -56,7 +55,7 @@ def api_of(contents: Contents, stopping: Stopping) -> FastAPI:
     scores = Scores(contents)
     for routes in (overview_routes, map_routes, check_routes, scene_routes):
         app.include_router(routes(contents))
-    app.include_router(patch_routes(contents, scores))
+    app.include_router(patch_routes(contents, scores, stopping))
     app.include_router(upload_routes(contents, scores, stopping))
     app.include_router(run_routes(contents, stopping))
 

@@ -15,8 +15,7 @@ import numpy as np
 
 import bigearth_pipeline
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.serve.contents.stopping import Stopping
-from bigearth_pipeline.serve.patch.explanations import Busy
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.upload.kept import Upload, UploadedPatch
 from bigearth_pipeline.serve.upload.limits import AT_A_TIME, MOST_BYTES, MOST_FILES, WALL_SECONDS
 from bigearth_pipeline.serve.upload.worker import RESULT
@@ -71,13 +70,9 @@ class Receiver:
     def _wait(self) -> None:
         end = time.monotonic() + WALL_SECONDS
         while not self._turns.acquire(timeout=_LOOK_SECONDS):
-            self._check_end()
+            self._stopping.check()
             if time.monotonic() > end:
                 raise Busy("other uploads are being decoded; try again")
-
-    def _check_end(self) -> None:
-        if self._stopping.now:
-            raise Busy("the server ends")
 
     def _in_process(self, folder: Path, request: dict[str, Any]) -> dict[str, Any]:
         """Have a process of its own decode the files of a folder, and return its answer."""
@@ -91,7 +86,7 @@ class Receiver:
                         break
                     except subprocess.TimeoutExpired:
                         content = None
-                        self._check_end()
+                        self._stopping.check()
                         if time.monotonic() > end:
                             raise BadUpload(f"it was not decoded within {WALL_SECONDS:.0f} s") from None
             except BaseException:

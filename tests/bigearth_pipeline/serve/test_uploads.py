@@ -19,8 +19,7 @@ from rasterio.transform import from_origin
 
 from bigearth_pipeline.pictures.compose import band_of
 from bigearth_pipeline.serve.contents.contents import Contents
-from bigearth_pipeline.serve.contents.stopping import Stopping
-from bigearth_pipeline.serve.patch.explanations import Busy
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.upload import worker
 from bigearth_pipeline.serve.upload.kept import MOST_UPLOADS, Upload, Uploads
 from bigearth_pipeline.serve.upload.limits import AT_A_TIME

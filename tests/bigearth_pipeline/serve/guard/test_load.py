@@ -94,7 +94,7 @@ def test_a_body_that_does_not_come_ends(contents: Contents, monkeypatch: pytest.
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/api/about", "/static/js/main.js", "/api/runs/0/events", "/nothing"])
 def test_head_is_get_without_content(client: Any, path: str) -> None:
-    """A program that asks whether the page is there is told that its method is not allowed."""
+    """A program that asks whether the page is there receives the answer that its method is not allowed."""
     answer = client.head(path)
     assert answer.status_code == (404 if path == "/nothing" else 200)
     assert answer.content == b""

@@ -1,4 +1,4 @@
-"""What a person meets on the way from view to view: late answers, addresses of others, the keyboard."""
+"""The way from view to view: late answers, addresses of others, the keyboard."""
 
 import json
 import shutil
