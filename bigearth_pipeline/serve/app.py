@@ -10,10 +10,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from bigearth_pipeline.serve.contents.contents import Contents
-from bigearth_pipeline.serve.contents.stopping import Stopping
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
+from bigearth_pipeline.serve.guard.head import Head
 from bigearth_pipeline.serve.guard.headers import Headers
 from bigearth_pipeline.serve.guard.requests import Guard
-from bigearth_pipeline.serve.patch.explanations import Busy
 from bigearth_pipeline.serve.patch.scores import Scores
 from bigearth_pipeline.serve.routes.check import check_routes
 from bigearth_pipeline.serve.routes.map import map_routes
@@ -33,12 +33,12 @@ def create_app(contents: Contents, stopping: Stopping | None = None) -> ASGIApp:
 
     Args:
         contents: what it shows.
-        stopping: says that streams of events are to end; None for never.
+        stopping: says that the server is to end; None for never.
 
     Raises:
         PipelineError: the file of the verdicts holds something else.
     """
-    return Headers(Guard(api_of(contents, stopping or Stopping()), contents.config.token))
+    return Headers(Guard(Head(api_of(contents, stopping or Stopping())), contents.config.token))
 
 
 def api_of(contents: Contents, stopping: Stopping) -> FastAPI:
@@ -55,8 +55,8 @@ def api_of(contents: Contents, stopping: Stopping) -> FastAPI:
     scores = Scores(contents)
     for routes in (overview_routes, map_routes, check_routes, scene_routes):
         app.include_router(routes(contents))
-    for scored in (patch_routes, upload_routes):
-        app.include_router(scored(contents, scores))
+    app.include_router(patch_routes(contents, scores, stopping))
+    app.include_router(upload_routes(contents, scores, stopping))
     app.include_router(run_routes(contents, stopping))
 
     # A missing thing is a LookupError of ours; KeyError and IndexError, which are bugs, are answered by 500.

@@ -32,11 +32,12 @@ PICTURES: Final = (
 """Name of the picture, page, element by a CSS selector, width of the window and greatest height of the picture in
 pixels, and colour scheme."""
 SERVED: Final = (
-    ("serve-map", "#/map", "#map[data-idle]", None),
-    ("serve-patch", "#/patch/s0/{key}?run=0&run2=1&label=2&method=grad-cam", "#explanation img", 1),
+    ("serve-map", 760, "#/map", "#map[data-idle]", None),
+    ("serve-patch", 1200, "#/patch/s0/{key}?run=0&run2=1&label=2&method=grad-cam", "#explanation img", 1),
 )
-"""Name of the picture, view of `bep serve`, element that it waits for, and number of explanations, None for any."""
-_WIDE: Final = {"width": 1200, "height": 760}
+"""Name and height of the picture in pixels, view of `bep serve`, element that it waits for, and number of explanations,
+None for any."""
+_WIDTH: Final = 1200
 _MARGIN: Final = 14
 """Pixels around an element."""
 
@@ -96,8 +97,8 @@ def _served(browser: Any, made: Made, out: Path) -> list[Path]:
     with shards.open(made.store) as store:
         key = store.index.key(int(store.index.rows("test")[0]))
     with serving([str(made.runs)]) as (_, address):
-        for name, view, element, number in SERVED:
-            context = browser.new_context(viewport=_WIDE, color_scheme="light")
+        for name, height, view, element, number in SERVED:
+            context = browser.new_context(viewport={"width": _WIDTH, "height": height}, color_scheme="light")
             try:
                 page = context.new_page()
                 page.goto(address + view.format(key=key))
@@ -105,7 +106,7 @@ def _served(browser: Any, made: Made, out: Path) -> list[Path]:
                 page.wait_for_load_state("networkidle")
                 if number is not None:
                     page.locator(element).nth(number).wait_for(timeout=120_000)
-                content = page.screenshot(full_page=True)
+                content = page.screenshot()
             finally:
                 context.close()
             written.append(_write(out / f"{name}.png", Image.open(io.BytesIO(content))))

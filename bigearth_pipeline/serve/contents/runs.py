@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from bigearth_pipeline.serve.patch.cache import Cache
 from shards import CLASSES
 from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.definition.choices import DeviceName
+from trainer.errors import TrainError
 from trainer.history.record import RunRecord
 from trainer.inference import Predictor, load
 from trainer.metrics.intervals.table import decide
@@ -96,6 +98,23 @@ class OpenRun:
         """Return facts for the page, as JSON values."""
         return {"number": self.number, "folder": str(self.folder), "name": self.folder.resolve().name}
 
+    @cached_property
+    def nomenclature(self) -> Nomenclature:
+        """Classes that it is trained on.
+
+        Raises:
+            TrainError: a file is damaged.
+            OSError: a file cannot be read.
+        """
+        return self.record().config.data.nomenclature
+
+    def num_classes(self) -> int | None:
+        """Return the number of classes that it is trained on; None where its files do not say."""
+        try:
+            return len(self.nomenclature)
+        except (TrainError, OSError):
+            return None
+
     def store_folder(self) -> Path | None:
         """Return the folder of its store; None if it is absent."""
         return find_store(self.record().config.data.shards, self.folder)
@@ -131,7 +150,7 @@ class OpenRun:
             PipelineError: it is not.
             TrainError: a file is damaged.
         """
-        self._check(self.record().config.data.nomenclature)
+        self._check(self.nomenclature)
 
     def _check(self, nomenclature: Nomenclature) -> None:
         if nomenclature is not NINETEEN:

@@ -1,6 +1,12 @@
-"""A mark that the server is to end, for answers that would else last."""
+"""The end of the server, and the refusal of what cannot be answered now."""
 
 from dataclasses import dataclass
+
+from bigearth_pipeline.errors import PipelineError
+
+
+class Busy(PipelineError):
+    """A request cannot be answered now."""
 
 
 @dataclass
@@ -12,3 +18,12 @@ class Stopping:
     """
 
     now: bool = False
+
+    def check(self) -> None:
+        """Refuse to begin, or to go on with, what lasts.
+
+        Raises:
+            Busy: the server is to end.
+        """
+        if self.now:
+            raise Busy("the server ends")

@@ -1,5 +1,9 @@
-"""Requests that are refused: for another host (DNS rebinding), from another site, without the token, too large."""
+"""Requests that are refused: for another host (DNS rebinding), from another site, without the token, too large or slow.
 
+Uploads are refused, too, while too many others are under way.
+"""
+
+import asyncio
 import hmac
 import re
 from typing import Final
@@ -12,6 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 MOST_BYTES: Final = 96 << 20
 """Bytes of the body of a request."""
+SMALL_BYTES: Final = 1 << 16
+"""Bytes up to which a body of JSON is no upload."""
+MOST_UPLOADS: Final = 8
+"""Uploads at a time: each waits in one of the 40 threads that answer everything else, too."""
+BODY_SECONDS: Final = 600.0
+"""Seconds for a body to come."""
+SILENT_SECONDS: Final = 60.0
+"""Seconds between two parts of a body."""
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?")
 _READING: Final = ("GET", "HEAD")
 
@@ -45,6 +57,7 @@ class Guard:
             most_bytes: of the body of a request.
         """
         self._app, self._token, self._most_bytes = app, token, most_bytes
+        self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -61,11 +74,17 @@ class Guard:
             else:
                 scope = _without_token(scope, headers, self._token)
             _check_site(scope["method"], headers)
-            _check_length(headers, self._most_bytes)
+            is_upload = _is_upload(headers, _check_length(headers, self._most_bytes))
+            if is_upload and self._uploads >= MOST_UPLOADS:
+                raise Refused(503, f"{MOST_UPLOADS} other uploads are under way; try again in a few seconds")
         except Refused as err:
             await JSONResponse({"detail": str(err)}, err.status)(scope, receive, send)
             return
-        await self._app(scope, _bounded(receive, self._most_bytes), send)
+        self._uploads += is_upload
+        try:
+            await self._app(scope, _bounded(receive, self._most_bytes), send)
+        finally:
+            self._uploads -= is_upload
 
 
 def _check_host(headers: Headers) -> None:
@@ -107,7 +126,10 @@ def _check_site(method: str, headers: Headers) -> None:
         raise Refused(403, "the request comes from another site")
 
 
-def _check_length(headers: Headers, most: int) -> None:
+def _check_length(headers: Headers, most: int) -> int:
+    """Return the bytes of the body, at most; of one in chunks the limit."""
+    if "transfer-encoding" in headers:
+        return most
     length = headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit():
         raise Refused(400, "the length of the body is no number")
@@ -115,16 +137,31 @@ def _check_length(headers: Headers, most: int) -> None:
         raise Refused(
             413, f"the body has {int(length):,} bytes, expected at most {most:,}; bep predict takes images of any size"
         )
+    return int(length)
+
+
+def _is_upload(headers: Headers, length: int) -> bool:
+    is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+    return length > (SMALL_BYTES if is_json else 0)
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
-    """Return a receiver that ends a body of unknown length at the limit."""
-    total = 0
+    """Return a receiver that ends a body of unknown length at the limit, and one that comes too slowly."""
+    total, is_whole, end = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def bounded() -> Message:
-        nonlocal total
-        message = await receive()
+        nonlocal total, is_whole
+        if is_whole:
+            # What is waited for now is the end of the connection.
+            return await receive()
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(min(now + SILENT_SECONDS, end)):
+                message = await receive()
+        except TimeoutError as err:
+            raise HTTPException(408, "the body has not come in time") from err
         if message["type"] == "http.request":
+            is_whole = not message.get("more_body", False)
             total += len(message.get("body", b""))
             if total > most:
                 raise HTTPException(413, f"the body has more than {most:,} bytes")

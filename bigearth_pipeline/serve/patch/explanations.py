@@ -4,9 +4,9 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
 from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.patch.pictures import encoded
 from shards import CLASSES
@@ -17,10 +17,6 @@ MOST: Final = 512
 """Explanations that are kept, of 30 KB."""
 WAITING: Final = 8
 """Requests that may wait for one that is computed; each takes up to seconds."""
-
-
-class Busy(PipelineError):
-    """There are too many explanations to compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +39,9 @@ class Explanation:
 class Explanations:
     """Explanations of the patches of a server."""
 
-    def __init__(self, contents: Contents) -> None:
-        """Take what the server shows."""
-        self._contents = contents
+    def __init__(self, contents: Contents, stopping: Stopping) -> None:
+        """Take what the server shows, and what says that it is to end, and with it those that wait."""
+        self._contents, self._stopping = contents, stopping
         self._cache: Cache[Explanation] = Cache(MOST)
         contents.uploads.listeners.append(self._cache.drop)
         self._one = threading.Lock()
@@ -62,7 +58,7 @@ class Explanations:
             method: one of `METHODS`.
 
         Raises:
-            Busy: too many others wait.
+            Busy: too many others wait, or the server ends.
             PipelineError: a library is absent.
             TrainError: the run has no network yet, or the method cannot explain it.
             Absent: there is no such run or patch.
@@ -76,6 +72,7 @@ class Explanations:
             raise Busy(f"{WAITING} explanations are under way or wait; try again in a few seconds")
         try:
             with self._one:
+                self._stopping.check()
                 return self._compute(run, source, key, label, method)
         finally:
             self._waiting.release()

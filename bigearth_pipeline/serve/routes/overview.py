@@ -27,7 +27,7 @@ def overview_routes(contents: Contents) -> APIRouter:
             "compositions": [{"name": each.name, "bands": ",".join(each.bands)} for each in COMPOSITIONS],
             "methods": list(METHODS),
             "stores": [store.about() for store in contents.stores],
-            "runs": [run.about() for run in contents.runs],
+            "runs": [run.about() | {"classes": run.num_classes()} for run in contents.runs],
             "scenes": [scene.about() for scene in contents.scenes],
         }
 

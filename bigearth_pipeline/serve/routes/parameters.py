@@ -38,6 +38,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
         400: "The request is not allowed.",
         404: "There is no such thing.",
+        408: "The body has not come in time.",
         409: "It cannot be computed; the line says why.",
         413: "The body is too large.",
         415: "The upload is of no known kind.",

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.runs import thresholds
+from bigearth_pipeline.serve.contents.stopping import Stopping
 from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.map.places import degrees, web_points
 from bigearth_pipeline.serve.patch.explanations import Explanations
@@ -25,10 +26,16 @@ Method = Annotated[
 ]
 
 
-def patch_routes(contents: Contents, scores: Scores) -> APIRouter:
-    """Return the routes."""
+def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIRouter:
+    """Return the routes.
+
+    Args:
+        contents: what the server shows.
+        scores: probabilities of patches.
+        stopping: says that the server is to end.
+    """
     router = APIRouter(prefix="/api/patches/{source}/{key}", tags=["patches"])
-    pictures, explanations = Pictures(contents), Explanations(contents)
+    pictures, explanations = Pictures(contents), Explanations(contents, stopping)
 
     @router.get("", responses=p.refusals(404, 409))
     def facts(source: p.Source, key: p.Key) -> dict[str, Any]:

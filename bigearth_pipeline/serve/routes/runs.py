@@ -11,8 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.runs import OpenRun
-from bigearth_pipeline.serve.contents.stopping import Stopping
-from bigearth_pipeline.serve.patch.explanations import Busy
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.routes import parameters as p
 from trainer.errors import TrainError
 from trainer.history.record import RunRecord

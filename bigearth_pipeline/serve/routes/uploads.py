@@ -6,6 +6,7 @@ from fastapi import APIRouter, File, Form, UploadFile
 
 from bigearth_pipeline.scenes.inputs.description import parse_baseline
 from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.contents.stopping import Stopping
 from bigearth_pipeline.serve.patch.scores import Scores
 from bigearth_pipeline.serve.routes import parameters as p
 from bigearth_pipeline.serve.upload.limits import MOST_BYTES, MOST_FILES
@@ -14,12 +15,18 @@ from shards import CLASSES
 from shards.errors import InvalidValue
 
 
-def upload_routes(contents: Contents, scores: Scores) -> APIRouter:
-    """Return the routes."""
-    router = APIRouter(prefix="/api/uploads", tags=["uploads"])
-    receiver = Receiver()
+def upload_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIRouter:
+    """Return the routes.
 
-    @router.post("", responses=p.refusals(400, 413, 415, 503))
+    Args:
+        contents: what the server shows.
+        scores: probabilities of patches.
+        stopping: says that the server is to end.
+    """
+    router = APIRouter(prefix="/api/uploads", tags=["uploads"])
+    receiver = Receiver(stopping)
+
+    @router.post("", responses=p.refusals(400, 408, 413, 415, 503))
     def upload(
         files: Annotated[
             list[UploadFile],

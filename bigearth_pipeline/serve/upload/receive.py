@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -13,7 +14,7 @@ import numpy as np
 
 import bigearth_pipeline
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.serve.patch.explanations import Busy
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.upload.kept import Upload, UploadedPatch
 from bigearth_pipeline.serve.upload.limits import AT_A_TIME, MOST_BYTES, MOST_FILES, WALL_SECONDS
 from bigearth_pipeline.serve.upload.worker import RESULT
@@ -23,6 +24,8 @@ from shards.runtime.scratch import ScratchFolder
 
 _CHUNK: Final = 1 << 20
 _TITLE: Final = 80
+_LOOK_SECONDS: Final = 0.25
+"""Seconds until an upload that is decoded, or waits for that, notices the end of the server."""
 
 
 class BadUpload(PipelineError):
@@ -32,7 +35,9 @@ class BadUpload(PipelineError):
 class Receiver:
     """Decodes uploads, a few at a time; any thread may use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Stopping) -> None:
+        """Take what says that the server is to end, and with it what is decoded."""
+        self._stopping = stopping
         self._turns = threading.BoundedSemaphore(AT_A_TIME)
 
     def decode(self, files: Sequence[tuple[str, IO[bytes]]], offset: OffsetMode, baseline: int | None) -> Upload:
@@ -45,22 +50,53 @@ class Receiver:
 
         Raises:
             BadUpload: it cannot be used.
-            Busy: too many others are being decoded.
+            Busy: too many others are being decoded, or the server ends.
         """
         if not 0 < len(files) <= MOST_FILES:
             raise BadUpload(f"there are {len(files):,} files, expected 1 to {MOST_FILES}")
-        if not self._turns.acquire(timeout=WALL_SECONDS):
-            raise Busy("other uploads are being decoded; try again")
+        self._wait()
         try:
             with ScratchFolder("serve") as folder:
                 _write(folder, [content for _, content in files])
                 request = {"names": [_last(each) for each, _ in files], "offset": offset, "baseline": baseline}
-                answer = _in_process(folder, request)
+                answer = self._in_process(folder, request)
                 if "refused" in answer:
                     raise BadUpload(answer["refused"])
                 return _upload(_last(files[0][0]), len(files), answer, folder / RESULT)
         finally:
             self._turns.release()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + WALL_SECONDS
+        while not self._turns.acquire(timeout=_LOOK_SECONDS):
+            self._stopping.check()
+            if time.monotonic() > end:
+                raise Busy("other uploads are being decoded; try again")
+
+    def _in_process(self, folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+        """Have a process of its own decode the files of a folder, and return its answer."""
+        content: bytes | None = json.dumps(request).encode()
+        end = time.monotonic() + WALL_SECONDS
+        with _started(folder) as process:
+            try:
+                while True:
+                    try:
+                        told, _ = process.communicate(content, timeout=_LOOK_SECONDS)
+                        break
+                    except subprocess.TimeoutExpired:
+                        content = None
+                        self._stopping.check()
+                        if time.monotonic() > end:
+                            raise BadUpload(f"it was not decoded within {WALL_SECONDS:.0f} s") from None
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise BadUpload(
+                f"the process that decodes it has ended with status {process.returncode}: it takes too much"
+            )
+        found: dict[str, Any] = json.loads(told)
+        return found
 
 
 def _last(name: str) -> str:
@@ -79,27 +115,18 @@ def _write(folder: Path, contents: Sequence[IO[bytes]]) -> None:
                 target.write(chunk)
 
 
-def _in_process(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+def _started(folder: Path) -> subprocess.Popen[bytes]:
     root = str(Path(bigearth_pipeline.__file__).parent.parent)
-    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "bigearth_pipeline.serve.upload.worker"],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            cwd=folder,
-            env=environment,
-            timeout=WALL_SECONDS,
-            check=False,
-            # Ctrl-C at the terminal is for the server, which waits for this.
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired as err:
-        raise BadUpload(f"it was not decoded within {WALL_SECONDS:.0f} s") from err
-    if ended.returncode:
-        raise BadUpload(f"the process that decodes it has ended with status {ended.returncode}: it takes too much")
-    found: dict[str, Any] = json.loads(ended.stdout)
-    return found
+    return subprocess.Popen(
+        [sys.executable, "-m", "bigearth_pipeline.serve.upload.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        # Ctrl-C at the terminal is for the server, which ends this.
+        start_new_session=True,
+    )
 
 
 def _upload(title: str, num_files: int, answer: dict[str, Any], result: Path) -> Upload:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from bigearth_pipeline.pictures.compose import Stretch, colours, composition_of
 from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
+from bigearth_pipeline.serve.patch.explanations import Explanations
 from bigearth_pipeline.show.rows import stretch_of
 from trainer.inference import load
 from trainer.runs.predictions import Predictions
@@ -148,3 +150,10 @@ def test_runs_have_epochs_and_results(client: Any) -> None:
     assert [epoch["epoch"] for epoch in found["epochs"]] == [1]
     assert set(found["results"]) == {"validation", "test"}
     assert len(found["results"]["test"]["classes"]) == 19
+
+
+def test_explanations_that_wait_end_with_the_server(contents: Contents) -> None:
+    """Ctrl-C waits for the explanations of clients that have long gone."""
+    explanations = Explanations(contents, Stopping(now=True))
+    with pytest.raises(Busy, match="the server ends"):
+        explanations.of(0, "s0", "test_1", 3, "integrated-gradients")

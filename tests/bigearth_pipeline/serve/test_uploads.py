@@ -5,6 +5,8 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +19,11 @@ from rasterio.transform import from_origin
 
 from bigearth_pipeline.pictures.compose import band_of
 from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.upload import worker
 from bigearth_pipeline.serve.upload.kept import MOST_UPLOADS, Upload, Uploads
+from bigearth_pipeline.serve.upload.limits import AT_A_TIME
+from bigearth_pipeline.serve.upload.receive import Receiver
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.layout.bands import BANDS, GROUP_OF, RECORD_VALUES
@@ -263,3 +268,26 @@ def test_no_upload_needs_more_than_the_temporary_folder(client: Any, patch: Path
     own = {f"../../{name}": content for name, content in contents_of(patch).items()}
     assert post(client, list(own.items())).status_code == 200
     assert set(os.listdir(tmp_path)) == before
+
+
+def test_the_end_of_the_server_ends_what_is_decoded(tmp_path: Path) -> None:
+    """Ctrl-C waits until each upload that is decoded, or waits for that, is done."""
+    content = geotiff(tmp_path / "x.tif", width=1200, height=1200, compress="deflate")
+    stopping = Stopping()
+    receiver = Receiver(stopping)
+    refused: list[Busy] = []
+
+    def decode() -> None:
+        with pytest.raises(Busy, match="the server ends") as caught:
+            receiver.decode([("x.tif", BytesIO(content))], "none", None)
+        refused.append(caught.value)
+
+    threads = [threading.Thread(target=decode) for _ in range(AT_A_TIME + 2)]
+    for thread in threads:
+        thread.start()
+    while len(list(tmp_path.glob("bep-serve-*"))) < AT_A_TIME:
+        time.sleep(0.01)
+    stopping.now = True
+    for thread in threads:
+        thread.join()
+    assert len(refused) == len(threads)

@@ -1,25 +1,27 @@
 // Check labels: pairs of a patch and a class on which the run and the label disagree, a key for each verdict.
 
 import {about, address, get, send} from './base/api.js';
-import {announce, choice, failure, h, percent, put} from './base/dom.js';
-import {keep} from './main.js';
+import {announce, choice, failure, h, percent, put, redraw} from './base/dom.js';
 
 const VERDICTS = [['r', 'right', 'The label is right'], ['w', 'wrong', 'The label is wrong'], ['u', 'unsure', 'Unsure']];
 const AHEAD = 20;
 
-export async function show(main, {settings}) {
-  document.title = 'Check labels – bep serve';
+export async function show(main, {settings, keep, setTitle}) {
+  setTitle('Check labels');
   const facts = await about();
   main.replaceChildren(h('h1', {}, 'Check labels'));
-  if (!facts.runs.length || !facts.stores.length) {
+  if (!facts.scored.length || !facts.stores.length) {
     main.append(h('p', {}, 'This needs a run with predictions and its store; start the server with a run.'));
     return undefined;
   }
-  const state = {store: '0', run: '0', label: '', ...settings};
+  const state = {store: '0', run: String(facts.scored[0].number), label: '', ...settings};
   const pairs = [];
-  const done = [];
   let number = 0;
   let isSaving = false;
+  let turn = 0;
+  let left = 0;
+  let judged = 0;
+  const files = exclusion(state);
   const box = h('div', {id: 'pair'});
   const progress = h('p', {class: 'note', id: 'progress'});
   const set = (name) => (value) => { state[name] = value; start(); };
@@ -28,32 +30,43 @@ export async function show(main, {settings}) {
       ` ${words.toLowerCase()}, `]), h('kbd', {}, 'n'), ' next without a verdict, ', h('kbd', {}, 'b'), ' back.'),
     h('div', {class: 'row'},
       facts.stores.length > 1 ? choice('Store', facts.stores.map((each) => [each.number, each.folder]), state.store, set('store')) : null,
-      choice('Run', facts.runs.map((run) => [run.number, run.name]), state.run, set('run')),
+      choice('Run', facts.scored.map((run) => [run.number, run.name]), state.run, set('run')),
       choice('Class', [['', 'all classes'], ...facts.classes.map(({name}, i) => [i, name])], state.label, set('label'))),
-    progress, box, h('h2', {}, 'For the next training'), await exclusion(state));
+    progress, box, h('h2', {}, 'For the next training'), files.element);
 
   async function start() {
+    const own = ++turn;
     keep('check', state);
-    pairs.length = done.length = number = 0;
+    pairs.length = number = 0;
     box.replaceChildren(h('p', {}, 'Loading …'));
+    files.refresh();
     try {
-      await more();
-      draw();
+      if (await more()) draw();
     } catch (error) {
+      if (own !== turn) return;
       progress.textContent = '';
       box.replaceChildren(failure(error));
     }
   }
   // Pairs with a verdict drop out at the server, so those that were passed over are where the next ones start.
+  // Returns false where other pairs have been asked for meanwhile.
   async function more() {
+    const own = turn;
     const skipped = pairs.filter((pair) => !pair.verdict).length;
     const found = await get('check/pairs', {store: state.store, run: state.run, label: state.label, unjudged: true,
       start: skipped, count: AHEAD});
+    if (own !== turn) return false;
     const known = new Set(pairs.map((pair) => `${pair.key} ${pair.label}`));
     pairs.push(...found.pairs.filter((pair) => !known.has(`${pair.key} ${pair.label}`)));
-    progress.textContent = `${found.count.toLocaleString('en')} pairs are left, ${found.judged} have a verdict.`;
+    left = found.count;
+    judged = found.judged;
+    return true;
   }
   function draw() {
+    progress.textContent = `${left.toLocaleString('en')} pairs are left, ${judged} have a verdict.`;
+    redraw(box, drawPair);
+  }
+  function drawPair() {
     const pair = pairs[number];
     if (!pair) {
       box.replaceChildren(h('p', {}, 'No further pair: the run and the labels agree on all others.'));
@@ -83,8 +96,13 @@ export async function show(main, {settings}) {
     try {
       await send('POST', 'check/verdicts', {store: Number(state.store), run: Number(state.run), key: pair.key,
         label: pair.label, verdict});
+      if (!pair.verdict) {
+        left -= 1;
+        judged += 1;
+      }
       pair.verdict = verdict;
-      await next();
+      files.refresh();
+      if (pairs[number] === pair) await next();
     } catch (error) {
       box.prepend(failure(error));
     } finally {
@@ -93,8 +111,11 @@ export async function show(main, {settings}) {
   }
   async function next() {
     number = Math.min(number + 1, pairs.length);
-    if (number >= pairs.length - 3) await more();
-    draw();
+    try {
+      if (number < pairs.length - 3 || await more()) draw();
+    } catch (error) {
+      box.prepend(failure(error));
+    }
   }
   function back() {
     number = Math.max(number - 1, 0);
@@ -112,11 +133,15 @@ export async function show(main, {settings}) {
   return () => document.removeEventListener('keydown', keys);
 }
 
-async function exclusion(state) {
+// What is made of the verdicts, for the store of the state.
+function exclusion(state) {
   const box = h('div', {});
+  let turn = 0;
   const refresh = async () => {
+    const own = ++turn;
     try {
       const found = await get('check/exclude');
+      if (own !== turn) return;
       put(box,
         h('p', {}, `${found.keys.length} patches have a wrong label. Verdicts are in ${found.path}.`),
         h('ul', {}, h('li', {}, h('a', {href: address('check/verdicts.csv'), download: 'verdicts.csv'}, 'verdicts.csv')),
@@ -128,6 +153,5 @@ async function exclusion(state) {
       box.replaceChildren(failure(error));
     }
   };
-  await refresh();
-  return h('div', {}, box, h('button', {type: 'button', onclick: refresh}, 'Refresh'));
+  return {element: h('div', {}, box, h('button', {type: 'button', onclick: refresh}, 'Refresh')), refresh};
 }

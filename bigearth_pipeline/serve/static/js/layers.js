@@ -30,8 +30,10 @@ export function addPatches(map, about, store, filter) {
   map.addSource('patches', {type: 'vector', tiles: [tilesOf(about, store, filter)], minzoom: 0, maxzoom: 14,
     bounds: store.bounds ?? undefined});
   const bySplit = ['match', ['get', 's'], 0, colour('split-0'), 1, colour('split-1'), colour('split-2')];
-  const byShare = ['case', ['==', ['get', 'r'], UNKNOWN], colour('border'),
-    ['interpolate', ['linear'], ['get', 'r'], 0, '#c4382b', 50, '#f0d89a', 100, '#2a78b0']];
+  // A run without predictions on the store leaves `r` out.
+  const share = ['coalesce', ['get', 'r'], UNKNOWN];
+  const byShare = ['case', ['==', share, UNKNOWN], colour('border'),
+    ['interpolate', ['linear'], share, 0, '#c4382b', 50, '#f0d89a', 100, '#2a78b0']];
   map.addLayer({id: 'patches', type: 'fill', source: 'patches', 'source-layer': 'patches', paint: {
     'fill-color': filter.run === undefined || filter.run === '' ? bySplit : byShare,
     'fill-opacity': ['interpolate', ['linear'], ['log10', ['get', 'n']], 0, 0.85, 2, 0.95],

@@ -1,6 +1,6 @@
 // The view that the address names: #/map, #/patch/SOURCE/KEY, #/runs, #/check, #/upload, with its settings after a ?.
 
-import {announce, failure} from './base/dom.js';
+import {announce, failure, h} from './base/dom.js';
 
 const views = {
   map: () => import('./map.js'),
@@ -15,12 +15,21 @@ let number = 0;
 
 function route() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
-  const [name = '', ...parts] = path.split('/').map(decodeURIComponent);
+  const [name = '', ...parts] = path.split('/').map(decoded);
   return {name: name in views ? name : 'map', parts, settings: Object.fromEntries(new URLSearchParams(query))};
 }
 
+// What is no text in UTF-8 stays as it is: the server says that it has nothing of that name.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 // Put the settings of a view into the address, so that it can be passed on.
-export function keep(path, settings) {
+function keep(path, settings) {
   const filled = Object.entries(settings).filter(([, value]) => value !== null && value !== undefined && value !== '');
   const query = new URLSearchParams(filled).toString();
   history.replaceState(null, '', `#/${path}${query ? `?${query}` : ''}`);
@@ -32,22 +41,30 @@ async function show() {
   leave?.();
   leave = null;
   const {name, parts, settings} = route();
+  // A view has a place of its own, so that one that is left writes nothing over the next one, nor into its address.
+  const place = h('div', {class: 'place'});
+  const isShown = () => own === number;
+  const tools = {parts, settings, keep: (...values) => { if (isShown()) keep(...values); },
+    setTitle: (title) => { if (isShown()) document.title = `${title} – bep serve`; }};
   for (const link of document.querySelectorAll('nav a')) {
     if (link.getAttribute('href') === `#/${name}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  main.replaceChildren();
+  main.replaceChildren(place);
   main.classList.toggle('whole', name === 'map');
   try {
     const view = await views[name]();
-    if (own !== number) return;
-    const left = await view.show(main, {parts, settings});
-    if (own === number) leave = left ?? null;
-    else left?.();
+    if (!isShown()) return;
+    const left = await view.show(place, tools);
+    if (!isShown()) {
+      left?.();
+      return;
+    }
+    leave = left ?? null;
     main.dataset.shown = name;
     announce(document.title);
   } catch (error) {
-    if (own === number) main.replaceChildren(failure(error));
+    if (isShown()) place.replaceChildren(failure(error));
   }
 }
 

@@ -4,7 +4,6 @@ import * as maplibre from '../vendor/maplibre-gl/maplibre-gl.mjs';
 import {about, get} from './base/api.js';
 import {announce, choice, failure, h} from './base/dom.js';
 import {addPatches, addScene, style} from './layers.js';
-import {keep} from './main.js';
 import {scenePanel} from './scenes.js';
 
 maplibre.setWorkerUrl(new URL('../vendor/maplibre-gl/maplibre-gl-worker.mjs', import.meta.url).href);
@@ -13,8 +12,8 @@ const FILTERS = ['split', 'country', 'month', 'label', 'run', 'outcome'];
 const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October',
   'November', 'December'];
 
-export async function show(main, {settings}) {
-  document.title = 'Map – bep serve';
+export async function show(main, {settings, keep, setTitle}) {
+  setTitle('Map');
   const facts = await about();
   const store = facts.stores[Number(settings.store ?? 0)] ?? facts.stores[0];
   const filter = Object.fromEntries(FILTERS.map((name) => [name, settings[name] ?? '']));
@@ -25,13 +24,13 @@ export async function show(main, {settings}) {
   main.replaceChildren(h('div', {class: 'map-view'}, panel, element));
 
   const bounds = store?.bounds ?? facts.scenes[0]?.bounds ?? [-11, 36, 30, 70];
-  const place = (settings.at ?? '').split(',').map(Number);
+  const place = placeOf(settings.at);
   let map;
   try {
     map = new maplibre.Map({
       container: element, style: style(), attributionControl: false, dragRotate: false, pitchWithRotate: false,
       maxZoom: 16, fadeDuration: 0, renderWorldCopies: false,
-      ...(place.length === 3 && place.every(Number.isFinite) ? {center: [place[0], place[1]], zoom: place[2]}
+      ...(place ? {center: [place[0], place[1]], zoom: place[2]}
         : {bounds, fitBoundsOptions: {padding: 30, maxZoom: 11}}),
     });
   } catch {
@@ -77,7 +76,7 @@ export async function show(main, {settings}) {
   map?.on('error', ({error}) => announce(error?.message ?? 'the map failed'));
   map?.on('idle', () => { element.dataset.idle = 'true'; });
   for (const name of ['movestart', 'dataloading']) map?.on(name, () => { delete element.dataset.idle; });
-  map?.on('click', 'patches', async (event) => openFeature(map, store, event));
+  map?.on('click', 'patches', (event) => openFeature(map, store, filter, event).catch((error) => announce(error.message)));
   for (const [name, cursor] of [['mouseenter', 'pointer'], ['mouseleave', '']]) {
     map?.on(name, 'patches', () => { map.getCanvas().style.cursor = cursor; });
   }
@@ -106,13 +105,13 @@ function filterPanel(facts, store, filter, applied) {
     choice('Class', [...any('all classes'), ...facts.classes.map(({name}, i) => [i, name])], filter.label,
       set('label')),
   );
-  if (facts.runs.length) {
+  if (facts.scored.length) {
     const outcome = choice('Predictions', [['', 'all'], ['right', 'right'], ['wrong', 'wrong']], filter.outcome,
       set('outcome'));
     const select = outcome.querySelector('select');
     select.disabled = filter.run === '';
     box.append(choice('Colour by run', [['', 'none: colour by split'],
-      ...facts.runs.map((run) => [run.number, run.name])], filter.run, (value) => {
+      ...facts.scored.map((run) => [run.number, run.name])], filter.run, (value) => {
       filter.run = value;
       select.disabled = value === '';
       if (value === '') select.value = '';
@@ -142,19 +141,29 @@ async function listPatches(list, store, filter, map, asking) {
     list.replaceChildren(
       h('p', {}, `${found.count.toLocaleString('en')} patches${rest > 0 ? `, the first ${found.patches.length}:` : ''}`),
       h('ul', {class: 'keys', tabindex: '0', 'aria-label': 'Patches in view'}, found.patches.map((patch) => h('li', {},
-        h('a', {href: `#/patch/${store.source}/${patch.key}${filter.run === '' ? '' : `?run=${filter.run}`}`},
-          patch.key), h('span', {class: 'soft'}, ` ${patch.split}${patch.country ? `, ${patch.country}` : ''}`)))));
+        h('a', {href: patchAddress(store.source, patch.key, filter)}, patch.key), h('span', {class: 'soft'}, ` ${patch.split}${patch.country ? `, ${patch.country}` : ''}`)))));
   } catch (error) {
     if (error.name !== 'AbortError') list.replaceChildren(failure(error));
   }
 }
 
-async function openFeature(map, store, event) {
+// Longitude, latitude and zoom of an address; null where it has none that is on the map.
+function placeOf(text = '') {
+  const found = text.split(',').map(Number);
+  const [east, north, zoom] = found;
+  return found.length === 3 && Math.abs(east) <= 180 && Math.abs(north) <= 85 && zoom >= 0 ? found : null;
+}
+
+function patchAddress(source, key, filter) {
+  return `#/patch/${source}/${key}${filter.run === '' ? '' : `?run=${filter.run}`}`;
+}
+
+async function openFeature(map, store, filter, event) {
   const found = event.features[0]?.properties;
   if (found?.k === undefined) {
     map.easeTo({center: event.lngLat, zoom: Math.min(map.getZoom() + 2, 12), duration: 0});
     return;
   }
   const {source, key} = await get(`stores/${store.number}/rows/${found.k}`);
-  location.hash = `#/patch/${source}/${key}`;
+  location.hash = patchAddress(source, key, filter);
 }

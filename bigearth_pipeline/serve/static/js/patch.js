@@ -1,29 +1,31 @@
 // One patch: pictures, facts, labels beside probabilities of one or two runs, explanations, and what lies around it.
 
 import {about, address, get} from './base/api.js';
-import {choice, failure, h} from './base/dom.js';
+import {choice, failure, h, redraw} from './base/dom.js';
 import {explanationPanel} from './explain.js';
-import {keep} from './main.js';
 import {scoreTable} from './scores.js';
 
 const SIDE = 240;
 
-export async function show(main, {parts, settings}) {
+export async function show(main, {parts, settings, keep, setTitle}) {
   const [source, key] = parts;
-  document.title = `${key} – bep serve`;
+  setTitle(key);
   const path = `patches/${encodeURIComponent(source)}/${encodeURIComponent(key)}`;
   const [facts, patch] = await Promise.all([about(), get(path)]);
-  const state = {run: facts.runs.length ? '0' : '', ...settings};
+  const state = {run: String(facts.scored[0]?.number ?? ''), ...settings};
   const remember = () => keep(`patch/${source}/${key}`, state);
   const title = h('h1', {}, source.startsWith('u') ? `Patch ${key} of ${patch.folder}` : patch.key);
   const scores = h('div', {id: 'scores'});
   const explanation = h('div', {id: 'explanation'});
 
+  let turn = 0;
   async function refresh() {
+    const own = ++turn;
     remember();
     const runs = [state.run, state.run2].filter((each) => each !== undefined && each !== '');
     try {
       const found = await Promise.all(runs.map((run) => get(`${path}/scores`, {run})));
+      if (own !== turn) return;
       scores.replaceChildren(scoreTable(facts, patch, found, (label) => {
         state.label = String(label);
         showExplanation();
@@ -31,6 +33,7 @@ export async function show(main, {parts, settings}) {
       }));
       showExplanation();
     } catch (error) {
+      if (own !== turn) return;
       scores.replaceChildren(failure(error));
       explanation.replaceChildren();
     }
@@ -38,14 +41,14 @@ export async function show(main, {parts, settings}) {
   function showExplanation() {
     remember();
     const runs = [state.run, state.run2].filter((each) => each !== undefined && each !== '');
-    explanation.replaceChildren(explanationPanel(facts, path, runs, state, showExplanation));
+    redraw(explanation, () => explanation.replaceChildren(explanationPanel(facts, path, runs, state, showExplanation)));
   }
 
   main.replaceChildren(title, factLine(patch), linkButton(),
     h('h2', {}, 'Pictures'), pictures(facts, path, state, remember),
     h('h2', {}, 'Labels and probabilities'), runChoices(facts, state, refresh), scores, explanation,
     around(path, source, patch, state));
-  if (facts.runs.length) await refresh();
+  if (facts.scored.length || state.run !== '') await refresh();
   else scores.replaceChildren(scoreTable(facts, patch, []), h('p', {}, 'No run is shown; start the server with a run.'));
 }
 
@@ -81,7 +84,8 @@ function pictures(facts, path, state, remember) {
     h('img', {class: 'patch', width: SIDE, height: SIDE, alt: `Patch in ${words}`,
       src: address(`${path}/picture.webp`, {bands, ...extra})}), h('figcaption', {}, words));
   const own = h('div', {id: 'own-bands'});
-  const bands = (state.bands ?? 'B11,B08,B02').split(',');
+  const wanted = (state.bands ?? '').split(',');
+  const bands = wanted.length === 3 && wanted.every((band) => facts.bands.includes(band)) ? wanted : ['B11', 'B08', 'B02'];
   const update = () => {
     state.bands = bands.join(',');
     const extra = {low: state.low, high: state.high, gamma: state.gamma};
@@ -92,22 +96,25 @@ function pictures(facts, path, state, remember) {
     const input = h('input', {type: 'number', value: state[name] ?? '', ...attributes, onchange: () => {
       if (input.reportValidity()) { state[name] = input.value; update(); }
     }});
+    // What an address says has the same limits.
+    if (!input.checkValidity()) input.value = '';
+    state[name] = input.value;
     return h('label', {}, h('span', {}, words), input);
   };
-  update();
   const controls = h('fieldset', {}, h('legend', {}, 'Your own bands'),
     h('div', {class: 'row'}, ['Red', 'Green', 'Blue'].map((words, i) => choice(words,
       facts.bands.map((band) => [band, band]), bands[i], (value) => { bands[i] = value; update(); }))),
     h('div', {class: 'row'}, number('low', 'Black at', {min: 0, max: 65535, placeholder: 'auto'}),
       number('high', 'White at', {min: 1, max: 65535, placeholder: 'auto'}),
       number('gamma', 'Gamma', {min: 0.1, max: 5, step: 0.1, placeholder: '0.6'})));
+  update();
   return h('div', {}, h('div', {class: 'row'}, facts.compositions.map(
     ({name, bands: shown}) => figure(shown, `${name} (${shown.replaceAll(',', ', ')})`)), own), controls);
 }
 
 function runChoices(facts, state, refresh) {
-  if (!facts.runs.length) return h('div');
-  const runs = facts.runs.map((run) => [run.number, run.name]);
+  if (!facts.scored.length) return h('div');
+  const runs = facts.scored.map((run) => [run.number, run.name]);
   return h('div', {class: 'row'},
     choice('Run', runs, state.run, (value) => { state.run = value; refresh(); }),
     choice('Beside it', [['', 'no other run'], ...runs], state.run2, (value) => { state.run2 = value; refresh(); }));

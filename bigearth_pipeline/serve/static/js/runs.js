@@ -1,15 +1,15 @@
 // The runs: a table of all, and for one its curves, scores by class and options, live while it is under way.
 
-import {address, get} from './base/api.js';
+import {about, address, get} from './base/api.js';
 import {lineChart} from './base/chart.js';
-import {announce, failure, h, percent, put} from './base/dom.js';
+import {announce, failure, h, percent, put, redraw} from './base/dom.js';
 
-export async function show(main, {parts}) {
-  return parts.length ? showOne(main, parts[0]) : showAll(main);
+export async function show(main, {parts, setTitle}) {
+  return parts.length ? showOne(main, parts[0], setTitle) : showAll(main, setTitle);
 }
 
-async function showAll(main) {
-  document.title = 'Runs – bep serve';
+async function showAll(main, setTitle) {
+  setTitle('Runs');
   const runs = await get('runs');
   const box = h('div', {});
   main.replaceChildren(h('h1', {}, 'Runs'), box);
@@ -37,18 +37,24 @@ async function showAll(main) {
         : columns.map(([, value, isNumber]) => h('td', {class: isNumber ? 'number' : ''}, value(run) ?? ''))))))));
 }
 
-async function showOne(main, number) {
+async function showOne(main, number, setTitle) {
   const found = await get(`runs/${encodeURIComponent(number)}`);
-  document.title = `${found.facts.name} – bep serve`;
+  setTitle(found.facts.name);
   const box = h('div', {id: 'run'});
-  main.replaceChildren(h('p', {}, h('a', {href: '#/runs'}, 'All runs')), h('h1', {}, found.facts.name), box);
+  const {classes, runs, scored} = await about();
+  const own = runs.find((each) => each.number === found.number);
+  main.replaceChildren(h('p', {}, h('a', {href: '#/runs'}, 'All runs')), h('h1', {}, found.facts.name),
+    ...(scored.includes(own) ? [] : [h('p', {class: 'note'}, `It is trained on ${own.classes} classes. Patches are shown by `
+      + `${classes.length}, so it is no choice in the other views; bep report and bep explain show more of it.`)]), box);
   draw(box, found);
   if (found.facts.state !== 'running') return undefined;
   const source = new EventSource(address(`runs/${encodeURIComponent(number)}/events`));
   source.addEventListener('run', (event) => {
     const now = JSON.parse(event.data);
-    draw(box, now);
-    announce(`epoch ${now.facts.epoch} of ${now.facts.optimisation.epochs} has ended`);
+    if (now.epochs.length > Number(box.dataset.epochs)) {
+      announce(`epoch ${now.facts.epoch} of ${now.facts.optimisation.epochs} has ended`);
+    }
+    update(box, now);
   });
   source.addEventListener('end', () => { source.close(); announce('the run has ended'); });
   source.addEventListener('failed', (event) => {
@@ -56,6 +62,14 @@ async function showOne(main, number) {
     box.prepend(failure(new Error(JSON.parse(event.data).detail)));
   });
   return () => source.close();
+}
+
+// What is unfolded stays so.
+function update(box, now) {
+  const summaries = () => [...box.querySelectorAll('summary')];
+  const unfolded = new Set(summaries().filter((each) => each.parentElement.open).map((each) => each.textContent));
+  redraw(box, () => draw(box, now));
+  for (const each of summaries()) each.parentElement.open = unfolded.has(each.textContent);
 }
 
 function draw(box, {facts, epochs, results}) {

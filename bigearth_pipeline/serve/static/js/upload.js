@@ -1,18 +1,20 @@
 // An image of the user: dropped or chosen, decoded by the server, looked at as any patch is, and forgotten.
 
 import {about, address, get, send} from './base/api.js';
-import {announce, choice, failure, h, percent, put} from './base/dom.js';
-import {keep} from './main.js';
+import {announce, choice, failure, h, percent, put, redraw} from './base/dom.js';
 
 const MOST_FILES = 64;
 const MOST_BYTES = 64 * 2 ** 20;
+// Options in messages of the server, as this page has them.
+const WORDS = [['`baseline=`', 'the processing baseline'], [/`baseline=([^`]+)`/, '$1'],
+  ['`offset=none`', 'choose to use the values as they are']];
 
-export async function show(main, {parts, settings}) {
-  document.title = 'Your image – bep serve';
+export async function show(main, {parts, settings, keep, setTitle}) {
+  setTitle('Your image');
   const facts = await about();
   const result = h('div', {id: 'result'});
   let asking = new AbortController();
-  const state = {run: facts.runs.length ? '0' : '', ...settings};
+  const state = {run: String(facts.scored[0]?.number ?? ''), ...settings};
   const baseline = h('input', {type: 'text', size: 8, maxlength: 8, placeholder: 'unknown'});
   const offset = h('select', {}, h('option', {value: 'auto'}, 'subtract it where there is one'),
     h('option', {value: 'none'}, 'use the values as they are'));
@@ -55,7 +57,7 @@ export async function show(main, {parts, settings}) {
       const found = await send('POST', 'uploads', form);
       await draw(found.source);
     } catch (error) {
-      put(result, failure(error));
+      put(result, failure(new Error(WORDS.reduce((text, [option, words]) => text.replace(option, words), error.message))));
     }
     files.value = folder.value = '';
   }
@@ -67,6 +69,7 @@ export async function show(main, {parts, settings}) {
     try {
       const found = await get(`uploads/${encodeURIComponent(source)}`, {}, signal);
       keep(`upload/${source}`, state);
+      const unscored = h('div', {});
       const grid = h('div', {class: 'tiles', id: 'patches'});
       const columns = found.columns ?? Math.min(found.patches, 8);
       grid.style.gridTemplateColumns = `repeat(${columns}, minmax(24px, 120px))`;
@@ -75,16 +78,19 @@ export async function show(main, {parts, settings}) {
       h('img', {class: 'patch', width: '100%', loading: 'lazy', alt: `Patch ${key}`,
         src: address(`patches/${source}/${key}/picture.webp`)}), h('span', {class: 'soft', 'data-key': key})));
       grid.append(...links);
-      put(result, h('h2', {}, found.title), found.notes.map((note) => h('p', {class: 'note'}, note)),
-        facts.runs.length ? choice('Run', facts.runs.map((run) => [run.number, run.name]), state.run, (value) => {
+      redraw(result, () => put(result, h('h2', {}, found.title), found.notes.map((note) => h('p', {class: 'note'}, note)),
+        facts.scored.length ? choice('Run', facts.scored.map((run) => [run.number, run.name]), state.run, (value) => {
           state.run = value;
           draw(source);
-        }) : null,
+        }) : null, unscored,
         h('p', {}, `${found.patches} ${found.patches === 1 ? 'patch' : 'patches'} of 1,200 m; choose one to see its classes and why.`),
         grid, h('button', {type: 'button', onclick: () => forget(source, grid)},
-          'Forget this image'));
+          'Forget this image')));
       announce(`${found.title}: ${found.patches} patches`);
-      if (state.run !== '') await label(grid, source, state.run, signal);
+      // The pictures are there all the same, and another run may do with the bands.
+      if (state.run !== '') {
+        await label(grid, source, state.run, signal).catch((error) => { if (!signal.aborted) unscored.append(failure(error)); });
+      }
     } catch (error) {
       if (!signal.aborted) put(result, failure(error));
     }

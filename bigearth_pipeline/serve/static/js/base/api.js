@@ -34,8 +34,9 @@ async function answer(response) {
   throw new Error(detail);
 }
 
-// What the server shows; asked for once.
+// What the server shows; asked for once. `scored` are the runs on the classes by which patches are shown.
 export function about() {
-  known ??= get('about').catch((error) => { known = null; throw error; });
+  known ??= get('about').then((found) => ({...found, scored: found.runs.filter(
+    ({classes}) => classes === null || classes === found.classes.length)})).catch((error) => { known = null; throw error; });
   return known;
 }

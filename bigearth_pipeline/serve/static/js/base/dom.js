@@ -55,3 +55,12 @@ export function percent(value, digits = 0) {
 export function put(element, ...children) {
   element.replaceChildren(...children.flat(3).filter((each) => each !== null && each !== undefined && each !== false));
 }
+
+const nameOf = (control) => `${control.tagName} ${(control.labels?.[0] ?? control).textContent}`;
+
+// Draw a part of the page anew, and leave the keyboard at the control of the same name.
+export function redraw(box, draw) {
+  const focused = box.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  draw();
+  if (focused) [...box.querySelectorAll('a, button, select, input, summary')].find((each) => nameOf(each) === focused)?.focus();
+}

@@ -191,7 +191,7 @@ def test_labels_are_judged_by_keys(runs_folder: Path, tmp_path: Path, look: Call
         lines = [line.split(",") for line in verdicts.read_text().splitlines()[1:]]
         assert [line[0] for line in lines] == keys
         assert [line[-2] for line in lines] == ["wrong", "right", "unsure"]
-        page.get_by_role("button", name="Refresh").click()
+        assert page.inner_text("#progress").endswith("left, 3 have a verdict.")
         page.wait_for_selector("textarea")
         assert page.locator("textarea").input_value() == f"key not in ('{keys[0]}')"
         page.close()
@@ -210,10 +210,13 @@ def test_a_run_under_way_is_followed(runs_folder: Path, tmp_path: Path, look: Ca
             page = look("#/runs/0", base=address)
             page.wait_for_selector("#run[data-epochs='1']")
             assert page.inner_text("#state") == "running"
+            page.get_by_text("Epochs as a table").click()
             for epoch in (2, 3):
                 with open(metrics, "a") as file:
                     file.write(json.dumps(line | {"epoch": epoch, "is_best": False}) + "\n")
                 page.wait_for_selector(f"#run[data-epochs='{epoch}']")
+                # It was unfolded above, and stays so.
+                assert page.locator("details[open] tbody tr").count() == epoch
         until(page, "document.getElementById('state').textContent === 'finished'")
         page.close()
 

@@ -1,0 +1,132 @@
+"""The way from view to view: late answers, addresses of others, the keyboard."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from tests.bigearth_pipeline.serve.conftest import serving
+from tests.bigearth_pipeline.serve.page.test_browser import broken, until, wait_for_map
+
+pytestmark = pytest.mark.long
+LONG = "S2B_MSIL2A_20170924T093019_N9999_R136_T35VPK_63_60"
+
+
+def test_a_view_that_is_left_changes_no_other(look: Callable[..., Any]) -> None:
+    """An answer that comes late puts a table of runs over the view of now."""
+    page = look("#/check")
+    page.wait_for_selector(".verdicts")
+    held: list[Any] = []
+    page.route("**/api/runs", lambda route: held.append(route))
+    page.evaluate("location.hash = '#/runs'")
+    while not held:
+        page.wait_for_timeout(20)
+    page.evaluate("location.hash = '#/upload'")
+    page.wait_for_selector("#drop")
+    with page.expect_response("**/api/runs"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.evaluate("location.hash") == "#/upload"
+    assert page.title() == "Your image – bep serve"
+    assert page.locator("h1").all_inner_texts() == ["Your image"]
+
+
+def test_an_address_with_mistakes_shows_what_can_be_shown(look: Callable[..., Any]) -> None:
+    """A link that was cut off shows an empty page, blames WebGL, or asks for pictures that cannot be."""
+    wait_for_map(look("#/%E0%A4%A"))
+    wait_for_map(look("#/map?at=500,100,3"))
+    page = look("#/patch/s0/test_2?bands=X,Y&gamma=77&low=-1")
+    page.wait_for_selector("#scores tbody tr")
+    assert broken(page) == []
+    assert "gamma" not in page.url
+
+
+def test_a_run_without_predictions_colours_patches_grey(
+    runs_folder: Path, tmp_path: Path, look: Callable[..., Any]
+) -> None:
+    """Patches are black, and the map complains about each of its tiles."""
+    run = tmp_path / "run"
+    shutil.copytree(runs_folder / "first", run, ignore=shutil.ignore_patterns("predictions-*"))
+    with serving(run, "--store", runs_folder.parent / "store", "--verdicts", tmp_path / "v.csv") as (address, _):
+        page = look("#/map?run=0", base=address)
+        wait_for_map(page)
+        assert page.evaluate("document.getElementById('map').map.queryRenderedFeatures({layers: ['patches']}).length")
+        page.close()
+
+
+def test_the_keyboard_stays_at_what_it_has_changed(look: Callable[..., Any]) -> None:
+    """After each choice or verdict the keyboard starts at the top of the page."""
+    page = look("#/patch/s0/test_2?label=2&method=grad-cam")
+    page.wait_for_selector("#explanation img")
+    page.get_by_label("Method", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    until(page, "location.hash.includes('band-occlusion')")
+    page.wait_for_selector("#explanation dl")
+    page = look("#/check")
+    page.wait_for_selector(".verdicts")
+    page.get_by_role("button", name="Next (n)").focus()
+    for _ in range(2):
+        before = page.inner_text("#pair")
+        page.keyboard.press("Enter")
+        until(page, f"document.getElementById('pair').innerText !== {json.dumps(before)}")
+    assert page.evaluate("document.activeElement.textContent") == "Next (n)"
+
+
+def test_pairs_are_those_of_the_last_choice(look: Callable[..., Any]) -> None:
+    """Pairs of a class that was chosen before come among those of the class that is chosen."""
+    page = look("#/check")
+    page.wait_for_selector(".verdicts")
+    held: list[Any] = []
+    page.route("**/check/pairs*label=2&*", lambda route: held.append(route))
+    page.get_by_label("Class", exact=True).select_option("2")
+    while not held:
+        page.wait_for_timeout(20)
+    page.get_by_label("Class", exact=True).select_option("1")
+    page.wait_for_selector(".verdicts")
+    words = page.inner_text("main")
+    with page.expect_response("**/check/pairs*label=2&*"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.inner_text("main") == words
+
+
+def test_names_as_long_as_those_of_bigearthnet_fit_on_a_phone(look: Callable[..., Any]) -> None:
+    """The name of a patch makes the page wider than the screen."""
+    page = look("#/check", width=390)
+    page.wait_for_selector(".verdicts")
+    page.evaluate(f"document.querySelector('#pair a').textContent = {json.dumps(LONG)}")
+    assert page.evaluate("(main => main.scrollWidth <= main.clientWidth)(document.getElementById('view'))")
+
+
+def test_an_image_without_the_bands_of_a_run_is_shown(browser: Any, address: str, tmp_path: Path) -> None:
+    """Its pictures vanish, and with them the choice of a run that needs fewer bands; or a message names no field."""
+    path = tmp_path / "rgb.tif"
+    place = from_origin(400_000, 5_500_000, 10, 10)
+    shape: dict[str, Any] = {"width": 120, "height": 120, "count": 3, "dtype": "uint16", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", driver="GTiff", transform=place, **shape) as file:
+        for number, name in enumerate(("B04", "B03", "B02"), 1):
+            file.write(np.full((120, 120), 800, np.uint16), number)
+            file.set_band_description(number, name)
+    # The browser notes each refusal in its console, so this is none of `look`.
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"{address}#/upload")
+        page.set_input_files("#files", str(path))
+        page.wait_for_selector("[role=alert]")
+        assert "say the processing baseline, such as 05.09, or choose to use" in page.inner_text("[role=alert]")
+        page.get_by_label("Processing baseline, if the names do not say it").fill("02.14")
+        page.set_input_files("#files", str(path))
+        page.wait_for_selector("#result [role=alert]")
+        until(page, "document.querySelector('#result [role=alert]')?.textContent.startsWith('the image lacks bands')")
+        assert page.locator("#patches a").count() == 1
+        assert page.get_by_label("Run", exact=True).locator("option").count() == 2
+    finally:
+        context.close()
