@@ -1,4 +1,4 @@
-"""Taking the folder of a store for one build: one process at a time, and nothing of anybody else's is touched."""
+"""Taking the place of a store for one build: one process at a time, and nothing of anybody else's is touched."""
 
 import errno
 import json
@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bigearth_pipeline.build.config import DamagedNote, differences, note_from, read_build_note
+from bigearth_pipeline.build.address import claim_address
+from bigearth_pipeline.build.config import BuildConfig, DamagedNote, differences, note_from, read_build_note
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse, ShardError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
@@ -18,10 +19,35 @@ from shards.reporting import printable
 from shards.storage.atomic import FULL, atomic_write, make_folder, sync_folder
 from shards.storage.lock import exclusive
 from shards.storage.names import renamed
+from shards.storage.remote.address import Address
 from shards.write.contents import LOCK, LOCKS, WORK, Contents, look
 
 _ROUNDS: Final = 100  # Each that fails means that another build has just ended.
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def claimed(config: BuildConfig, note: dict[str, Any], say: Callable[[str], None]) -> Iterator[tuple[Path, bool]]:
+    """Hold the place of a store, a folder or an address, for the build that the note describes.
+
+    Yields:
+        The folder to write to, and whether the build has already finished.
+
+    Raises:
+        PipelineError: it cannot be written to, is in use, or holds something else.
+    """
+    if isinstance(config.out, Address):
+        try:
+            with claim_address(config.out, note, overwrite=config.overwrite) as found:
+                yield found
+        except OSError as err:
+            # The temporary folder of the build, a spool, or an archive that is kept.
+            if err.errno in FULL:
+                raise PipelineError(_describe(err, config.out, config.overwrite)) from err
+            raise
+    else:
+        with claim(config.out, note, overwrite=config.overwrite, say=say) as finished:
+            yield config.out, finished
 
 
 @contextmanager
@@ -222,6 +248,8 @@ def _describe(err: OSError, out: Path, overwrite: bool) -> str:
 
 
 def _is_below(path: object, out: Path) -> bool:
+    if isinstance(out, Address):
+        return False
     return isinstance(path, str) and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(out))
 
 

@@ -1,15 +1,13 @@
 """`bep build-shards`: from trees of GeoTIFFs to a finished store."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from bigearth_pipeline.build.address import claim_address
-from bigearth_pipeline.build.archive.run import build_from_archives, find_archives
-from bigearth_pipeline.build.claim import claim
+from bigearth_pipeline.build.archive.find import find_archives
+from bigearth_pipeline.build.archive.run import build_from_archives
+from bigearth_pipeline.build.claim import claimed
 from bigearth_pipeline.build.config import BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.inputs import Tables, annotate_by, places_of, read_tables, refuse_unused_flags
@@ -77,10 +75,6 @@ def build(
                 "`scheduler=` has no effect with archives, whose patches go to workers through memory of this machine; "
                 "leave it out, or unpack the archive"
             )
-        if isinstance(config.out, Address):
-            raise PipelineError(
-                f"`out={config.out}` is an address, and archives are built to a folder; build to one and copy it"
-            )
         return build_from_archives(config, archives, progress=progress, workers=workers, limits=limits, pool=pool)
     if config.spool is not None:
         raise PipelineError(f"`spool={config.spool}` has no effect on a build from folders; leave it out")
@@ -101,7 +95,7 @@ def build(
     address = config.out if isinstance(config.out, Address) else None
     if address is not None and scheduler is not None:
         raise PipelineError(f"{address} is written to by workers of this machine; leave out `scheduler={scheduler}`")
-    with _claimed(config, note, progress) as (out, finished):
+    with claimed(config, note, progress.say) as (out, finished):
         if finished:
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
@@ -151,17 +145,6 @@ def build(
     return BuildSummary(
         manifest, built, time.perf_counter() - started, build_seconds, unmatched, len(bad), foreign, facts
     )
-
-
-@contextmanager
-def _claimed(config: BuildConfig, note: dict[str, Any], progress: Progress) -> Iterator[tuple[Path, bool]]:
-    """Hold the place of the store; yield the folder to write to, and whether the build has already finished."""
-    if isinstance(config.out, Address):
-        with claim_address(config.out, note, overwrite=config.overwrite) as claimed:
-            yield claimed
-    else:
-        with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
-            yield config.out, finished
 
 
 def _find_sources(config: BuildConfig) -> list[Source]:

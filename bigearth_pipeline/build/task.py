@@ -16,6 +16,7 @@ from bigearth_pipeline.source.offset import count_missing, subtract_offset
 from bigearth_pipeline.source.tiff.ahead import ReadAhead
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.layout.facts import NAMES, Facts
+from shards.metadata.entries import ShardInfo
 from shards.write.options import StoreOptions
 from shards.write.shard import ShardWriter
 
@@ -65,12 +66,25 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
         else:
             source = fingerprint(reader.statuses, annotations)
             shard.made_of = made_of(plan, reader.bytes_read, source)
-    if options.address is not None and shard.info is not None:
+    send(options, shard.info)
+    return ShardResult(shard.info, tuple(bad), reader.bytes_read, source)
+
+
+def send(options: StoreOptions, info: ShardInfo | None) -> None:
+    """Send a shard that is written to the address of its store, if that has one.
+
+    Args:
+        options: what all shards have in common.
+        info: the shard; None if nothing was written.
+
+    Raises:
+        OSError: it cannot be sent.
+    """
+    if options.address is not None and info is not None:
         # Imported here: a build into a folder needs none of it.
         from shards.write.publish import publish_shard
 
-        publish_shard(options, shard.info)
-    return ShardResult(shard.info, tuple(bad), reader.bytes_read, source)
+        publish_shard(options, info)
 
 
 def facts_of(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> Facts:

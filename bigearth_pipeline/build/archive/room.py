@@ -30,26 +30,30 @@ def needed_bytes(codec: str, patches: int | None, archive_bytes: int) -> int:
     return min(by_size, int(patches * (_RECORD_BYTES * _OF_RECORD.get(codec, 1.0) + _HEAD_BYTES)))
 
 
-def check_room(needed: int, spool: Path, spooled: int, out: Path) -> str:
+def check_room(needed: int, spool: Path, spooled: int, out: Path | None) -> str:
     """Check that there is room for a spool and for a store of as many bytes; return a line that says how much it is.
 
     Args:
         needed: bytes of each.
         spool: where the spool will be.
         spooled: bytes of the spool that are there already.
-        out: where the store will be.
+        out: where the store will be; None if that is no disk of this machine.
 
     Raises:
         PipelineError: there is not.
     """
     places = {_device(spool): spool}
     wanted = {_device(spool): max(0, needed - spooled)}
-    wanted[_device(out)] = wanted.get(_device(out), 0) + needed
-    places.setdefault(_device(out), out)
+    if out is not None:
+        wanted[_device(out)] = wanted.get(_device(out), 0) + needed
+        places.setdefault(_device(out), out)
     for device, size in wanted.items():
         free = free_bytes(places[device])
         if size > free:
-            what = "spool and store" if len(wanted) == 1 else ("the spool" if places[device] == spool else "the store")
+            if places[device] != spool:
+                what = "the store"
+            else:
+                what = "the spool" if out is None or len(wanted) > 1 else "spool and store"
             raise PipelineError(
                 f"{what} may take {_gb(size)} on the disk of {places[device]}, and {_gb(free)} are free; make room, or "
                 "put the spool on another disk with `spool=`"

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bigearth_pipeline.build.archive.find import common_version
 from bigearth_pipeline.build.archive.listing import Listing
-from bigearth_pipeline.build.archive.passes import Sample, find_version, run_pass
+from bigearth_pipeline.build.archive.passes import Sample, run_pass
 from bigearth_pipeline.build.archive.room import check_room, needed_bytes, num_buckets
 from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace, sync_spool
 from bigearth_pipeline.build.archive.spool_folder import SpoolFolder
 from bigearth_pipeline.build.archive.write import SpooledPlan, write_spooled
-from bigearth_pipeline.build.claim import claim
+from bigearth_pipeline.build.claim import claimed
 from bigearth_pipeline.build.config import BuildConfig, archive_note
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.inputs import Tables, read_tables, refuse_unused_flags
@@ -38,14 +39,15 @@ from bigearth_pipeline.build.select import (
 from bigearth_pipeline.build.summary import BuildSummary, finish, source_facts
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress
-from bigearth_pipeline.source.archive.location import Archive, LocalArchive, is_archive
-from bigearth_pipeline.source.archive.official import WrongDigest, check_digest, official_of
-from bigearth_pipeline.source.archive.remote import UrlArchive
+from bigearth_pipeline.source.archive.location import Archive
+from bigearth_pipeline.source.archive.official import WrongDigest, check_digest
 from bigearth_pipeline.source.tables import refuse_no_match
 from bigearth_pipeline.source.tree import Version
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
 from shards.metadata.manifest import Manifest
+from shards.storage.remote.address import Address
 from shards.write.options import StoreOptions
+from shards.write.publish import publish_lists, publish_store
 
 
 @dataclass(slots=True)
@@ -63,32 +65,6 @@ class _Work:
     progress: Progress
 
 
-def find_archives(config: BuildConfig) -> list[Archive]:
-    """Return the archives among the sources of a build; none if they are folders.
-
-    Raises:
-        PipelineError: there are both, one is named twice, or one cannot be read.
-    """
-    paths = [path.absolute() for path in config.sources]
-    named = [path for path in paths if is_archive(path)]
-    if config.urls:
-        if paths:
-            raise PipelineError(f"{paths[0]} is a path and {config.urls[0]} an address; build from one of both kinds")
-        return [UrlArchive(url, connections=config.connections, keep=config.keep) for url in config.urls]
-    if not named:
-        return []
-    if others := [path for path in paths if path not in named]:
-        raise PipelineError(f"{named[0]} is an archive and {others[0]} is none; build from archives, or from folders")
-    resolved = [path.resolve() for path in named]
-    if twice := next((path for path in resolved if resolved.count(path) > 1), None):
-        raise PipelineError(f"source {twice} is named twice, expected different archives")
-    archives: list[Archive] = []
-    for path in named:
-        archive = LocalArchive(path, wants_digest=official_of(path.name) is not None)
-        archives.append(archive)
-    return archives
-
-
 def build_from_archives(
     config: BuildConfig,
     archives: Sequence[Archive],
@@ -100,10 +76,13 @@ def build_from_archives(
 ) -> BuildSummary:
     """Build a store from archives, or the rest of one; arguments and errors as `build.run.build`."""
     started = time.perf_counter()
+    address = config.out if isinstance(config.out, Address) else None
+    if address is not None and config.spool is None:
+        raise PipelineError(f"a build from archives to {address} needs a folder for its spool; name one with `spool=`")
     config = replace(config, out=config.out.absolute(), spool=(config.spool or config.out.absolute().parent).absolute())
     if pool is None:
         preload()
-    version = _common_version(archives)
+    version = common_version(archives)
     names = ", ".join(archive.name for archive in archives)
     places = [archive.beside for archive in archives if archive.beside is not None]
     tables = read_tables(config, version, places, names)
@@ -112,15 +91,20 @@ def build_from_archives(
     identity = {"archives": identities, "format": config.format, "codec": config.codec, "offset": note["offset"]}
     assert config.spool is not None
     spool = SpoolFolder(config.spool, config.out, identity)
-    with claim(config.out, note, overwrite=config.overwrite, say=progress.say) as finished:
+    with (
+        # Builds into one folder take turns, those to one address do not.
+        spool.held(progress.say) if address is not None else nullcontext(),
+        claimed(config, note, progress.say) as (out, finished),
+    ):
         if finished:
             spool.discard()
             manifest = Manifest.read(config.out)
             facts, seconds = source_facts(config.out, manifest), time.perf_counter() - started
             return BuildSummary(manifest, 0, seconds, 0.0, {}, 0, (), facts, finished_before=True)
         refuse_unused_flags(config, tables, version, names)
+        config = replace(config, out=out)
         options = StoreOptions(
-            config.out, config.format, config.codec, config.patches_per_shard, labels43=config.labels43
+            out, config.format, config.codec, config.patches_per_shard, address=address, labels43=config.labels43
         )
         chosen, num_chosen = _chooser(config, version, tables)
         work = _Work(config, archives, version, tables, options, spool, chosen, num_chosen, progress)
@@ -143,6 +127,8 @@ def build_from_archives(
                 ),
             ]
             write_quarantine(config.out, bad)
+            if address is not None:
+                publish_lists(options)
             if len(bad) > config.allow_bad:
                 raise PipelineError(describe_bad(config, bad))
             if len(bad) > len(selection.bad):
@@ -157,18 +143,12 @@ def build_from_archives(
             config, options, version, plan, results, selection, len(bad), note, synthetic=listing.synthetic
         )
         facts = source_facts(config.out, manifest)
+        if address is not None:
+            publish_store(options, manifest)
         spool.remove()
     seconds = time.perf_counter() - started
     foreign = tuple(sorted(listing.foreign))
     return BuildSummary(manifest, max(num_read, written), seconds, build_seconds, unmatched, len(bad), foreign, facts)
-
-
-def _common_version(archives: Sequence[Archive]) -> Version:
-    versions = [find_version(archive) for archive in archives]
-    if len(set(versions)) > 1:
-        named = ", ".join(f"{archive.name} ({version})" for archive, version in zip(archives, versions, strict=True))
-        raise PipelineError(f"sources are of different BigEarthNet versions: {named}")
-    return versions[0]
 
 
 def _chooser(config: BuildConfig, version: Version, tables: Tables) -> tuple[Any, int | None]:
@@ -192,7 +172,7 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
     patches = work.num_chosen if limit is None else min(work.num_chosen or 1 << 40, 8 * limit + 1024)
     needed = needed_bytes(config.codec, patches, archive_bytes)
     stored = spool.open()
-    progress.say(check_room(needed, spool.path, spool.used(), config.out))
+    progress.say(check_room(needed, spool.path, spool.used(), None if work.options.address is not None else config.out))
     listing = Listing.load(spool.path, spool.identity)
     if listing is not None:
         progress.say(f"the archives were read by an earlier run: {len(stored):,} patches are spooled")

@@ -3,14 +3,17 @@
 import hashlib
 import json
 import secrets
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from bigearth_pipeline.build.archive.listing import LISTING
 from bigearth_pipeline.build.archive.spool import SUFFIX, SpoolPlace, scan
 from bigearth_pipeline.errors import PipelineError
+from shards.errors import InUse
 from shards.storage.atomic import atomic_write, make_folder, temporary_of
+from shards.storage.lock import exclusive
 from shards.storage.safe_open import read_regular
 
 WAITING: Final = "waiting.bin"
@@ -34,6 +37,27 @@ class SpoolFolder:
         self.path = above / f"{out.name}.{place}.spool"
         self.run = secrets.token_hex(4)
         self.identity = identity
+
+    @contextmanager
+    def held(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Keep other builds out of the folder while the block runs.
+
+        Args:
+            say: takes a line for the user where the file system has no locks.
+
+        Raises:
+            PipelineError: another build is in it, or its lock file, which lies beside it, cannot be made.
+        """
+        with ExitStack() as stack:
+            try:
+                make_folder(self.path.parent)
+                lock = self.path.with_name(f".{self.path.name}.lock")
+                stack.enter_context(exclusive(lock, f"spool {self.path} is in use by another build", say))
+            except InUse as err:
+                raise PipelineError(str(err)) from None
+            except OSError as err:
+                raise PipelineError(f"spool {err.filename or self.path} cannot be used: {err.strerror or err}") from err
+            yield
 
     def open(self) -> dict[str, SpoolPlace]:
         """Make the folder, or take what an earlier run of the same build has left; return its records by folder.

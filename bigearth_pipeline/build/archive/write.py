@@ -8,7 +8,7 @@ from pathlib import Path
 from bigearth_pipeline.build.archive.spool import SpoolPlace, read_record
 from bigearth_pipeline.build.earlier_shards import ShardResult, made_of
 from bigearth_pipeline.build.plan import ShardPlan
-from bigearth_pipeline.build.task import PROGRESS_EVERY, facts_of, no_garbage_collection
+from bigearth_pipeline.build.task import PROGRESS_EVERY, facts_of, no_garbage_collection, send
 from bigearth_pipeline.errors import PipelineError
 from shards.codec.registry import get_codec
 from shards.errors import CorruptShard
@@ -71,4 +71,5 @@ def write_spooled(plan: SpooledPlan, options: StoreOptions, progress: Callable[[
         progress(len(plan.entries) % PROGRESS_EVERY)
         source = plan.source_now()
         shard.made_of = made_of(plan, bytes_read, source)
+    send(options, shard.info)
     return ShardResult(shard.info, (), bytes_read, source)

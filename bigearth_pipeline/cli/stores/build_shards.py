@@ -108,7 +108,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     "--spool",
     type=Local(),
     help="Folder for encoded patches of an archive until their shards are written; it takes about as much disk as the "
-    "store.  [default: the folder that holds the store]",
+    "store.  [default: the folder that holds the store; required for a store at an address]",
 )
 @click.option(
     "--keep",

@@ -1,11 +1,13 @@
 """Archives in object storage: the store of their tree, whatever the network does."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bigearth_pipeline.build.archive.spool_folder import SpoolFolder
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import build
 from bigearth_pipeline.download import objects
@@ -13,10 +15,15 @@ from bigearth_pipeline.download.disk import OnDisk
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import InProcess
 from shards.errors import InvalidValue
+from shards.storage.remote.address import place_of
+from shards.storage.remote.client import Client
 from shards.testing.network import Weather
+from shards.write import publish
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
+from tests.bigearth_pipeline.remote.test_build import objects as objects_at
+from tests.bigearth_pipeline.remote.test_build import place
 from tests.support.data.archives import files_below, write_archive
-from tests.support.data.building import Recorder
+from tests.support.data.building import Recorder, contents
 from tests.support.data.small_tree import build_here, write_small_tree
 from tests.support.network.shelves import Shelf
 
@@ -46,6 +53,13 @@ def _build(out: Path, url: str, tree: Path, **options: object) -> list[str]:
     return progress.lines
 
 
+def _build_local(out: Path, archive: Path, tree: Path, **options: object) -> list[str]:
+    progress = Recorder()
+    options = {"metadata": (tree / "metadata.parquet",), "patches_per_shard": 2} | options
+    build(BuildConfig((archive,), out, **options), progress=progress, pool=InProcess())
+    return progress.lines
+
+
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.zst"])
 def test_an_archive_in_a_bucket_gives_the_store_of_its_tree(
     bucket: Shelf, archives: Path, tree: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -61,6 +75,68 @@ def test_an_archive_in_a_bucket_gives_the_store_of_its_tree(
     bucket.proxy.weather = Weather()
     _build(tmp_path / "again", url, tree)
     assert_same(tmp_path / "tree", tmp_path / "again")
+
+
+@pytest.mark.long
+def test_an_archive_is_built_to_an_address(
+    bucket: Shelf, archives: Path, tree: Path, tmp_path: Path, request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Other bytes come than into a folder, a build that was stopped sends or encodes all again, or its spool stays."""
+    address, archive = place(request), archives / "a.tar"
+    _build_local(tmp_path / "local", archive, tree)
+    send, left, runs = publish.put_file, [0], 0
+
+    def put(client: Client, name: str, path: Path) -> str | None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return send(client, name, path)
+
+    monkeypatch.setattr(publish, "put_file", put)
+    bucket.proxy.weather = STORMY
+    lines: list[list[str]] = []
+    while True:
+        left[0], runs = 9, runs + 1
+        assert runs < 20
+        try:
+            lines.append(_build_local(address, archive, tree, spool=tmp_path / "spool"))
+        except KeyboardInterrupt:
+            continue
+        break
+    assert runs > 2
+    assert any("the archives were read by an earlier run" in line for line in lines[-1])
+    bucket.proxy.weather = Weather()
+    monkeypatch.setattr(publish, "put_file", send)
+    assert objects_at(address) == contents(tmp_path / "local")
+    assert os.listdir(tmp_path / "spool") == []
+    _build_local(address, archive, tree, spool=tmp_path / "spool")
+    assert os.listdir(tmp_path / "spool") == []
+
+
+def test_a_spool_is_of_one_build(s3: Shelf, archives: Path, tree: Path, tmp_path: Path) -> None:
+    """Two builds to one address write into one spool, or a spool of tens of gigabytes lies where nobody named it."""
+    address = place_of("s3://shelf/spools")
+    with pytest.raises(PipelineError, match="to s3://shelf/spools needs a folder for its spool"):
+        _build_local(address, archives / "a.tar", tree)
+    spool = SpoolFolder(tmp_path, address, {})
+    with spool.held(lambda text: None), pytest.raises(PipelineError, match=r"spools\.\w+\.spool is in use by another"):
+        _build_local(address, archives / "a.tar", tree, spool=tmp_path)
+    assert objects_at(address) == {}
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_fills_is_named(
+    s3: Shelf, archives: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spool or temporary folder on a full disk ends in a traceback, though the store lies elsewhere."""
+
+    def put(client: Client, name: str, path: Path) -> str | None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "disk" / "file"))
+
+    monkeypatch.setattr(publish, "put_file", put)
+    with pytest.raises(PipelineError, match=r"no space left on the disk of .*/disk; make room and run the same"):
+        _build_local(place_of("s3://shelf/filled"), archives / "a.tar", tree, spool=tmp_path)
 
 
 def test_pieces_of_an_object_are_resumed(s3: Shelf, archives: Path, tree: Path, tmp_path: Path) -> None:
