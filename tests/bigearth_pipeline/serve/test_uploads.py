@@ -285,7 +285,7 @@ def test_the_end_of_the_server_ends_what_is_decoded(tmp_path: Path) -> None:
     threads = [threading.Thread(target=decode) for _ in range(AT_A_TIME + 2)]
     for thread in threads:
         thread.start()
-    while len(list(tmp_path.glob("bep-serve-*"))) < AT_A_TIME:
+    while len(list(tmp_path.glob("bep-serve.*"))) < AT_A_TIME:
         time.sleep(0.01)
     stopping.now = True
     for thread in threads:

@@ -121,7 +121,10 @@ def test_a_checkpoint_of_ours_knows_all(run: Run, folder: Path) -> None:
         (["--weights", "{weights}", "--shards", "{store}"], "give --model and --bands"),
         (["{all}"], "look at 10 channels and do not say which bands they look at; say it by --weights-bands"),
         (["{all}", "--weights-bands", "B02"], "look at 10 channels, but 1 are named"),
-        (["{all}", "--weights-bands", "configilm-s2"], "say it with --weights-classes alphabetical or paper\n"),
+        (
+            ["{all}", "--weights-bands", "configilm-s2"],
+            "--weights-classes alphabetical or --weights-classes paper\n",
+        ),
         (["{all}", "--weights-bands", "reben-s2-v0.2.0", "--out", "{weights}"], "exists already; name a new file"),
         (["{all}", "--weights-bands", "reben-s2-v0.2.0", "--out", "{tmp}/no/o.json"], "there is no folder"),
         (["{all}", "--weights-bands", "reben-s2-v0.2.0", "--statistics", "{weights}"], "statistics"),

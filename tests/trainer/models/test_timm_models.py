@@ -242,8 +242,9 @@ def test_pretrained_weights(tmp_path: Path) -> None:
         check=True,
     )
     loaded, sums, error = done.stdout.splitlines()
-    assert loaded.startswith(
-        "weights of test_resnet as published by timm; filters by band for B03, B04, B02; left random"
+    assert loaded == (
+        "weights of test_resnet as published by timm; filters by band for B03, B04, B02; its classifier for 1,000 "
+        "classes left out, the one for 19 is random"
     )
     expected = [source.conv1[0].weight.sum().item(), source.layer1[0].conv1.weight.sum().item()]
     assert [float(x) for x in sums.split()] == pytest.approx(expected, rel=1e-4)
