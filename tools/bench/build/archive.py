@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
     archive, table = work / "tree.tar.zst", next(chosen.tree.rglob("metadata.parquet"))
     folder = chosen.tree / "BigEarthNet-S2"
-    patches = sum(1 for product in folder.iterdir() for _ in product.iterdir())
+    patches = sum(1 for product in folder.iterdir() if product.is_dir() for _ in product.iterdir())
     pack = f"tar --sort=name --format=gnu -C '{chosen.tree}' -cf - BigEarthNet-S2 | zstd -q -6 -o '{archive}'"
     subprocess.run(pack, shell=True, check=True)
     names = ("decompress", "tree", "archive", "resumed")
