@@ -105,12 +105,12 @@ def parse_header(block: bytes) -> Header:
     kind = _KINDS.get(block[156:157], Kind.OTHER)
     if kind is Kind.FILE and name.endswith("/"):
         kind = Kind.FOLDER
-    size = _number(block[124:136], f"size of {printable(name)}")
+    size = _number(block[124:136], "size", name)
     if size < 0:
         raise BadHeader(f"member {printable(name)} has a size of {size}, expected 0 or more bytes")
     if kind in WITHOUT_DATA:
         size = 0
-    mtime = _number(block[136:148], f"time of {printable(name)}")
+    mtime = _number(block[136:148], "time", name)
     continues = kind is Kind.SPARSE and block[482] != 0
     return Header(name, kind, size, mtime * _NANO, _text(block[157:257]), continues)
 
@@ -160,7 +160,7 @@ def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _number(field: bytes, what: str) -> int:
+def _number(field: bytes, what: str, name: str = "") -> int:
     """Return a number in octal digits, or of base 256 as GNU tar writes those that are too large or negative."""
     if field[0] in (0x80, 0xFF):
         return int.from_bytes(field, "big", signed=True) if field[0] == 0xFF else int.from_bytes(field[1:], "big")
@@ -168,7 +168,8 @@ def _number(field: bytes, what: str) -> int:
     try:
         return int(digits, 8) if digits else 0
     except ValueError:
-        raise BadHeader(f"the {what} is {printable(repr(digits)[1:])}, expected octal digits") from None
+        whose = f" of {printable(name)}" if name else ""
+        raise BadHeader(f"the {what}{whose} is {printable(repr(digits)[1:])}, expected octal digits") from None
 
 
 def _signed_sum(block: bytes) -> int:
