@@ -68,7 +68,7 @@ def facts_of_source(version: Version, note: Mapping[str, Any], places: Sequence[
 
     Args:
         version: of the source.
-        note: on the build; empty where there is none.
+        note: contents of `build.json`; empty if it is absent.
         places: folders in and beside the source.
         moved: the build was of another copy of the source.
 

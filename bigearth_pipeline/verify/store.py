@@ -200,7 +200,7 @@ def _folders_to_compare(
 
 
 def _note(folder: Path, findings: Findings) -> dict[str, Any]:
-    """Return the note on the build of a store; empty where there is none that can be read."""
+    """Return the contents of `build.json` of a store; empty if it is absent or damaged."""
     try:
         return read_build_note(folder) or {}
     except DamagedNote:

@@ -21,7 +21,7 @@ from shards.testing.network import Weather
 from shards.write import publish
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
 from tests.bigearth_pipeline.remote.test_build import objects as objects_at
-from tests.bigearth_pipeline.remote.test_build import place
+from tests.bigearth_pipeline.remote.test_build import place, stopped_uploads
 from tests.support.data.archives import files_below, write_archive
 from tests.support.data.building import Recorder, contents
 from tests.support.data.small_tree import build_here, write_small_tree
@@ -85,15 +85,7 @@ def test_an_archive_is_built_to_an_address(
     """Other bytes come than into a folder, a build that was stopped sends or encodes all again, or its spool stays."""
     address, archive = place(request), archives / "a.tar"
     _build_local(tmp_path / "local", archive, tree)
-    send, left, runs = publish.put_file, [0], 0
-
-    def put(client: Client, name: str, path: Path) -> str | None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return send(client, name, path)
-
-    monkeypatch.setattr(publish, "put_file", put)
+    left, runs = stopped_uploads(monkeypatch), 0
     bucket.proxy.weather = STORMY
     lines: list[list[str]] = []
     while True:
@@ -107,7 +99,6 @@ def test_an_archive_is_built_to_an_address(
     assert runs > 2
     assert any("the archives were read by an earlier run" in line for line in lines[-1])
     bucket.proxy.weather = Weather()
-    monkeypatch.setattr(publish, "put_file", send)
     assert objects_at(address) == contents(tmp_path / "local")
     assert os.listdir(tmp_path / "spool") == []
     _build_local(address, archive, tree, spool=tmp_path / "spool")

@@ -56,6 +56,20 @@ def delete(client: Client, name: str) -> None:
     attempt(partial(client.delete, name))
 
 
+def stopped_uploads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let Ctrl-C come at the next upload once as many files were sent as the list that is returned says."""
+    send, left = publish.put_file, [0]
+
+    def put(client: Client, name: str, path: Path) -> str | None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return send(client, name, path)
+
+    monkeypatch.setattr(publish, "put_file", put)
+    return left
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("store_format", ["webdataset", "zarr"])
 def test_a_build_in_bad_weather_gives_the_bytes_of_one_into_a_folder(
@@ -81,15 +95,7 @@ def test_a_build_that_was_interrupted_goes_on(
     """After any number of shards, before and after the manifest: nothing that was sent is built once more."""
     address = place(request)
     build_here(tmp_path / "local", tree)
-    send, left = publish.put_file, [5]
-
-    def put(client: Client, name: str, path: Path) -> str | None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return send(client, name, path)
-
-    monkeypatch.setattr(publish, "put_file", put)
+    left = stopped_uploads(monkeypatch)
     built, runs = 0, 0
     while True:
         left[0], runs = 9, runs + 1
