@@ -75,10 +75,14 @@ class Cluster:
         item_of: dict[Any, Item] = {}
         done: SimpleQueue[Any] = SimpleQueue()
 
+        from distributed.protocol.pickle import dumps
+
         def submit(item: Item) -> None:
             if self._client.status not in ("running", "connecting"):
                 raise PipelineError(LOST)
-            future = self._client.submit(_run, self._topic, self._terms, function, item, *args, pure=False, retries=0)
+            # As bytes: a scheduler unpickles what it sends on.
+            call = dumps((function, item, args))
+            future = self._client.submit(_run, self._topic, self._terms, call, pure=False, retries=0)
             item_of[future] = item
             # To make the next item can take the caller long, which is not the workers' time either.
             self._watch.moved()
@@ -155,8 +159,9 @@ class _Cancelled(Exception):
     """Ends a task whose result nobody waits for any more, so that it cleans up after itself."""
 
 
-def _run(topic: str, terms: Terms | None, function: Callable[..., Result], *args: Any) -> Result:
+def _run(topic: str, terms: Terms | None, call: bytes) -> Any:
     from distributed import get_worker
+    from distributed.protocol.pickle import loads
 
     worker = get_worker()
     key = worker.get_current_task()
@@ -170,4 +175,5 @@ def _run(topic: str, terms: Terms | None, function: Callable[..., Result], *args
             raise _Cancelled
         worker.log_event(topic, count)
 
-    return function(*args, progress)
+    function, item, args = loads(call)
+    return function(item, *args, progress)

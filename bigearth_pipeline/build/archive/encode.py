@@ -4,11 +4,13 @@ import mmap
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace, SpoolRecord, append_record
+from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace, SpoolRecord, SpoolWriter
+from bigearth_pipeline.build.task import no_garbage_collection
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.annotations import baseline_of_key
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
@@ -21,21 +23,17 @@ from shards.write.options import StoreOptions
 from shards.write.shard import encode_record
 
 
-class Extent(NamedTuple):
-    """The place of the content of a band file in the memory of a batch."""
-
-    name: str
-    offset: int
-    length: int
-    mtime_ns: int
-
-
 class BatchPatch(NamedTuple):
-    """A patch of a batch, and its band files."""
+    """A patch of a batch, with its band files: names, times of modification (nanoseconds), and where they lie.
+
+    File `i` is bytes `bounds[i]` to `bounds[i + 1]` of the memory of the batch.
+    """
 
     folder: str
     key: str
-    files: tuple[Extent, ...]
+    names: tuple[str, ...]
+    mtimes_ns: tuple[int, ...]
+    bounds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +70,18 @@ def encode_batch(
     descriptor = os.open(batch.memory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with (
+            no_garbage_collection(),
             TiffReader() as reader,
+            SpoolWriter(spool) as writer,
             mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped,
             memoryview(mapped) as memory,
         ):
             for patch in batch.patches:
                 files = {
-                    file.name: BandFile(memory[file.offset : file.offset + file.length], file.mtime_ns)
-                    for file in patch.files
+                    name: BandFile(memory[begin:end], mtime_ns)
+                    for name, mtime_ns, (begin, end) in zip(
+                        patch.names, patch.mtimes_ns, pairwise(patch.bounds), strict=True
+                    )
                 }
                 before = reader.bytes_read
                 try:
@@ -95,7 +97,7 @@ def encode_batch(
                     subtract_offset(record, baseline_of_key(patch.key))
                 encoded = encode_record(codec, parts, record)
                 entry = SpoolRecord(patch.folder, georeference, nodata_pixels, reader.bytes_read - before, encoded)
-                results.append((patch.folder, append_record(spool, patch.key, entry)))
+                results.append((patch.folder, writer.append(patch.key, entry)))
     finally:
         os.close(descriptor)
     progress(len(batch.patches))

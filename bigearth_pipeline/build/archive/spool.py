@@ -13,9 +13,10 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from crc32c import crc32c
 
@@ -32,6 +33,8 @@ _HEAD: Final = struct.Struct("<4sIII i dd I Q I")
 _PART: Final = struct.Struct("<II")
 _AFTER_CRC: Final = 8  # The head from here on is what its checksum is of.
 _MAX_PARTS: Final = 16
+_MAX_OPEN: Final = 64
+"""Files that a reader keeps open, at most."""
 
 
 class SpoolPlace(NamedTuple):
@@ -69,62 +72,109 @@ class SpoolOptions:
     seed: int
     buckets: int
 
-    def path_of(self, key: str) -> Path:
-        """Return the file that this process appends the record of a patch to."""
-        bucket = int.from_bytes(shuffle_rank(key, self.seed)[:4], "big") * self.buckets >> 32
+    def bucket_of(self, key: str) -> int:
+        """Return the bucket of a patch."""
+        return int.from_bytes(shuffle_rank(key, self.seed)[:4], "big") * self.buckets >> 32
+
+    def path_of(self, bucket: int) -> Path:
+        """Return the file that this process appends the records of a bucket to."""
         return self.folder / f"{bucket:04d}.{self.run}.{os.getpid()}{SUFFIX}"
 
 
-def append_record(options: SpoolOptions, key: str, record: SpoolRecord) -> SpoolPlace:
-    """Append a record to its spool file.
+class SpoolWriter:
+    """Appends records to spool files of this process; a context manager that keeps the files open."""
 
-    Raises:
-        OSError: it cannot be written.
-    """
-    folder = record.folder.encode("utf-8", "surrogateescape")
-    parts = b"".join(_PART.pack(len(part), crc32c(part)) for part in record.parts)
-    head_bytes = _HEAD.size + len(parts) + len(folder)
-    length = head_bytes + sum(map(len, record.parts))
-    place = record.georeference
-    facts = (place.epsg, place.ulx, place.uly, record.nodata_pixels, record.source_bytes, len(record.parts))
-    checked = _HEAD.pack(_MAGIC, 0, head_bytes, length, *facts)[_AFTER_CRC:] + parts + folder
-    crc = crc32c(checked)
-    pieces = [_MAGIC + crc.to_bytes(4, "little") + checked, *record.parts]
-    path = options.path_of(key)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    try:
+    def __init__(self, options: SpoolOptions) -> None:
+        """Take where records go; nothing is opened."""
+        self._options = options
+        self._files: dict[int, tuple[Path, int]] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "SpoolWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def append(self, key: str, record: SpoolRecord) -> SpoolPlace:
+        """Append the record of a patch to the file of its bucket.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = record.folder.encode("utf-8", "surrogateescape")
+        parts = b"".join(_PART.pack(len(part), crc32c(part)) for part in record.parts)
+        head_bytes = _HEAD.size + len(parts) + len(folder)
+        length = head_bytes + sum(map(len, record.parts))
+        place = record.georeference
+        facts = (place.epsg, place.ulx, place.uly, record.nodata_pixels, record.source_bytes, len(record.parts))
+        checked = _HEAD.pack(_MAGIC, 0, head_bytes, length, *facts)[_AFTER_CRC:] + parts + folder
+        crc = crc32c(checked)
+        pieces = [_MAGIC + crc.to_bytes(4, "little") + checked, *record.parts]
+        path, descriptor = self._file(self._options.bucket_of(key))
         offset = os.lseek(descriptor, 0, os.SEEK_END)
-        if os.writev(descriptor, pieces) != length:
-            # A full disk takes a part; the next attempt says so.
+        try:
+            if os.writev(descriptor, pieces) != length:
+                # A full disk takes a part; the next attempt says so.
+                os.ftruncate(descriptor, offset)
+                data = memoryview(b"".join(pieces))
+                while data:
+                    data = data[os.write(descriptor, data) :]
+        except OSError as err:
             os.ftruncate(descriptor, offset)
-            data = memoryview(b"".join(pieces))
-            while data:
-                data = data[os.write(descriptor, data) :]
-    except OSError as err:
-        os.ftruncate(descriptor, offset)
-        err.filename = err.filename or str(path)
-        raise
-    finally:
-        os.close(descriptor)
-    return SpoolPlace(path.name, offset, length, crc)
+            err.filename = err.filename or str(path)
+            raise
+        return SpoolPlace(path.name, offset, length, crc)
+
+    def _file(self, bucket: int) -> tuple[Path, int]:
+        file = self._files.get(bucket)
+        if file is None:
+            path = self._options.path_of(bucket)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._stack.callback(os.close, descriptor)
+            file = self._files[bucket] = path, descriptor
+        return file
 
 
-def read_record(folder: Path, place: SpoolPlace) -> SpoolRecord:
-    """Read a record.
+class SpoolReader:
+    """Reads records of spool files; a context manager that keeps some files open."""
 
-    Raises:
-        PipelineError: it is not what was written.
-        OSError: it cannot be read.
-    """
-    path = folder / place.file
-    with open_regular_file(path) as file:
-        data = os.pread(file.fileno(), place.length, place.offset)
-    found = _parse(memoryview(data), 0) if len(data) == place.length else None
-    if found is None or found[1] != place.crc32c:
-        raise PipelineError(
-            f"{path} is damaged at byte {place.offset:,}; delete {folder} and run the same command again"
-        )
-    return found[0]
+    def __init__(self, folder: Path) -> None:
+        """Take the folder of the files; nothing is opened."""
+        self._folder = folder
+        self._files: dict[str, BinaryIO] = {}
+
+    def __enter__(self) -> "SpoolReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def read(self, place: SpoolPlace) -> SpoolRecord:
+        """Read a record.
+
+        Raises:
+            PipelineError: it is not what was written.
+            OSError: it cannot be read.
+        """
+        data = os.pread(self._file(place.file).fileno(), place.length, place.offset)
+        found = _parse(memoryview(data), 0) if len(data) == place.length else None
+        if found is None or found[1] != place.crc32c:
+            raise PipelineError(
+                f"{self._folder / place.file} is damaged at byte {place.offset:,}; delete {self._folder} and run the "
+                "same command again"
+            )
+        return found[0]
+
+    def _file(self, name: str) -> BinaryIO:
+        file = self._files.get(name)
+        if file is None:
+            if len(self._files) == _MAX_OPEN:
+                self._files.pop(next(iter(self._files))).close()
+            file = self._files[name] = open_regular_file(self._folder / name)
+        return file
 
 
 def scan(folder: Path) -> dict[str, SpoolPlace]:

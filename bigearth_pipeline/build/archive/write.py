@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigearth_pipeline.build.archive.spool import SpoolPlace, read_record
+from bigearth_pipeline.build.archive.spool import SpoolPlace, SpoolReader
 from bigearth_pipeline.build.earlier_shards import ShardResult, made_of
 from bigearth_pipeline.build.plan import ShardPlan
 from bigearth_pipeline.build.task import PROGRESS_EVERY, facts_of, no_garbage_collection, send
@@ -51,9 +51,13 @@ def write_spooled(plan: SpooledPlan, options: StoreOptions, progress: Callable[[
     """
     codec, slices = get_codec(options.codec), tuple(PARTS[options.format].values())
     bytes_read = 0
-    with no_garbage_collection(), ShardWriter(options, plan.split, plan.number) as shard:
+    with (
+        no_garbage_collection(),
+        SpoolReader(plan.spool) as spool,
+        ShardWriter(options, plan.split, plan.number) as shard,
+    ):
         for done, (entry, place) in enumerate(zip(plan.entries, plan.places, strict=True), 1):
-            spooled = read_record(plan.spool, place)
+            spooled = spool.read(place)
             record = shard.next_record()
             try:
                 for part, values in zip(spooled.parts, slices, strict=True):

@@ -20,6 +20,7 @@ class ArchiveFolders:
         self._below: dict[str, dict[str, None]] = {}
         self._files: dict[str, int] = {}
         self._marked: set[str] = set()
+        self._last = ""
 
     def add_root(self, name: str) -> None:
         """Add the top of an archive, above which there is nothing."""
@@ -39,7 +40,9 @@ class ArchiveFolders:
 
     def add_file(self, folder: str, name: str) -> None:
         """Add a file; of most names nothing is kept."""
-        self.add_folder(folder)
+        if folder != self._last:
+            self.add_folder(folder)
+            self._last = folder
         if name == SYNTHETIC:
             self._marked.add(folder)
         own = folder.rpartition("/")[2]

@@ -1,18 +1,20 @@
 """The members of a tar in sequence, from a stream of its bytes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.headers import (
     BLOCK,
+    LONG_NAME_TYPE,
     MAX_EXTENDED,
+    TYPE_AT,
     BadHeader,
     Header,
     Kind,
     parse_header,
     parse_pax,
+    parse_repeated,
     pax_size,
     pax_time,
 )
@@ -26,8 +28,7 @@ _MAX_AFTER_END: Final = 64 << 20
 _ZEROS: Final = bytes(BLOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A member of a tar.
 
     Attributes:
@@ -104,7 +105,7 @@ class TarReader:
                 self._end()
                 return
             try:
-                header = parse_header(block)
+                header = parse_repeated(block) if block[TYPE_AT] == LONG_NAME_TYPE else parse_header(block)
                 if header.kind in (Kind.LONG_NAME, Kind.LONG_LINK, Kind.PAX, Kind.PAX_GLOBAL):
                     self._extend(header, extended, everywhere)
                     continue
@@ -119,7 +120,7 @@ class TarReader:
             continues = header.continues
             while continues:
                 continues = self._take(BLOCK)[504] != 0
-            yield start, header, everywhere | extended
+            yield start, header, everywhere | extended if everywhere else extended
             extended, start = {}, self.position
 
     def _extend(self, header: Header, extended: dict[str, str], everywhere: dict[str, str]) -> None:
@@ -149,7 +150,7 @@ class TarReader:
         if "mtime" in extended:
             time = pax_time(extended["mtime"])
             mtime = mtime if time is None else time
-        if any(key.startswith("GNU.sparse.") for key in extended):
+        if len(extended) > 1 and any(key.startswith("GNU.sparse.") for key in extended):
             kind, name = Kind.SPARSE, extended.get("GNU.sparse.name", name)
         elif kind is Kind.FILE and name.endswith("/"):
             kind = Kind.FOLDER

@@ -7,6 +7,7 @@ from bigearth_pipeline.errors import BadPatch
 from shards.layout.bands import BAND_SLICES
 
 _SUFFIXES: Final = tuple(f"_{band}.tif" for band in BAND_SLICES)
+_BAND_OF_SUFFIX: Final = dict(zip(_SUFFIXES, BAND_SLICES, strict=True))
 _ENDINGS: Final = (".tif", ".tiff")
 
 
@@ -50,7 +51,11 @@ def choose_band_files(names: Collection[str], folder: str, key: str) -> list[str
 
 def band_of_file(name: str, key: str) -> str | None:
     """Return the band that a file of a patch is of by its name, such as `B02`; None for any other file."""
-    if not name.startswith(f"{key}_"):
+    if not name.startswith(key):
+        return None
+    if (usual := _BAND_OF_SUFFIX.get(name[len(key) :])) is not None:
+        return usual
+    if not name.startswith("_", len(key)):
         return None
     band, dot, ending = name[len(key) + 1 :].partition(".")
     return band if band in BAND_SLICES and dot + ending.lower() in _ENDINGS else None

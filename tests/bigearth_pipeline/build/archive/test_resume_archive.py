@@ -128,15 +128,15 @@ def test_a_build_killed_while_it_removes_its_spool_leaves_none(files: dict[str, 
 
 def _interrupted(out: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Build until a number of records are spooled, and then fail as a full disk does."""
-    append, count = spool.append_record, iter(range(after))
+    append, count = spool.SpoolWriter.append, iter(range(after))
 
-    def failing(*arguments: object) -> object:
+    def failing(*arguments: Any) -> spool.SpoolPlace:
         if next(count, None) is None:
             raise OSError(28, "No space left on device", str(out))
         return append(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bigearth_pipeline.build.archive.encode.append_record", failing)
+        patch.setattr(spool.SpoolWriter, "append", failing)
         with pytest.raises(PipelineError, match="no space left"):
             _build(out, archive)
 
@@ -163,7 +163,7 @@ def test_a_pass_that_was_done_is_not_done_again(
         raise OSError(28, "No space left on device", str(beside / "out"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("bigearth_pipeline.build.archive.write.read_record", failing)
+        patch.setattr(spool.SpoolReader, "read", failing)
         with pytest.raises(PipelineError, match="no space left"):
             _build(beside / "out", archive)
     _, lines = _build(beside / "out", archive)
@@ -180,7 +180,7 @@ def test_a_damaged_record_is_read_again(
     archive = write_archive(beside / "a.tar", files)
     if pass_done:
         with monkeypatch.context() as patch:
-            patch.setattr("bigearth_pipeline.build.archive.write.read_record", lambda *_: 1 / 0)
+            patch.setattr(spool.SpoolReader, "read", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 _build(beside / "out", archive)
     else:
