@@ -10,7 +10,6 @@ found, and described, by one piece of code.
 
 import os
 import resource
-import stat
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.tiff.names import BandFile, choose_band_files
 from bigearth_pipeline.source.tiff.reader import TiffReader
-from shards.storage.safe_open import OPEN_FLAGS
 
 THREADS: Final = 32
 """Patches that are read at the same time. At 2 ms for each open a patch takes 26 ms, and a worker can encode 800 to
@@ -113,38 +111,20 @@ class ReadAhead:
 
     def _read_files(self, folder: str, key: str) -> _Files | None:
         """Return the band files of a patch; None if it is for `TiffReader.read_patch` to read."""
+        # Imported here: where nothing waits, numba's start would cost more than all reads.
+        from bigearth_pipeline.source.tiff.many import read_files
+
         try:
             directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            files: _Files = {}
-            room = PATCH_BYTES
-            for name in choose_band_files(os.listdir(directory), folder, key):
-                file = None if self._stopped.is_set() else _read_file(directory, name, room)
-                if file is None:
-                    return None
-                files[name] = file
-                room -= len(file.content)
-            return files
+            names = choose_band_files(os.listdir(directory), folder, key)
+            return None if self._stopped.is_set() else read_files(directory, names, PATCH_BYTES)
         except (OSError, BadPatch):
             return None
         finally:
             os.close(directory)
-
-
-def _read_file(directory: int, name: str, room: int) -> BandFile | None:
-    """Return a regular file of at most some bytes, None if it is another one or changes while it is read."""
-    descriptor = os.open(name, OPEN_FLAGS, dir_fd=directory)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > room:
-            return None
-        # One byte more than there should be, so that a longer file is seen.
-        content = os.pread(descriptor, status.st_size + 1, 0)
-        return BandFile(memoryview(content), status.st_mtime_ns) if len(content) == status.st_size else None
-    finally:
-        os.close(descriptor)
 
 
 def _num_threads() -> int:
