@@ -14,7 +14,7 @@ CORNER: Final = (399_960.0, 5_500_020.0)
 """Upper-left corner of the scene, in metres of EPSG:32633."""
 
 
-def write_scene(store: Path, folder: Path, height: int, width: int) -> Path:
+def write_scene(store: Path, folder: Path, height: int, width: int, **creation: object) -> Path:
     """Write patches of the test split side by side as the band files of a scene, Cloud Optimized GeoTIFFs.
 
     Patches repeat where the split has too few; those at the lower and right edge are cut where the scene ends.
@@ -24,6 +24,7 @@ def write_scene(store: Path, folder: Path, height: int, width: int) -> Path:
         folder: the new folder of the scene.
         height: of the scene, in pixels of 10 m, a multiple of 6 as sides of bands of 60 m need it.
         width: likewise.
+        creation: further options of GDAL's driver, such as `compress="DEFLATE", predictor="YES"`; LZW by itself.
 
     Returns:
         folder.
@@ -44,6 +45,7 @@ def write_scene(store: Path, folder: Path, height: int, width: int) -> Path:
         pixels = pixels[: height * 10 // metres, : width * 10 // metres]
         transform = Affine(metres, 0, CORNER[0], 0, -metres, CORNER[1])
         profile = {"driver": "COG", "dtype": "uint16", "count": 1, "crs": "EPSG:32633", "transform": transform}
+        profile |= creation
         path = folder / f"{band}.tif"
         with rasterio.open(path, "w", height=pixels.shape[0], width=pixels.shape[1], **profile) as target:
             target.write(pixels, 1)

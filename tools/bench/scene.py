@@ -36,12 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=count, default=24, help="rows of windows of a timed lap; default: %(default)s")
     parser.add_argument("--repeats", type=count, default=5, help="rounds of timed laps; default: %(default)s")
     parser.add_argument("--overlaps", nargs="*", default=["0", "0.5", "0.75"], help="default: %(default)s")
+    parser.add_argument(
+        "--compress", choices=("LZW", "DEFLATE", "ZSTD"), default="LZW",
+        help="of the COGs; DEFLATE and ZSTD come with a predictor; default: %(default)s",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.side % 6:
         parser.error(f"argument --side: {options.side}, expected a multiple of 6")
     with tempfile.TemporaryDirectory(dir=options.work, prefix="bep-scene-") as name:
         folder = Path(name)
-        scene = write_scene(options.store, folder / "scene", options.side, options.side)
+        creation = {"compress": options.compress} | ({} if options.compress == "LZW" else {"predictor": "YES"})
+        scene = write_scene(options.store, folder / "scene", options.side, options.side, **creation)
         result: dict[str, Any] = {"load": os.getloadavg()[0], "side": options.side}
         size = ["--rows", options.rows, "--repeats", options.repeats]
         result["rates"] = json.loads(_watch("bench", "predict", options.run, scene, *size, "--json").output)
