@@ -4,10 +4,11 @@ Threads that read files one by one take the lock after each of four system calls
 thread computes: with 32 threads the lock is the limit, and a quarter of the processor time goes into taking it.
 """
 
+import ctypes
 import os
 import stat
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,16 @@ from bigearth_pipeline.source.tiff.names import BandFile
 from shards.runtime.compiled import Word, c_function, compiled, load_word, pread
 from shards.storage.safe_open import OPEN_FLAGS
 
-# Symbols of the C library, which this process has loaded. `openat` takes a mode only with O_CREAT.
-_openat: Final = c_function("openat", None, "int32(int32, uint64, int32)")
-_statx: Final = c_function("statx", None, "int32(int32, uint64, int32, uint32, uint64)")
-_close: Final = c_function("close", None, "int32(int32)")
+_LIBRARY: Final[Any] = ctypes.CDLL(None)
+_ADDRESSES: Final = {
+    name: ctypes.cast(getattr(_LIBRARY, name), ctypes.c_void_p).value if hasattr(_LIBRARY, name) else None
+    for name in ("openat", "statx", "close")
+}
+"""Functions of the C library; glibc has `statx` since 2.28."""
+# `openat` takes a mode only with O_CREAT.
+_openat: Final = c_function("openat", _ADDRESSES["openat"], "int32(int32, uint64, int32)")
+_statx: Final = c_function("statx", _ADDRESSES["statx"], "int32(int32, uint64, int32, uint32, uint64)")
+_close: Final = c_function("close", _ADDRESSES["close"], "int32(int32)")
 
 _EMPTY_PATH: Final = 0x1000  # AT_EMPTY_PATH
 _WANTED: Final = 0x1 | 0x2 | 0x40 | 0x200  # STATX_TYPE, STATX_MODE, STATX_MTIME, STATX_SIZE
@@ -82,8 +89,11 @@ def read_files(directory: int, names: Sequence[str], room: int) -> dict[str, Ban
         room: bytes of all of them, at most.
 
     Returns:
-        The files by name; None if one of them cannot be read, is not regular, or changes meanwhile, or they are longer.
+        The files by name; None if one of them cannot be read, is not regular, or changes meanwhile, or they are longer,
+        or the C library lacks a function.
     """
+    if None in _ADDRESSES.values():
+        return None
     encoded = [os.fsencode(name) + b"\0" for name in names]
     lengths = np.array([0, *map(len, encoded)], np.int64)
     text = np.frombuffer(b"".join(encoded), np.uint8)
