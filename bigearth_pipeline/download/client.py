@@ -1,6 +1,7 @@
 """Ranges of a file of an HTTP server (RFC 9110, 14): asked for again after what passes, refused after what does not."""
 
 import random
+import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bigearth_pipeline.errors import PipelineError
 from shards.reporting import printable
+from shards.storage.remote.client import AUTHORITY_HINT
 
 if TYPE_CHECKING:
     import httpx
@@ -83,6 +85,9 @@ class Client:
         Args:
             connections: kept open, at most.
             patience: with servers that fail.
+
+        Raises:
+            PipelineError: the certificates of authorities that the environment names cannot be read.
         """
         # A tenth of a second, which builds of local files do not spend.
         import httpx
@@ -91,13 +96,17 @@ class Client:
         self._failures = (_Passing, httpx.HTTPError, httpx.InvalidURL)
         self._passing = (_Passing, httpx.TransportError)
         self._unknown = httpx.UnsupportedProtocol
-        self._client = httpx.Client(
-            follow_redirects=True,
-            timeout=httpx.Timeout(self._patience.silence_seconds),
-            limits=httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections + 1),
-            # The bytes of the file are wanted, and none that the server has compressed on the way.
-            headers={"Accept-Encoding": "identity", "User-Agent": "bep (bigearth-pipeline)"},
-        )
+        try:
+            self._client = httpx.Client(
+                follow_redirects=True,
+                timeout=httpx.Timeout(self._patience.silence_seconds),
+                limits=httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections + 1),
+                # The bytes of the file are wanted, and none that the server has compressed on the way.
+                headers={"Accept-Encoding": "identity", "User-Agent": "bep (bigearth-pipeline)"},
+            )
+        except OSError as err:  # That of `ssl`, too.
+            reason = printable(err.strerror or str(err))
+            raise PipelineError(f"certificates of authorities cannot be read: {reason}; {AUTHORITY_HINT}") from err
         self._stopped = threading.Event()
 
     def close(self) -> None:
@@ -199,6 +208,13 @@ class Client:
         """
         if self._stopped.is_set():
             raise Stopped
+        if invalid := _certificate_error(err):
+            # Numbers of OpenSSL, x509_vfy.h, for an issuer that is not known.
+            hint = f"; {AUTHORITY_HINT}" if invalid.verify_code in (18, 19, 20, 21) else ""
+            raise PipelineError(
+                f"{shown(url)} cannot be read: the certificate of its server is not valid here "
+                f"({printable(invalid.verify_message)}){hint}"
+            ) from err
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
         # Redirects in a circle, or to what is no address, will be the same the next time.
         if not isinstance(err, self._passing) or isinstance(err, self._unknown):
@@ -228,6 +244,16 @@ def _check(answer: "httpx.Response", url: str) -> None:
         raise _Passing(f"the server answers {phrase}", _number(answer.headers.get("Retry-After", "")))
     hint = "; check the address" if status in (404, 410) else ""
     raise PipelineError(f"{shown(url)} cannot be read: the server answers {phrase}{hint}")
+
+
+def _certificate_error(err: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Return the refusal of a certificate that has led to an error of the client; None if something else has."""
+    cause: BaseException | None = err
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _number(text: str) -> int | None:
