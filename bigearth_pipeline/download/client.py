@@ -278,8 +278,15 @@ def shown(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as err:
-        raise PipelineError(f"{printable(url[:200])} is no address: {err}") from None
+        raise _no_address(url, err) from None
     if not host:
-        raise PipelineError(f"{printable(url[:200])} is no address: it names no host")
+        raise _no_address(url, "it names no host")
     host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))
+
+
+def _no_address(url: str, reason: object) -> PipelineError:
+    """Return the error of a text that is no address; it is not repeated where a part of it may be a secret."""
+    if "@" in url or "?" in url:
+        return PipelineError(f"what follows {printable(url.partition('://')[0][:20])}:// is no address")
+    return PipelineError(f"{printable(url[:200])} is no address: {reason}")
