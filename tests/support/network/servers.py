@@ -57,7 +57,7 @@ def moto(folder: Path) -> Iterator[Server]:
     """Run moto's server."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, port, env=os.environ | {"MOTO_S3_CUSTOM_ENDPOINTS": ""}):
+    with running(command, port, env=os.environ | {"MOTO_S3_CUSTOM_ENDPOINTS": ""}):
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")).close()
         yield Server(port)
 
@@ -69,7 +69,7 @@ def s3rver(folder: Path) -> Iterator[Server]:
         pytest.skip("s3rver is not installed: npm install -g s3rver")
     port = free_port()
     command = [program, "-d", str(folder), "-a", "127.0.0.1", "-p", str(port), "-s", "--no-vhost-buckets"]
-    with _running([*command, "--configure-bucket", BUCKET], port):
+    with running([*command, "--configure-bucket", BUCKET], port):
         yield Server(port, folder)
 
 
@@ -90,12 +90,13 @@ def nginx(folder: Path, certificate: Certificate | None = None) -> Iterator[Serv
         f"fastcgi_temp_path {folder}/a; uwsgi_temp_path {folder}/b; scgi_temp_path {folder}/c;\n"
         f"server {{ listen 127.0.0.1:{port} {tls}; root {root}; }} }}\n"
     )
-    with _running([program, "-p", str(folder), "-c", str(config)], port):
+    with running([program, "-p", str(folder), "-c", str(config)], port):
         yield Server(port, root, scheme)
 
 
 @contextmanager
-def _running(command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[None]:
+def running(command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a server for as long as the block lasts, which begins once it listens."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as process:
         try:
             for _ in range(20 * _SECONDS):
