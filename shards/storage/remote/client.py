@@ -157,7 +157,7 @@ class Client:
     def put_parts(self, name: str, content: Callable[[], Iterator[bytes]], part: int) -> str | None:
         """Write an object in parts that are sent beside each other and return its tag.
 
-        Whatever ends it, the server is told to forget the parts, which nobody sees and which cost money.
+        Whatever ends it early, the server deletes the parts, which nobody sees and which cost money.
 
         Args:
             name: of the object.

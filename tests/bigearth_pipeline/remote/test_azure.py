@@ -21,7 +21,7 @@ from tests.bigearth_pipeline.remote.test_build import STORMY, objects
 from tests.support.data.archives import files_below, write_archive
 from tests.support.data.building import Recorder, contents
 from tests.support.data.small_tree import build_here, write_small_tree
-from tests.support.network.azure import CONTAINER, azurite, environment
+from tests.support.network.azure import ACCOUNT, CONTAINER, azurite, environment
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
@@ -92,11 +92,11 @@ def test_a_lost_answer_to_a_conditional_write_is_no_other_writer(proxy: Proxy) -
 
 def test_what_is_wrong_is_said_in_one_line(proxy: Proxy, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that there is not, or a key that is refused, ends in a traceback or shows a signature."""
-    with pytest.raises(PipelineError, match=r"^az://absent/x cannot be .*no such bucket \(HTTP 404, ContainerNotFound\)"):
+    with pytest.raises(PipelineError, match=r"^az://absent/x cannot be .*no such bucket .*ContainerNotFound"):
         build_here(place_of("az://absent/x"), tree)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "aHVzaC1odXNoLWh1c2g=")
     with pytest.raises(CorruptShard, match="denied to these credentials") as caught:
-        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "aHVzaC1odXNoLWh1c2g=")
-        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "devstoreaccount1")
         shards.open(address("webdataset"))
     assert "\n" not in str(caught.value)
     assert "aHVzaC" not in str(caught.value)

@@ -70,7 +70,7 @@ def test_an_authority_that_the_user_names_is_trusted(
 
 
 def test_an_unknown_authority_is_one_line_at_once(address: Server, tree: Path, tmp_path: Path) -> None:
-    """It passes for a network that fails, is asked for a minute, or the line does not say what to do."""
+    """It passes for a network that fails, is tried for a minute, or the line does not say what to do."""
     begun = time.monotonic()
     with pytest.raises(CorruptShard, match=rf"/store/manifest\.json cannot be read: the {UNKNOWN}"):
         shards.open(f"{address.address}/store")
