@@ -38,6 +38,7 @@ class Ending:
 
     def __init__(self) -> None:
         self.came: int | None = None
+        self._num_holds, self._waiting = 0, 0
         self._before: dict[signal.Signals, Any] = {}
         self._hook: Callable[[sys.UnraisableHookArgs], object] = sys.unraisablehook
 
@@ -84,10 +85,28 @@ class Ending:
                 signal.signal(each, signal.SIG_IGN if self.came else before)
             sys.unraisablehook = self._hook
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let signals wait while the block runs; the first that has come is raised at its end.
+
+        To block them is not enough, for another thread may receive them; Python handles all in the main thread.
+        """
+        self._num_holds += 1
+        try:
+            yield
+        finally:
+            self._num_holds -= 1
+            if self._waiting and not self._num_holds:
+                self._raise(self._waiting, None)
+
     def _raise(self, number: int, frame: FrameType | None) -> None:
-        if self.came is None:
-            self.came = number
-            raise Interrupted
+        if self.came is not None:
+            return
+        if self._num_holds:
+            self._waiting = self._waiting or number
+            return
+        self.came = number
+        raise Interrupted
 
     def _again(self, dropped: "sys.UnraisableHookArgs") -> None:
         """Send a signal again whose exception was dropped; another thread does, since here it would be dropped, too."""

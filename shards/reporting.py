@@ -17,6 +17,9 @@ RESULTS_KEPT: Final = "shards.reporting.results_kept"
 of standard output."""
 _LINKS: Final = re.compile(r"Symlink loop from (['\"])(.*)\1", re.DOTALL)
 """Text of the RuntimeError that `pathlib.Path.resolve` raises of symbolic links in a circle, before Python 3.13."""
+_USER: Final = re.compile(r"([a-z][a-z0-9+.-]*:/+)[^\s/?#'\"]*@", re.IGNORECASE)
+_QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*:/+[^\s?#'\"]*)\?[^\s'\"]*?(?=[:;,.)]*(?:[\s'\"]|$))", re.IGNORECASE)
+"""Parts of addresses that can be secrets: passwords, and signatures of the links that storage gives out."""
 _HINTS: Final = {
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
@@ -34,6 +37,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
+def without_secrets(text: str) -> str:
+    """Return a text whose addresses have neither user and password nor a query, which can be a signature."""
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
+
+
 def one_line(err: BaseException) -> str | None:
     """Return what people are shown of an error; None if it is a bug.
 
@@ -41,11 +49,11 @@ def one_line(err: BaseException) -> str | None:
     symbolic links in a circle are facts about the machine; they name their file, if they have one.
     """
     if isinstance(err, BepError):
-        return printable(" ".join(str(err).splitlines()))
+        return printable(without_secrets(" ".join(str(err).splitlines())))
     if isinstance(err, OSError) and err.errno is not None:
         where = "" if err.filename is None else f"{_name(err.filename)}: "
         hint = f"; {_HINTS[err.errno]}" if err.errno in _HINTS else ""
-        return printable(f"{where}{err.strerror}{hint}")
+        return printable(without_secrets(f"{where}{err.strerror}{hint}"))
     if isinstance(err, RuntimeError) and (loop := _LINKS.fullmatch(str(err))):
         return printable(f"{loop[2]}: {os.strerror(errno.ELOOP)}")
     if isinstance(err, MemoryError):

@@ -66,16 +66,17 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
         else:
             source = fingerprint(reader.statuses, annotations)
             shard.made_of = made_of(plan, reader.bytes_read, source)
-    send(options, shard.info)
+    send(options, shard.info, progress)
     return ShardResult(shard.info, tuple(bad), reader.bytes_read, source)
 
 
-def send(options: StoreOptions, info: ShardInfo | None) -> None:
+def send(options: StoreOptions, info: ShardInfo | None, progress: Callable[[int], None] = lambda count: None) -> None:
     """Send a shard that is written to the address of its store, if that has one.
 
     Args:
         options: what all shards have in common.
         info: the shard; None if nothing was written.
+        progress: called with 0 as parts of it are sent, and ends that if the shard is not needed any more.
 
     Raises:
         OSError: it cannot be sent.
@@ -84,7 +85,7 @@ def send(options: StoreOptions, info: ShardInfo | None) -> None:
         # Imported here: a build into a folder needs none of it.
         from shards.write.publish import publish_shard
 
-        publish_shard(options, info)
+        publish_shard(options, info, lambda: progress(0))
 
 
 def facts_of(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> Facts:

@@ -106,7 +106,7 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
     Args:
         if_interrupted: line for Ctrl-C and for signals that end the program (SIGTERM, SIGHUP).
     """
-    from shards.reporting import one_line
+    from shards.reporting import one_line, without_secrets
 
     rank = os.environ.get("RANK")
     prefix = "" if rank is None else f"[rank {rank}] "
@@ -126,7 +126,7 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
         if line is None:
             raise
         if is_verbose():
-            click.echo(traceback.format_exc(), err=True)
+            click.echo(without_secrets(traceback.format_exc()), err=True)
         raise click.ClickException(f"{prefix}{with_flags(line)}") from err
 
 

@@ -12,6 +12,8 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Final, TextIO
 
+from shards.reporting import without_secrets
+
 _TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 """Begin of each line."""
 _TIME_BYTES: Final = 21
@@ -84,7 +86,7 @@ class LogFile(TextIOBase):
         os.close(self._descriptor)
 
     def _append(self, line: str) -> None:
-        if line := line.strip("\r"):
+        if line := without_secrets(line.strip("\r")):
             content = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}\n".encode(errors="backslashreplace")
             # A full disk is no reason to end the work, and stderr has the line.
             with suppress(OSError):

@@ -65,6 +65,8 @@ def _keep(key: str) -> Any:
             import logging
 
             logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+            # It logs each address as it is, with passwords and signatures.
+            logging.getLogger("httpx").setLevel(logging.WARNING)
 
     return keep
 

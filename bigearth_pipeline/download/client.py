@@ -1,6 +1,7 @@
 """Ranges of a file of an HTTP server (RFC 9110, 14): asked for again after what passes, refused after what does not."""
 
 import random
+import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bigearth_pipeline.errors import PipelineError
 from shards.reporting import printable
+from shards.storage.remote.client import AUTHORITY_HINT
 
 if TYPE_CHECKING:
     import httpx
@@ -83,6 +85,9 @@ class Client:
         Args:
             connections: kept open, at most.
             patience: with servers that fail.
+
+        Raises:
+            PipelineError: the certificates of authorities that the environment names cannot be read.
         """
         # A tenth of a second, which builds of local files do not spend.
         import httpx
@@ -91,13 +96,17 @@ class Client:
         self._failures = (_Passing, httpx.HTTPError, httpx.InvalidURL)
         self._passing = (_Passing, httpx.TransportError)
         self._unknown = httpx.UnsupportedProtocol
-        self._client = httpx.Client(
-            follow_redirects=True,
-            timeout=httpx.Timeout(self._patience.silence_seconds),
-            limits=httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections + 1),
-            # The bytes of the file are wanted, and none that the server has compressed on the way.
-            headers={"Accept-Encoding": "identity", "User-Agent": "bep (bigearth-pipeline)"},
-        )
+        try:
+            self._client = httpx.Client(
+                follow_redirects=True,
+                timeout=httpx.Timeout(self._patience.silence_seconds),
+                limits=httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections + 1),
+                # The bytes of the file are wanted, and none that the server has compressed on the way.
+                headers={"Accept-Encoding": "identity", "User-Agent": "bep (bigearth-pipeline)"},
+            )
+        except OSError as err:  # That of `ssl`, too.
+            reason = printable(err.strerror or str(err))
+            raise PipelineError(f"certificates of authorities cannot be read: {reason}; {AUTHORITY_HINT}") from err
         self._stopped = threading.Event()
 
     def close(self) -> None:
@@ -199,6 +208,13 @@ class Client:
         """
         if self._stopped.is_set():
             raise Stopped
+        if invalid := _certificate_error(err):
+            # Numbers of OpenSSL, x509_vfy.h, for an issuer that is not known.
+            hint = f"; {AUTHORITY_HINT}" if invalid.verify_code in (18, 19, 20, 21) else ""
+            raise PipelineError(
+                f"{shown(url)} cannot be read: the certificate of its server is not valid here "
+                f"({printable(invalid.verify_message)}){hint}"
+            ) from err
         reason = printable(" ".join(str(err).split())[:200]) or type(err).__name__
         # Redirects in a circle, or to what is no address, will be the same the next time.
         if not isinstance(err, self._passing) or isinstance(err, self._unknown):
@@ -230,6 +246,16 @@ def _check(answer: "httpx.Response", url: str) -> None:
     raise PipelineError(f"{shown(url)} cannot be read: the server answers {phrase}{hint}")
 
 
+def _certificate_error(err: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Return the refusal of a certificate that has led to an error of the client; None if something else has."""
+    cause: BaseException | None = err
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def _number(text: str) -> int | None:
     """Return a number that a server says; None if it says none, or one that no file has."""
     # A header may hold any character of Latin-1, some of which are digits but no decimal ones.
@@ -252,8 +278,15 @@ def shown(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as err:
-        raise PipelineError(f"{printable(url[:200])} is no address: {err}") from None
+        raise _no_address(url, err) from None
     if not host:
-        raise PipelineError(f"{printable(url[:200])} is no address: it names no host")
+        raise _no_address(url, "it names no host")
     host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))
+
+
+def _no_address(url: str, reason: object) -> PipelineError:
+    """Return the error of a text that is no address; it is not repeated where a part of it may be a secret."""
+    if "@" in url or "?" in url:
+        return PipelineError(f"what follows {printable(url.partition('://')[0][:20])}:// is no address")
+    return PipelineError(f"{printable(url[:200])} is no address: {reason}")

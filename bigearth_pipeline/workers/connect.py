@@ -7,6 +7,7 @@ from typing import Any, Final
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.workers.checks import Shared, terms_of
 from bigearth_pipeline.workers.demand import Demand, wait_for_worker
+from bigearth_pipeline.workers.ending import close
 from bigearth_pipeline.workers.forks import SILENT, preload, signals_held, silence
 from bigearth_pipeline.workers.local import LocalWorkers
 from bigearth_pipeline.workers.remote import check_workers, connect
@@ -73,16 +74,16 @@ def _open_local(number: int, say: Callable[[str], None], limits: Limits, stack: 
 
     preload()
     with signals_held():
-        local = stack.enter_context(
-            LocalCluster(
-                n_workers=0,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,
-                silence_logs=SILENT,
-            )
+        local = LocalCluster(
+            n_workers=0,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=SILENT,
         )
-        client = stack.enter_context(Client(local, set_as_default=False))
+        stack.callback(close, local)
+        client = Client(local, set_as_default=False)
+        stack.callback(close, client)
     workers = LocalWorkers(local.scheduler_address, number, dask.config.config)
     stack.callback(workers.end)
     workers.wait(Watch(limits, say, "no worker process started"))

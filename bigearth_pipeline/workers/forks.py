@@ -11,6 +11,7 @@ from multiprocessing import forkserver, resource_tracker, util
 from typing import Any, Final
 
 from bigearth_pipeline.main_script import check_importable
+from bigearth_pipeline.signals import current
 from shards.runtime.scratch import ScratchFolder
 
 _ENVIRONMENT: Final = {
@@ -51,11 +52,12 @@ def signals_held() -> Iterator[None]:
 
     Threads that are started meanwhile never see them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with current().held():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _set_socket_folder() -> None:

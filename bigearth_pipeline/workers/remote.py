@@ -12,6 +12,7 @@ from typing import Any, Final
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers.checks import Terms, accept, differences, look, named, unequal, unseen
 from bigearth_pipeline.workers.demand import workers_of
+from bigearth_pipeline.workers.ending import close
 from bigearth_pipeline.workers.forks import signals_held
 from bigearth_pipeline.workers.stall import Limits
 
@@ -44,8 +45,10 @@ def connect(scheduler: str, limits: Limits) -> Iterator[Any]:
             client = Client(scheduler, timeout=seconds, set_as_default=False)
     except (OSError, ValueError, ImportError, AssertionError) as err:
         raise PipelineError(f"scheduler {scheduler} cannot be reached: {_cause(err)}") from err
-    with client:
+    try:
         yield client
+    finally:
+        close(client)
 
 
 def check_workers(client: Any, scheduler: str, terms: Terms, limits: Limits) -> None:

@@ -140,16 +140,19 @@ class Proxy:
         upstream[1].write(head + body)
         await upstream[1].drain()
         answer = await upstream[0].readuntil(b"\r\n\r\n")
-        length = 0 if method == "HEAD" or answer.split(b" ", 2)[1] in (b"204", b"304") else _length(answer)
+        has_body = method != "HEAD" and answer.split(b" ", 2)[1] not in (b"204", b"304")
+        # Answers whose length is not known before they end are passed on as a whole.
+        is_whole = has_body and (fault in ("lost", "reset", "short") or _is_chunked(answer))
+        content = await _body(upstream[0], answer) if is_whole else b""
         if fault == "lost":
-            await upstream[0].readexactly(length)
             return _reset(writer)
         if fault in ("reset", "short"):
-            content = await upstream[0].readexactly(length)
             writer.write(answer + content[: len(content) // 2])
             await writer.drain()
             return _reset(writer) if fault == "reset" else False
-        writer.write(answer)
+        writer.write(answer + content)
+        await writer.drain()
+        length = _length(answer) if has_body and not is_whole else 0
         while length:
             piece = await upstream[0].read(min(length, _CHUNK))
             if not piece:
@@ -161,7 +164,7 @@ class Proxy:
 
 
 async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
-    if b"transfer-encoding: chunked" not in head.lower():
+    if not _is_chunked(head):
         return await reader.readexactly(_length(head))
     body = b""
     while True:
@@ -170,6 +173,10 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
         body += line + await reader.readexactly(size + 2)
         if not size:
             return body
+
+
+def _is_chunked(head: bytes) -> bool:
+    return b"transfer-encoding: chunked" in head.lower()
 
 
 def _length(head: bytes) -> int:

@@ -5,7 +5,7 @@ tag of each object. A build that resumes compares sizes and tags, so that it nee
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,14 +26,19 @@ _SUFFIXES: Final = (".tags.json", ".index.parquet", ".histogram.parquet", ".json
 """Of the files about a shard, that which says that it is done last."""
 
 
-def publish_shard(options: StoreOptions, info: ShardInfo) -> None:
+def publish_shard(options: StoreOptions, info: ShardInfo, check: Callable[[], object] = lambda: None) -> None:
     """Send the files of a written shard and its notes, and delete the files.
+
+    Args:
+        options: of the store.
+        info: the shard.
+        check: called every now and then; what it raises ends the upload.
 
     Raises:
         OSError: one cannot be read or sent.
     """
     client = _client(options)
-    tags = {file.path: put_file(client, file.path, options.folder / file.path) for file in info.files}
+    tags = {file.path: put_file(client, file.path, options.folder / file.path, check) for file in info.files}
     with atomic_write(_tags_path(options, info.name)) as file:
         file.write(json.dumps(tags).encode())
     for suffix in _SUFFIXES:

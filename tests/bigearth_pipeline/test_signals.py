@@ -142,3 +142,29 @@ def test_a_signal_is_not_lost_where_python_drops_what_is_raised(moment: str) -> 
         [sys.executable, "-c", _DROPPED, moment], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("interrupted 143\n", "")
+
+
+_HELD = """
+import os, signal, threading, time
+from bigearth_pipeline.signals import PROGRAM, Interrupted
+from bigearth_pipeline.workers.forks import signals_held
+
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+PROGRAM.listen()
+try:
+    with signals_held():
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(100):
+            time.sleep(0.01)
+        print("held")
+except Interrupted:
+    print("interrupted", PROGRAM.status)
+"""
+
+
+def test_a_signal_that_another_thread_receives_is_held() -> None:
+    """Dask is cut off while it starts, where there is a thread beside, as libraries have, and cannot close in order."""
+    done = subprocess.run(
+        [sys.executable, "-c", _HELD], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("held\ninterrupted 143\n", "")

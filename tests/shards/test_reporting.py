@@ -13,8 +13,8 @@ import bigearth_pipeline.errors
 import shards.errors
 import trainer.errors
 from bigearth_pipeline.cli import main
-from shards.errors import BepError, CorruptShard
-from shards.reporting import bug_report, one_line, printable
+from shards.errors import BepError, CorruptShard, ShardError
+from shards.reporting import bug_report, one_line, printable, without_secrets
 
 _STEERING = ("\x1b[2J", "\x9b31m", "\x07", "\r", "\n", "\x7f", "\u202e", "\u2066", "\x1b]0;title\x07", "\udc9b")
 
@@ -108,3 +108,20 @@ def test_commands_take_links_in_a_circle_for_an_error(
     told = CliRunner().invoke(main, [argument.replace("@", "loop") for argument in command])
     assert isinstance(told.exception, SystemExit), told.exception
     assert told.exit_code in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("source ftp:/me:ha@rd@shelf/a.tar is absent", "source ftp:/shelf/a.tar is absent"),
+        ("https://me:hard@host:1/x?X-Amz-Signature=a%2F/b: gone", "https://host:1/x: gone"),
+        ("'https://host/x?sig=hard#there' (S3://me:hard@b)", "'https://host/x' (S3://b)"),
+        ("hf://owner/name@main and s3://bucket/a@b", "hf://owner/name@main and s3://bucket/a@b"),
+        ("tcp://host:8786 does not answer: is it a scheduler?", "tcp://host:8786 does not answer: is it a scheduler?"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(text: str, shown: str) -> None:
+    """A password or the signature of a link gets into a log, or an address is cut that has neither."""
+    assert without_secrets(text) == shown
+    assert one_line(ShardError(text)) == shown
+    assert one_line(OSError(2, "gone", text)) == f"{shown}: gone"

@@ -21,6 +21,8 @@ _EXTRA: Final = "cloud"
 _ELSEWHERE: Final = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _CREDENTIALS: Final = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
 """Hosts that give credentials where the environment has none."""
+_S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+AUTHORITY_HINT: Final = "SSL_CERT_FILE names a file with the certificates of the authorities to trust"
 
 Kind = Literal["absent", "no bucket", "denied", "region", "exists", "changed", "range", "busy", "broken", "refused"]
 PASSING: Final[tuple[Kind, ...]] = ("busy", "broken")
@@ -42,6 +44,10 @@ class Refused(Exception):
         super().__init__(what)
         self.kind: Kind = kind
         self.what = what
+
+
+class Unsent(Exception):
+    """The bytes of an object could not be had, or are not to be sent any more; its cause says why."""
 
 
 class Answer(NamedTuple):
@@ -132,26 +138,41 @@ class Client:
 
         return self._send(send)
 
-    def put(
-        self, name: str, content: bytes | os.PathLike[str], *, mode: Any = "overwrite", part: int = 0
-    ) -> str | None:
-        """Write an object as a whole and return its tag.
+    def put(self, name: str, content: bytes, *, mode: Any = "overwrite") -> str | None:
+        """Write an object by one request and return its tag.
 
         Args:
             name: of the object.
-            content: its bytes, or the local file that holds them.
+            content: its bytes.
             mode: `overwrite`; `create` if there may be none yet; `{"e_tag": …}` if it must be this version.
-            part: bytes of the parts that are sent beside each other; 0 for a single request.
         """
 
         def send(store: "ObjectStore") -> str | None:
-            from pathlib import Path
-
             import obstore
 
-            data = content if isinstance(content, bytes) else Path(content)
-            how: dict[str, Any] = {"use_multipart": True, "chunk_size": part} if part else {"use_multipart": False}
-            return obstore.put(store, name, data, mode=mode, **how)["e_tag"]
+            return obstore.put(store, name, content, mode=mode, use_multipart=False)["e_tag"]
+
+        return self._send(send)
+
+    def put_parts(self, name: str, content: Callable[[], Iterator[bytes]], part: int) -> str | None:
+        """Write an object in parts that are sent beside each other and return its tag.
+
+        Whatever ends it early, the server deletes the parts, which nobody sees and which cost money.
+
+        Args:
+            name: of the object.
+            content: returns its bytes in blocks, in this thread; what these raise ends the upload.
+            part: bytes of a part.
+
+        Raises:
+            Unsent: the blocks did not come.
+            Refused: the server did not take it.
+        """
+
+        def send(store: "ObjectStore") -> str | None:
+            import obstore
+
+            return obstore.put(store, name, content(), use_multipart=True, chunk_size=part)["e_tag"]
 
         return self._send(send)
 
@@ -183,7 +204,7 @@ class Client:
     def _send(self, send: Callable[["ObjectStore"], T]) -> T:
         try:
             return send(self._open())
-        except (InvalidValue, ShardError):
+        except (InvalidValue, ShardError, Unsent):
             raise
         # It has classes of its own, and OSErrors without a number.
         except Exception as err:
@@ -215,7 +236,7 @@ def _make(address: Address) -> "ObjectStore":
         options["allow_http"] = address.scheme == "http"
         return HTTPStore.from_url(str(address), client_options=options, retry_config=retry)
     if address.scheme == "s3":
-        if os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://"):
+        if any(os.environ.get(name, "").startswith("http://") for name in _S3_ENDPOINTS):
             options["allow_http"] = True
         return S3Store(first, prefix=prefix, client_options=options, retry_config=retry)
     make = GCSStore if address.scheme == "gs" else AzureStore
@@ -239,11 +260,7 @@ def _refused(err: Exception) -> Refused:
         return Refused("changed", "it was changed meanwhile")
     if isinstance(err, FileNotFoundError) or status in (404, 410):
         return Refused("absent", "it is absent")
-    if status == 301 or code in (
-        "PermanentRedirect",
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-    ):
+    if status == 301 or code in _ELSEWHERE:
         return Refused("region", f"it is in another region or at another endpoint than the environment says ({said})")
     if name in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
         return Refused("denied", f"it is denied to these credentials ({said or 'no access'})")
@@ -257,5 +274,12 @@ def _refused(err: Exception) -> Refused:
         return Refused("refused", "its server does not answer requests for ranges, which reading needs")
     if status:
         return Refused("refused", f"the server refuses it ({said})")
+    if match := re.search(r"InvalidCertificate\(\s*(\w+)", text):
+        # Names of rustls, such as Expired and NotValidForNameContext.
+        reason = match[1].removesuffix("Context")
+        hint = f"; {AUTHORITY_HINT}" if reason == "UnknownIssuer" else ""
+        return Refused("refused", f"the certificate of its server is not valid here ({reason}){hint}")
+    if "No CA certificates were loaded" in text:
+        return Refused("refused", f"this machine has no certificates of authorities; {AUTHORITY_HINT}")
     late = "timed out" in text.lower() or "TimedOut" in text
     return Refused("broken", "the server does not answer in time" if late else "the connection fails")

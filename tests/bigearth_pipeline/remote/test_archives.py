@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_a_disk_that_fills_is_named(
 ) -> None:
     """A spool or temporary folder on a full disk ends in a traceback, though the store lies elsewhere."""
 
-    def put(client: Client, name: str, path: Path) -> str | None:
+    def put(client: Client, name: str, path: Path, *check: Any) -> str | None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "disk" / "file"))
 
     monkeypatch.setattr(publish, "put_file", put)

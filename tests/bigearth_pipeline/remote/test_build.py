@@ -60,11 +60,11 @@ def stopped_uploads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let Ctrl-C come at the next upload once as many files were sent as the list that is returned says."""
     send, left = publish.put_file, [0]
 
-    def put(client: Client, name: str, path: Path) -> str | None:
+    def put(client: Client, name: str, path: Path, *check: Any) -> str | None:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        return send(client, name, path)
+        return send(client, name, path, *check)
 
     monkeypatch.setattr(publish, "put_file", put)
     return left
@@ -168,10 +168,10 @@ def test_a_manifest_that_appears_meanwhile_is_not_replaced(
     address = place(request)
     send = publish.put_file
 
-    def put(client: Client, name: str, path: Path) -> str | None:
+    def put(client: Client, name: str, path: Path, *check: Any) -> str | None:
         if name == BUILD_NOTE:
             attempt(partial(client.put, MANIFEST, b"of another build"))
-        return send(client, name, path)
+        return send(client, name, path, *check)
 
     monkeypatch.setattr(publish, "put_file", put)
     with pytest.raises(InUse, match="was finished by another build meanwhile, with another manifest"):

@@ -1,12 +1,14 @@
-"""Tasks of a build that has failed."""
+"""Tasks of a build that has failed, and connections that do not close."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bigearth_pipeline.workers import open_cluster
+from bigearth_pipeline.workers import Limits, ending, open_cluster
+from bigearth_pipeline.workers.remote import connect
 
 
 def _slow(number: int, folder: str, progress: Callable[[int], None]) -> None:
@@ -34,3 +36,16 @@ def test_no_task_is_at_work_after_an_error(scheduler: str, tmp_path: Path) -> No
         assert list(folder.iterdir()) == []
         time.sleep(0.1)
         assert list(folder.iterdir()) == []
+
+
+def test_a_connection_that_does_not_close_is_given_up(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that was interrupted ends a minute later, for Dask waits so long for a loop that does not move."""
+    monkeypatch.setattr(ending, "_CLOSE_SECONDS", 0.2)
+    free = threading.Event()
+    try:
+        with connect(scheduler, Limits()) as client:
+            client.loop.add_callback(free.wait)
+        # It would wait once more when it is deleted.
+        assert client.status == "closed"
+    finally:
+        free.set()

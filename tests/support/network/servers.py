@@ -15,6 +15,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.network.authority import Certificate
+
 BUCKET: Final = "shelf"
 KEY, SECRET = "S3RVER", "S3RVER"
 _SECONDS: Final = 60
@@ -27,15 +29,17 @@ class Server:
     Attributes:
         port: on 127.0.0.1.
         folder: that it serves; None for moto, which has its objects in memory.
+        scheme: `http` or `https`.
     """
 
     port: int
     folder: Path | None = None
+    scheme: str = "http"
 
     @property
     def address(self) -> str:
         """Return the address of the server."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def environment(endpoint: str) -> dict[str, str]:
@@ -53,7 +57,7 @@ def moto(folder: Path) -> Iterator[Server]:
     """Run moto's server."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, port, env=os.environ | {"MOTO_S3_CUSTOM_ENDPOINTS": ""}):
+    with running(command, port, env=os.environ | {"MOTO_S3_CUSTOM_ENDPOINTS": ""}):
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")).close()
         yield Server(port)
 
@@ -65,31 +69,34 @@ def s3rver(folder: Path) -> Iterator[Server]:
         pytest.skip("s3rver is not installed: npm install -g s3rver")
     port = free_port()
     command = [program, "-d", str(folder), "-a", "127.0.0.1", "-p", str(port), "-s", "--no-vhost-buckets"]
-    with _running([*command, "--configure-bucket", BUCKET], port):
+    with running([*command, "--configure-bucket", BUCKET], port):
         yield Server(port, folder)
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[Server]:
-    """Run nginx, which serves what lies in `folder/root`."""
+def nginx(folder: Path, certificate: Certificate | None = None) -> Iterator[Server]:
+    """Run nginx, which serves what lies in `folder/root`; with a certificate by TLS."""
     if (program := shutil.which("nginx")) is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
     port, root = free_port(), folder / "root"
     root.mkdir()
-    config = folder / "nginx.conf"
+    config, tls, scheme = folder / "nginx.conf", "", "http"
+    if certificate is not None:
+        tls, scheme = f"ssl; ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key}", "https"
     config.write_text(
         f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;\n"
         "events { worker_connections 256; }\n"
         f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
         f"fastcgi_temp_path {folder}/a; uwsgi_temp_path {folder}/b; scgi_temp_path {folder}/c;\n"
-        f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
+        f"server {{ listen 127.0.0.1:{port} {tls}; root {root}; }} }}\n"
     )
-    with _running([program, "-p", str(folder), "-c", str(config)], port):
-        yield Server(port, root)
+    with running([program, "-p", str(folder), "-c", str(config)], port):
+        yield Server(port, root, scheme)
 
 
 @contextmanager
-def _running(command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[None]:
+def running(command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a server for as long as the block lasts, which begins once it listens."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as process:
         try:
             for _ in range(20 * _SECONDS):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shards.storage.remote import attempts
 from shards.testing.network import Proxy, Weather
 from tests.support.network import servers
 
@@ -69,6 +70,13 @@ def shelf(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 def s3(moto_shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     """A server that speaks S3, in calm weather."""
     yield from _in_calm(moto_shelf, monkeypatch)
+
+
+@pytest.fixture(params=["moto", "s3rver"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    """Each server that can be written to, in calm weather; failed requests are repeated without delay."""
+    monkeypatch.setattr(attempts, "_LONGEST_WAIT", 0.1)
+    yield from _in_calm(request.getfixturevalue(f"{request.param}_shelf"), monkeypatch)
 
 
 def _in_calm(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:

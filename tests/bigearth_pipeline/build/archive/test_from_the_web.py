@@ -26,6 +26,7 @@ from tests.support.data.archives import COMPRESSIONS, write_archive
 from tests.support.data.building import Recorder
 from tests.support.data.cutting import cutting_proxy
 from tests.support.network.web import Web, nginx
+from tests.support.running import commands
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,23 @@ def test_a_server_that_fails_is_said(web: Web, tree: Path, tmp_path: Path, monke
         with pytest.raises(PipelineError, match=message) as caught:
             _build(tmp_path / "out", f"{web.url.replace('//', '//user:secret@')}/{below}?token=secret", tree)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.long
+def test_a_log_has_no_secrets(web: Web, tmp_path: Path) -> None:
+    """With --verbose, or in a log file, an address has its password or its signature."""
+    secret = web.url.replace("//", "//me:hush@")
+    for options in (
+        ("build-shards", f"{secret}/a.tar?sig=hush", "--out", tmp_path / "out", "--metadata", tmp_path / "none"),
+        ("build-shards", f"{secret}/a.tar", "ftp://me:hush@host/b.tar", "--out", tmp_path / "out"),
+        ("build-shards", "ftp://me:hush@host/b.tar", "--out", tmp_path / "out"),
+        ("build-shards", f"{secret}:99999/a.tar?sig=hush", "--out", tmp_path / "out"),
+        ("download", "v2-metadata", "--base-url", secret, "--out", tmp_path / "files"),
+    ):
+        told = commands.run(*options, "--verbose", "--log-file", tmp_path / "log")
+        assert told.returncode == 1, told.stderr
+        assert "Error: " in told.stderr
+        assert "hush" not in told.stdout + told.stderr + (tmp_path / "log").read_text()
 
 
 def test_the_command_builds_from_an_address(web: Web, tree: Path, store: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,12 +29,15 @@ _READER: Final = """
 import sys
 import numpy as np
 import shards
-address, cache, seed, expected = sys.argv[1:]
+from shards.storage.disk import cache as cache_module
+
+address, cache, seed, expected, bound = sys.argv[1:]
+cache_module.LEAST = 1
 rows = np.random.default_rng(int(seed)).permutation(300)
 want = np.load(expected)
-with shards.open(address, num_threads=2, cache_dir=cache) as store:
+with shards.open(address, num_threads=2, cache_dir=cache, cache_bytes=int(bound)) as store:
     store.will_need(rows)
-    for part in np.split(rows, 10):
+    for part in [*np.split(rows, 10), *np.split(rows[::-1], 10)]:
         got = store.read_into(part, np.zeros((len(part), shards.RECORD_VALUES), np.uint16))
         assert (got == want[part]).all()
     print("read", flush=True)
@@ -43,6 +47,15 @@ with shards.open(address, num_threads=2, cache_dir=cache) as store:
 def images(folder: Path) -> list[Path]:
     """Return the images of a cache."""
     return [path for path in folder.glob("*/*") if path.name.isdecimal()]
+
+
+def taken(folder: Path) -> int:
+    """Return the bytes that the images of a cache take up; one may be deleted meanwhile."""
+    total = 0
+    for path in images(folder):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_blocks * 512
+    return total
 
 
 def test_a_second_run_sends_no_request_for_records(s3: Shelf, any_store: Path, tmp_path: Path) -> None:
@@ -84,29 +97,44 @@ def test_what_an_image_lost_is_fetched_anew(s3: Shelf, tar_store: Path, tmp_path
             assert (s3.proxy.num_requests == before) is is_mended
 
 
-def test_processes_share_a_cache_and_may_be_killed(s3: Shelf, tar_store: Path, tmp_path: Path) -> None:
-    """Several read other orders at the same time while some are killed: all that end have read the right records."""
+@pytest.mark.long
+@pytest.mark.parametrize("bound", [1 << 30, 5 << 20])
+def test_processes_share_a_cache_and_may_be_killed(s3: Shelf, tar_store: Path, tmp_path: Path, bound: int) -> None:
+    """Several read other orders at the same time while some are killed: all that end have read the right records.
+
+    In the smaller cache each deletes images that the others read, and it never has more bytes than it may.
+    """
     with shards.open(tar_store) as local:
         np.save(tmp_path / "expected.npy", read_rows(local, range(300)))
     address, cache = s3.store(tar_store), tmp_path / "cache"
 
     def start(seed: int) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _READER, address, str(cache), str(seed), str(tmp_path / "expected.npy")]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        arguments = (address, cache, seed, tmp_path / "expected.npy", bound)
+        return subprocess.Popen(
+            [sys.executable, "-c", _READER, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        )
 
     killed = start(0)
-    while not (images(cache) and sum(path.stat().st_blocks for path in images(cache)) > 1000):
+    while taken(cache) < 500 << 10:
         assert killed.poll() in (None, 0)
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    running = [start(1), start(2)]
+    running = [start(1), start(2), start(3)]
+    while taken(cache) < 1 << 20:
+        time.sleep(0.005)
+    running.pop().kill()
+    while any(process.poll() is None for process in running):
+        assert taken(cache) <= bound
+        time.sleep(0.01)
     for process in running:
         out, _ = process.communicate()
         assert (process.returncode, out) == (0, "read\n")
     before = s3.proxy.num_requests
-    assert start(3).communicate()[0] == "read\n"
-    assert s3.proxy.num_requests - before == 2  # Manifest and index.
+    assert start(4).communicate()[0] == "read\n"
+    assert taken(cache) <= bound
+    if bound > taken(cache) * 2:
+        assert s3.proxy.num_requests - before == 2  # Manifest and index.
 
 
 def test_the_cache_keeps_to_its_size_and_drops_what_was_used_least_lately(
