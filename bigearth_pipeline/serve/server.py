@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.serve.app import create_app
+from bigearth_pipeline.serve.arenas import limit_arenas
 from bigearth_pipeline.serve.config import ServeConfig
 from bigearth_pipeline.serve.contents.collector import spared
 from bigearth_pipeline.serve.contents.contents import open_contents
@@ -73,6 +74,7 @@ def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str]
         PipelineError: the port is in use, or there is no such address.
         TrainError, ShardError, OSError: as `open_contents` raises them.
     """
+    limit_arenas()
     with _listening(config) as listener, open_contents(config, say) as contents, one_thread_a_batch():
         stopping = Stopping()
         options = uvicorn.Config(
