@@ -9,16 +9,22 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
+from anyio import to_thread
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.serve.app import create_app
+from bigearth_pipeline.serve.arenas import limit_arenas
 from bigearth_pipeline.serve.config import ServeConfig
+from bigearth_pipeline.serve.contents.collector import spared
 from bigearth_pipeline.serve.contents.contents import open_contents
 from bigearth_pipeline.serve.contents.stopping import Stopping
 from trainer.inference import one_thread_a_batch
 from trainer.runtime.signals import handled
 
 _BACKLOG: Final = 256
+_THREADS: Final = 4
+"""Threads that compute answers. The interpreter runs one at a time, so that more of them hold each other up, and the
+network; and the C library keeps memory for each."""
 _SWITCH_SECONDS: Final = 0.001
 """Seconds after which a thread passes the interpreter lock on. A network takes it again for each of its operations, and
 would wait for the usual 5 ms each time while others answer requests."""
@@ -36,6 +42,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stopping: Stopping) -> None:
         super().__init__(config)
         self.stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        await super().startup(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -63,6 +74,7 @@ def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str]
         PipelineError: the port is in use, or there is no such address.
         TrainError, ShardError, OSError: as `open_contents` raises them.
     """
+    limit_arenas()
     with _listening(config) as listener, open_contents(config, say) as contents, one_thread_a_batch():
         stopping = Stopping()
         options = uvicorn.Config(
@@ -81,7 +93,7 @@ def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str]
                 say(f"{store.folder}: {store.places.num_lost} patches have no place on the map")
         server = _Server(options, stopping)
         ready(_address(config, listener))
-        with _short_turns(), _quiet_end(stopping):
+        with _short_turns(), spared(), _quiet_end(stopping):
             server.run(sockets=[listener])
 
 

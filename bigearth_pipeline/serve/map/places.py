@@ -34,6 +34,7 @@ class Places:
 
     Attributes:
         cells: number of the finest cell of each, (n,) uint64 ascending.
+        points: x and y of each on the map, each (n,) float64.
         rows: row of each in the index, (n,) int64.
         epsg: system of each patch of the index, (patches,) int32.
         ulx: easting of its upper-left corner, (patches,) float64 metres.
@@ -44,6 +45,7 @@ class Places:
     """
 
     cells: NDArray[np.uint64]
+    points: tuple[NDArray[np.float64], NDArray[np.float64]]
     rows: NDArray[np.int64]
     epsg: NDArray[np.int32]
     ulx: NDArray[np.float64]
@@ -67,21 +69,21 @@ class Places:
             (left, top), (right, bottom) = placed.min(0).tolist(), placed.max(0).tolist()
             bounds = (*degrees(left, bottom), *degrees(right, top))
             zoom = _patch_zoom((bounds[1] + bounds[3]) / 2)
-        return cls(cells[order], rows[order], epsg, ulx, uly, bounds, zoom, int((~has_place).sum()))
-
-    @cached_property
-    def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """X and y of `cells` on the map, each (n,)."""
-        x, y = apart(self.cells)
-        return x / 2.0**DEPTH, y / 2.0**DEPTH
+        x, y = np.ascontiguousarray(placed[order].T)
+        return cls(cells[order], (x, y), rows[order], epsg, ulx, uly, bounds, zoom, int((~has_place).sum()))
 
     def within(self, zoom: int, x: int, y: int) -> slice:
         """Return which of `cells` and `rows` lie in a tile."""
-        shift = 2 * (DEPTH - zoom)
-        first = int(interleaved(np.array([x], np.uint64), np.array([y], np.uint64))[0]) << shift
-        ends = np.array([first, first + (1 << shift)], np.uint64)
-        begin, end = np.searchsorted(self.cells, ends).tolist()
+        [(begin, end)] = self._ranges(zoom, np.array([[x, y]], np.uint64))
         return slice(begin, end)
+
+    def _ranges(self, zoom: int, tiles: NDArray[np.uint64]) -> list[list[int]]:
+        """Return begin and end of tiles, (n, 2) columns and rows, in `cells`."""
+        shift = np.uint64(2 * (DEPTH - zoom))
+        first = interleaved(tiles[:, 0], tiles[:, 1])
+        ends = np.stack([first, first + np.uint64(1)], 1) << shift
+        found: list[list[int]] = np.searchsorted(self.cells, ends).tolist()
+        return found
 
     @cached_property
     def positions(self) -> NDArray[np.int64]:
@@ -93,9 +95,13 @@ class Places:
     def around(self, zoom: int, x: int, y: int) -> NDArray[np.int64]:
         """Return the rows of patches whose middle lies in a tile or in one beside it, in no order."""
         side = 1 << zoom
-        beside = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-        parts = [self.rows[self.within(zoom, i, j)] for i, j in beside if 0 <= i < side and 0 <= j < side]
-        return np.concatenate(parts)
+        tiles = [(i, j) for i in range(x - 1, x + 2) for j in range(y - 1, y + 2) if 0 <= i < side and 0 <= j < side]
+        return np.concatenate([self.rows[begin:end] for begin, end in self._ranges(zoom, np.array(tiles, np.uint64))])
+
+    def degrees_of(self, row: int) -> tuple[float, float] | None:
+        """Return longitude and latitude of the middle of a patch; None for one without a place."""
+        position = int(self.positions[row])
+        return None if position < 0 else degrees(*(float(axis[position]) for axis in self.points))
 
     def near(self, row: int, metres: float) -> NDArray[np.int64]:
         """Return the rows of all patches with their middle within some metres along each axis, and of some beyond them.

@@ -25,17 +25,13 @@ class Batches(Generic[Kind, Item, Result]):
         self._waiting: list[tuple[Kind, Item, Future[Result]]] = []
         self._thread = ThreadPoolExecutor(1, "batches")
 
-    def get(self, kind: Kind, item: Item) -> Result:
-        """Return the result of an item.
-
-        Raises:
-            Exception: as `compute` raises it, for all items of the batch.
-        """
+    def begin(self, kind: Kind, item: Item) -> Future[Result]:
+        """Return the result of an item once there is one; an error of `compute` is that of all items of the batch."""
         mine: Future[Result] = Future()
         with self._lock:
             self._waiting.append((kind, item, mine))
         self._thread.submit(self._work)
-        return mine.result()
+        return mine
 
     def _work(self) -> None:
         """Compute a batch of the kind that has waited longest; nothing waits where an earlier batch took all."""

@@ -81,7 +81,10 @@ class Pictures:
     def _make_around(self, store: OpenStore, row: int) -> bytes:
         picture = np.zeros((3, _SMALL, 3, _SMALL, 3), np.uint8)
         # Nearer ones come first, and of several of a place the first one counts, as on the page.
-        for each, east, south in [*reversed(neighbours(store, row)), (row, 0, 0)]:
+        shown = {(0, 0): row}
+        for each, east, south in neighbours(store, row):
+            shown.setdefault((east, south), each)
+        for (east, south), each in shown.items():
             pixels = colours(self._contents.pixels(store, each), TRUE_COLOUR, store.stretch)
             wide = pixels[::2].astype(np.uint16) + pixels[1::2]
             picture[1 + south, :, 1 + east] = (wide[:, ::2] + wide[:, 1::2] + 2) >> 2

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from bigearth_pipeline.serve.check.disagreement import Pairs, disagreements
+from bigearth_pipeline.serve.check.first import first_predicted
 from bigearth_pipeline.serve.check.verdicts import Verdict, Verdicts
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.stores import OpenStore
@@ -52,6 +53,15 @@ def check_routes(contents: Contents) -> APIRouter:
             make = shlex.join(["bep", "evaluate", str(folder), "--shards", str(store.folder)])
             raise InvalidValue(f"{folder} has no predictions on {store.folder}; write them: {make}")
         return pairs.get((store.number, run, predicted.version, label), lambda: disagreements(store, predicted, label))
+
+    @router.get("/first", responses=p.refusals(404))
+    def first(
+        store: Annotated[int | None, Query(ge=0, le=9999)] = None, run: p.MaybeRun = None
+    ) -> dict[str, int | None]:
+        """Return the first run with predictions on a store, and that store; null where no run has any."""
+        found = first_predicted(contents, store, run)
+        number, place = found or (None, None)
+        return {"run": number, "store": place}
 
     @router.get("/pairs", responses=p.refusals(404, 409))
     def disagreeing(

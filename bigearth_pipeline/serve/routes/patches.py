@@ -1,23 +1,31 @@
 """One patch: facts, pictures, probabilities and explanations."""
 
+import asyncio
+from concurrent.futures import Future
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from numpy.typing import NDArray
 
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.runs import thresholds
 from bigearth_pipeline.serve.contents.stopping import Stopping
 from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.map.places import degrees, web_points
-from bigearth_pipeline.serve.patch.explanations import Explanations
+from bigearth_pipeline.serve.patch.explanations import WAITING, Explanations
 from bigearth_pipeline.serve.patch.neighbours import neighbours
 from bigearth_pipeline.serve.patch.pictures import Look, Pictures
 from bigearth_pipeline.serve.patch.scores import Scores
 from bigearth_pipeline.serve.routes import parameters as p
+from bigearth_pipeline.serve.routes.aside import aside
 
 _KEPT = {"Cache-Control": "private, max-age=3600"}
+_SCORES = 64
+"""Requests for probabilities under way at a time, each with a record of 160 KB; further ones wait."""
+_LOADING = 2
+"""Requests for probabilities that begin at a time: a network may have to be loaded."""
 DigitalNumber = Annotated[float | None, Query(ge=0, le=65535, allow_inf_nan=False)]
 Gamma = Annotated[float | None, Query(ge=0.1, le=5, allow_inf_nan=False)]
 ClassNumber = Annotated[int, Query(ge=0, le=18, description="Number of a class.")]
@@ -36,6 +44,11 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
     """
     router = APIRouter(prefix="/api/patches/{source}/{key}", tags=["patches"])
     pictures, explanations = Pictures(contents), Explanations(contents, stopping)
+    explains, waiting = aside(WAITING + 1), asyncio.Semaphore(_SCORES)
+
+    @aside(_LOADING)
+    def begin(source: str, key: str, run: int) -> tuple[Future[NDArray[np.float32]], dict[str, Any]]:
+        return scores.begin(run, source, key), thresholds(contents.run(run).predictor())
 
     @router.get("", responses=p.refusals(404, 409))
     def facts(source: p.Source, key: p.Key) -> dict[str, Any]:
@@ -66,13 +79,16 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
         return Response(pictures.around(source, key), media_type="image/webp", headers=_KEPT)
 
     @router.get("/scores", responses=p.refusals(404, 409))
-    def score(source: p.Source, key: p.Key, run: p.RunNumber) -> dict[str, Any]:
+    async def score(source: p.Source, key: p.Key, run: p.RunNumber) -> dict[str, Any]:
         """Return the probabilities of the 19 classes by a run, and its thresholds."""
-        found = scores.of(run, source, key)
-        limits = thresholds(contents.run(run).predictor())
-        return {"run": run, "probabilities": [round(float(each), 6) for each in found], "thresholds": limits}
+        async with waiting:
+            pending, limits = await begin(source, key, run)
+            # Others may wait for the same, so that it goes on where this request ends.
+            found = await asyncio.shield(asyncio.wrap_future(pending))
+        return {"run": run, "probabilities": [round(each, 6) for each in found.tolist()], "thresholds": limits}
 
     @router.get("/explanation", responses=p.refusals(404, 409, 503))
+    @explains
     def explanation(
         source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method
     ) -> dict[str, Any]:
@@ -90,6 +106,7 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
         response_class=Response,
         responses=p.refusals(404, 409, 503) | p.content("image/webp", "A map over true colour."),
     )
+    @explains
     def explanation_map(source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method) -> Response:
         """Return the map of an explanation over true colour: orange raises the score of the class, purple lowers it."""
         found = explanations.of(run, source, key, label, method)
@@ -115,7 +132,7 @@ def _of_store(store: OpenStore, row: int) -> dict[str, Any]:
         "crs": f"EPSG:{facts['epsg']}",
         "seasonal_snow": facts["seasonal_snow"],
         "cloud_or_shadow": facts["cloud_or_shadow"],
-        "place": _place(facts["epsg"], facts["ulx"], facts["uly"]),
+        "place": store.places.degrees_of(row),
         "neighbours": [
             {"key": store.store.index.key(each), "east": east, "south": south} for each, east, south in around
         ],

@@ -8,8 +8,11 @@ from fastapi.responses import Response
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.routes import parameters as p
+from bigearth_pipeline.serve.routes.aside import aside
 
 _TILES = 1024
+_TURNS = 4
+"""Requests for tiles at a time; those of a scene are computed one after the other."""
 
 
 def scene_routes(contents: Contents) -> APIRouter:
@@ -24,6 +27,7 @@ def scene_routes(contents: Contents) -> APIRouter:
         | p.content("image/png", "A tile of 256 × 256 pixels.")
         | {204: {"description": "The scene does not reach into this tile."}},
     )
+    @aside(_TURNS)
     def tile(
         scene: p.Number, z: p.Zoom, x: p.Column, y: p.Column, label: p.Label = None,
         threshold: Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)] = 0.0,

@@ -7,12 +7,17 @@ from fastapi import APIRouter, File, Form, UploadFile
 from bigearth_pipeline.scenes.inputs.description import parse_baseline
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.stopping import Stopping
+from bigearth_pipeline.serve.guard.requests import MOST_UPLOADS
 from bigearth_pipeline.serve.patch.scores import Scores
 from bigearth_pipeline.serve.routes import parameters as p
+from bigearth_pipeline.serve.routes.aside import aside
 from bigearth_pipeline.serve.upload.limits import MOST_BYTES, MOST_FILES
 from bigearth_pipeline.serve.upload.receive import Receiver
 from shards import CLASSES
 from shards.errors import InvalidValue
+
+_SCORED = 2
+"""Uploads whose patches are scored at a time."""
 
 
 def upload_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIRouter:
@@ -27,6 +32,7 @@ def upload_routes(contents: Contents, scores: Scores, stopping: Stopping) -> API
     receiver = Receiver(stopping)
 
     @router.post("", responses=p.refusals(400, 408, 413, 415, 503))
+    @aside(MOST_UPLOADS)
     def upload(
         files: Annotated[
             list[UploadFile],
@@ -51,11 +57,13 @@ def upload_routes(contents: Contents, scores: Scores, stopping: Stopping) -> API
         return _about(contents, source)
 
     @router.get("/{source}/scores", responses=p.refusals(404, 409))
+    @aside(_SCORED)
     def all_scores(source: p.Source, run: p.RunNumber) -> list[dict[str, Any]]:
         """Return the most probable class of each patch of an upload by a run."""
         found = []
-        for patch in contents.uploads.get(source).patches:
-            values = scores.of(run, source, patch.key)
+        pending = [(patch, scores.begin(run, source, patch.key)) for patch in contents.uploads.get(source).patches]
+        for patch, future in pending:
+            values = future.result()
             best = int(values.argmax())
             found.append({"key": patch.key, "label": best, "name": CLASSES[best], "probability": float(values[best])})
         return found

@@ -1,8 +1,6 @@
 """Batches of what waits, and a search for neighbours that does not look at all patches."""
 
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -23,15 +21,12 @@ def test_what_waits_is_computed_together() -> None:
         return [f"{kind}{item}" for item in items]
 
     batches = Batches(compute, 8)
-    with ThreadPoolExecutor(30) as threads:
-        first = threads.submit(batches.get, "a", -1)
-        assert begun.wait(30)
-        others = [threads.submit(batches.get, "ab"[i % 2], i) for i in range(26)]
-        while len(batches._waiting) < 26:
-            time.sleep(0.001)
-        may_end.set()
-        assert first.result(30) == "a-1"
-        assert [other.result(30) for other in others] == [f"{'ab'[i % 2]}{i}" for i in range(26)]
+    first = batches.begin("a", -1)
+    assert begun.wait(30)
+    others = [batches.begin("ab"[i % 2], i) for i in range(26)]
+    may_end.set()
+    assert first.result(30) == "a-1"
+    assert [other.result(30) for other in others] == [f"{'ab'[i % 2]}{i}" for i in range(26)]
     assert sorted(sizes) == sorted([1] + [8, 4, 1] * 2)
 
 
@@ -43,8 +38,8 @@ def test_an_error_reaches_each_of_its_batch_and_no_other() -> None:
 
     batches = Batches(compute, 4)
     with pytest.raises(ZeroDivisionError):
-        batches.get(0, 5)
-    assert batches.get(2, 5) == 0.5
+        batches.begin(0, 5).result()
+    assert batches.begin(2, 5).result() == 0.5
 
 
 @pytest.mark.parametrize("north", [4_000_000.0, 5_800_000.0, 7_700_000.0])

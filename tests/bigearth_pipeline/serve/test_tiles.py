@@ -17,6 +17,7 @@ from bigearth_pipeline.serve.map.places import (
     degrees,
     interleaved,
     point_of,
+    web_points,
 )
 from bigearth_pipeline.serve.map.tiles import UNKNOWN, patch_tile
 from tests.support.examples import examples
@@ -58,6 +59,17 @@ def test_cells_are_interleaved_and_back(values: np.ndarray) -> None:
 def test_degrees_and_points_are_inverse(longitude: float, latitude: float) -> None:
     """The box of a map asks for patches of another place."""
     assert degrees(*point_of(longitude, latitude)) == pytest.approx((longitude, latitude), abs=2e-6)
+
+
+def test_places_are_the_middles_of_patches() -> None:
+    """The map opens beside the patch that is looked at, or a patch without a place has one."""
+    places = some_places(40)
+    epsg = places.epsg.copy()
+    epsg[7] = 0
+    places = Places.of(epsg, places.ulx, places.uly)
+    points = web_points(epsg, places.ulx + 600, places.uly - 600)
+    for row in range(40):
+        assert places.degrees_of(row) == (None if row == 7 else degrees(*points[row].tolist()))
 
 
 def test_gdal_reads_what_was_written(tmp_path: Path) -> None:

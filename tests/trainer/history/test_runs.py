@@ -72,6 +72,21 @@ def test_runs_are_found_at_any_depth_and_broken_ones_named(runs: Path) -> None:
     assert [record.state for record in find(runs, reports.append)] == ["finished", "finished", "stopped"]
 
 
+def test_a_link_to_a_run_is_that_run(runs: Path, tmp_path: Path) -> None:
+    """A run that is linked into a folder is not found, one is listed twice, or a link to all of a disk is searched."""
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some/linked").symlink_to(runs / "deep/er/today")
+    (tmp_path / "some/again").symlink_to(tmp_path / "some/linked")
+    (tmp_path / "some/loop").symlink_to(tmp_path / "some")
+    (tmp_path / "some/others").symlink_to(runs / "first")
+    (tmp_path / "some/gone").symlink_to(tmp_path / "gone")
+    assert [record.folder.name for record in find(tmp_path, pytest.fail)] == ["again"]
+    shutil.copytree(runs / "first/stopped", tmp_path / "some/run")
+    (tmp_path / "some/a").symlink_to(tmp_path / "some/run")
+    assert [record.folder.name for record in find(tmp_path, pytest.fail)] == ["again", "run"]
+    assert [record.folder.name for record in find(tmp_path / "some/a", pytest.fail)] == ["a"]
+
+
 def test_conditions_and_order(runs: Path) -> None:
     lr = {Path(one["name"]).name: one["optimisation"]["lr"] for one in found(runs)}
     assert lr["finished"] == lr["stopped"] == 0.05

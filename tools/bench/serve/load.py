@@ -9,6 +9,11 @@ It lasts from the first request to the last byte of the last answer. Explanation
 part of it. The browser's cache plays no role: patches are drawn at random.
 
 Clients and server share the cores, so the answer has the processor time of both for each view, and the load average.
+
+Memory is what the server's processes have for themselves, without the page cache. It counts once the clients have
+looked for `--warm-up` seconds, by when threads have started and caches, which are bounded, have been filled: it is flat
+if a line fitted through the rest rises by no more than twice the noise around it, or by no more than 1%. Answers count
+from the start.
 """
 
 import argparse
@@ -30,6 +35,7 @@ import aiohttp
 
 from bigearth_pipeline.errors import PipelineError
 from tools.arguments import count, positive, run
+from tools.bench.serve.memory import Trend, private_mb
 
 _CONNECTIONS: Final = 6
 """Connections to a host that browsers open for HTTP/1.1."""
@@ -37,8 +43,6 @@ _OWN_BANDS: Final = "B11,B08,B02"
 """The fourth picture, where the user has chosen no bands."""
 _PATCHES: Final = 2000
 """Patches that clients choose from."""
-_SETTLED: Final = 0.25
-"""Share of the time after which memory counts as settled: caches have been filled."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -75,11 +79,6 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 class Client:
     """A person at the page."""
 
@@ -108,8 +107,22 @@ class Client:
             raise aiohttp.ClientPayloadError(f"{path} is no whole picture")
 
 
-async def measure(pid: int, address: str, clients: int, seconds: float, look: float) -> dict[str, Any]:
-    """Let clients look at patches for some seconds, and return what came of it; times in milliseconds."""
+async def measure(
+    pid: int, address: str, *, clients: int, seconds: float, look: float, warm_up: float
+) -> dict[str, Any]:
+    """Let clients look at patches, and return what came of it.
+
+    Args:
+        pid: of the server.
+        address: of the server.
+        clients: that look at a time.
+        seconds: for which memory counts.
+        look: seconds that a client looks at a patch.
+        warm_up: seconds before memory counts.
+
+    Returns:
+        figures by their names, as JSON values; times in milliseconds, memory in MB.
+    """
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{address}api/about") as answer:
             about = await answer.json()
@@ -118,11 +131,11 @@ async def measure(pid: int, address: str, clients: int, seconds: float, look: fl
         await Client(session, address, about).view(keys[0])
     times: list[float] = []
     failures: list[str] = []
-    memory: list[float] = []
+    memory: list[tuple[float, float]] = []
     begin = time.perf_counter()
-    print(f"{clients} clients look at {len(keys)} patches for {seconds:g} s", file=sys.stderr)
+    print(f"{clients} clients look at {len(keys)} patches for {warm_up + seconds:g} s", file=sys.stderr)
     before = (processor_seconds(pid), time.process_time())
-    end = begin + seconds
+    end = begin + warm_up + seconds
 
     async def person(number: int) -> None:
         rng = random.Random(number)
@@ -139,16 +152,17 @@ async def measure(pid: int, address: str, clients: int, seconds: float, look: fl
 
     async def watch() -> None:
         while time.perf_counter() < end:
-            memory.append(resident_mb(pid))
+            memory.append((time.perf_counter() - begin, private_mb(pid)))
             await asyncio.sleep(0.5)
 
     await asyncio.gather(watch(), *(person(number) for number in range(clients)))
     passed = time.perf_counter() - begin
     server, own = processor_seconds(pid) - before[0], time.process_time() - before[1]
-    settled = memory[int(_SETTLED * len(memory)) :]
+    trend = Trend.of(*zip(*[each for each in memory if each[0] >= warm_up], strict=True))
     ordered = sorted(times)
     return {
         "clients": clients,
+        "seconds": warm_up + seconds,
         "look_s": look,
         "views": len(times),
         "views_per_s": round(len(times) / passed, 1),
@@ -159,8 +173,7 @@ async def measure(pid: int, address: str, clients: int, seconds: float, look: fl
         "longest_ms": round(1000 * ordered[-1], 1),
         "server_cpu_ms_per_view": round(1000 * server / len(times), 1),
         "clients_cpu_ms_per_view": round(1000 * own / len(times), 1),
-        "memory_settled_mb": round(settled[0], 1),
-        "memory_end_mb": round(settled[-1], 1),
+        **trend.figures(),
         "load_average": os.getloadavg()[0],
     }
 
@@ -181,12 +194,14 @@ def main() -> None:
     parser.add_argument("run", help="folder of a run, whose store is beside it or named by --store")
     parser.add_argument("--store", help="folder of a store")
     parser.add_argument("--clients", type=count, default=50)
-    parser.add_argument("--seconds", type=positive, default=60.0)
+    parser.add_argument("--seconds", type=positive, default=60.0, help="seconds that they look after the warm-up")
+    parser.add_argument("--warm-up", type=positive, default=30.0, help="seconds before memory counts")
     parser.add_argument("--look", type=positive, default=3.0, help="seconds that a client looks at a patch")
     given = parser.parse_args()
     arguments = [given.run, *(["--store", given.store] if given.store else [])]
     with serving(arguments) as (pid, address):
-        found = asyncio.run(measure(pid, address, given.clients, given.seconds, given.look))
+        options = {"clients": given.clients, "seconds": given.seconds, "look": given.look, "warm_up": given.warm_up}
+        found = asyncio.run(measure(pid, address, **options))
     print(json.dumps(found))
 
 

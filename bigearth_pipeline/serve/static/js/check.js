@@ -14,7 +14,10 @@ export async function show(main, {settings, keep, setTitle}) {
     main.append(h('p', {}, 'This needs a run with predictions and its store; start the server with a run.'));
     return undefined;
   }
-  const state = {store: '0', run: String(facts.scored[0].number), label: '', ...settings};
+  // Where the address leaves it open, the first run with predictions, on the first store that it has some of.
+  const {store, run} = settings;
+  const found = store && run ? {} : await get('check/first', {store, run});
+  const state = {store: String(found.store ?? 0), run: String(found.run ?? facts.scored[0].number), label: '', ...settings};
   const pairs = [];
   let number = 0;
   let isSaving = false;
@@ -129,7 +132,13 @@ export async function show(main, {settings, keep, setTitle}) {
     else if (event.key === 'b') back();
   };
   document.addEventListener('keydown', keys);
-  await start();
+  if (found.store !== null) {
+    await start();
+  } else {
+    box.replaceChildren(h('p', {}, 'No run here has predictions on patches of a store here, so there is nothing to check. '
+      + 'They are written by bep evaluate RUN --shards STORE, and by bep train --test.'));
+    files.refresh();
+  }
   return () => document.removeEventListener('keydown', keys);
 }
 
