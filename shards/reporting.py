@@ -18,6 +18,11 @@ of standard output."""
 _LINKS: Final = re.compile(r"Symlink loop from (['\"])(.*)\1", re.DOTALL)
 """Text of the RuntimeError that `pathlib.Path.resolve` raises of symbolic links in a circle, before Python 3.13."""
 _HINTS: Final = {
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "expected a folder; name another",
+    errno.EISDIR: "expected a file; name another",
+    errno.EEXIST: "name another",
+    errno.EACCES: "check who may read and write it",
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
     errno.EROFS: "name a folder on a disk that can be written to",

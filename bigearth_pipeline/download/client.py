@@ -254,6 +254,6 @@ def shown(url: str) -> str:
     except ValueError as err:
         raise PipelineError(f"{printable(url[:200])} is no address: {err}") from None
     if not host:
-        raise PipelineError(f"{printable(url[:200])} is no address: it names no host")
+        raise PipelineError(f"{printable(url[:200])} is no address, expected one that begins with https:// or http://")
     host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))

@@ -108,3 +108,13 @@ def test_commands_take_links_in_a_circle_for_an_error(
     told = CliRunner().invoke(main, [argument.replace("@", "loop") for argument in command])
     assert isinstance(told.exception, SystemExit), told.exception
     assert told.exit_code in (1, 2)
+
+
+def test_a_missing_file_is_a_line_with_advice() -> None:
+    """A line says `No such file or directory`, and a reader does not know what to do."""
+    for code, advice in (
+        (errno.ENOENT, "check the name"),
+        (errno.ENOTDIR, "expected a folder; name another"),
+        (errno.EISDIR, "expected a file; name another"),
+    ):
+        assert one_line(OSError(code, "reason", "place")) == f"place: reason; {advice}"

@@ -243,10 +243,10 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
 
     from bigearth_pipeline.build.reports import MOST_UNMATCHED
     from bigearth_pipeline.build.run import UNMATCHED
-    from bigearth_pipeline.cli.display.console import echo, echo_next, human_bytes, print_table
+    from bigearth_pipeline.cli.display.console import echo, echo_next, print_table
     from bigearth_pipeline.cli.errors import with_flags
     from bigearth_pipeline.extra import TRAINING, is_installed
-    from shards.text.words import counted, rate
+    from shards.text.words import counted, human_bytes, rate
     from shards.write.contents import UNMATCHED_PRODUCTS
 
     manifest = summary.manifest
