@@ -263,9 +263,11 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         table.add_row(name, f"{split.count:,}", f"{shards:,}")
     table.add_row("stored", f"{manifest.count:,}", f"{len(manifest.shards):,}", end_section=True, style="bold")
     for reason, count in manifest.left_out.items():
-        table.add_row(f"left out: {reason}", f"{count:,}", "")
+        listed = f" ({UNMATCHED})" if summary.unmatched.get(reason) == count else ""
+        table.add_row(f"left out: {reason}{listed}", f"{count:,}", "")
     for kind, count in summary.unmatched.items():
-        table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
+        if manifest.left_out.get(kind) != count:
+            table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
     if (number := sum(summary.unmatched.values())) > MOST_UNMATCHED:
         echo(
