@@ -40,10 +40,14 @@ def require(libraries: dict[str, str], extra: str = "report") -> None:
         PipelineError: one is absent.
     """
     if absent := _absent(libraries):
-        raise PipelineError(
-            f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not installed; get the extra `{extra}`: "
-            f"pip install 'bigearth-pipeline[{extra}]'"
+        # Where a package only builds, an extra would bring all the rest along, 7 GB of it; what has the extra `report`
+        # is of use without that.
+        advice = (
+            f"get the extra `{extra}`: pip install '{_DISTRIBUTION}[{extra}]'"
+            if extra != "report" or is_installed(TRAINING)
+            else f"get {'it' if len(absent) == 1 else 'them'} by: pip install {' '.join(absent)}"
         )
+        raise PipelineError(f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not installed; {advice}")
 
 
 def without_requirement(err: ModuleNotFoundError) -> str | None:

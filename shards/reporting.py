@@ -21,6 +21,11 @@ _USER: Final = re.compile(r"([a-z][a-z0-9+.-]*:/+)[^\s/?#'\"]*@", re.IGNORECASE)
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*:/+[^\s?#'\"]*)\?[^\s'\"]*?(?=[:;,.)]*(?:[\s'\"]|$))", re.IGNORECASE)
 """Parts of addresses that can be secrets: passwords, and signatures of the links that storage gives out."""
 _HINTS: Final = {
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "expected a folder; name another",
+    errno.EISDIR: "expected a file; name another",
+    errno.EEXIST: "name another",
+    errno.EACCES: "check who may read and write it",
     errno.ENOSPC: "make room on the disk and run the same command again",
     errno.EDQUOT: "make room in your quota and run the same command again",
     errno.EROFS: "name a folder on a disk that can be written to",

@@ -70,7 +70,7 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
     return ShardResult(shard.info, tuple(bad), reader.bytes_read, source)
 
 
-def send(options: StoreOptions, info: ShardInfo | None, progress: Callable[[int], None] = lambda count: None) -> None:
+def send(options: StoreOptions, info: ShardInfo | None, progress: Callable[[int], None]) -> None:
     """Send a shard that is written to the address of its store, if that has one.
 
     Args:

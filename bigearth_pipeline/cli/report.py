@@ -51,9 +51,10 @@ def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None
 
         require(PAGES)
         kinds = {folder: kind_of(folder) for folder in folders}
-        from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.cli.display.phases import PhaseProgress
         from bigearth_pipeline.report.page.file import check_out, write_page
+        from shards.text.words import human_bytes
 
         _check(kinds, folders, split, store)
         check_out(out, folders if store is None else (*folders, store))

@@ -280,7 +280,7 @@ def shown(url: str) -> str:
     except ValueError as err:
         raise _no_address(url, err) from None
     if not host:
-        raise _no_address(url, "it names no host")
+        raise _no_address(url, "expected one that begins with https:// or http://")
     host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))
 

@@ -51,6 +51,8 @@ def download(
         _check_finished(path, size, md5)
         tidy(path)
         return False
+    if path.parent.exists() and not path.parent.is_dir():
+        raise PipelineError(f"{path.parent} is a file, expected a folder for {path.name}; name another")
     make_folder(path.parent)
     with held(path, say):
         for last in (False, True):

@@ -8,6 +8,7 @@ from bigearth_pipeline.errors import PipelineError
 from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.storage.places import storage_of
 from shards.storage.remote.address import Address, address_in
+from shards.text.words import listed
 
 _RUN: Final = ("config.toml", "config.json", "description.json")
 """Files that the folder of a run has, see `trainer.runs.folder`; named here so that nothing imports torch for it."""
@@ -39,5 +40,9 @@ def kind_of(folder: Path) -> Literal["store", "run"]:
         raise PipelineError(f"{address} is an address, expected that of a store, or a folder of this machine")
     if any((folder / name).exists() for name in _RUN):
         return "run"
+    if runs := sorted(str(path.parent) for path in folder.glob(f"*/{_RUN[0]}")):
+        raise PipelineError(
+            f"{folder} is a folder of runs, expected one run or several by their names: {listed(runs, 3)}"
+        )
     fact = "it has neither" if folder.is_dir() else "it is a file" if folder.exists() else "it does not exist"
     raise PipelineError(f"{folder} is no folder of a store ({MANIFEST}) or of a run ({_RUN[0]}): {fact}")

@@ -165,8 +165,10 @@ def find_source(path: Path) -> Source:
         PipelineError: the directory is missing, or holds no BigEarthNet tree, or trees of both versions.
     """
     if not path.is_dir():
+        if path.is_file() and path.name.endswith(ARCHIVE_NAMES):
+            raise PipelineError(f"source {path} is an archive, expected the folder that it unpacks to; unpack it")
         what = "is not a directory" if path.exists() else "does not exist"
-        raise PipelineError(f"source {path} {what}")
+        raise PipelineError(f"source {path} {what}, expected a folder of BigEarthNet")
     return find_source_in(path, OnDisk())
 
 

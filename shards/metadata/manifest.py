@@ -181,6 +181,8 @@ class Manifest:
             check_scheme(folder)
             if not isinstance(folder, Address) and not folder.exists():
                 raise UnfinishedStore(f"{folder} does not exist, expected the folder of a store") from None
+            if not isinstance(folder, Address) and not folder.is_dir():
+                raise UnfinishedStore(f"{folder} is a file, expected the folder of a store") from None
             what = "its build has not finished" if storage.has(BUILD_NOTE) else "it is not a shard store"
             raise UnfinishedStore(f"{folder} holds no {MANIFEST}: {what}") from None
         except (CorruptShard, ValueError) as err:

@@ -49,6 +49,9 @@ def read(folder: Path) -> TrainConfig:
     except (FileNotFoundError, NotADirectoryError):
         if address := address_in(folder):
             raise TrainError(f"{address} is an address, expected the folder of a run on this machine") from None
+        if not folder.is_dir():
+            fact = "is a file" if folder.exists() else "does not exist"
+            raise TrainError(f"{folder} {fact}, expected the folder of a run") from None
         raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
     except InvalidValue as err:
         raise TrainError(f"{path} is not the configuration of a run: {err}") from err

@@ -65,5 +65,5 @@ def _values(
         except (duckdb.InterruptException, duckdb.OutOfMemoryException):
             raise
         except duckdb.Error as err:
-            raise InvalidValue(f"{named(expression, what)}: {first_line(err)}; {_COLUMNS}") from err
+            raise InvalidValue(f"{named(expression, what)}: {first_line(err).rstrip('!.')}; {_COLUMNS}") from err
     return found

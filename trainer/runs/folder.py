@@ -88,9 +88,11 @@ def check_unused(folder: Path) -> None:
     """Check that a run may begin in a folder.
 
     Raises:
-        RunExists: it holds something.
-        OSError: it is no folder, or not readable.
+        RunExists: it is a file, or holds something.
+        OSError: it is not readable.
     """
+    if folder.exists() and not folder.is_dir():
+        raise RunExists(f"{folder} is a file, expected a new folder for the run; name another")
     if not folder.exists() or all(is_of_lock(path.name, LOCK) for path in folder.iterdir()):
         return
     if (folder / LAST).exists():

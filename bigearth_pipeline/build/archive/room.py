@@ -6,6 +6,7 @@ from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
 from shards.layout.bands import RECORD_VALUES
+from shards.text.words import human_bytes
 
 _RECORD_BYTES: Final = 2 * RECORD_VALUES
 _HEAD_BYTES: Final = 2048
@@ -55,10 +56,10 @@ def check_room(needed: int, spool: Path, spooled: int, out: Path | None) -> str:
             else:
                 what = "the spool" if out is None or len(wanted) > 1 else "spool and store"
             raise PipelineError(
-                f"{what} may take {_gb(size)} on the disk of {places[device]}, and {_gb(free)} are free; make room, or "
-                "put the spool on another disk with `spool=`"
+                f"{what} may take {human_bytes(size)} on the disk of {places[device]}, and {human_bytes(free)} are "
+                "free; make room, or put the spool on another disk with `spool=`"
             )
-    return f"spool: up to {_gb(needed)} in {spool}, deleted in the end; the store: up to as much"
+    return f"spool: up to {human_bytes(needed)} in {spool}, deleted in the end; the store: up to as much"
 
 
 def free_bytes(path: Path) -> int:
@@ -73,10 +74,6 @@ def _device(path: Path) -> int:
 
 def _existing(path: Path) -> Path:
     return next(each for each in (path, *path.absolute().parents) if each.exists())
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB"
 
 
 def num_buckets(needed: int, bucket_bytes: int = 512 << 20, most: int = 128) -> int:

@@ -46,6 +46,7 @@ from bigearth_pipeline.source.tree import Version
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
 from shards.metadata.manifest import Manifest
 from shards.storage.remote.address import Address
+from shards.text.words import human_bytes
 from shards.write.options import StoreOptions
 from shards.write.publish import publish_lists, publish_store
 
@@ -181,7 +182,7 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
     if earlier:
         progress.say(f"{earlier:,} patches are spooled by an earlier run; the archives are read again for the others")
     names = ", ".join(archive.name for archive in work.archives)
-    progress.say(f"reading {names} ({work.version}, {archive_bytes / 1e9:,.1f} GB)")
+    progress.say(f"reading {names} ({work.version}, {human_bytes(archive_bytes)})")
     progress.start(max(patches or 0, earlier), earlier)
     wanted = work.chosen
     # The labels of v1 come with the patches, so that a sample by name alone would take some that have none.

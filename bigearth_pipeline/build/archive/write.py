@@ -75,5 +75,5 @@ def write_spooled(plan: SpooledPlan, options: StoreOptions, progress: Callable[[
         progress(len(plan.entries) % PROGRESS_EVERY)
         source = plan.source_now()
         shard.made_of = made_of(plan, bytes_read, source)
-    send(options, shard.info)
+    send(options, shard.info, progress)
     return ShardResult(shard.info, (), bytes_read, source)

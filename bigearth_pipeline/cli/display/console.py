@@ -74,15 +74,6 @@ def output_width(without_terminal: int = 160) -> int:
     return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal() else without_terminal
 
 
-def human_bytes(size: float) -> str:
-    """Return a size in decimal units, such as `1.23 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.2f} TB"
-
-
 def percent(value: float | None, *, absent: str = "absent") -> str:
     """Return a share as a percentage with one decimal, or what stands for None."""
     return absent if value is None else f"{100 * value:.1f}"

@@ -66,7 +66,8 @@ def export(run: Path, formats: tuple[str, ...], as_json: bool, **options: Any) -
 
 
 def _print(found: "Exported", *, as_json: bool) -> None:
-    from bigearth_pipeline.cli.display.console import echo, human_bytes
+    from bigearth_pipeline.cli.display.console import echo
+    from shards.text.words import human_bytes
 
     if as_json:
         values = {

@@ -29,10 +29,11 @@ def plot(folders: tuple[Path, ...], out: Path) -> None:
         from bigearth_pipeline.extra import DRAWING, require
 
         require(DRAWING)
-        from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.report.kind import check_distinct
         from bigearth_pipeline.report.runs.plot import format_of, plot_runs
         from shards.storage.atomic import atomic_write
+        from shards.text.words import human_bytes
 
         check_distinct(folders)
         content = plot_runs(folders, format_of(out))

@@ -243,10 +243,10 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
 
     from bigearth_pipeline.build.reports import MOST_UNMATCHED
     from bigearth_pipeline.build.run import UNMATCHED
-    from bigearth_pipeline.cli.display.console import echo, echo_next, human_bytes, print_table
+    from bigearth_pipeline.cli.display.console import echo, echo_next, print_table
     from bigearth_pipeline.cli.errors import with_flags
     from bigearth_pipeline.extra import TRAINING, is_installed
-    from shards.text.words import counted, rate
+    from shards.text.words import counted, human_bytes, rate
     from shards.write.contents import UNMATCHED_PRODUCTS
 
     manifest = summary.manifest
@@ -263,9 +263,11 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         table.add_row(name, f"{split.count:,}", f"{shards:,}")
     table.add_row("stored", f"{manifest.count:,}", f"{len(manifest.shards):,}", end_section=True, style="bold")
     for reason, count in manifest.left_out.items():
-        table.add_row(f"left out: {reason}", f"{count:,}", "")
+        listed = f" ({UNMATCHED})" if summary.unmatched.get(reason) == count else ""
+        table.add_row(f"left out: {reason}{listed}", f"{count:,}", "")
     for kind, count in summary.unmatched.items():
-        table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
+        if manifest.left_out.get(kind) != count:
+            table.add_row(f"{kind} ({UNMATCHED})", f"{count:,}", "")
     print_table(table)
     if (number := sum(summary.unmatched.values())) > MOST_UNMATCHED:
         echo(

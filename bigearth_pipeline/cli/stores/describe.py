@@ -24,8 +24,9 @@ def describe(folder: Path, out: Path) -> None:
     from bigearth_pipeline.cli.errors import reported
 
     with reported():
-        from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.describe.write import describe as write
+        from shards.text.words import human_bytes
 
         for path in write(folder, out):
             echo(f"{path}: {human_bytes(path.stat().st_size)}")

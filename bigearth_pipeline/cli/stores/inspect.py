@@ -31,9 +31,9 @@ def inspect(folder: Path, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(manifest.to_json()))
             return
-        from bigearth_pipeline.cli.display.console import echo, human_bytes, output_width, print_table
+        from bigearth_pipeline.cli.display.console import echo, output_width, print_table
         from bigearth_pipeline.cli.display.statistics import statistics_table
-        from shards.text.words import counted
+        from shards.text.words import counted, human_bytes
 
         echo(
             f"{folder}: {manifest.dataset}, {counted(manifest.count, 'patch', 'patches')} in "

@@ -49,10 +49,11 @@ def show(
         require(PICTURES)
         check_name(out, ".png")
         import shards
-        from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.pictures.compose import COMPOSITIONS, composition_of
         from bigearth_pipeline.show.choose import Choice, chosen_rows
         from bigearth_pipeline.show.rows import row_of, stretch_of
+        from shards.text.words import human_bytes
 
         compositions = COMPOSITIONS if bands is None else (composition_of(bands),)
         with shards.open(folder) as store:

@@ -46,11 +46,12 @@ def verify(
         from dataclasses import asdict
 
         from bigearth_pipeline.build.config import default_workers
-        from bigearth_pipeline.cli.display.console import echo, human_bytes
+        from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.verify.store import verify_store
         from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
+        from shards.text.words import human_bytes
 
         with PatchProgress("verifying") as progress:
             findings = verify_store(

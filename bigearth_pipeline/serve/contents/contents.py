@@ -17,6 +17,7 @@ from bigearth_pipeline.serve.contents.scenes import OpenScene
 from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.upload.kept import Uploads
+from shards.errors import ShardError
 from shards.storage.remote.address import Address
 from trainer.history.find import find
 from trainer.inference import Predictor
@@ -142,11 +143,12 @@ def open_contents(config: ServeConfig, say: Callable[[str], None]) -> Iterator[C
 
     Args:
         config: options.
-        say: takes a line for each folder that looks like a run and cannot be read.
+        say: takes a line for each folder that looks like a run and cannot be read, and for each store of a run that
+            cannot.
 
     Raises:
         TrainError: there is no such run.
-        ShardError: a store is damaged.
+        ShardError: a store that the options name is damaged.
         PipelineError: a scene is none.
         OSError: a file cannot be read.
     """
@@ -156,9 +158,18 @@ def open_contents(config: ServeConfig, say: Callable[[str], None]) -> Iterator[C
         if (place := run.store_folder()) is not None:
             folders.setdefault(_identity(place), place)
     with ExitStack() as stack:
-        stores = [OpenStore.of(number, folder) for number, folder in enumerate(folders.values())]
-        for store in stores:
+        stores: list[OpenStore] = []
+        for folder in folders.values():
+            try:
+                store = OpenStore.of(len(stores), folder)
+            except ShardError as err:
+                if folder in config.stores:
+                    raise
+                # As of a run whose store is gone: curves and scores of all runs are shown all the same.
+                say(f"left out: {err}")
+                continue
             stack.enter_context(store.store)
+            stores.append(store)
         scenes = [stack.enter_context(OpenScene.of(number, path)) for number, path in enumerate(config.scenes)]
         yield Contents(config, tuple(stores), tuple(runs), tuple(scenes))
 

@@ -107,8 +107,9 @@ def test_a_tree_is_built_and_trained_on_without_what_archives_need(tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("show {store} --random 1 --out {tmp}/x.png", "Pillow is not installed; get the extra `report`"),
-        ("report {store} --out {tmp}/x.html", "are not installed; get the extra `report`"),
+        ("show {store} --random 1 --out {tmp}/x.png", "Pillow is not installed; get it by: pip install Pillow"),
+        ("report {store} --out {tmp}/x.html", "are not installed; get them by: pip install matplotlib Pillow Jinja2"),
+        ("report {store} --out {tmp}/x.html ", "get the extra `report`: pip install 'bigearth-pipeline[report]'"),
         ("explain {tmp} --random 1 --out {tmp}/x", "Captum is not installed; get the extra `explain`"),
         ("train {store} --out {tmp}/run", "is not installed: this command needs the whole package"),
         ("evaluate {tmp}/run", "is not installed: this command needs the whole package"),
@@ -128,7 +129,7 @@ def test_what_is_missing_is_one_line(tar_store: Path, tmp_path: Path, words: str
     """A library that is not installed is called a bug."""
     arguments = words.format(store=tar_store, tmp=tmp_path).split()
     assert arguments[0] in main.list_commands(None)  # type: ignore[arg-type]
-    told = call(EXTRAS if "extra" in message else LEARNING | EXTRAS, tmp_path, *arguments)
+    told = call(EXTRAS if "get the extra" in message else LEARNING | EXTRAS, tmp_path, *arguments)
     assert told.returncode == 1, told.stdout
     assert message in told.stderr
     assert [line[:7] for line in told.stderr.splitlines() if line][-1] == "Error: "

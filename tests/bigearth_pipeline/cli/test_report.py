@@ -61,6 +61,7 @@ def test_wrong_folders_are_one_line(small: Path, tmp_path: Path) -> None:
         ([unfinished], "its build has not finished"),
         ([empty], "is no folder of a store (manifest.json) or of a run"),
         ([tmp_path / "absent"], "it does not exist"),
+        ([tmp_path], f"is a folder of runs, expected one run or several by their names: {run}"),
         ([small / "manifest.json"], "it is a file"),
     ):
         result = invoke("report", *folders, "--out", out)

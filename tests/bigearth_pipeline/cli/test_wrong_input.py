@@ -205,7 +205,7 @@ def test_what_is_no_store_is_one_line(command: str, place: Place, tmp_path: Path
     unfinished = place("empty")
     cases: list[tuple[Path, str]] = [
         (tmp_path / "absent", "does not exist, expected the folder of a store"),
-        (place("file"), "holds no manifest.json: it is not a shard store"),
+        (place("file"), "is a file, expected the folder of a store"),
         (unfinished, "holds no manifest.json: it is not a shard store"),
     ]
     for folder, message in cases:

@@ -211,6 +211,7 @@ def test_wrong_bytes_are_refused(web: Web, tmp_path: Path) -> None:
         ("{url}/none.bin", "the server answers HTTP 404 Not Found; check the address"),
         ("http://127.0.0.1:9/big.bin", r"cannot be read: .*\(4 attempts in a row\)"),
         ("http://nowhere.invalid/big.bin", "cannot be read"),
+        ("127.0.0.1:80/big.bin", r"no address, expected one that begins with https:// or http://"),
     ],
 )
 def test_servers_that_refuse(web: Web, tmp_path: Path, address: str, message: str) -> None:
@@ -218,6 +219,13 @@ def test_servers_that_refuse(web: Web, tmp_path: Path, address: str, message: st
     with pytest.raises(PipelineError, match=message):
         get(address.format(url=web.url), tmp_path / "big.bin")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_no_folder_for_downloads(tmp_path: Path) -> None:
+    """A line says `File exists` of a name that is no download, and not what was expected."""
+    (tmp_path / "file").touch()
+    with pytest.raises(PipelineError, match=r"file is a file, expected a folder for big\.bin; name another$"):
+        get("http://127.0.0.1:9/big.bin", tmp_path / "file" / "big.bin")
 
 
 def test_a_full_disk_is_noticed_before(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,10 +34,13 @@ def test_a_v1_patch_without_json_is_still_v1(tmp_path: Path) -> None:
 
 
 def test_what_is_no_tree_is_refused(tmp_path: Path) -> None:
-    """A wrong path builds an empty store."""
+    """A wrong path builds an empty store, or `bep verify --against` does not say that it needs the unpacked tree."""
+    archive = tmp_path / "a.tar.zst"
+    archive.touch()
     for path, message in (
         (tmp_path / "absent", "does not exist"),
-        (Path(__file__), "is not a directory"),
+        (Path(__file__), "is not a directory, expected a folder of BigEarthNet"),
+        (archive, r"a\.tar\.zst is an archive, expected the folder that it unpacks to"),
         (tmp_path, "holds no BigEarthNet tree"),
     ):
         with pytest.raises(PipelineError, match=message):

@@ -234,7 +234,7 @@ def test_room_is_checked_before_the_start(tmp_path: Path) -> None:
     """A build starts that the disk cannot hold."""
     assert needed_bytes("raw", 10, 1 << 60) == 10 * (160_000 + 2048)
     assert needed_bytes("blosc-lz4", None, 1000) == 1600
-    assert check_room(1000, tmp_path / "s", 0, tmp_path / "out").startswith("spool: up to 0.0 GB")
+    assert check_room(1000, tmp_path / "s", 0, tmp_path / "out").startswith("spool: up to 1 kB in ")
     with pytest.raises(PipelineError, match=r"spool and store may take .* are free; make room"):
         check_room(1 << 60, tmp_path / "s", 0, tmp_path / "out")
     with pytest.raises(PipelineError, match="the store may take"):

@@ -76,7 +76,7 @@ def test_what_is_missing_is_an_error_of_usage(arguments: list[str], message: str
     [
         (["train", "{tmp}", "--out", "{tmp}/run"], "holds no manifest.json: it is not a shard store"),
         (["train", "{store}", "--out", "{run}"], "holds a run; resume it with --resume"),
-        (["train", "{store}", "--out", "{store}/manifest.json"], "Not a directory"),
+        (["train", "{store}", "--out", "{store}/manifest.json"], "is a file, expected a new folder for the run"),
         (["train", "{store}", "--out", "{tmp}/run", "--lr", "nan"], "--lr is nan, expected a number above 0"),
         (["train", "{store}", "--out", "{tmp}/run", "--bands", "B03,B10"], "no band 'B10'; there are B01, B02"),
         (["train", "{store}", "--out", "{tmp}/run", "--model", "resnet81"], "no model 'resnet81', perhaps resnet18"),
@@ -87,7 +87,14 @@ def test_what_is_missing_is_an_error_of_usage(arguments: list[str], message: str
         (["train", "{store}", "--out", "{tmp}/run", "--patches", "{tmp}/none"], "No such file"),
         (["train", "--resume", "{tmp}"], "holds no run: there is no config.toml"),
         (["train", "--resume", "{run}", "--lr", "1"], "--lr cannot change when a run is resumed"),
+        (
+            ["train", "{store}", "--out", "{tmp}/run", "--config", "{tmp}/none"],
+            "No such file or directory; check the name",
+        ),
+        (["train", "--resume", "{tmp}/none"], "none does not exist, expected the folder of a run"),
         (["evaluate", "{tmp}"], "holds no run: there is no config.toml"),
+        (["evaluate", "{tmp}/none"], "none does not exist, expected the folder of a run"),
+        (["evaluate", "{store}/manifest.json"], "manifest.json is a file, expected the folder of a run"),
         (["evaluate", "{run}", "--shards", "{tmp}"], "it is not a shard store"),
         (["evaluate", "{run}", "--where", "1 = 2"], "test"),
     ],
