@@ -78,7 +78,7 @@ def test_commands_say_of_an_address_what_they_say_of_the_folder(s3: Shelf, folde
         told = [call(s3, words[0], place, *words[1:]) for place in (address, folder)]
         assert [each.returncode for each in told] == [0, 0]
         assert told[0].stdout == told[1].stdout
-    told = call(s3, "verify", address, "--workers", 1)
+    told = call(s3, "verify", address, "--workers", 1, "--quiet")
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.startswith(f"{address} is sound: 70 patches")
     pages = []
