@@ -1,4 +1,4 @@
-"""How much memory the C library keeps for threads."""
+"""Limit of the memory that the C library keeps for threads."""
 
 import ctypes
 from typing import Final

@@ -17,7 +17,7 @@ def first_predicted(contents: Contents, store: int | None = None, run: int | Non
             try:
                 found = each.predicted(place)
             except (BepError, OSError):
-                # Of damaged predictions the page says more once they are asked for.
+                # The page says more of damaged predictions where they are chosen.
                 continue
             if found is not None:
                 return each.number, place.number

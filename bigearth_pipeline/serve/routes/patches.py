@@ -83,7 +83,7 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
         """Return the probabilities of the 19 classes by a run, and its thresholds."""
         async with waiting:
             pending, limits = await begin(source, key, run)
-            # Others may wait for the same, so that it goes on where this request ends.
+            # Others may wait for the same, so that it does not end with this request.
             found = await asyncio.shield(asyncio.wrap_future(pending))
         return {"run": run, "probabilities": [round(each, 6) for each in found.tolist()], "thresholds": limits}
 

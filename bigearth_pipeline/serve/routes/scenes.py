@@ -12,7 +12,7 @@ from bigearth_pipeline.serve.routes.aside import aside
 
 _TILES = 1024
 _TURNS = 4
-"""Requests for tiles at a time; those of a scene are computed one after the other."""
+"""Requests for tiles at a time; those of a scene are computed in sequence."""
 
 
 def scene_routes(contents: Contents) -> APIRouter:

@@ -47,7 +47,7 @@ def test_an_error_is_that_of_all_who_wait_and_is_not_kept() -> None:
 
 
 def test_what_was_dropped_meanwhile_is_not_kept() -> None:
-    """What was computed of a forgotten upload comes back with the next one of that name."""
+    """Results of a forgotten upload come back with the next one of that name."""
     cache: Cache[str] = Cache(2)
     computed: Future[str] = Future()
     begun = cache.begin(("u1", 0), lambda: computed)

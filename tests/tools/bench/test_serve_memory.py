@@ -1,4 +1,4 @@
-"""Whether the memory of a server grows."""
+"""Growth of the memory of a server."""
 
 import subprocess
 import sys

@@ -51,7 +51,7 @@ class Trend:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the line rises by no more than twice the noise, or by no more than 1% of the memory."""
+        """True if the line rises by no more than twice the noise, or by no more than 1% of the memory."""
         return self.end - self.begin <= max(2 * self.noise, _SHARE * self.begin)
 
     def figures(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the check of labels begins with."""
+"""The start of the check of labels."""
 
 import shutil
 from collections.abc import Callable
