@@ -124,7 +124,7 @@ def test_addresses_are_shown_without_secrets(text: str, shown: str) -> None:
     """A password or the signature of a link gets into a log, or an address is cut that has neither."""
     assert without_secrets(text) == shown
     assert one_line(ShardError(text)) == shown
-    assert one_line(OSError(errno.EIO, "gone", text)) == f"{shown}: gone"
+    assert one_line(OSError(errno.ENXIO, "gone", text)) == f"{shown}: gone"
 
 
 def test_a_missing_file_is_a_line_with_advice() -> None:

@@ -211,7 +211,7 @@ def test_wrong_bytes_are_refused(web: Web, tmp_path: Path) -> None:
         ("{url}/none.bin", "the server answers HTTP 404 Not Found; check the address"),
         ("http://127.0.0.1:9/big.bin", r"cannot be read: .*\(4 attempts in a row\)"),
         ("http://nowhere.invalid/big.bin", "cannot be read"),
-        ("127.0.0.1:80/big.bin", r"no address, expected one that begins with https:// or http://"),
+        ("127.0.0.1:80/big.bin", r"no address: expected one that begins with https:// or http://"),
     ],
 )
 def test_servers_that_refuse(web: Web, tmp_path: Path, address: str, message: str) -> None:

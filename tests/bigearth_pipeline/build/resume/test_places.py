@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -141,7 +142,11 @@ def test_the_folder_of_a_build_without_locks(tree: Path, tmp_path: Path) -> None
     script = "import errno, sys; from tests.support.data import faults; faults.without_flock(errno.ENOSYS); "
     script += "from bigearth_pipeline.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", script, "build-shards", str(tree), "--out", str(tmp_path / "s"), "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    # Of its own, for other commands here have locks, and take what has none for that of a killed process. A short path:
+    # sockets lie in it.
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = os.environ | {"TMPDIR": scratch}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     assert "has no locks (Function not implemented)" in done.stderr
     assert verify_store(tmp_path / "s").problems == []
