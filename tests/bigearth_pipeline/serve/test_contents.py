@@ -1,4 +1,4 @@
-"""What a server opens."""
+"""Stores and runs that a server opens."""
 
 import shutil
 from pathlib import Path
