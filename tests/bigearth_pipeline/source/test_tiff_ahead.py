@@ -50,6 +50,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture(autouse=True, params=[0, ahead.COMPILED_AFTER], ids=["in one call", "each file"])
+def first_compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read all files of a patch in one call from the first patch on, or each by itself."""
+    monkeypatch.setattr(ahead, "COMPILED_AFTER", request.param)
+    monkeypatch.setattr(ahead, "_num_given", 0)
+
+
 def _band(band: str, value: int, x: float = 399_960.0) -> bytes:
     values = BAND_SLICES[band]
     pixels = np.full(values.stop - values.start, value, "<u2").tobytes()
