@@ -111,13 +111,13 @@ def build_from_archives(
         work = _Work(config, archives, version, tables, options, spool, chosen, num_chosen, progress)
         with nullcontext(pool) if pool else open_cluster(workers, None, progress, limits=limits) as cluster:
             build_started = time.perf_counter()
-            listing, stored, num_read = _read(work, cluster)
+            listing, stored = _read(work, cluster)
             selection = _select(work, listing)
             unmatched = write_unmatched(config, selection)
             refuse_empty(selection, config)
             refuse_unused_rule(selection, config)
             plan = plan_shards(selection.entries, patches_per_shard=config.patches_per_shard, seed=config.rules.seed)
-            num_read += _read_missing(work, plan, listing, stored, cluster)
+            _read_missing(work, plan, listing, stored, cluster)
             bad = [
                 *selection.bad,
                 *(
@@ -138,7 +138,7 @@ def build_from_archives(
                     raise all_bad(config)
             spooled = [_spooled(shard, spool.path, stored) for shard in plan]
             progress.say(f"writing {len(plan):,} shards")
-            results, written = write_shards(spooled, {}, options, cluster, progress, write_spooled)
+            results, built = write_shards(spooled, {}, options, cluster, progress, write_spooled)
             build_seconds = time.perf_counter() - build_started
         manifest = finish(
             config, options, version, plan, results, selection, len(bad), note, synthetic=listing.synthetic
@@ -149,7 +149,7 @@ def build_from_archives(
         spool.remove()
     seconds = time.perf_counter() - started
     foreign = tuple(sorted(listing.foreign))
-    return BuildSummary(manifest, max(num_read, written), seconds, build_seconds, unmatched, len(bad), foreign, facts)
+    return BuildSummary(manifest, built, seconds, build_seconds, unmatched, len(bad), foreign, facts)
 
 
 def _chooser(config: BuildConfig, version: Version, tables: Tables) -> tuple[Any, int | None]:
@@ -164,7 +164,7 @@ def _chooser(config: BuildConfig, version: Version, tables: Tables) -> tuple[Any
     return chooses, sum(map(chooses, tables.lists.split_of))
 
 
-def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace], int]:
+def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]]:
     """Read the archives, unless an earlier run has; return what they hold, and the records by folder."""
     config, spool, progress = work.config, work.spool, work.progress
     archive_bytes = sum(archive.size for archive in work.archives)
@@ -177,7 +177,7 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
     listing = Listing.load(spool.path, spool.identity)
     if listing is not None:
         progress.say(f"the archives were read by an earlier run: {len(stored):,} patches are spooled")
-        return listing, stored, 0
+        return listing, stored
     earlier = len(stored)
     if earlier:
         progress.say(f"{earlier:,} patches are spooled by an earlier run; the archives are read again for the others")
@@ -218,7 +218,7 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
         progress.say(listing.skipped)
     sync_spool(spool.path, sorted({place.file for place in stored.values()}))
     listing.save(spool.path, spool.identity)
-    return listing, stored, len(passed.places)
+    return listing, stored
 
 
 def _spool_options(work: _Work, needed: int) -> SpoolOptions:
@@ -227,8 +227,8 @@ def _spool_options(work: _Work, needed: int) -> SpoolOptions:
 
 def _read_missing(
     work: _Work, plan: Sequence[ShardPlan], listing: Listing, stored: dict[str, SpoolPlace], cluster: Workers
-) -> int:
-    """Read patches that are to be stored and are neither spooled nor bad, in a pass more; return how many there were.
+) -> None:
+    """Read patches that are to be stored and are neither spooled nor bad, in a pass more.
 
     There are some if a record was damaged since, or a limit took others once all patches were known.
     """
@@ -243,7 +243,7 @@ def _read_missing(
 
     keys = {folder.rpartition("/")[2] for folder in missing()}
     if not keys:
-        return 0
+        return
     work.progress.say(f"reading the archives again for {len(keys):,} patches")
     work.progress.start(len(keys), 0)
     passed = run_pass(
@@ -255,7 +255,6 @@ def _read_missing(
         listing.faults.setdefault(folder, fault)
     if left := missing():
         raise PipelineError(f"{left[0]} was in the archive and is no more; run the same command again")
-    return len(passed.places)
 
 
 def _select(work: _Work, listing: Listing) -> Selection:

@@ -91,11 +91,11 @@ def test_the_mark_of_synthetic_patches_is_seen(files: dict[str, bytes], tree: Pa
 
 @pytest.mark.parametrize("order", range(3))
 def test_a_limit_takes_the_same_sample(files: dict[str, bytes], tree: Path, beside: Path, order: int) -> None:
-    """A sample depends on the order of the members."""
+    """A sample depends on the order of the members, or the patches that are encoded on the way are counted."""
     rules = Rules(limit=3, seed=1)
     for name, source in (("tree", tree), ("out", write_archive(beside / "a.tar", files, order=order))):
         config = BuildConfig(sources=(source,), out=beside / name, rules=rules, patches_per_shard=2)
-        build(config, progress=Recorder(), pool=InProcess())
+        assert build(config, progress=Recorder(), pool=InProcess()).built == 3
     assert_same(beside / "tree", beside / "out")
 
 
