@@ -23,6 +23,16 @@ _READ_ONLY: Final = ("http", "https")
 _NAMED: Final = 3
 
 
+def refuse_read_only(address: Address) -> None:
+    """Refuse an address that nothing can be written to, before anything is read.
+
+    Raises:
+        PipelineError: its scheme is that of a web server.
+    """
+    if address.scheme in _READ_ONLY:
+        raise PipelineError(f"{address} can only be read; name an address of s3://, gs:// or az://, or a folder")
+
+
 @contextmanager
 def claim_address(address: Address, note: dict[str, Any], *, overwrite: bool) -> Iterator[tuple[Path, bool]]:
     """Take an address for the build that the note describes.
@@ -34,10 +44,8 @@ def claim_address(address: Address, note: dict[str, Any], *, overwrite: bool) ->
         the build has already finished.
 
     Raises:
-        PipelineError: the address cannot be written to, or holds other objects or another build.
+        PipelineError: the address holds other objects or another build.
     """
-    if address.scheme in _READ_ONLY:
-        raise PipelineError(f"{address} can only be read; name an address of s3://, gs:// or az://, or a folder")
     client = Client(address)
     try:
         is_finished = _settle(client, note, overwrite)

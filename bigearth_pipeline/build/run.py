@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
+from bigearth_pipeline.build.address import refuse_read_only
 from bigearth_pipeline.build.archive.find import find_archives
 from bigearth_pipeline.build.archive.run import build_from_archives
 from bigearth_pipeline.build.claim import claimed
@@ -69,6 +70,8 @@ def build(
     """
     started = time.perf_counter()
     refuse_import_by_worker()
+    if isinstance(config.out, Address):
+        refuse_read_only(config.out)
     if archives := find_archives(config):
         if scheduler is not None:
             raise PipelineError(

@@ -197,7 +197,7 @@ def test_a_lost_answer_to_a_conditional_write_is_no_other_writer(
 def test_places_that_cannot_be_written_to_are_refused(s3: Shelf, tree: Path) -> None:
     """A web server, a bucket that there is not, a scheduler with workers elsewhere."""
     with pytest.raises(PipelineError, match="can only be read"):
-        build_here(place_of("https://127.0.0.1/x"), tree)
+        build_here(place_of("https://127.0.0.1/x"), tree / "absent")  # Before the source is looked at.
     with pytest.raises(PipelineError, match=r"^s3://absent/x cannot be .*no such bucket"):
         build_here(place_of("s3://absent/x"), tree)
 
