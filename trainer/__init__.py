@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.data.bands import BandSelection
     from trainer.data.dataset import PatchDataset
-    from trainer.data.loader import Loader, LoaderConfig
+    from trainer.data.loader import Loader
+    from trainer.data.loader_config import LoaderConfig
     from trainer.data.normalisation import Normalisation
     from trainer.data.subset.rows import Subset, select
     from trainer.definition.augmentation import RECIPES, Augmentation
@@ -37,10 +38,14 @@ def __getattr__(name: str) -> Any:
         from trainer.definition import augmentation
 
         return getattr(augmentation, name)
-    if name in ("Loader", "LoaderConfig"):
-        from trainer.data import loader
+    if name == "Loader":
+        from trainer.data.loader import Loader
 
-        return getattr(loader, name)
+        return Loader
+    if name == "LoaderConfig":
+        from trainer.data.loader_config import LoaderConfig
+
+        return LoaderConfig
     if name in ("Subset", "select"):
         from trainer.data.subset import rows
 

@@ -8,7 +8,7 @@ Triton on a GPU decodes `bitpack` too: then the host only reads, and encoded rec
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -16,61 +16,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards import RECORD_VALUES, Store, Verify
+from shards import RECORD_VALUES, Store
 from shards.errors import InvalidValue
-from shards.layout.classes import NINETEEN, Nomenclature
-from trainer.data.batch import Batch, Layout
+from trainer.data.batch import Batch
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
 from trainer.data.device.records import CachedPreparation, DecodedRecords, DeviceRecords, EncodedRecords
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
-from trainer.data.order import Kind, SampleOrder
+from trainer.data.order import SampleOrder
 from trainer.data.prepare.backend import Images, Preparation
-from trainer.data.stream.cache import Tier
 from trainer.data.stream.channel import Finished
 from trainer.data.stream.host_reader import HostReader
 from trainer.data.stream.iteration import Iteration
 from trainer.data.stream.records import RecordPreparation
-from trainer.definition.augmentation import RECIPES, Augmentation
-from trainer.definition.choices import Backend, Interpolation
+from trainer.definition.choices import Backend
 from trainer.errors import TrainError
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoaderConfig:
-    """Options of a loader.
-
-    Attributes:
-        batch_size: patches of a global batch, over all ranks; the last one of an epoch holds what is left.
-        device: where the batches go.
-        order: of the patches: `global` (an exact permutation in every epoch), `block` (windows of whole shards,
-            read in sequence and mixed), `sequential` (ascending rows).
-        seed: seed of order and augmentation.
-        layout: what a batch holds: see `trainer.data.batch.Batch`.
-        interpolation: how bands are brought to another size.
-        augmentation: what is random; by default nothing.
-        loader: program that prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels
-            only; `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.prepare.backend.Images`.
-        cache: where records are kept after they were read once, see `trainer.data.stream.cache`.
-        rank: number of this process among `num_ranks`, from 0.
-        num_ranks: processes that share each global batch.
-        verify: which records to compare with their checksums, see `shards.Store`.
-        nomenclature: of the labels.
-    """
-
-    batch_size: int
-    device: torch.device
-    order: Kind = "global"
-    seed: int = 0
-    layout: Layout = "stacked"
-    interpolation: Interpolation = "nearest"
-    augmentation: Augmentation = RECIPES["none"]
-    loader: Backend = "auto"
-    cache: Tier = "none"
-    rank: int = 0
-    num_ranks: int = 1
-    verify: Verify = "first"
-    nomenclature: Nomenclature = NINETEEN
 
 
 class Loader:

@@ -10,7 +10,8 @@ import shards
 from shards import Verify
 from shards.errors import InvalidValue
 from trainer.config.options import TrainConfig
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
 from trainer.definition.choices import DeviceName, Precision, Tta

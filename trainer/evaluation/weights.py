@@ -8,7 +8,7 @@ import shards
 from shards import Store, Verify
 from shards.errors import InvalidValue
 from trainer.data.bands import BandSelection
-from trainer.data.loader import LoaderConfig
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
 from trainer.definition.choices import DeviceName, Interpolation, Tta

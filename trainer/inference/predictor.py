@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shards import RECORD_VALUES
+from shards.errors import InvalidValue
 from trainer.data.batch import Batch, Draws, HostBatch
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import Images, can_prepare
@@ -107,8 +109,15 @@ class Predictor:
         """Return the images of records, as the network takes them; they are on the device.
 
         Args:
-            records: (n, 80000), n at most `batch_size`.
+            records: (n, 80000) uint16, n at most `batch_size`.
+
+        Raises:
+            InvalidValue: they are of another shape or type.
         """
+        if records.ndim != 2 or records.shape[1] != RECORD_VALUES or records.dtype != np.uint16:
+            raise InvalidValue(
+                f"records are {records.dtype} of shape {records.shape}, expected uint16 of shape (n, {RECORD_VALUES})"
+            )
         records = np.ascontiguousarray(records)
         if self._fused is None:
             there = torch.from_numpy(records).to(self.device)
@@ -137,7 +146,11 @@ class Predictor:
         """Return the probabilities of the classes, (n, C).
 
         Args:
-            records: (n, 80000) as `shards.layout.bands` defines them; bands that the network does not see are ignored.
+            records: (n, 80000) uint16 as `shards.layout.bands` defines them; bands that the network does not see are
+                ignored.
+
+        Raises:
+            InvalidValue: they are of another shape or type.
         """
         return self.record_logits(records).sigmoid().numpy()
 

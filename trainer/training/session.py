@@ -18,7 +18,8 @@ from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.data.device import encoded
 from trainer.data.file_system import choose_kind
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind
 from trainer.data.prepare.backend import triton_is_there

@@ -25,7 +25,8 @@ from shards.errors import NotEnoughMemory
 from shards.runtime.threads import Threads
 from trainer.data.batch import Layout
 from trainer.data.device.encoded import CODEC, can_decode
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import triton_is_there
 from trainer.data.stream.cache import Tier

@@ -20,7 +20,8 @@ from bigearth_pipeline.bench.loader.titles import NO_GPU, TITLES
 from bigearth_pipeline.bench.passes import Lap
 from shards import Store
 from shards.testing.stores import make_store
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import KINDS, Kind
 

@@ -11,7 +11,8 @@ from trainer.data.augment.draw import draw
 from trainer.data.augment.mix import mix
 from trainer.data.bands import BandSelection
 from trainer.data.batch import Batch
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.reference import prepare
 from trainer.definition.augmentation import RECIPES

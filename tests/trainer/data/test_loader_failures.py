@@ -13,6 +13,7 @@ from shards.errors import InvalidValue
 from tests.support.data import faults
 from tests.support.running.processes import run_in_child
 from tests.trainer.data.loading import batches_of, make_loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.definition.augmentation import RECIPES
 
 
@@ -42,6 +43,30 @@ def test_records_as_they_are_leave_out_nothing_in_silence(folder: Path, options:
     given = {"layout": "record", "augmentation": RECIPES["none"], **options}
     with shards.open(folder) as store, pytest.raises(InvalidValue, match=message):
         make_loader(store, **given)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"layout": "Stacked"},
+        {"cache": "auto"},
+        {"order": "shuffled"},
+        {"interpolation": "cubic"},
+        {"loader": "cpu"},
+        {"verify": True},
+        {"device": "cpu"},
+        {"augmentation": "standard"},
+        {"nomenclature": 19},
+        {"num_ranks": 0},
+        {"rank": 2, "num_ranks": 2},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_value_is_refused_by_name(field: dict[str, Any]) -> None:
+    """A batch holds what a misspelt field does not say, or the error is one of a library and names none."""
+    given: dict[str, Any] = {"batch_size": 8, "device": torch.device("cpu"), **field}
+    with pytest.raises(InvalidValue, match=f"^{next(iter(field)).removeprefix('num_ranks') or 'rank'} is "):
+        LoaderConfig(**given)
 
 
 def test_later_epochs_check_as_told(folder: Path, tmp_path: Path) -> None:

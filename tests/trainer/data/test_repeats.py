@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from shards import CLASSES, Store
 from shards.errors import InvalidValue
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import Kind, SampleOrder
 from trainer.data.subset.repeats import repeat_factors

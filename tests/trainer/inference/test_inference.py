@@ -50,6 +50,24 @@ def test_records_are_seen_as_evaluations_see_them(run: Run) -> None:
     assert predictor.probabilities(records[:0]).shape == (0, 19)
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        np.zeros((5, 9), np.uint16),
+        np.zeros((2, 90_000), np.uint16),
+        np.zeros(80_000, np.uint16),
+        np.zeros((2, 80_000), np.float32),
+        np.zeros((2, 80_000), np.int16),
+        np.zeros((2, 12, 120, 120), np.uint16),
+    ],
+    ids=lambda records: f"{records.dtype}-{records.shape}",
+)
+def test_what_is_no_record_is_refused(run: Run, records: np.ndarray) -> None:
+    """Compiled code reads past the end of an array, and what lies there becomes probabilities."""
+    with pytest.raises(InvalidValue, match=r"expected uint16 of shape \(n, 80000\)"):
+        load(run.config.run.out, device="cpu").probabilities(records)
+
+
 def test_threads_do_not_change_a_bit(run: Run) -> None:
     """The same batch gives other bits beside others, or another thread's images."""
     predictor = load(run.config.run.out, device="cpu")

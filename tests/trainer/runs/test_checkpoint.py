@@ -8,7 +8,8 @@ import torch
 
 from shards import CLASSES, Store
 from tests.trainer.conftest import Run
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.errors import BadCheckpoint
 from trainer.evaluation.measure import measure, predict
 from trainer.metrics.metrics import Metrics

@@ -37,7 +37,8 @@ from shards import Store
 from shards.layout.classes import NINETEEN, Nomenclature
 from shards.storage.atomic import atomic_write
 from tools.arguments import count, positive, run
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.runtime.pace import STEPS_AHEAD
 

@@ -28,7 +28,8 @@ from tests.trainer.data.records import NOTHING, host_batch, random_records
 from trainer.data.batch import HostBatch
 from trainer.data.device.on_device import gather
 from trainer.data.device.records import DecodedRecords, EncodedRecords
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.triton import images
 from trainer.data.prepare.triton.images import ImageKernel

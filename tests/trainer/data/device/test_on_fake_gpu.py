@@ -14,7 +14,8 @@ import shards
 from shards.testing.stores import make_store
 from tests.trainer.fake_gpu import DEVICE, fake_gpu
 from trainer.data.batch import Layout
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.triton import images, unpack
 from trainer.data.stream import cache

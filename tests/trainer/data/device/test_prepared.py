@@ -21,7 +21,8 @@ from tests.trainer.data.records import host_batch, identity, random_records
 from trainer.data.batch import HostBatch
 from trainer.data.buffers import PENDING
 from trainer.data.device.prepared import Prepared, SideStream
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.pipeline import DaliPreparation
 from trainer.data.stream.channel import Finished

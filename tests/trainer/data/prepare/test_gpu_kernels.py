@@ -19,7 +19,8 @@ from trainer.data.augment.draw import draw
 from trainer.data.bands import BAND_SETS
 from trainer.data.batch import Batch, Draws, Layout
 from trainer.data.device.transfer import send
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.dali.pipeline import DaliPreparation
 from trainer.data.prepare.reference import TorchPreparation, prepare

@@ -16,7 +16,8 @@ from tests.trainer.fake_gpu import DEVICE, Waits, WaitsError, fake_gpu, move, pa
 from trainer.config.options import TrainConfig
 from trainer.data.bands import BAND_SETS, BandSelection
 from trainer.data.batch import Batch
-from trainer.data.loader import Loader, LoaderConfig
+from trainer.data.loader import Loader
+from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.definition.augmentation import RECIPES
 from trainer.definition.choices import INTERPOLATIONS, LOSSES, METHODS, OPTIMIZERS
