@@ -77,7 +77,7 @@ def batches(patches: Iterable[Ready], memory: Memory) -> Iterator[Batch]:
         for file in patch.files:
             size = block.write(file.content, size)
             bounds.append(size)
-        names, mtimes = (tuple(file.name for file in patch.files), tuple(file.mtime_ns for file in patch.files))
+        names, mtimes = tuple(file.name for file in patch.files), tuple(file.mtime_ns for file in patch.files)
         batch.append(BatchPatch(patch.folder, patch.key, names, mtimes, tuple(bounds)))
         if len(batch) >= most or size >= _BYTES:
             yield Batch(block.path, tuple(batch))
