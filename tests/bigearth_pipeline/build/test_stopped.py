@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.workers import remote
 from tests.bigearth_pipeline.build.running import descendants, processes_of, start
 from tests.support.data.building import FORMATS, build_store, contents
-from tests.support.running import commands
+from tests.support.running import commands, semaphores
 
 
 @pytest.mark.long
@@ -146,11 +145,11 @@ def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number
     out = tmp_path / "s"
     build = start(scene_tree, out, own_session=True)
     family: set[psutil.Process] = set()
-    semaphores: set[str] = set()
+    opened: set[int] = set()
 
     def is_early() -> bool:
         family.update(descendants(build.pid))
-        semaphores.update(_semaphores(family))
+        opened.update(semaphores.mapped(family))
         return not (list(out.rglob("*.part")) if stage == "work" else len(family) >= 3)
 
     commands.while_running(build, is_early)
@@ -162,17 +161,21 @@ def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number
     assert psutil.wait_procs(family, timeout=60)[1] == []
     assert not list(out.rglob("*.part"))
     assert not (out / "manifest.json").exists()
-    assert not semaphores
+    assert semaphores.named(opened) == []
 
 
-def _semaphores(processes: Iterable[psutil.Process]) -> set[str]:
-    """Return the named semaphores that processes have open and that a kill would leave behind."""
-    found: set[str] = set()
-    for process in processes:
-        with suppress(OSError):
-            maps = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
-            found.update(line for line in maps if "/dev/shm/sem." in line and not line.endswith("(deleted)"))
-    return found
+@pytest.mark.long
+def test_a_killed_group_leaves_no_semaphores(scene_tree: Path, tmp_path: Path) -> None:
+    """A batch system that kills all processes at once leaves semaphores in /dev/shm until the machine starts again."""
+    out = tmp_path / "s"
+    build = start(scene_tree, out, own_session=True)
+    commands.while_running(build, lambda: not list(out.rglob("*.part")))
+    family = descendants(build.pid)
+    opened = semaphores.mapped(family)
+    os.killpg(build.pid, signal.SIGKILL)
+    assert build.wait(60) == -signal.SIGKILL
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert semaphores.named(opened) == []
 
 
 def test_a_second_signal_does_not_cut_off_the_end(scene_tree: Path, tmp_path: Path) -> None:
