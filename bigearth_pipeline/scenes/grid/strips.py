@@ -1,5 +1,6 @@
 """Strips of whole rows of a file, read from north to south, each block decoded once."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.scenes.gdal import in_thread, open_source
+from bigearth_pipeline.scenes.grid import tiles
 from bigearth_pipeline.scenes.grid.scene import Band
 from bigearth_pipeline.source.tiff.gdal import cause
 from shards.runtime.threads import Threads
@@ -23,11 +25,12 @@ class FileStrips:
         metres: size of a pixel.
     """
 
-    def __init__(self, bands: list[Band]) -> None:
+    def __init__(self, bands: list[Band], *, compiled: bool) -> None:
         """Open a file.
 
         Args:
             bands: of one file.
+            compiled: decode tiles without GDAL if that is possible.
 
         Raises:
             BadScene: it cannot be opened.
@@ -42,6 +45,8 @@ class FileStrips:
         self._source: Any = open_source(first.file.path, first.file.shown)
         self._kept = np.empty((len(bands), 0, self._width), self._source.dtypes[first.file.index - 1])
         self._start = 0
+        index, path = first.file.index, first.file.path
+        self._tiles = tiles.open_tiles(self._source, path, index) if compiled and len(bands) == 1 else None
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """Return rows `top` to `bottom` of the bands, (bands, bottom − top, columns), valid until the next call.
@@ -65,6 +70,8 @@ class FileStrips:
         return self._kept[:, top - self._start : bottom - self._start]
 
     def _read(self, top: int, bottom: int, out: NDArray[Any]) -> None:
+        if self._tiles is not None and self._tiles.read(top, out[0]):
+            return
         window = ((top, bottom), (0, self._width))
         try:
             if len(self._indexes) == 1:
@@ -80,6 +87,8 @@ class FileStrips:
 
     def close(self) -> None:
         """Close the file."""
+        if self._tiles is not None:
+            self._tiles.close()
         self._source.close()
 
 
@@ -105,9 +114,10 @@ class Strips:
         self._shown = {band.name: band.file.shown for band in bands}
         self._threads = Threads(threads, "scene")
         self._files: list[FileStrips] = []
+        compiled = sum(math.prod(band.size) for band in bands) >= tiles.LEAST_PIXELS
         try:
             for group in by_file.values():
-                self._files.append(FileStrips(group))
+                self._files.append(FileStrips(group, compiled=compiled))
         except BaseException:
             self.close()
             raise

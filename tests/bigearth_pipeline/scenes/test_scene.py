@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bigearth_pipeline.errors import BadScene
+from bigearth_pipeline.scenes.grid import tiles
 from bigearth_pipeline.scenes.grid.missing import HIDDEN, missing_shares
 from bigearth_pipeline.scenes.grid.scene import open_scene
 from bigearth_pipeline.scenes.grid.source import SceneSource
@@ -35,6 +36,12 @@ from tests.conftest import real
 
 PIXELS = random_pixels(scl=True)
 PLAIN = Pixels({band: values for band, values in PIXELS.bands.items() if band != "SCL"})
+
+
+@pytest.fixture(params=[0, tiles.LEAST_PIXELS], ids=["tiles", "GDAL"])
+def least_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode tiles of small scenes, too, or leave them to GDAL."""
+    monkeypatch.setattr(tiles, "LEAST_PIXELS", request.param)
 
 
 def source_of(
@@ -69,7 +76,7 @@ FORMS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.mark.usefixtures("gdal")
+@pytest.mark.usefixtures("gdal", "least_pixels")
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_records(form: str, tmp_path: Path) -> None:
     """A band is read from another file, shifted, resampled or scaled."""
@@ -81,7 +88,7 @@ def test_every_form_gives_the_same_records(form: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(records_of(source), expected(PIXELS, source))
 
 
-@pytest.mark.usefixtures("gdal")
+@pytest.mark.usefixtures("gdal", "least_pixels")
 def test_units_are_read_in_any_order_and_only_some_bands(tmp_path: Path) -> None:
     """A resumed prediction skips rows, and bands that no network sees are 0."""
     path = write_files(tmp_path / "scene", PIXELS)
@@ -94,7 +101,7 @@ def test_units_are_read_in_any_order_and_only_some_bands(tmp_path: Path) -> None
         np.testing.assert_array_equal(found[:, values], whole[:, values] if band in ("B02", "B11") else 0)
 
 
-@pytest.mark.usefixtures("gdal")
+@pytest.mark.usefixtures("gdal", "least_pixels")
 def test_what_is_left_over_of_a_cell_is_not_used(tmp_path: Path) -> None:
     """A scene of any number of pixels fails, or a window reaches beyond it."""
     bands = {band: PIXELS.bands[band][:127, :251] for band in ("B02", "B03", "B04")}

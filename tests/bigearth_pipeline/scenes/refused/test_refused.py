@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
 from bigearth_pipeline.errors import BadScene, PipelineError
+from bigearth_pipeline.scenes.grid import tiles
 from bigearth_pipeline.scenes.grid.scene import open_scene
 from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.grid.windows import windows_of
@@ -96,8 +97,12 @@ def test_a_sparse_tiff_is_whole(tmp_path: Path) -> None:
     assert open_scene(found, BANDS).bands
 
 
-def test_an_error_in_the_middle_names_the_file(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("least_pixels", [0, tiles.LEAST_PIXELS], ids=["tiles", "GDAL"])
+def test_an_error_in_the_middle_names_the_file(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least_pixels: int
+) -> None:
     """A damaged block stops a prediction with a traceback, or is taken for missing pixels."""
+    monkeypatch.setattr(tiles, "LEAST_PIXELS", least_pixels)
     path = files(tmp_path)
     target = band(path, "B03")
     content = bytearray(target.read_bytes())
