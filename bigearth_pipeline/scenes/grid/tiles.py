@@ -20,7 +20,7 @@ _LITTLE_ENDIAN: Final = (b"II*\0", b"II+\0")
 """First bytes of a TIFF and of a BigTIFF."""
 
 _Decoder = Callable[[bytes, int], NDArray[np.uint8] | None]
-"""Decodes a tile of so many bytes; None if it has another number, or is damaged."""
+"""Decodes a tile of a number of bytes; None if it has another number, or is damaged."""
 
 
 class Tiles:
@@ -158,7 +158,7 @@ def _deflate() -> _Decoder:
     def decode(data: bytes, size: int) -> NDArray[np.uint8] | None:
         try:
             return _array(decompressobj().decompress(data, size + 1), size)
-        except IsalError:  # type: ignore[misc] (a stub of the package calls the class an instance)
+        except IsalError:  # type: ignore[misc]  # its stub calls it an instance
             return None
 
     return decode

@@ -143,7 +143,7 @@ FOR_GDAL: dict[str, tuple[tuple[NDArray[Any], ...], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", FOR_GDAL)
 def test_other_files_are_left_to_gdal(name: str, tmp_path: Path) -> None:
-    """What only GDAL reads is read as something else."""
+    """A file that only GDAL reads gives other pixels."""
     bands, options = FOR_GDAL[name]
     options = {"compress": "LZW"} | options
     path = write(tmp_path / "a.tif", *bands, **{key: value for key, value in options.items() if value is not None})
