@@ -6,6 +6,8 @@ TREE is one of `bep synth --patches 10000` on a disk. Each repeat reads its file
 an empty page cache: plain readers of 1 to 64 threads in each of as many processes as the build has, and the builds;
 then builds with a warm page cache; then builds, and a plain reader of one thread, with 2 ms added to each open. Rates
 of builds are without start and end. `--other DIR` also measures the build of another checkout, such as an older one.
+With `--reads N` (root), readers and builds from an empty page cache are measured on a disk of N reads a second as well:
+where processors are few, it shows whether the disk is the limit when it is slower than they are.
 
 Files are dropped from the page cache by `posix_fadvise(DONTNEED)`; folders stay in the kernel's caches unless
 `--drop-caches` empties them all (root; it slows down all else on the machine for some time).
@@ -23,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +34,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.tree import find_source
 from tools.arguments import count, run
 from tools.bench.build.slow_opens import SlowOpens
+from tools.bench.build.throttle import throttled
 
 THREADS: Final = (1, 2, 4, 8, 16, 32, 64)
 OPEN_SECONDS: Final = 0.002
@@ -106,11 +110,13 @@ def _drop(tree: Path, everything: bool) -> None:
             os.close(descriptor)
 
 
-def _rate(code: str, arguments: Sequence[object], checkout: Path | None, variables: dict[str, str]) -> float:
-    """Return the patches per second that a program prints."""
+def _rate(
+    code: str, arguments: Sequence[object], checkout: Path | None, variables: dict[str, str], before: Sequence[str] = ()
+) -> float:
+    """Return the patches per second that a program prints, whose command begins with that of another."""
     checkout = (checkout or Path(__file__).parents[3]).resolve()
     environment = os.environ | {"PYTHONPATH": str(checkout)} | variables
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+    command = [*before, sys.executable, "-c", code, *map(str, arguments)]
     # The folder that it runs in comes first where modules are looked for.
     done = subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True)
     if done.returncode:
@@ -133,23 +139,33 @@ def _summary(rates: dict[str, list[float]], shares: dict[str, tuple[str, str]]) 
     return {"patches_per_second": figures, "ratios": ratios}
 
 
-def measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Return all figures as JSON values."""
+def measure(chosen: argparse.Namespace, work: Path, before: Sequence[str] = ()) -> dict[str, Any]:
+    """Return all figures as JSON values; `before` begins commands that read from a slow disk."""
     numbers = iter(range(1 << 30))
     builds = {"build": None} | ({"build of the other": chosen.other} if chosen.other else {})
     patches = len(_folders(chosen.tree, chosen.patches))
 
-    def build(checkout: Path | None, variables: dict[str, str], limit: int = patches) -> float:
-        return _rate(_BUILD, (chosen.tree, work / str(next(numbers)), chosen.workers, limit), checkout, variables)
+    def build(
+        checkout: Path | None, variables: dict[str, str], limit: int = patches, before: Sequence[str] = ()
+    ) -> float:
+        arguments = chosen.tree, work / str(next(numbers)), chosen.workers, limit
+        return _rate(_BUILD, arguments, checkout, variables, before)
 
-    def read(threads: int, variables: dict[str, str], limit: int = patches) -> float:
-        return _rate(_READ, (chosen.tree, limit, chosen.workers, threads), None, variables)
+    def read(threads: int, variables: dict[str, str], limit: int = patches, before: Sequence[str] = ()) -> float:
+        return _rate(_READ, (chosen.tree, limit, chosen.workers, threads), None, variables, before)
 
     passes: dict[str, Callable[[], float]] = {}
     for threads in THREADS:
         passes[f"cold: read, {threads} threads"] = lambda threads=threads: read(threads, {})
     for name, checkout in builds.items():
         passes[f"cold: {name}"] = lambda checkout=checkout: build(checkout, {})
+    if before:
+        for threads in THREADS:
+            passes[f"cold, slow disk: read, {threads} threads"] = lambda threads=threads: read(
+                threads, {}, before=before
+            )
+        for name, checkout in builds.items():
+            passes[f"cold, slow disk: {name}"] = lambda checkout=checkout: build(checkout, {}, before=before)
     for name, checkout in builds.items():
         passes[f"warm: {name}"] = lambda checkout=checkout: build(checkout, {})
     skipped = ""
@@ -169,17 +185,25 @@ def measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
                 _drop(chosen.tree, chosen.drop_caches)
             rates[name].append(timed())
             print(f"{name}: {rates[name][-1]:,.0f} patches/s", file=sys.stderr)
-    readers = [name for name in rates if name.startswith("cold: read")]
-    rates["cold: best reader"] = [max(values) for values in zip(*(rates[name] for name in readers), strict=True)]
+    for disk in ("cold", *(["cold, slow disk"] if before else [])):
+        readers = [values for name, values in rates.items() if name.startswith(f"{disk}: read")]
+        rates[f"{disk}: best reader"] = [max(values) for values in zip(*readers, strict=True)]
     shares = {
         "cold: build ÷ best reader": ("cold: build", "cold: best reader"),
+        "cold, slow disk: build ÷ best reader": ("cold, slow disk: build", "cold, slow disk: best reader"),
         "cold: build ÷ warm build": ("cold: build", "warm: build"),
         "cold: build ÷ other": ("cold: build", "cold: build of the other"),
         "warm: build ÷ other": ("warm: build", "warm: build of the other"),
         "slow opens: build ÷ read, 1 thread": ("slow opens: build", "slow opens: read, 1 thread"),
         "slow opens: build ÷ other": ("slow opens: build", "slow opens: build of the other"),
     }
-    about = {"patches": patches, "workers": chosen.workers, "repeats": chosen.repeats, "slow_opens_skipped": skipped}
+    about = {
+        "patches": patches,
+        "workers": chosen.workers,
+        "reads": chosen.reads,
+        "repeats": chosen.repeats,
+        "slow_opens_skipped": skipped,
+    }
     how = "all caches" if chosen.drop_caches else "pages of the files"
     environment = describe_environment({"source": chosen.tree, "store": work})
     return {"environment": environment, **about, "dropped": how, **_summary(rates, shares)}
@@ -194,13 +218,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=count, default=3, help="measurements of each")
     parser.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--other", type=Path, help="checkout whose build is measured as well")
+    parser.add_argument("--reads", type=count, help="reads a second of a slow disk that is measured as well (root)")
     parser.add_argument("--drop-caches", action="store_true", help="empty all caches of the kernel (root)")
     parser.add_argument("--out", type=Path, help="file for the figures, as JSON")
     chosen = parser.parse_args(arguments)
     chosen.tree = chosen.tree.resolve()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen.work.resolve()) as work:
-        text = json.dumps(measure(chosen, Path(work)), indent=1, ensure_ascii=False)
+    with (
+        tempfile.TemporaryDirectory(dir=chosen.work.resolve()) as work,
+        throttled(chosen.tree, chosen.reads) if chosen.reads else nullcontext(()) as before,
+    ):
+        text = json.dumps(measure(chosen, Path(work), before), indent=1, ensure_ascii=False)
     print(text)
     if chosen.out:
         chosen.out.write_text(text + "\n")
