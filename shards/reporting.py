@@ -67,6 +67,15 @@ def one_line(err: BaseException) -> str | None:
     return None
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text in one line of at most that many characters, cut between words and marked by an ellipsis."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    cut = line[: most - 1].rpartition(" ")[0] or line[: most - 2]
+    return f"{cut} …"
+
+
 def bug_report() -> str:
     """Return the line that follows the traceback of a bug."""
     try:

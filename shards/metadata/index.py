@@ -23,7 +23,7 @@ from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, OPTIONAL, TEXTS,
 from shards.layout.record import RecordLayout
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.metadata.parts import parts_of
-from shards.reporting import printable
+from shards.reporting import printable, shortened
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
@@ -166,7 +166,7 @@ def cast_table(path: Path, table: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 
 def _first_line(err: BaseException) -> str:
-    return printable(str(err).partition("\n")[0][:200])
+    return printable(shortened(str(err).partition("\n")[0], 200))
 
 
 class Index:

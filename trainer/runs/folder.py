@@ -19,8 +19,9 @@ import json
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,12 @@ STATISTICS: Final = "statistics.json"
 METRICS: Final = "metrics.jsonl"
 LAST: Final = Path("checkpoints/last.pt")
 BEST: Final = Path("checkpoints/best.pt")
+LOGGER: Final = "logger.json"
+"""Ids that its loggers know the run by, so that a resumed run continues there."""
+WANDB: Final = "wandb"
+"""Folder that Weights & Biases makes in that of the run."""
+EVENTS: Final = "events.out.tfevents."
+"""Beginning of the names of TensorBoard's files."""
 LOCK: Final = ".lock"
 MOST_JSON_BYTES: Final = 64 << 20
 MOST_LINE_BYTES: Final = 1 << 20
@@ -113,6 +120,45 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make the folder of a new run, and remove it again if the block fails and leaves it empty.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def begun(folder: Path) -> Iterator[None]:
+    """Remove what a new run has written if the block fails before a state is saved, so that it can begin again.
+
+    Call it where the folder is locked and unused: all that is there of a run is this one's.
+    """
+    try:
+        yield
+    except BaseException:
+        if not (folder / LAST).exists():
+            with suppress(OSError):
+                remove_temporaries(folder)
+                for name in (CONFIG, DESCRIPTION, STATISTICS, LOGGER, METRICS):
+                    (folder / name).unlink(missing_ok=True)
+                for path in folder.glob(f"{EVENTS}*"):
+                    path.unlink(missing_ok=True)
+                shutil.rmtree(folder / WANDB, ignore_errors=True)
+                (folder / LAST).parent.rmdir()
+        raise
+
+
+@contextmanager
 def written(folder: Path, path: Path) -> Iterator[None]:
     """Say of what cannot be written how to go on: the run can be resumed if a state was saved before.
 
@@ -127,7 +173,7 @@ def written(folder: Path, path: Path) -> Iterator[None]:
         if (folder / LAST).is_file():
             saved, way = "what was saved before is whole", f"resume with `resume={folder}`"
         else:
-            saved, way = "no state of the run was saved before", f"delete {folder} and start it again"
+            saved, way = "no state of the run was saved before", "start it again"
         raise TrainError(
             f"{path} cannot be written: {err.strerror or err}; {saved}: mend that (if the disk is full, make room) and "
             f"{way}"

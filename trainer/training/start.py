@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.errors import BepError, InUse, InvalidValue
+from shards.reporting import shortened
 from trainer.config import chosen, effect, stored
 from trainer.config.chosen import Chosen
 from trainer.config.given import Given
@@ -46,7 +47,8 @@ _DESCRIBED: Final = (
 def train(config: TrainConfig, progress: Progress | None = None, given: Given | None = None) -> Result:
     """Train a model and leave configuration, metrics and checkpoints in `config.run.out`.
 
-    The best checkpoint is that of the highest macro average precision on the validation split. Where `torchrun` starts
+    The best checkpoint is that of the highest macro average precision on the validation split. A run that fails before
+    its first state is saved leaves no folder. Where `torchrun` starts
     the processes again, they resume the run that they began before.
 
     Args:
@@ -80,11 +82,12 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
     with open_session(config, ranks, progress, given=given) as session, ExitStack() as stack:
         run = stack.enter_context(Run(session))
         if ranks.is_first:
-            (config.run.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(run_folder.made(config.run.out))
         stack.enter_context(_locked(config.run.out, ranks))
         if ranks.is_first:
             # Another one may have begun, and even ended, since the first look.
             run_folder.check_unused(config.run.out)
+            stack.enter_context(run_folder.begun(config.run.out))
             described = session.describe() | describe_place(config.data.shards) | launch.describe()
             if session.store.manifest.synthetic:
                 described |= {"synthetic": True}
@@ -228,8 +231,8 @@ def _check_unchanged(
     if edited:
         said = ", ".join(f"{key} {shown(then[key])}" for key in edited)
         raise TrainError(
-            f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {said:.300}, which "
-            "cannot change when a run is resumed; put that back, or begin a new run"
+            f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {shortened(said, 300)}, "
+            "which cannot change when a run is resumed; put that back, or begin a new run"
         )
     if not is_loader_given and (loader := written.machine.loader) != trained.machine.loader:
         raise TrainError(

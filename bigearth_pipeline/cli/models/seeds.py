@@ -110,6 +110,7 @@ def _check_same(config: "TrainConfig", found: "TrainConfig") -> None:
         InvalidValue: it has other options.
     """
     from shards.errors import InvalidValue
+    from shards.reporting import shortened
     from trainer.definition.check import shown
     from trainer.definition.tables import RESUMABLE
 
@@ -118,7 +119,7 @@ def _check_same(config: "TrainConfig", found: "TrainConfig") -> None:
     if other:
         said = ", ".join(f"{key} {shown(there[key])}" for key in other)
         raise InvalidValue(
-            f"{config.run.out} holds a run with {said:.300}; name a new folder, or give the same options"
+            f"{config.run.out} holds a run with {shortened(said, 300)}; name a new folder, or give the same options"
         )
 
 

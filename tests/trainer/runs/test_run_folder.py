@@ -216,11 +216,11 @@ def test_the_first_files_cannot_be_written(small: TrainConfig, tmp_path: Path, s
     with no_file_above(size_bytes), pytest.raises(TrainError) as caught:
         train(config)
     assert "no state of the run was saved before: mend that" in str(caught.value)
-    assert str(caught.value).endswith(f"and delete {config.run.out} and start it again")
+    assert str(caught.value).endswith(") and start it again")
     # The advice is true: one way is refused, the other one goes.
-    with pytest.raises(TrainError, match=r"delete the folder and start it again|holds no run"):
+    with pytest.raises(TrainError, match="does not exist, expected the folder of a run"):
         resume(config.run.out)
-    shutil.rmtree(config.run.out)
+    assert not config.run.out.exists()
     assert train(config).best_epoch == 1
 
 
