@@ -19,17 +19,16 @@ import json
 import os
 import platform
 import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from shards.storage.atomic import atomic_write, temporary_of
-from shards.storage.lock import exclusive, is_of_lock
+from shards.storage.lock import exclusive
 from shards.storage.safe_open import open_regular_file, read_regular
-from trainer.errors import RunExists, TrainError
+from trainer.errors import TrainError
 
 CONFIG: Final = "config.toml"
 OLD_CONFIG: Final = "config.json"
@@ -91,22 +90,6 @@ def description_path(folder: Path) -> Path:
     return folder / OLD_CONFIG if (folder / OLD_CONFIG).exists() and not path.exists() else path
 
 
-def check_unused(folder: Path) -> None:
-    """Check that a run may begin in a folder.
-
-    Raises:
-        RunExists: it is a file, or holds something.
-        OSError: it is not readable.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise RunExists(f"{folder} is a file, expected a new folder for the run; name another")
-    if not folder.exists() or all(is_of_lock(path.name, LOCK) for path in folder.iterdir()):
-        return
-    if (folder / LAST).exists():
-        raise RunExists(f"{folder} holds a run; resume it with `resume={folder}`, or name a new folder")
-    raise RunExists(f"{folder} is not empty; name a new folder")
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder of a run, which exists, while the block runs.
@@ -117,45 +100,6 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with exclusive(folder / LOCK, f"{folder} is in use by another training"):
         yield
-
-
-@contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Make the folder of a new run, and remove it again if the block fails and leaves it empty.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-@contextmanager
-def begun(folder: Path) -> Iterator[None]:
-    """Remove what a new run has written if the block fails before a state is saved, so that it can begin again.
-
-    Call it where the folder is locked and unused: all that is there of a run is this one's.
-    """
-    try:
-        yield
-    except BaseException:
-        if not (folder / LAST).exists():
-            with suppress(OSError):
-                remove_temporaries(folder)
-                for name in (CONFIG, DESCRIPTION, STATISTICS, LOGGER, METRICS):
-                    (folder / name).unlink(missing_ok=True)
-                for path in folder.glob(f"{EVENTS}*"):
-                    path.unlink(missing_ok=True)
-                shutil.rmtree(folder / WANDB, ignore_errors=True)
-                (folder / LAST).parent.rmdir()
-        raise
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from trainer.config.options import TrainConfig
 from trainer.definition.check import shown
 from trainer.definition.tables import AUGMENT, KEYS, LENGTH, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
+from trainer.runs import beginning
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.state import Result
@@ -76,18 +77,18 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
 
 
 def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) -> Result:
-    run_folder.check_unused(config.run.out)
+    beginning.check_unused(config.run.out)
     # Nobody writes before all have looked.
     ranks.agree(0)
     with open_session(config, ranks, progress, given=given) as session, ExitStack() as stack:
         run = stack.enter_context(Run(session))
         if ranks.is_first:
-            stack.enter_context(run_folder.made(config.run.out))
+            stack.enter_context(beginning.made(config.run.out))
         stack.enter_context(_locked(config.run.out, ranks))
         if ranks.is_first:
             # Another one may have begun, and even ended, since the first look.
-            run_folder.check_unused(config.run.out)
-            stack.enter_context(run_folder.begun(config.run.out))
+            beginning.check_unused(config.run.out)
+            stack.enter_context(beginning.begun(config.run.out))
             described = session.describe() | describe_place(config.data.shards) | launch.describe()
             if session.store.manifest.synthetic:
                 described |= {"synthetic": True}

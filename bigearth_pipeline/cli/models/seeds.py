@@ -68,17 +68,20 @@ def train_seeds(
 
     Raises:
         InvalidValue: a folder holds a run with other options, or there are several processes.
+        RunExists: the folder of the runs is a run or a store, or lies in one.
         BepError: a run cannot be trained.
         OSError: a file cannot be read or written.
     """
     from shards.errors import InvalidValue
     from trainer.history.record import RunRecord
+    from trainer.runs.beginning import check_place
     from trainer.runs.folder import LAST
     from trainer.training import start
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InvalidValue("a range of `seed=` trains in one process; start torchrun for each seed")
     planned = []
+    check_place(configured(seeds[0])[0].run.out)
     for seed in seeds:
         config, given = configured(seed)
         config = config.replace(out=config.run.out / f"seed-{seed}")
