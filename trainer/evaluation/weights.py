@@ -26,6 +26,7 @@ from trainer.metrics.metrics import compute
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.models.published import parse_channels
 from trainer.models.weights_config import Stated, known_bands, stated_by
+from trainer.models.weights_file import file_at
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.predictions import Predictions
@@ -174,6 +175,7 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
         )
     network, bands = config.model or stated.model, config.bands or _seen(config, stated)
     if network is None or bands is None:
+        file_at(config.weights)
         missing = " and ".join(f"`{key}=`" for key, value in (("model", network), ("bands", bands)) if value is None)
         order = "" if bands is not None or config.weights_bands else " (or `weights_bands=`, the order of its channels)"
         raise InvalidValue(f"{config.weights} does not say what it is: give {missing}{order}")
