@@ -9,6 +9,7 @@ from torch import Tensor
 import shards
 from shards import Verify
 from shards.errors import InvalidValue
+from shards.metadata.entries import check_split
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader
 from trainer.data.loader_config import LoaderConfig
@@ -16,6 +17,7 @@ from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
 from trainer.definition.choices import DeviceName, Precision, Tta
 from trainer.definition.machine import MachineConfig
+from trainer.definition.tables import check_fields
 from trainer.evaluation.measure import measure, predict
 from trainer.evaluation.radiometry import offset_note
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
@@ -76,6 +78,10 @@ class EvaluationConfig:
     tta: Tta = "none"
     out: Path | None = None
     checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_split(self.split)
 
     @property
     def averaged(self) -> dict[str, Any] | None:

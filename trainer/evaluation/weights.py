@@ -7,6 +7,7 @@ from typing import Any
 import shards
 from shards import Store, Verify
 from shards.errors import InvalidValue
+from shards.metadata.entries import check_split
 from trainer.data.bands import BandSelection
 from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
@@ -15,6 +16,7 @@ from trainer.definition.choices import DeviceName, Interpolation, Tta
 from trainer.definition.data import DataConfig
 from trainer.definition.machine import MachineConfig
 from trainer.definition.optimisation import OptimisationConfig
+from trainer.definition.tables import check_fields
 from trainer.evaluation.measure import loss
 from trainer.evaluation.radiometry import offset_note
 from trainer.evaluation.run import predict_selection
@@ -75,6 +77,10 @@ class WeightsEvaluationConfig:
     cache_bytes: int | None = MachineConfig.cache_bytes
     allow_mixed_version: bool = False
     tta: Tta = "none"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_split(self.split)
 
 
 def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None = None) -> Evaluation:

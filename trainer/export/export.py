@@ -18,6 +18,7 @@ from shards.storage.names import named
 from trainer.data.batch import Draws
 from trainer.data.prepare.reference import prepare
 from trainer.definition.choices import Interpolation
+from trainer.definition.tables import check_fields
 from trainer.errors import TrainError
 from trainer.export import patches, programs
 from trainer.export.card import card, name_of
@@ -60,6 +61,9 @@ class ExportConfig:
     shards: Path | None = None
     license: str | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

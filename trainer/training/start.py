@@ -102,7 +102,7 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
         return run.go()
 
 
-def resume(folder: Path, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
+def resume(folder: Path | str, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
     """Resume a run where its last state was saved; it ends as it would have without the interruption.
 
     With `epochs` or `max_steps` it gets another length: the learning rate follows the schedule of a run that long.
@@ -120,6 +120,7 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
         InUse: another training is at work in the folder.
         OSError: a file cannot be read or written.
     """
+    folder = Path(folder)
     keys = [AUGMENT if name == "augment" else KEYS.get(name, name) for name in changes]
     if wrong := [key for key in keys if key not in RESUMABLE | LENGTH]:
         written_as = (given or Given(other="code")).name

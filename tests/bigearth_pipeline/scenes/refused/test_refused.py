@@ -23,6 +23,11 @@ from tests.bigearth_pipeline.scenes.making import Pixels
 from tests.bigearth_pipeline.scenes.refused.inputs import BASE, CASES, PIXELS, band, edited, files, item, rewrite, safe
 
 
+def look(path: Path) -> None:
+    if find(path, Known()) == "tree":
+        patch_folders(path, single=False)
+
+
 def read_first_row(path: Path, known: Known) -> None:
     found = find(path, known)
     if found == "tree":
@@ -171,8 +176,7 @@ def test_what_lies_in_a_folder_is_named(inside: str, tmp_path: Path) -> None:
     else:
         path.write_text(json.dumps({"type": "Feature", "stac_version": "1.1.0"}))
     with pytest.raises(PipelineError, match=rf"; {path} lies in it: name that$"):
-        if find(tmp_path, Known()) == "tree":
-            patch_folders(tmp_path, single=False)
+        look(tmp_path)
 
 
 @pytest.mark.usefixtures("gdal")
