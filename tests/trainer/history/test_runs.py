@@ -238,7 +238,7 @@ def test_scores_on_other_classes_are_not_ranked(run: Run, tmp_path: Path, monkey
     assert re.findall(r"(?m)^ ?([abc]) ", after) == ["b"]
     assert before.count("finished") == 2
     shutil.rmtree(tmp_path / "b")
-    assert "classes" not in listed(tmp_path).stdout
+    assert "on 19 classes" not in listed(tmp_path).stdout
 
 
 @given(
