@@ -70,6 +70,9 @@ class ReportingGroup(LazyGroup):
             ctx.obj.meta = ctx.meta
         try:
             return super().invoke(ctx)
+        except click.MissingParameter as err:
+            # Its choices have a line each.
+            raise click.UsageError(" ".join(err.format_message().split()), err.ctx) from None
         except KeyboardInterrupt:  # While the command was imported.
             raise _interrupted(current(), "interrupted") from None
 

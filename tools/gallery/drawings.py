@@ -1,7 +1,7 @@
 """Drawings of the README as SVG: `python -m tools.gallery.drawings` writes them anew.
 
-`flow.svg` is the way of the data; `speed.svg` the rates of loading in `tools/peers/RESULTS.md`, from the same record. Both
-have a background of their own, so that they are readable on light and dark pages.
+`flow.svg` is the way of the data; `speed.svg` the rates of loading in `tools/peers/RESULTS.md`, from the same record.
+Both have a background of their own, so that they are readable on light and dark pages.
 """
 
 import html
