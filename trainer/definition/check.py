@@ -45,7 +45,8 @@ def take_texts(table: Any) -> None:
     Raises:
         InvalidValue: an address is none of a store.
     """
-    hints = hints_of(type(table))
+    kind: Any = type(table)
+    hints = hints_of(kind)
     for part in fields(table):
         hint, value = hints[part.name], getattr(table, part.name)
         kinds = kinds_of(hint)

@@ -69,7 +69,8 @@ def check_fields(config: Any) -> None:
         InvalidValue: a value is not allowed; the message names the field, the expectation and the value.
     """
     take_texts(config)
-    hints = hints_of(type(config))
+    kind: Any = type(config)
+    hints = hints_of(kind)
     for part in fields(config):
         entry = OPTIONS.get(KEYS.get(part.name, ""))
         check(part.name, getattr(config, part.name), hints[part.name], entry.option if entry else Option(help=""))

@@ -94,7 +94,7 @@ PRESETS: Final[dict[str, Family]] = {
 
 _BAND: Final = re.compile(r"[Bb](\d{1,2})([Aa]?)")
 _WORD: Final = re.compile(r"[A-Za-z][\w.-]*")
-"""What can be meant as the name of a preset."""
+"""Texts that can be meant as the name of a preset."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 

@@ -38,11 +38,8 @@ def _date(context: click.Context, parameter: click.Parameter, value: str | None)
     try:
         time = None if value is None else datetime.fromisoformat(value)
     except ValueError:
-        raise click.BadParameter(
-            f"{value!r:.40} is no time, expected one such as 2023-06-25 or 2023-06-25T10:40:31 (UTC)",
-            context,
-            parameter,
-        ) from None
+        what = f"{value!r:.40} is no time, expected one such as 2023-06-25 or 2023-06-25T10:40:31 (UTC)"
+        raise click.BadParameter(what, context, parameter) from None
     return time if time is None or time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -70,8 +67,12 @@ def _date(context: click.Context, parameter: click.Parameter, value: str | None)
     help="Processing baseline of scenes that do not say theirs, such as 05.09 or N0509. N9999, that of BigEarthNet v2, "
     "has no offset.",
 )
-@click.option("--date", metavar="TIME", callback=_date,
-              help="Sensing time (UTC) of scenes that do not say theirs, for the STAC item, such as 2023-06-25.")  # fmt: skip
+@click.option(
+    "--date",
+    metavar="TIME",
+    callback=_date,
+    help="Sensing time of scenes that do not say theirs, for the STAC item: 2023-06-25T10:40:31, in UTC.",
+)
 @click.option("--csv", is_flag=True, help="Write the table as CSV, too.")
 @click.option("--picture/--no-picture", default=True, show_default=True,
               help="Write preview.png, which takes matplotlib.")  # fmt: skip

@@ -76,8 +76,8 @@ def wrong(store: shards.Store) -> dict[str, tuple[Callable[[], object], str]]:
     splits = "there is no split 'tran', expected one of train, validation, test"
     return {
         "rows": (lambda: index.rows("tran"), splits),
-        "column": (lambda: index.column("laebls"), "the index has no column 'laebls'; there are key, split, "),
-        "codes": (lambda: index.codes("contry"), "the index has no column 'contry'; there are key, split, "),
+        "column": (lambda: index.column("tags"), "the index has no column 'tags'; there are key, split, "),
+        "codes": (lambda: index.codes("nation"), "the index has no column 'nation'; there are key, split, "),
         "needed": (lambda: select(Subset(), index, 0, needed=("tran",)), splits),
         "train_splits": (lambda: Subset(train_splits=("tran",)), splits),
         "layout": (lambda: PatchDataset(store, [0], layout="x"), "layout is 'x', expected one of stacked, native"),  # type: ignore[arg-type]

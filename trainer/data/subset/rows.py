@@ -13,6 +13,7 @@ from shards.layout.classes import NINETEEN, Nomenclature
 from shards.metadata.entries import check_split
 from trainer.data.subset.patch_list import listed_rows
 from trainer.data.subset.stratification import stratified
+from trainer.definition.check import take_texts
 from trainer.definition.data import DataConfig
 from trainer.errors import EmptySubset
 
@@ -55,8 +56,7 @@ class Subset:
             check_condition(self.where)
         for split in self.train_splits:
             check_split(split)
-        if isinstance(self.patches, str):
-            object.__setattr__(self, "patches", Path(self.patches))
+        take_texts(self)
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise InvalidValue(f"fraction is {self.fraction}, expected above 0 and at most 1")
 
