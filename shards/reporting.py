@@ -68,12 +68,15 @@ def one_line(err: BaseException) -> str | None:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text in one line of at most that many characters, cut between words and marked by an ellipsis."""
+    """Return a text in one line of at most that many characters, cut between words and marked by an ellipsis.
+
+    A word that would take a third of them along is cut itself.
+    """
     line = " ".join(text.split())
     if len(line) <= most:
         return line
-    cut = line[: most - 1].rpartition(" ")[0] or line[: most - 2]
-    return f"{cut} …"
+    cut = line[: most - 1].rpartition(" ")[0]
+    return f"{cut} …" if 3 * len(cut) >= 2 * most else f"{line[: most - 1]}…"
 
 
 def bug_report() -> str:

@@ -200,8 +200,8 @@ def test_a_reason_is_cut_between_words(monkeypatch: pytest.MonkeyPatch, place: P
     reason = str(caught.value).removesuffix("; `logger=none` trains without it")
     assert reason.endswith(" …")
     assert shortened("one two  three", 13) == "one two three"
-    assert shortened("one two three", 12) == "one two …"
-    assert shortened("a" * 20, 12) == f"{'a' * 10} …"
+    assert shortened("one two three four", 16) == "one two three …"
+    assert shortened(f"one {'a' * 20}", 12) == f"one {'a' * 7}…"
 
 
 def test_a_database_of_mlflow_needs_more_than_the_extra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
