@@ -39,7 +39,7 @@ from trainer.runtime.ranks import Ranks, open_ranks
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Options of the evaluation of a run.
+    """Options of the evaluation of a run; texts are taken for paths. `InvalidValue` if a value is not allowed.
 
     Attributes:
         run: folder of the run, or of an export of it (see `TrainedRun.read`).

@@ -40,7 +40,7 @@ from trainer.runtime.ranks import open_ranks
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsEvaluationConfig:
-    """Options of an evaluation without a run: which weights, and on what.
+    """Options of an evaluation without a run: which weights, and on what; texts are taken for paths.
 
     Attributes:
         weights: file or folder of the weights; a checkpoint or an export of ours brings model, bands and statistics

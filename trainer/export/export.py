@@ -42,7 +42,7 @@ _LICENCE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Options of an export.
+    """Options of an export; texts are taken for paths. `InvalidValue` if a value is not allowed.
 
     Attributes:
         run: folder of the run, or of an export, or its address on the hub (see `TrainedRun.read`).
