@@ -1,6 +1,7 @@
 """`python -m bigearth_pipeline` is `bep`."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 from bigearth_pipeline.signals import PROGRAM
@@ -16,8 +17,7 @@ def run() -> None:
     try:
         try:
             PROGRAM.listen()
-            from bigearth_pipeline.cli import main
-
+            main = _command()
             main(prog_name="bep")
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -33,6 +33,19 @@ def run() -> None:
         with suppress(OSError):
             os.write(2, b"\ninterrupted\n")
         raise SystemExit(PROGRAM.status) from None
+
+
+def _command() -> Callable[..., object]:
+    """Import the command, or end where a file of the user's is imported in place of a library."""
+    try:
+        from bigearth_pipeline.cli import main
+    except Exception as err:
+        from bigearth_pipeline.shadowed import shadowed_library
+
+        if line := shadowed_library(err):
+            raise SystemExit(f"Error: {line}") from None
+        raise
+    return main
 
 
 if __name__ == "__main__":

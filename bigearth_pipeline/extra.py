@@ -20,6 +20,8 @@ SERVER: Final = PICTURES | {
     "python_multipart": "python-multipart",
     "rio_tiler": "rio-tiler",
 }
+PLAIN_CONVERTER: Final = {"webdataset": "webdataset"}
+"""Of `bep bench build`; a requirement of the package, but not of one that only builds."""
 _DISTRIBUTION: Final = "bigearth-pipeline"
 EXPLANATIONS: Final = {"captum": "Captum"}
 
@@ -29,12 +31,12 @@ def is_installed(libraries: dict[str, str]) -> bool:
     return not _absent(libraries)
 
 
-def require(libraries: dict[str, str], extra: str = "report") -> None:
+def require(libraries: dict[str, str], extra: str | None = "report") -> None:
     """Check that libraries are installed, without importing them.
 
     Args:
         libraries: names of packages by the names of their modules.
-        extra: of the package, which has these libraries.
+        extra: of the package, which has these libraries; None if it needs them itself.
 
     Raises:
         PipelineError: one is absent.
@@ -44,7 +46,7 @@ def require(libraries: dict[str, str], extra: str = "report") -> None:
         # is of use without that.
         advice = (
             f"get the extra `{extra}`: pip install '{_DISTRIBUTION}[{extra}]'"
-            if extra != "report" or is_installed(TRAINING)
+            if extra is not None and (extra != "report" or is_installed(TRAINING))
             else f"get {'it' if len(absent) == 1 else 'them'} by: pip install {' '.join(absent)}"
         )
         raise PipelineError(f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not installed; {advice}")

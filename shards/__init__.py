@@ -3,8 +3,9 @@
     import shards
     store = shards.open("DIR")
     patch = store.read(0)                     # patch.b10, patch.b20, patch.b60, patch.group("name"), patch.labels, …
-    out = numpy.empty((256, shards.RECORD_VALUES), numpy.uint16)
-    store.read_into(range(256), out)          # decoded by a thread pool
+    rows = store.index.rows("train")[:256]
+    out = numpy.empty((len(rows), shards.RECORD_VALUES), numpy.uint16)
+    store.read_into(rows, out)                # decoded by a thread pool
 
 Constants:
 

@@ -67,6 +67,18 @@ def one_line(err: BaseException) -> str | None:
     return None
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text in one line of at most that many characters, cut between words and marked by an ellipsis.
+
+    A word that would take a third of them along is cut itself.
+    """
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    cut = line[: most - 1].rpartition(" ")[0]
+    return f"{cut} …" if 3 * len(cut) >= 2 * most else f"{line[: most - 1]}…"
+
+
 def bug_report() -> str:
     """Return the line that follows the traceback of a bug."""
     try:

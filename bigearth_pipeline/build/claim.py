@@ -13,7 +13,7 @@ from bigearth_pipeline.build.address import claim_address
 from bigearth_pipeline.build.config import BuildConfig, DamagedNote, differences, note_from, read_build_note
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse, ShardError
-from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
+from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest, store_around
 from shards.metadata.seal import sealed
 from shards.reporting import printable
 from shards.storage.atomic import FULL, atomic_write, make_folder, sync_folder
@@ -88,6 +88,10 @@ def _enter(out: Path, note: dict[str, Any], overwrite: bool, say: Callable[[str]
     if os.path.lexists(out) and not out.is_dir():
         raise PipelineError(
             f"{out} cannot be written: File exists; it is {_kind(out)}, expected a folder or the name of a new one"
+        )
+    if (around := store_around(out.resolve().parent)) is not None:
+        raise PipelineError(
+            f"{out} lies in the store {around}, which holds no other files; name a folder outside of it"
         )
     earlier = None if overwrite else read_build_note(out)
     is_finished = earlier is not None and (out / MANIFEST).is_file() and not (out / MANIFEST).is_symlink()

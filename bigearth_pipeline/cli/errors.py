@@ -56,12 +56,9 @@ class ReportingGroup(LazyGroup):
                     raise SystemExit(_FAILED) from failure
                 raise
             except Exception as err:
-                if isinstance(err, ModuleNotFoundError):
-                    from bigearth_pipeline.extra import without_requirement
-
-                    if line := without_requirement(err):
-                        click.echo(f"Error: {line}", err=True)
-                        raise SystemExit(_FAILED) from None
+                if line := _about_libraries(err):
+                    click.echo(f"Error: {line}", err=True)
+                    raise SystemExit(_FAILED) from None
                 from shards.reporting import bug_report
 
                 err.add_note(bug_report())
@@ -73,8 +70,24 @@ class ReportingGroup(LazyGroup):
             ctx.obj.meta = ctx.meta
         try:
             return super().invoke(ctx)
+        except click.MissingParameter as err:
+            # Its choices have a line each.
+            raise click.UsageError(" ".join(err.format_message().split()), err.ctx) from None
         except KeyboardInterrupt:  # While the command was imported.
             raise _interrupted(current(), "interrupted") from None
+
+
+def _about_libraries(err: Exception) -> str | None:
+    """Return the line about a library that is hidden or not installed; None for any other error."""
+    from bigearth_pipeline.shadowed import shadowed_library
+
+    if line := shadowed_library(err):
+        return line
+    if isinstance(err, ModuleNotFoundError):
+        from bigearth_pipeline.extra import without_requirement
+
+        return without_requirement(err)
+    return None
 
 
 @dataclass(slots=True)

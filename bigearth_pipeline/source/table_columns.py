@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bigearth_pipeline.errors import PipelineError
+from shards.reporting import shortened
 from shards.runtime.arrow import nullable_array
 from shards.storage.safe_open import read_regular
 
@@ -149,7 +150,7 @@ def _cast(path: Path, name: str, column: pa.ChunkedArray, wanted: pa.DataType) -
         plain = _plain(path, name, column)
         return plain if wanted == TEXT else _flags(path, name, plain)
     except pa.ArrowException as err:
-        fact = " ".join(str(err).split())[:200]
+        fact = shortened(str(err), 200)
         raise PipelineError(f"metadata {path}: column {name} of type {column.type}: {fact}") from err
 
 

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker, util
 from typing import Any, Final
 
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.main_script import check_importable
+from bigearth_pipeline.shadowed import taken_for_library
 from bigearth_pipeline.signals import current
 from shards.runtime.scratch import ScratchFolder
 
@@ -27,6 +29,10 @@ _LOGGERS: Final = ("distributed", "distributed.client", "distributed.gc", "async
 _PRELOAD: Final = ["distributed", "bigearth_pipeline.workers", "bigearth_pipeline.build.task"]
 
 
+_OPTIONAL: Final = ("lz4", "snappy", "cityhash", "crick", "mmh3", "rmm", "pynvml", "setproctitle")
+"""Libraries that Dask uses where they can be imported, as folders of these names can."""
+
+
 def silence() -> None:
     """Keep back what Dask logs of lost workers and cancelled tasks, which is either mended by it or raised here."""
     import distributed  # noqa: F401 (its import sets the levels)
@@ -39,8 +45,13 @@ def preload() -> None:
     """Start the process that local workers are forked from, so that its imports run beside those of the caller.
 
     To call it is of use before other preparations; workers start without it, too.
+
+    Raises:
+        PipelineError: a script has no guard, or a folder is taken for a library.
     """
     check_importable()
+    if line := taken_for_library(_OPTIONAL):
+        raise PipelineError(line)
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
     with for_workers():
         forkserver.ensure_running()

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shards.errors import InvalidValue
 from shards.layout.bands import BANDS
 from shards.layout.classes import CLASSES
 from shards.layout.statistics import BandStatistics
@@ -16,6 +17,16 @@ _MAX_SIZE: Final = 2**63 - 1
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _NAME: Final = re.compile("[A-Za-z0-9_-]{1,200}")
 _PATH: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}(/[A-Za-z0-9_.-]{1,200}){0,15}")
+
+
+def check_split(name: str) -> None:
+    """Check the name of a split.
+
+    Raises:
+        InvalidValue: there is none of that name.
+    """
+    if name not in SPLITS:
+        raise InvalidValue(f"there is no split {name!r:.60}, expected one of {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True, slots=True)

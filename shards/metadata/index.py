@@ -21,9 +21,10 @@ from shards.layout.bands import LAYOUT
 from shards.layout.classes import NINETEEN, Nomenclature
 from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, OPTIONAL, TEXTS, Facts
 from shards.layout.record import RecordLayout
+from shards.metadata.entries import check_split
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.metadata.parts import parts_of
-from shards.reporting import printable
+from shards.reporting import printable, shortened
 from shards.runtime.arrow import dictionary_array, numpy_values, table_of
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
@@ -166,7 +167,7 @@ def cast_table(path: Path, table: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 
 def _first_line(err: BaseException) -> str:
-    return printable(str(err).partition("\n")[0][:200])
+    return printable(shortened(str(err).partition("\n")[0], 200))
 
 
 class Index:
@@ -221,19 +222,37 @@ class Index:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a numeric column as an array of shape (patches,), without a copy."""
-        return numpy_values(self.table[name])
+        """Return a numeric column as an array of shape (patches,), without a copy.
+
+        Raises:
+            InvalidValue: there is no column of that name.
+        """
+        return numpy_values(self._column(name))
 
     def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
-        """Return a text column as (codes, values): row i holds `values[codes[i]]`; -1 stands for null."""
-        column = self.table[name].combine_chunks()
+        """Return a text column as (codes, values): row i holds `values[codes[i]]`; -1 stands for null.
+
+        Raises:
+            InvalidValue: there is no column of that name.
+        """
+        column = self._column(name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0) if column.num_chunks else dictionary_array([])
         codes = numpy_values(column.indices, null=-1)
         return codes, column.dictionary.to_pylist()
 
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.table.column_names:
+            raise InvalidValue(f"the index has no column {name!r:.60}; there are {', '.join(self.table.column_names)}")
+        return self.table[name]
+
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the row numbers of a split in ascending order; none for an absent split."""
+        """Return the row numbers of a split in ascending order; none for a split that the store lacks.
+
+        Raises:
+            InvalidValue: there is no split of that name.
+        """
+        check_split(split)
         codes, values = self.codes("split")
         if split not in values:
             return np.empty(0, np.int64)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shards.errors import ShardError
+from shards.errors import InvalidValue, ShardError
 from shards.layout.patch import Patch
 from shards.layout.record import S2
 from shards.metadata.consistency import check_fit
@@ -82,10 +82,13 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
             cache_bytes: bytes that it may take up; default: half of the free space, at most 16 GiB.
 
         Raises:
-            InvalidValue: the address is none, obstore is not installed, or there can be no such cache.
+            InvalidValue: there is no thread, the address is none, obstore is not installed, or there can be no such
+                cache.
             UnfinishedStore: there is no manifest.
             CorruptShard: manifest, index and files do not fit together.
         """
+        if num_threads is not None and num_threads < 1:
+            raise InvalidValue(f"num_threads is {num_threads}, expected at least 1, or None for the cores")
         self.folder = place_of(folder)
         cache = None if cache_dir is None else Path(cache_dir)
         place = storage or storage_of(self.folder, may_map=mapped, cache_dir=cache, cache_bytes=cache_bytes)

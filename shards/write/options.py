@@ -9,7 +9,7 @@ from shards.layout.bands import LAYOUT
 from shards.layout.classes import FORTY_THREE
 from shards.layout.record import RecordLayout
 from shards.metadata.layout import resolved
-from shards.metadata.manifest import StoreFormat
+from shards.metadata.manifest import FORMATS, StoreFormat
 from shards.storage.remote.address import Address, check_scheme
 from shards.write.contents import WORK
 
@@ -42,6 +42,8 @@ class StoreOptions:
 
     def __post_init__(self) -> None:
         check_scheme(self.folder)
+        if self.format not in FORMATS:
+            raise InvalidValue(f"format is {self.format!r:.60}, expected one of {', '.join(FORMATS)}")
         known = CODECS if self.format == "webdataset" else ZARR_CODECS
         if self.codec not in known:
             raise InvalidValue(f"a {self.format} store has no codec {self.codec!r}; expected one of {', '.join(known)}")

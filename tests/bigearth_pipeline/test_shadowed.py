@@ -1,5 +1,6 @@
 """Folders and packages that hide those of this one."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bigearth_pipeline.shadowed import shadow
+from bigearth_pipeline.shadowed import shadow, shadowed_library, taken_for_library
 from tests.support.paths import ROOT
 
 
-def version(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
+def version(folder: Path) -> subprocess.CompletedProcess[str]:
     """Ask for the version in a folder, which Python looks for modules in first."""
-    command = [sys.executable, *before, "-m", "bigearth_pipeline", "--version"]
+    return call(folder, "--version")
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `bep` in a folder, which Python looks for modules in first."""
+    command = [sys.executable, "-m", "bigearth_pipeline", *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
@@ -73,3 +79,43 @@ def test_a_package_that_was_installed_over_ours_is_named(tmp_path: Path, monkeyp
     assert shadow(tmp_path) is None
     (tmp_path / "trainer" / "trainer.py").write_text("")
     assert "another package called trainer was installed over" in str(shadow(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("click.py", "--version"),
+        ("numpy.py", "inspect ."),
+        ("numcodecs/__init__.py", "inspect ."),
+        ("pyarrow/__init__.py", "inspect ."),
+    ],
+)
+def test_a_module_that_hides_a_library_is_named(tmp_path: Path, file: str, words: str) -> None:
+    """It ends in a traceback, or the library is said not to be installed."""
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("raise RuntimeError\n" if file == "numpy.py" else "")
+    (tmp_path / "random").mkdir()  # Without modules it hides nothing that is installed.
+    told = call(tmp_path, *words.split())
+    hidden = path.parent if path.name == "__init__.py" else path
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1:] == [
+        f"Error: {hidden} hides the library {hidden.stem}; rename it, or start in another folder"
+    ]
+    assert "Traceback" not in told.stderr
+
+
+def test_a_folder_that_is_taken_for_a_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is called as its codec ends a build in a traceback of Dask, which takes it for the library."""
+    (tmp_path / "store-of-nobody").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    store = tmp_path / "store-of-nobody"
+    line = f"{store} is taken for the library {store.name}; rename it, or start in another folder"
+    assert taken_for_library(("numpy", "store-of-nobody", "absent")) == line
+    assert taken_for_library(("numpy", "absent")) is None
+    importlib.import_module("store-of-nobody")
+    assert shadowed_library(AttributeError("no attribute")) == line
+    monkeypatch.delitem(sys.modules, "store-of-nobody")
+    assert shadowed_library(AttributeError("no attribute")) is None
+    assert shadowed_library(ModuleNotFoundError("No module", name="store-of-nobody.block")) == line

@@ -34,8 +34,7 @@ def run_block(block: Block) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore")
 def test_examples_run(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newcomer copies code that does not run."""
-    num_patches = 256 if "rows[:256]" in "".join(block.code for block in SECTIONS[section]) else 24
-    make_store(tmp_path / "store", {"train": num_patches, "validation": 8, "test": 5})
+    make_store(tmp_path / "store", {"train": 24, "validation": 8, "test": 5})
     describe(tmp_path / "store", tmp_path / "about")
     make_store(tmp_path / "store-zarr", {"train": 8, "validation": 4, "test": 4}, format="zarr")
     monkeypatch.chdir(tmp_path)

@@ -44,6 +44,20 @@ def test_drawings_are_of_the_recorded_results(name: str) -> None:
     assert (FOLDER / name).read_text() == drawings()[name]
 
 
+def test_rates_of_the_picture_are_those_of_the_table() -> None:
+    """The picture shows other rates than the page of results and the text beside it."""
+    drawing, page = drawings()["speed.svg"], (ROOT / "tools/peers/RESULTS.md").read_text()
+    shown = re.findall(r">([\d,]+)</text>", drawing)
+    rows = re.findall(r"(?m)^\| (?:\*\*)?[^|]+ \| ([\d,]+|–) [^|]*\| ([\d,]+) \(", page)
+    rates = [rate for row in rows for rate in row if rate != "–"]
+    assert len(rates) > 20
+    assert sorted(shown) == sorted(rates)
+    readme = (ROOT / "README.md").read_text()
+    (loading,) = re.findall(r"(?s)- \*\*Loading\*\*.*?\n- ", readme)
+    fastest = [max(int(row[i].replace(",", "")) for row in rows if row[i] != "–") for i in (0, 1)]
+    assert f"up to {fastest[0]:,} patches/s as stored and {fastest[1]:,} as float32 images" in loading
+
+
 def test_a_scene_holds_the_patches(tmp_path: Path) -> None:
     """A patch lies elsewhere in one band than in the others."""
     store = make_store(tmp_path / "store", {"train": 3, "test": 7})

@@ -56,8 +56,11 @@ def make(folder: Path) -> Made:
     _bep("train", store, "--out", second, "--bands", "rgb", *common)
     pages = {name: folder / f"{name}.html" for name in ("store", "run", "runs")}
     _bep("report", store, "--out", pages["store"], "--samples", 2)
-    _bep("report", first, "--out", pages["run"])
-    _bep("report", first, second, "--out", pages["runs"])
+    # From the folder of the runs, and with predictions of both splits: pages name no temporary folder, and no command
+    # that somebody has left out.
+    _bep("evaluate", first.name, "--split", "validation", cwd=runs)
+    _bep("report", first.name, "--out", pages["run"], cwd=runs)
+    _bep("report", first.name, second.name, "--out", pages["runs"], cwd=runs)
     # What the picture shows: permutation importance and the test of the methods take minutes.
     methods = [
         part for name in (GRAD_CAM, INTEGRATED_GRADIENTS, OCCLUSION, BAND_OCCLUSION) for part in ("--method", name)
@@ -74,13 +77,13 @@ def make(folder: Path) -> Made:
         runs_page=pages["runs"],
         explained_page=folder / "why" / "index.html",
         preview=folder / "map" / "preview.png",
-        runs_text=_bep("runs", runs.name, cwd=folder),
+        runs_text=_bep("runs", runs.name, cwd=folder, columns=200),
     )
 
 
-def _bep(*arguments: object, cwd: Path | None = None) -> str:
-    """Run a command and return its output, 160 columns wide; its messages go to stderr."""
+def _bep(*arguments: object, cwd: Path | None = None, columns: int = 160) -> str:
+    """Run a command and return its output; its messages go to stderr."""
     command = [sys.executable, "-m", "bigearth_pipeline", *map(str, arguments)]
     print("$ bep", *arguments, file=sys.stderr, flush=True)
-    environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
+    environment = os.environ | {"COLUMNS": str(columns), "NO_COLOR": "1"}
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd).stdout

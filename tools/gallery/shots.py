@@ -57,7 +57,7 @@ def photograph(made: Made, out: Path, work: Path) -> list[Path]:
     text = work / "runs-text.html"
     text.write_text(_TEXT.format(html.escape(made.runs_text.rstrip())))
     shots = [(name, getattr(made, page), *rest) for name, page, *rest in PICTURES]
-    shots.append(("runs-table", text, "pre", 1500, 900, "dark"))
+    shots.append(("runs-table", text, "pre", 1800, 900, "dark"))
     written = []
     # Maps need WebGL, here without a graphics card.
     with chromium("--use-angle=swiftshader", "--enable-unsafe-swiftshader") as browser:

@@ -63,6 +63,8 @@ class TrainConfig:
     def of(cls, **options: Any) -> "TrainConfig":
         """Return the configuration with some options by their names alone, such as `of(shards=…, out=…, lr=0.1)`.
 
+        Texts are taken for paths, or for the address of a store, where an option is one.
+
         Args:
             options: values by name; `augmentation` is that table as a whole.
 

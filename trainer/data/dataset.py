@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from shards import Store
+from shards.errors import InvalidValue
 from trainer.data.batch import Draws, Layout
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.reference import prepare
-from trainer.definition.choices import Interpolation
+from trainer.data.subset.rows import check_rows
+from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 _NOTHING: Final = Draws()
 
@@ -46,8 +48,18 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
             normalisation: of the bands that images have; default: of all, by the statistics of the train split.
             layout: `stacked` or `native`.
             interpolation: how bands are enlarged, `nearest` or `bilinear`.
+
+        Raises:
+            InvalidValue: there is no such layout or interpolation, or a row is none of the store.
         """
+        for name, value, known in (
+            ("layout", layout, ("stacked", "native")),
+            ("interpolation", interpolation, INTERPOLATIONS),
+        ):
+            if value not in known:
+                raise InvalidValue(f"{name} is {value!r:.60}, expected one of {', '.join(known)}")
         self._store, self._rows = store, np.asarray(rows, np.int64)
+        check_rows(self._rows, len(store))
         self._normalisation = normalisation or Normalisation.of_train_split(store.manifest)
         self._layout, self._interpolation = layout, interpolation
         self._labels = store.index.labels()[self._rows].astype(np.float32)

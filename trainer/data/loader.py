@@ -30,6 +30,7 @@ from trainer.data.stream.channel import Finished
 from trainer.data.stream.host_reader import HostReader
 from trainer.data.stream.iteration import Iteration
 from trainer.data.stream.records import RecordPreparation
+from trainer.data.subset.rows import check_rows
 from trainer.definition.choices import Backend
 from trainer.errors import TrainError
 
@@ -71,11 +72,12 @@ class Loader:
             repeats: (n,) visits of each patch in an epoch in the mean, from 1, see `SampleOrder`; None for one.
 
         Raises:
-            ValueError: there are no rows, or fewer than ranks, or the batch size is below 1.
+            InvalidValue: there are no rows, or fewer than ranks, or one is none of the store.
             TrainError: the backend is not installed, or cannot do what is requested.
         """
         if not len(rows):
             raise InvalidValue("there are no patches to load")
+        check_rows(rows, len(store))
         if config.device == torch.device("cuda"):
             # Without an index it is the current device, of which each thread has one of its own.
             config = replace(config, device=torch.device("cuda", torch.cuda.current_device()))

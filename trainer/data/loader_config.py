@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
+import numpy as np
 import torch
 
 from shards import Verify
@@ -13,6 +14,7 @@ from trainer.data.order import Kind
 from trainer.data.stream.cache import Tier
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.choices import Backend, Interpolation
+from trainer.definition.option import MOST
 
 _CHOICES: Final[dict[str, Any]] = {
     "order": Kind,
@@ -22,6 +24,7 @@ _CHOICES: Final[dict[str, Any]] = {
     "cache": Tier,
     "verify": Verify,
 }
+_RANGES: Final = {"batch_size": (1, MOST), "seed": (0, 2**63 - 1), "rank": (0, MOST), "num_ranks": (1, MOST)}
 _TYPES: Final = {"device": torch.device, "augmentation": Augmentation, "nomenclature": Nomenclature}
 
 
@@ -73,5 +76,11 @@ class LoaderConfig:
         for name, kind in _TYPES.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise InvalidValue(f"{name} is {value!r}, expected a {kind.__module__}.{kind.__qualname__}")
-        if not 0 <= self.rank < self.num_ranks:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+                raise InvalidValue(
+                    f"{name} is {value!r:.60}, expected an integer of at least {least} and at most {most:,}"
+                )
+        if self.rank >= self.num_ranks:
             raise InvalidValue(f"rank is {self.rank} of num_ranks {self.num_ranks}, expected 0 or more and below them")

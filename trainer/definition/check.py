@@ -21,11 +21,12 @@ class Checked:
     TABLE: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """Check types and ranges.
+        """Check types and ranges, and make paths of texts where paths are expected.
 
         Raises:
             InvalidValue: a value is not allowed; the message names the option, the expectation and the value.
         """
+        take_texts(self)
         table: Any = type(self)
         hints = hints_of(table)
         for part in fields(self):  # type: ignore[arg-type]
@@ -36,6 +37,31 @@ class Checked:
 def hints_of(table: Any) -> dict[str, Any]:
     """Return the types of the fields of a dataclass."""
     return get_type_hints(table)
+
+
+def take_texts(table: Any) -> None:
+    """Make paths, or addresses, of the texts in fields of a dataclass whose values are paths, or tuples of them.
+
+    Raises:
+        InvalidValue: an address is none of a store.
+    """
+    kind: Any = type(table)
+    hints = hints_of(kind)
+    for part in fields(table):
+        hint, value = hints[part.name], getattr(table, part.name)
+        kinds = kinds_of(hint)
+        if isinstance(value, str) and Path in kinds and str not in kinds and value not in choices_of(hint):
+            object.__setattr__(table, part.name, _path(value))
+        elif isinstance(value, tuple) and any(get_origin(kind) is tuple and Path in get_args(kind) for kind in kinds):
+            paths = tuple(_path(each) if isinstance(each, str) else each for each in value)
+            object.__setattr__(table, part.name, paths)
+
+
+def _path(text: str) -> str | Path:
+    # Imported here, since it takes the libraries that read shards along.
+    from shards.storage.remote.address import place_of
+
+    return place_of(text) if text else text
 
 
 def check(name: str, value: object, hint: Any, option: Option) -> None:
@@ -122,6 +148,8 @@ def _spelled(kind: Any, option: Option) -> str:
         parts = get_args(kind)
         if get_origin(parts[0]) is Literal:
             return f"a list of {', '.join(get_args(parts[0]))}"
+        if Path in parts:
+            return "a list of paths"
         return "a list of names" if str in parts else f"{len(parts)} numbers{_range(option)}"
     plain = {bool: "true or false", str: "text in UTF-8 without NUL", Path: "a path in UTF-8 without NUL"}
     return plain.get(kind) or f"{'an integer' if kind is int else 'a number'}{_range(option)}"

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Final
 
 from trainer.definition.augmentation import DEFAULT_RECIPE, RECIPES, Augmentation
-from trainer.definition.check import Checked, choices_of, hints_of, kinds_of
+from trainer.definition.check import Checked, check, choices_of, hints_of, kinds_of, take_texts
 from trainer.definition.data import DataConfig
 from trainer.definition.machine import MachineConfig
 from trainer.definition.model import ModelConfig
@@ -60,6 +60,20 @@ class Entry:
     def is_clearable(self) -> bool:
         """True if the word `none` stands for no value: where it cannot be a text or a choice of its own."""
         return NoneType in self.kinds and not {str, Path} & set(self.kinds) and "none" not in self.choices
+
+
+def check_fields(config: Any) -> None:
+    """Check the fields of a dataclass that is no table: each as the option of its name is, and by its type.
+
+    Raises:
+        InvalidValue: a value is not allowed; the message names the field, the expectation and the value.
+    """
+    take_texts(config)
+    kind: Any = type(config)
+    hints = hints_of(kind)
+    for part in fields(config):
+        entry = OPTIONS.get(KEYS.get(part.name, ""))
+        check(part.name, getattr(config, part.name), hints[part.name], entry.option if entry else Option(help=""))
 
 
 AUGMENT: Final = "augmentation.augment"

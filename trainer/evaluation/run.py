@@ -9,6 +9,7 @@ from torch import Tensor
 import shards
 from shards import Verify
 from shards.errors import InvalidValue
+from shards.metadata.entries import check_split
 from trainer.config.options import TrainConfig
 from trainer.data.loader import Loader
 from trainer.data.loader_config import LoaderConfig
@@ -16,6 +17,7 @@ from trainer.data.normalisation import Normalisation
 from trainer.data.subset.rows import Subset
 from trainer.definition.choices import DeviceName, Precision, Tta
 from trainer.definition.machine import MachineConfig
+from trainer.definition.tables import check_fields
 from trainer.evaluation.measure import measure, predict
 from trainer.evaluation.radiometry import offset_note
 from trainer.evaluation.tuning_patches import own_selection, tuned_here
@@ -37,7 +39,7 @@ from trainer.runtime.ranks import Ranks, open_ranks
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Options of the evaluation of a run.
+    """Options of the evaluation of a run; texts are taken for paths. `InvalidValue` if a value is not allowed.
 
     Attributes:
         run: folder of the run, or of an export of it (see `TrainedRun.read`).
@@ -76,6 +78,10 @@ class EvaluationConfig:
     tta: Tta = "none"
     out: Path | None = None
     checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_split(self.split)
 
     @property
     def averaged(self) -> dict[str, Any] | None:

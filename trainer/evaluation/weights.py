@@ -7,6 +7,7 @@ from typing import Any
 import shards
 from shards import Store, Verify
 from shards.errors import InvalidValue
+from shards.metadata.entries import check_split
 from trainer.data.bands import BandSelection
 from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
@@ -15,6 +16,7 @@ from trainer.definition.choices import DeviceName, Interpolation, Tta
 from trainer.definition.data import DataConfig
 from trainer.definition.machine import MachineConfig
 from trainer.definition.optimisation import OptimisationConfig
+from trainer.definition.tables import check_fields
 from trainer.evaluation.measure import loss
 from trainer.evaluation.radiometry import offset_note
 from trainer.evaluation.run import predict_selection
@@ -26,6 +28,7 @@ from trainer.metrics.metrics import compute
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.models.published import parse_channels
 from trainer.models.weights_config import Stated, known_bands, stated_by
+from trainer.models.weights_file import file_at
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.predictions import Predictions
@@ -37,7 +40,7 @@ from trainer.runtime.ranks import open_ranks
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsEvaluationConfig:
-    """Options of an evaluation without a run: which weights, and on what.
+    """Options of an evaluation without a run: which weights, and on what; texts are taken for paths.
 
     Attributes:
         weights: file or folder of the weights; a checkpoint or an export of ours brings model, bands and statistics
@@ -74,6 +77,10 @@ class WeightsEvaluationConfig:
     cache_bytes: int | None = MachineConfig.cache_bytes
     allow_mixed_version: bool = False
     tta: Tta = "none"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_split(self.split)
 
 
 def evaluate_weights(config: WeightsEvaluationConfig, progress: Progress | None = None) -> Evaluation:
@@ -174,6 +181,7 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
         )
     network, bands = config.model or stated.model, config.bands or _seen(config, stated)
     if network is None or bands is None:
+        file_at(config.weights)
         missing = " and ".join(f"`{key}=`" for key, value in (("model", network), ("bands", bands)) if value is None)
         order = "" if bands is not None or config.weights_bands else " (or `weights_bands=`, the order of its channels)"
         raise InvalidValue(f"{config.weights} does not say what it is: give {missing}{order}")

@@ -18,6 +18,7 @@ from shards.storage.names import named
 from trainer.data.batch import Draws
 from trainer.data.prepare.reference import prepare
 from trainer.definition.choices import Interpolation
+from trainer.definition.tables import check_fields
 from trainer.errors import TrainError
 from trainer.export import patches, programs
 from trainer.export.card import card, name_of
@@ -41,7 +42,7 @@ _LICENCE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Options of an export.
+    """Options of an export; texts are taken for paths. `InvalidValue` if a value is not allowed.
 
     Attributes:
         run: folder of the run, or of an export, or its address on the hub (see `TrainedRun.read`).
@@ -60,6 +61,9 @@ class ExportConfig:
     shards: Path | None = None
     license: str | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

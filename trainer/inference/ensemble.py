@@ -94,7 +94,7 @@ def check_distinct(runs: Sequence[Path]) -> None:
 
 
 def load_ensemble(
-    runs: Sequence[Path], *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int | None = None
+    runs: Sequence[Path | str], *, device: DeviceName = "auto", tta: Tta = "none", batch_size: int | None = None
 ) -> Ensemble:
     """Load the best networks of one or more runs; see `trainer.inference.predictor.load`.
 
@@ -102,5 +102,5 @@ def load_ensemble(
         InvalidValue: no run is named, or one twice.
         TrainError, OSError: as `load` raises them.
     """
-    check_distinct(runs)
+    check_distinct([Path(run) for run in runs])
     return Ensemble([load(run, device=device, tta=tta, batch_size=batch_size) for run in runs])

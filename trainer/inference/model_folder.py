@@ -27,6 +27,7 @@ import safetensors.torch
 from shards.errors import BepError, InvalidValue
 from shards.layout.classes import NINETEEN
 from shards.metadata.manifest import VERSIONS
+from shards.reporting import shortened
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import Fields
 from trainer.config.options import TrainConfig
@@ -208,7 +209,9 @@ def _normalisation(values: Fields, bands: tuple[str, ...]) -> Normalisation:
     values.only(("clamp", "bands"))
     by_band = values.fields("bands")
     if set(by_band) != set(bands):
-        raise InvalidValue(f"normalisation is of {', '.join(by_band)[:200]}; the bands are {', '.join(bands)}")
+        raise InvalidValue(
+            f"normalisation is of {shortened(', '.join(by_band), 200)}; the bands are {', '.join(bands)}"
+        )
     clamp = values.value("clamp")
     if type(clamp) is not bool:
         raise values.unexpected("clamp", "true or false")

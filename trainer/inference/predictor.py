@@ -16,7 +16,9 @@ from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.backend import Images, can_prepare
 from trainer.data.prepare.reference import prepare
 from trainer.definition.augmentation import RECIPES
+from trainer.definition.check import check
 from trainer.definition.choices import DeviceName, Interpolation, Tta
+from trainer.definition.option import Option
 from trainer.inference.average import with_tta
 from trainer.inference.trained import TrainedRun
 from trainer.models.create import Classifier
@@ -167,9 +169,16 @@ def load(
         batch_size: records that it takes at a time; None for 16 on a CPU and 128 on a GPU.
 
     Raises:
+        InvalidValue: `device`, `tta` or `batch_size` is none of those.
         TrainError: there is no run, no epoch of it has ended, its checkpoint is damaged, or there is no such device.
         OSError: a file cannot be read.
     """
+    for name, value, hint in (
+        ("device", device, DeviceName),
+        ("tta", tta, Tta),
+        ("batch_size", batch_size, int | None),
+    ):
+        check(name, value, hint, Option(help="", at_least=1))
     with open_ranks(device) as ranks:
         place = ranks.device
     return Predictor(TrainedRun.read(Path(run)), place, tta=tta, batch_size=batch_size)

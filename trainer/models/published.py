@@ -21,6 +21,7 @@
 5. torchgeo, `torchgeo/datasets/bigearthnet.py`, which also lists the 19 classes in the order of `PAPER`.
 """
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -92,6 +93,8 @@ PRESETS: Final[dict[str, Family]] = {
 """Families by name of preset; the sources are in the docstring of this file."""
 
 _BAND: Final = re.compile(r"[Bb](\d{1,2})([Aa]?)")
+_WORD: Final = re.compile(r"[A-Za-z][\w.-]*")
+"""Texts that can be meant as the name of a preset."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -106,7 +109,14 @@ def parse_channels(text: str) -> Family:
     try:
         return Family(channel_names(text.split(",")))
     except InvalidValue as err:
-        raise InvalidValue(f"the bands of weights {text!r}: {err}; or a preset: {', '.join(PRESETS)}") from None
+        if _WORD.fullmatch(text) and not _BAND.fullmatch(text):
+            close = difflib.get_close_matches(text.lower(), PRESETS, 1)
+            perhaps = f"; perhaps {close[0]}" if close else ""
+            raise InvalidValue(
+                f"the bands of weights are {text!r:.80}, expected a preset ({', '.join(PRESETS)}) or the names of the "
+                f"channels, separated by commas{perhaps}"
+            ) from None
+        raise InvalidValue(f"the bands of weights are {text!r:.80}: {err}") from None
 
 
 def channel_names(names: list[str]) -> tuple[str, ...]:
@@ -138,8 +148,8 @@ def check_classes(order: str) -> None:
     """
     if order not in (*CLASS_ORDERS, NO_CLASSIFIER):
         raise InvalidValue(
-            f"the classes of weights are {order!r}, expected {', '.join(CLASS_ORDERS)}, or {NO_CLASSIFIER} to leave "
-            "the classifier out"
+            f"the classes of weights are {order!r:.60}, expected {', '.join(CLASS_ORDERS)}, or {NO_CLASSIFIER} to "
+            "leave the classifier out"
         )
 
 

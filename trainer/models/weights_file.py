@@ -21,6 +21,7 @@ from trainer.models.weights_config import CONFIG, read_config, stated
 
 _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """Files of weights in a folder with the layout of the Hugging Face hub, the first one that is there."""
+_SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 MOST_BYTES: Final = 1 << 34
 """Bytes that a `.safetensors` file may have."""
 _GLOBAL: Final = re.compile(r"(?:GLOBAL|global:?|class) ([\w.]+)")
@@ -51,11 +52,7 @@ def open_weights(path: Path) -> WeightsFile:
     Raises:
         BadCheckpoint: it cannot be read, holds more than tensors and plain values, or its configuration is damaged.
     """
-    if path.is_dir():
-        found = [path / name for name in _FILES if (path / name).exists()]
-        if not found:
-            raise BadCheckpoint(f"weights {path} are a folder without {' or '.join(_FILES)}; name the file")
-        path = found[0]
+    path = file_at(path)
     content = read(path)
     said = [read_config(path.parent / CONFIG)]
     if isinstance(content, dict) and isinstance(content.get("hyper_parameters"), dict):
@@ -69,6 +66,26 @@ def open_weights(path: Path) -> WeightsFile:
             f"{facts.sha256}"
         )
     return WeightsFile(path, content, facts.channels, facts.classes, facts.ours if is_ours else None)
+
+
+def file_at(path: Path) -> Path:
+    """Return the file of weights that a path names, by itself or by its folder.
+
+    Raises:
+        BadCheckpoint: it is a folder without one.
+    """
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in _FILES if (path / name).exists()), None)
+    if found is None:
+        raise BadCheckpoint(f"weights {path} are a folder without {' or '.join(_FILES)}; name {_likely(path)}")
+    return found
+
+
+def _likely(folder: Path) -> str:
+    """Return the file of weights that a folder was perhaps named for: the best one of a run, or any other."""
+    found = sorted(each for pattern in ("*", "*/*") for each in folder.glob(pattern) if each.suffix in _SUFFIXES)
+    return next((f"{each}" for each in sorted(found, key=lambda each: each.stem != "best")), "the file")
 
 
 def read(path: Path) -> Any:

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.storage.atomic import atomic_write, temporary_of
-from shards.storage.lock import exclusive, is_of_lock
+from shards.storage.lock import exclusive
 from shards.storage.safe_open import open_regular_file, read_regular
-from trainer.errors import RunExists, TrainError
+from trainer.errors import TrainError
 
 CONFIG: Final = "config.toml"
 OLD_CONFIG: Final = "config.json"
@@ -38,6 +38,12 @@ STATISTICS: Final = "statistics.json"
 METRICS: Final = "metrics.jsonl"
 LAST: Final = Path("checkpoints/last.pt")
 BEST: Final = Path("checkpoints/best.pt")
+LOGGER: Final = "logger.json"
+"""Ids that its loggers know the run by, so that a resumed run continues there."""
+WANDB: Final = "wandb"
+"""Folder that Weights & Biases makes in that of the run."""
+EVENTS: Final = "events.out.tfevents."
+"""Beginning of the names of TensorBoard's files."""
 LOCK: Final = ".lock"
 MOST_JSON_BYTES: Final = 64 << 20
 MOST_LINE_BYTES: Final = 1 << 20
@@ -84,22 +90,6 @@ def description_path(folder: Path) -> Path:
     return folder / OLD_CONFIG if (folder / OLD_CONFIG).exists() and not path.exists() else path
 
 
-def check_unused(folder: Path) -> None:
-    """Check that a run may begin in a folder.
-
-    Raises:
-        RunExists: it is a file, or holds something.
-        OSError: it is not readable.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise RunExists(f"{folder} is a file, expected a new folder for the run; name another")
-    if not folder.exists() or all(is_of_lock(path.name, LOCK) for path in folder.iterdir()):
-        return
-    if (folder / LAST).exists():
-        raise RunExists(f"{folder} holds a run; resume it with `resume={folder}`, or name a new folder")
-    raise RunExists(f"{folder} is not empty; name a new folder")
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder of a run, which exists, while the block runs.
@@ -127,7 +117,7 @@ def written(folder: Path, path: Path) -> Iterator[None]:
         if (folder / LAST).is_file():
             saved, way = "what was saved before is whole", f"resume with `resume={folder}`"
         else:
-            saved, way = "no state of the run was saved before", f"delete {folder} and start it again"
+            saved, way = "no state of the run was saved before", "start it again"
         raise TrainError(
             f"{path} cannot be written: {err.strerror or err}; {saved}: mend that (if the disk is full, make room) and "
             f"{way}"

@@ -43,7 +43,7 @@ class Board:
             TrainError: they cannot be written.
         """
         self._folder = folder
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+        name = f"{run_folder.EVENTS}{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
         self._path = folder / name
         self._exit = ExitStack()
         self._writer: RecordWriter | None = None

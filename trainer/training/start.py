@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shards.errors import BepError, InUse, InvalidValue
+from shards.reporting import shortened
 from trainer.config import chosen, effect, stored
 from trainer.config.chosen import Chosen
 from trainer.config.given import Given
@@ -15,6 +16,7 @@ from trainer.config.options import TrainConfig
 from trainer.definition.check import shown
 from trainer.definition.tables import AUGMENT, KEYS, LENGTH, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
+from trainer.runs import beginning
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.state import Result
@@ -46,7 +48,8 @@ _DESCRIBED: Final = (
 def train(config: TrainConfig, progress: Progress | None = None, given: Given | None = None) -> Result:
     """Train a model and leave configuration, metrics and checkpoints in `config.run.out`.
 
-    The best checkpoint is that of the highest macro average precision on the validation split. Where `torchrun` starts
+    The best checkpoint is that of the highest macro average precision on the validation split. A run that fails before
+    its first state is saved leaves no folder. Where `torchrun` starts
     the processes again, they resume the run that they began before.
 
     Args:
@@ -74,17 +77,18 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
 
 
 def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) -> Result:
-    run_folder.check_unused(config.run.out)
+    beginning.check_unused(config.run.out)
     # Nobody writes before all have looked.
     ranks.agree(0)
     with open_session(config, ranks, progress, given=given) as session, ExitStack() as stack:
         run = stack.enter_context(Run(session))
         if ranks.is_first:
-            (config.run.out / run_folder.LAST).parent.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(beginning.made(config.run.out))
         stack.enter_context(_locked(config.run.out, ranks))
         if ranks.is_first:
             # Another one may have begun, and even ended, since the first look.
-            run_folder.check_unused(config.run.out)
+            beginning.check_unused(config.run.out)
+            stack.enter_context(beginning.begun(config.run.out))
             described = session.describe() | describe_place(config.data.shards) | launch.describe()
             if session.store.manifest.synthetic:
                 described |= {"synthetic": True}
@@ -98,7 +102,7 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
         return run.go()
 
 
-def resume(folder: Path, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
+def resume(folder: Path | str, progress: Progress | None = None, given: Given | None = None, **changes: Any) -> Result:
     """Resume a run where its last state was saved; it ends as it would have without the interruption.
 
     With `epochs` or `max_steps` it gets another length: the learning rate follows the schedule of a run that long.
@@ -116,6 +120,7 @@ def resume(folder: Path, progress: Progress | None = None, given: Given | None =
         InUse: another training is at work in the folder.
         OSError: a file cannot be read or written.
     """
+    folder = Path(folder)
     keys = [AUGMENT if name == "augment" else KEYS.get(name, name) for name in changes]
     if wrong := [key for key in keys if key not in RESUMABLE | LENGTH]:
         written_as = (given or Given(other="code")).name
@@ -228,8 +233,8 @@ def _check_unchanged(
     if edited:
         said = ", ".join(f"{key} {shown(then[key])}" for key in edited)
         raise TrainError(
-            f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {said:.300}, which "
-            "cannot change when a run is resumed; put that back, or begin a new run"
+            f"{run_folder.config_path(folder)} was edited: {run_folder.LAST} was trained with {shortened(said, 300)}, "
+            "which cannot change when a run is resumed; put that back, or begin a new run"
         )
     if not is_loader_given and (loader := written.machine.loader) != trained.machine.loader:
         raise TrainError(

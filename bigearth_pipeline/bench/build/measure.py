@@ -23,6 +23,7 @@ from bigearth_pipeline.build.run import build
 from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.build.summary import BuildSummary
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.extra import PLAIN_CONVERTER, require
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.tree import find_source
 from shards.runtime.scratch import ScratchFolder
@@ -92,8 +93,13 @@ def bench_build(
         progress: receives how it goes.
 
     Raises:
-        PipelineError: the source cannot be built.
+        PipelineError: the source cannot be built, or the library of the plain converter is absent.
     """
+    if with_peer:
+        try:
+            require(PLAIN_CONVERTER, extra=None)
+        except PipelineError as err:
+            raise PipelineError(f"{err}; or leave the plain converter out: `peer=False`") from None
     found = [patch for path in config.sources for patch in find_source(path).folders()]
     folders, _ = unique_folders(found)
     if not folders:

@@ -96,6 +96,7 @@ def build_from_archives(
         # Builds into one folder take turns, those to one address do not.
         spool.held(progress.say) if address is not None else nullcontext(),
         claimed(config, note, progress.say) as (out, finished),
+        spool.told(progress.say),
     ):
         if finished:
             spool.discard()

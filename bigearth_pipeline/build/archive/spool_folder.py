@@ -15,6 +15,7 @@ from shards.errors import InUse
 from shards.storage.atomic import atomic_write, make_folder, temporary_of
 from shards.storage.lock import exclusive
 from shards.storage.safe_open import read_regular
+from shards.text.words import human_bytes
 
 WAITING: Final = "waiting.bin"
 _NOTE: Final = "spool.json"
@@ -58,6 +59,20 @@ class SpoolFolder:
             except OSError as err:
                 raise PipelineError(f"spool {err.filename or self.path} cannot be used: {err.strerror or err}") from err
             yield
+
+    @contextmanager
+    def told(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Say that the folder stays if the block fails and leaves it: it can take as much room as the store."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                if self.path.is_dir() and (used := self.used()):
+                    say(
+                        f"spool {self.path} stays, {human_bytes(used)}: the same command takes it up; delete it if you "
+                        "give the build up"
+                    )
+            raise
 
     def open(self) -> dict[str, SpoolPlace]:
         """Make the folder, or take what an earlier run of the same build has left; return its records by folder.

@@ -17,7 +17,10 @@ def statistics_table(name: str, split: SplitInfo, width: int) -> Table:
     ]
     percents = list(next(iter(bands)).percentiles)
     for percent in percents:
-        shown = [f"{values.percentiles[percent]:g}" for values in bands]
+        found = [values.percentiles[percent] for values in bands]
+        # One number of decimals a column, so that its numbers compare at a glance.
+        decimals = 0 if all(value == round(value) for value in found) else 2
+        shown = [f"{value:.{decimals}f}" for value in found]
         columns.append(Column(f"{percent} %", shown, importance=_importance(percent)))
     columns += [
         Column("max", [f"{values.max}" for values in bands], importance=9),

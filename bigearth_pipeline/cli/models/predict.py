@@ -33,6 +33,16 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
         raise click.BadParameter(str(err), context, parameter) from None
 
 
+def _date(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Return a time as one in UTC, without a zone."""
+    try:
+        time = None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        what = f"{value!r:.40} is no time, expected one such as 2023-06-25 or 2023-06-25T10:40:31 (UTC)"
+        raise click.BadParameter(what, context, parameter) from None
+    return time if time is None or time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
 @click.command()
 @click.argument("run", type=_path)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PLACE)
@@ -57,8 +67,12 @@ def _baseline(context: click.Context, parameter: click.Parameter, value: str | N
     help="Processing baseline of scenes that do not say theirs, such as 05.09 or N0509. N9999, that of BigEarthNet v2, "
     "has no offset.",
 )
-@click.option("--date", metavar="TIME", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
-              help="Sensing time (UTC) of scenes that do not say theirs, for the STAC item.")  # fmt: skip
+@click.option(
+    "--date",
+    metavar="TIME",
+    callback=_date,
+    help="Sensing time of scenes that do not say theirs, for the STAC item: 2023-06-25T10:40:31, in UTC.",
+)
 @click.option("--csv", is_flag=True, help="Write the table as CSV, too.")
 @click.option("--picture/--no-picture", default=True, show_default=True,
               help="Write preview.png, which takes matplotlib.")  # fmt: skip
@@ -98,7 +112,7 @@ def predict(
 
         given = {name: value for name, value in options.items() if value is not None}
         if date is not None:
-            given["date"] = (date if date.tzinfo is None else date.astimezone(UTC)).replace(tzinfo=None)
+            given["date"] = date
         config = PredictConfig(runs=(run, *ensemble), inputs=inputs, **given)
         with PatchProgress("predicting") as progress:
             outcomes = work(config, progress)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.table import Table
 
@@ -31,7 +31,8 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
       f1_micro, patches,
     and every option by its table, as in RUN/config.toml: optimisation.lr, model.model, data.bands.
 
-    Scores are those of the best epoch, as percentages; F1 is at the thresholds tuned on the validation split, so
+    Runs on 43 classes have a table of their own, for scores on other classes do not compare. Scores are those of the
+    best epoch, as percentages; F1 is at the thresholds tuned on the validation split, so
     validation.f1_macro and validation.f1_micro are too high for other patches.
     """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
@@ -53,10 +54,20 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
                 f"no run in {folder}" if not found else f"none of the {len(found)} runs in {folder} meets the condition"
             )
         else:
-            print_table(_table(chosen, folder))
+            for table in _tables(chosen, folder):
+                print_table(table)
 
 
-def _table(records: "Sequence[RunRecord]", folder: Path) -> "Table":
+def _tables(records: "Sequence[RunRecord]", folder: Path) -> "Iterator[Table]":
+    """Yield a table for each number of classes: scores on other classes do not compare."""
+    numbers = sorted({record.config.data.classes for record in records})
+    for number in numbers:
+        # Nearly all runs are on the 19.
+        title = f"runs in {folder}" if numbers == [19] else f"runs on {number} classes in {folder}"
+        yield _table([record for record in records if record.config.data.classes == number], title, folder)
+
+
+def _table(records: "Sequence[RunRecord]", title: str, folder: Path) -> "Table":
     from bigearth_pipeline.cli.display.console import output_width, percent
     from bigearth_pipeline.cli.display.fitting import Column, fitting_table
 
@@ -69,13 +80,10 @@ def _table(records: "Sequence[RunRecord]", folder: Path) -> "Table":
     def scores(heading: str, importance: int, split: str, score: str) -> Column:
         return Column(heading, [percent(fact[split][score], absent="") for fact in facts], importance)
 
-    numbers_of_classes = [record.config.data.classes for record in records]
     columns = [
         Column("run", [_name(record.folder, folder) for record in records], is_number=False),
         Column("model", [record.config.model.model for record in records], 90, is_number=False),
-        # Scores on other classes do not compare; nearly all runs are on the 19.
-        Column("classes", ["" if set(numbers_of_classes) == {19} else str(n) for n in numbers_of_classes], 99),
-        Column("state", [record.state for record in records], 70, is_number=False),
+        Column("state", [record.state for record in records], 92, is_number=False),
         Column("epochs", [f"{f['epoch']}/{f['optimisation']['epochs']}" for f in facts], 80),
         numbers("best\nepoch", 20, "best_epoch", form=".0f"),
         scores("validation\nAP macro", 100, "validation", "ap_macro"),
@@ -92,7 +100,7 @@ def _table(records: "Sequence[RunRecord]", folder: Path) -> "Table":
         numbers("patches/s", 55, "patches_per_second", form=",.0f"),
         numbers("loader\nwait, %", 10, "wait_share", unit=0.01, form=".1f"),
     ]
-    return fitting_table(f"runs in {folder}", columns, output_width())
+    return fitting_table(title, columns, output_width())
 
 
 def _name(run: Path, folder: Path) -> str:

@@ -68,17 +68,20 @@ def train_seeds(
 
     Raises:
         InvalidValue: a folder holds a run with other options, or there are several processes.
+        RunExists: the folder of the runs is a run or a store, or lies in one.
         BepError: a run cannot be trained.
         OSError: a file cannot be read or written.
     """
     from shards.errors import InvalidValue
     from trainer.history.record import RunRecord
+    from trainer.runs.beginning import check_place
     from trainer.runs.folder import LAST
     from trainer.training import start
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InvalidValue("a range of `seed=` trains in one process; start torchrun for each seed")
     planned = []
+    check_place(configured(seeds[0])[0].run.out)
     for seed in seeds:
         config, given = configured(seed)
         config = config.replace(out=config.run.out / f"seed-{seed}")
@@ -110,6 +113,7 @@ def _check_same(config: "TrainConfig", found: "TrainConfig") -> None:
         InvalidValue: it has other options.
     """
     from shards.errors import InvalidValue
+    from shards.reporting import shortened
     from trainer.definition.check import shown
     from trainer.definition.tables import RESUMABLE
 
@@ -118,7 +122,7 @@ def _check_same(config: "TrainConfig", found: "TrainConfig") -> None:
     if other:
         said = ", ".join(f"{key} {shown(there[key])}" for key in other)
         raise InvalidValue(
-            f"{config.run.out} holds a run with {said:.300}; name a new folder, or give the same options"
+            f"{config.run.out} holds a run with {shortened(said, 300)}; name a new folder, or give the same options"
         )
 
 

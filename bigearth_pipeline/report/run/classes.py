@@ -55,6 +55,10 @@ def _table(contents: RunContents) -> Table:
     fixed = f1_scores(decided, found.labels, np.zeros(len(found.keys), np.int64), np.ones((1, 1))).classes[:, 0]
     rows = []
     areas = [_area(found.probabilities[:, i], found.labels[:, i]) for i in range(len(names))]
+    if contents.evaluated is not None:
+        measured = [contents.evaluated.classes[name] for name in names]
+        fixed = np.array([np.nan if each.f1 is None else each.f1 for each in measured])
+        areas = [area if each.auroc is None else each.auroc for each, area in zip(measured, areas, strict=True)]
     for i, name in enumerate(names):
         has = found.labels[:, i] > 0
         rows.append(
@@ -89,7 +93,12 @@ def _table(contents: RunContents) -> Table:
     caption = (
         f"Average precision (AP) and F1 {contents.threshold_words}, with the patches that have the class and the tiles "
         "they lie in; area under the receiver operating characteristic (AUROC), of which guessing has 50%. "
-        "Probabilities are kept with 11 binary digits: where a network gives many patches nearly the same "
+    )
+    caption += (
+        "Scores are those of the evaluation, intervals those of its predictions, whose probabilities are kept with 11 "
+        "binary digits."
+        if contents.evaluated is not None
+        else "Probabilities are kept with 11 binary digits: where a network gives many patches nearly the same "
         "probability, scores differ from those of the evaluation."
     )
     return Table("scores-table", caption, columns, rows, total)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import shards
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.report.scores.evaluated import metrics_of, with_values
 from bigearth_pipeline.report.store.contents import short_names
 from shards import SPLITS, Store
 from shards.metadata.manifest import MANIFEST
@@ -24,6 +25,7 @@ from trainer.history.record import RunRecord
 from trainer.metrics.intervals.bootstrap import LEVEL, RESAMPLES, SEED
 from trainer.metrics.intervals.table import Scores, decide, score
 from trainer.metrics.intervals.tiles import FEW_TILES, FEWEST_TILES, Tiles, tiles_of_names, tiles_of_places
+from trainer.metrics.metrics import Metrics
 from trainer.runs.folder import split_predictions
 from trainer.runs.predictions import BadPredictions, Predictions
 from trainer.runs.store_place import find_store, places_of
@@ -121,7 +123,14 @@ class RunContents:
     def scores(self) -> Scores:
         """Scores by class, macro and micro, with intervals."""
         found = self.found
-        return score(found.probabilities, found.labels, self.thresholds, self.tiles, found.nomenclature)
+        return with_values(
+            score(found.probabilities, found.labels, self.thresholds, self.tiles, found.nomenclature), self.evaluated
+        )
+
+    @cached_property
+    def evaluated(self) -> Metrics | None:
+        """Scores that the evaluation wrote beside the predictions; None if there are none of these predictions."""
+        return metrics_of(self.record.results.get(self.split), self.found.about, self.found.nomenclature)
 
     @property
     def threshold_words(self) -> str:

@@ -1,7 +1,9 @@
 """The kind of an input: scene, patches or store, found by looking at it."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from bigearth_pipeline.errors import BadScene, PipelineError
 from bigearth_pipeline.scenes.gdal import opened
@@ -13,6 +15,11 @@ from shards.layout.bands import B10, B60
 from shards.metadata.manifest import MANIFEST
 from shards.storage.places import storage_of
 from shards.storage.remote.address import SCHEMES, Address, address_in
+from shards.storage.safe_open import open_regular_file
+
+_MOST_LOOKED_AT: Final = 100
+"""Entries of a folder that is no input among which one is looked for."""
+_LOOKED_AT_BYTES: Final = 1 << 16
 
 Kind: TypeAlias = Literal["store", "patch", "tree"]
 
@@ -53,10 +60,39 @@ def find(path: Path, known: Known) -> Description | Kind:
     raise _unknown(path)
 
 
+def hint(path: Path) -> str:
+    """Return the end of an error about a folder that is no input: what lies in it and is one; empty if nothing is."""
+    try:
+        found = next((each for each in _below(path) if _is_input(each)), None)
+    except OSError:
+        found = None
+    return "" if found is None else f"; {found} lies in it: name that"
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder, and then what lies in its folders."""
+    held = sorted(islice(folder.iterdir(), _MOST_LOOKED_AT))
+    yield from held
+    for each in held:
+        if each.is_dir():
+            yield from sorted(islice(each.iterdir(), _MOST_LOOKED_AT))
+
+
+def _is_input(path: Path) -> bool:
+    name = path.name.upper()
+    if path.is_dir():
+        return name.endswith(".SAFE") or (path / METADATA).exists() or storage_of(path).has(MANIFEST)
+    if name.endswith((".JSON", ".GEOJSON")):
+        with open_regular_file(path) as file:
+            return b'"stac_version"' in file.read(_LOOKED_AT_BYTES)
+    return name.startswith("S2") and name.endswith(".ZIP")
+
+
 def _unknown(path: Path) -> PipelineError:
+    inside = hint(path) if path.is_dir() else ""
     return PipelineError(
         f"input {path} is of no known kind, expected a .SAFE folder or .zip, a GeoTIFF with named bands, a folder of "
-        "band files, a STAC item (.json), patches, or a store"
+        f"band files, a STAC item (.json), patches, or a store{inside}"
     )
 
 
@@ -66,7 +102,7 @@ def _of_folder(path: Path, known: Known) -> Description | Kind:
     if (path / METADATA).exists():
         return describe_folder(path, known)
     if path.name.upper().endswith(".SAFE"):
-        raise BadScene(f"{path} has no {METADATA}, expected a Level-2A product")
+        raise BadScene(f"{path} has no {METADATA}, expected a Level-2A product{hint(path)}")
     files = band_paths(path)
     if not files:
         if not any(each.is_dir() for each in path.iterdir()):

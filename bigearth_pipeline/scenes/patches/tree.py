@@ -14,6 +14,7 @@ from bigearth_pipeline.build.select import unique_folders
 from bigearth_pipeline.errors import BadPatch, PipelineError
 from bigearth_pipeline.scenes.grid.missing import missing_shares
 from bigearth_pipeline.scenes.inputs.description import in_names
+from bigearth_pipeline.scenes.inputs.find import hint
 from bigearth_pipeline.scenes.work.source import Part
 from bigearth_pipeline.scenes.work.unit_sizes import UNIT, cut
 from bigearth_pipeline.source.annotations import baseline_of_key
@@ -31,7 +32,10 @@ def patch_folders(path: Path, *, single: bool) -> list[tuple[str, str]]:
     """
     if single:
         return [(path.resolve().name, str(path))]
-    found = find_source(path).scan()
+    try:
+        found = find_source(path).scan()
+    except PipelineError as err:
+        raise PipelineError(f"{err}{hint(path)}") from None
     if found.unreadable:
         raise PipelineError(found.unreadable[0][2])
     return found.patches

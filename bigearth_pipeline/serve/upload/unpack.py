@@ -9,7 +9,7 @@ from typing import Final
 
 from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.serve.upload.limits import MOST_FILES, MOST_MEMBERS, MOST_RATIO, MOST_UNPACKED
-from shards.reporting import printable
+from shards.reporting import printable, shortened
 
 _CHUNK: Final = 1 << 20
 _LEAST_BYTES: Final = 1 << 16
@@ -51,12 +51,12 @@ def _reading(archive: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(archive) as opened:
             yield opened
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as err:
-        raise BadScene(f"the zip cannot be read: {printable(str(err))[:120]}") from err
+        raise BadScene(f"the zip cannot be read: {printable(shortened(str(err), 120))}") from err
     except Exception as err:
         # zlib, bz2 and lzma raise their own errors for damaged members.
         if isinstance(err, BadScene) or type(err).__name__ not in ("error", "LZMAError"):
             raise
-        raise BadScene(f"the zip is damaged: {printable(str(err))[:120]}") from err
+        raise BadScene(f"the zip is damaged: {printable(shortened(str(err), 120))}") from err
 
 
 def _checked(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from bigearth_pipeline.errors import PipelineError
-from shards.reporting import printable
+from shards.reporting import printable, shortened
 from shards.runtime.cores import num_cores
 
 CHUNK: Final = 1 << 20
@@ -88,7 +88,7 @@ def tar_chunks(raw: Readable, name: str, path: Path | None = None) -> Generator[
 
 
 def _damaged(name: str, compression: str | None, err: BaseException) -> PipelineError:
-    text = printable(" ".join(str(err).split())[:300])
+    text = printable(shortened(str(err), 300))
     if "memory" in text.lower():
         return PipelineError(
             f"{name} needs a decoder with more than {_MAX_WINDOW >> 20} MiB of memory ({text}), as no archive of "

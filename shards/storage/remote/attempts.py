@@ -1,6 +1,7 @@
 """Repetition of requests that fail in passing, and the error where it did not help."""
 
 import errno
+import os
 import random
 import threading
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from shards.storage.remote.client import PASSING, Refused
+from shards.storage.remote.client import PASSING, S3_ENDPOINTS, Refused
 
 ATTEMPTS: Final = 7
 _FIRST_WAIT: Final = 0.05
@@ -38,11 +39,19 @@ def attempt(send: Callable[[], T], *, stop: threading.Event | None = None) -> T:
                 raise
             if number == ATTEMPTS or stop.is_set() or time.monotonic() - began > DEADLINE:
                 times = "once" if number == 1 else f"{number} times"
-                raise Refused(err.kind, f"{err.what}; tried {times} in {time.monotonic() - began:.0f} s") from None
+                advice = _advice() if err.kind == "broken" else ""
+                what = f"{err.what}; tried {times} in {time.monotonic() - began:.0f} s{advice}"
+                raise Refused(err.kind, what) from None
         # Full jitter: many that failed together do not come again together.
         stop.wait(random.uniform(0, wait))
         wait = min(2 * wait, _LONGEST_WAIT)
     raise AssertionError
+
+
+def _advice() -> str:
+    """Return what to look at where a server is not reached; the environment may name one by mistake."""
+    named = next((name for name in S3_ENDPOINTS if os.environ.get(name)), None)
+    return f"; check the network and {'the name of the server' if named is None else f'the server that {named} names'}"
 
 
 def system_error(path: Path, err: Refused) -> OSError:

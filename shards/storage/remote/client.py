@@ -21,7 +21,7 @@ _EXTRA: Final = "cloud"
 _ELSEWHERE: Final = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _CREDENTIALS: Final = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
 """Hosts that give credentials where the environment has none."""
-_S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 AUTHORITY_HINT: Final = "SSL_CERT_FILE names a file with the certificates of the authorities to trust"
 
 Kind = Literal["absent", "no bucket", "denied", "region", "exists", "changed", "range", "busy", "broken", "refused"]
@@ -236,7 +236,7 @@ def _make(address: Address) -> "ObjectStore":
         options["allow_http"] = address.scheme == "http"
         return HTTPStore.from_url(str(address), client_options=options, retry_config=retry)
     if address.scheme == "s3":
-        if any(os.environ.get(name, "").startswith("http://") for name in _S3_ENDPOINTS):
+        if any(os.environ.get(name, "").startswith("http://") for name in S3_ENDPOINTS):
             options["allow_http"] = True
         return S3Store(first, prefix=prefix, client_options=options, retry_config=retry)
     make = GCSStore if address.scheme == "gs" else AzureStore

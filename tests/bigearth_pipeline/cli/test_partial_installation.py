@@ -121,6 +121,13 @@ def test_a_tree_is_built_and_trained_on_without_what_archives_need(tmp_path: Pat
             "onnxruntime are not installed; get the extra `export`",
         ),
         ("inspect s3://bucket/store", "needs obstore, which is not installed"),
+        (
+            "bench build {tmp}",
+            "webdataset is not installed; get it by: pip install webdataset; or leave the plain",
+        ),
+        ("bench build {tmp} --repeats 1", "out: --no-peer"),
+        ("bench loader {store}", "is not installed: this command needs the whole package"),
+        ("bench predict {tmp} {tmp}", "is not installed: this command needs the whole package"),
         ("bench train {store}", "is not installed: this command needs the whole package"),
         ("quickstart --out {tmp}/q", "is not installed: this command needs the whole package"),
     ],

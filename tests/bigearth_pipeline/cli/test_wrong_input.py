@@ -251,3 +251,24 @@ def test_no_result_lands_in_a_folder_named_like_an_address(
     with pytest.raises(InvalidValue, match="an address of gcs:// is that of no store"):
         StoreWriter("gcs://b/x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            "download --out x",
+            "Error: Missing argument 'PART...'. Choose from: v1, v1-s1, v2, v2-s1, v2-maps, v2-metadata",
+        ),
+        (
+            "predict run scene --out x --date yesterday",
+            "Error: Invalid value for '--date': 'yesterday' is no time, expected one such as 2023-06-25 or "
+            "2023-06-25T10:40:31 (UTC)",
+        ),
+    ],
+)
+def test_an_error_of_usage_is_one_line(words: str, line: str) -> None:
+    """Choices have a line each, or formats are those of a function of C."""
+    told = invoke(*words.split())
+    assert told.exit_code == 2
+    assert told.stderr.splitlines()[2:] == ["", line]

@@ -18,6 +18,7 @@ from tests.support.data import faults
 from tests.trainer.data.loading import CONFIG, batches_of, expected, make_loader
 from trainer.data.bands import BandSelection
 from trainer.data.batch import Batch, Draws, HostBatch
+from trainer.data.loader import Loader
 from trainer.data.normalisation import Normalisation
 from trainer.data.order import SampleOrder
 from trainer.definition.augmentation import RECIPES
@@ -198,7 +199,12 @@ def test_what_numba_cannot_do_is_done_by_others(store: Store) -> None:
 def test_wrong_numbers_are_refused(store: Store) -> None:
     """An empty split, or more processes than patches, ends in an error from deep within."""
     with pytest.raises(ValueError, match="there are no patches to load"):
+        Loader(store, np.empty(0, np.int64), Normalisation.of_train_split(store.manifest), CONFIG)
+    with pytest.raises(ValueError, match="there is no split 'absent', expected one of train, validation, test"):
         make_loader(store, "absent")
+    for rows in ([-1, 0], [0, len(store)]):
+        with pytest.raises(ValueError, match=rf"rows are from {rows[0]} to {rows[1]}, expected 0 to {len(store) - 1}"):
+            Loader(store, np.array(rows), Normalisation.of_train_split(store.manifest), CONFIG)
     with pytest.raises(ValueError, match="21 ranks share 20 patches"):
         make_loader(store, "test", num_ranks=21)
     with make_loader(store) as loader, pytest.raises(ValueError, match="no batch 0 of epoch -1"):

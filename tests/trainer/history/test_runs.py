@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -222,6 +223,22 @@ def test_tables_fit(runs: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("deep/er/today", "first/finished", "first/stopped"):
         assert any(line.strip().startswith(name) for line in lines), result.stdout
     assert "…" not in result.stdout
+
+
+def test_scores_on_other_classes_are_not_ranked(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run on 43 classes stands below one on 19 as if it were worse, and its state has no room."""
+    for name, classes in (("a", 19), ("b", 43), ("c", 19)):
+        shutil.copytree(run.config.run.out, tmp_path / name)
+        text = (tmp_path / name / "config.toml").read_text()
+        (tmp_path / name / "config.toml").write_text(text.replace("classes = 19", f"classes = {classes}"))
+    monkeypatch.setenv("COLUMNS", "80")
+    before, _, after = listed(tmp_path).stdout.partition("on 43 classes")
+    assert "on 19 classes" in before
+    assert re.findall(r"(?m)^ ?([abc]) ", before) == ["a", "c"]
+    assert re.findall(r"(?m)^ ?([abc]) ", after) == ["b"]
+    assert before.count("finished") == 2
+    shutil.rmtree(tmp_path / "b")
+    assert "on 19 classes" not in listed(tmp_path).stdout
 
 
 @given(

@@ -13,7 +13,7 @@ from shards import BANDS
 from tests.trainer.models.published import ARCHITECTURE, REBEN_2, network, save
 from trainer.errors import BadCheckpoint
 from trainer.models.create import ModelSpec, create
-from trainer.models.weights_file import read
+from trainer.models.weights_file import open_weights, read
 
 
 class Code:
@@ -100,3 +100,14 @@ def test_names_from_files_do_not_steer_the_terminal(tmp_path: Path) -> None:
     model = create(ModelSpec(ARCHITECTURE, BANDS), weights=path, weights_bands="reben-s2-v0.2.0")
     assert "\\x1b[31m" in str(model.loaded)
     assert "\x1b" not in str(model.loaded)
+
+
+def test_a_folder_of_a_run_is_told_its_file(tmp_path: Path) -> None:
+    """A run is named for weights, and which of its files has them is left to be found out."""
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(BadCheckpoint, match=r"a folder without model.safetensors or pytorch_model.bin; name the file$"):
+        open_weights(tmp_path)
+    for name in ("epoch-0001.pt", "best.pt", "last.pt"):
+        (tmp_path / "checkpoints" / name).write_bytes(b"")
+    with pytest.raises(BadCheckpoint, match=rf"; name {tmp_path}/checkpoints/best.pt$"):
+        open_weights(tmp_path)

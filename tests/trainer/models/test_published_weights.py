@@ -213,7 +213,11 @@ def test_weights_as_published(tmp_path: Path) -> None:
         ("", "is no name of a channel"),
         ("B02;B03", "is no name of a channel"),
         ("B02,\x1b[31m", "is no name of a channel"),
-        ("reben", "or a preset: reben-s2-v0.2.0"),
+        ("reben", r"are 'reben', expected a preset \(reben-s2-v0.2.0, .*, rgb\) or the names of the channels"),
+        ("configilm-al", r"; perhaps configilm-all$"),
+        ("ConfigILM_all", r"; perhaps configilm-all$"),
+        ("nothing-like-it", r"or the names of the channels, separated by commas$"),
+        ("B99", r"'B99' is no band of Sentinel-2"),
     ],
 )
 def test_names_that_are_none(text: str, message: str) -> None:

@@ -13,10 +13,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shards.errors import InvalidValue
+from shards.reporting import shortened
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
-from trainer.runs.loggers.base import LOGGER, Logging
+from trainer.runs.loggers.base import Logging
 from trainer.runtime.progress import EpochReport, Silent
 from trainer.training.start import resume, train
 
@@ -120,11 +121,11 @@ def test_a_run_is_logged_and_resumed(tiny: Path, place: Path, name: str) -> None
     pytest.importorskip(name)
     config = TrainConfig.of(shards=tiny, out=place / "run", logger=name, **FAST)
     train(config)
-    known = run_folder.read_json(config.run.out / LOGGER)
+    known = run_folder.read_json(config.run.out / run_folder.LOGGER)
     told = Told()
     resume(config.run.out, told, epochs=2)
     assert not [line for line in told.lines if name in line]
-    assert run_folder.read_json(config.run.out / LOGGER) == known
+    assert run_folder.read_json(config.run.out / run_folder.LOGGER) == known
     metrics, options = READERS[name](place, known[name])
     events = EventAccumulator(str(config.run.out)).Reload()
     tags = events.Tags()["scalars"]
@@ -152,15 +153,55 @@ def test_a_logger_that_fails_does_not_end_the_run(tiny: Path, place: Path) -> No
     assert line.endswith("; the training continues")
 
 
-@pytest.mark.long
-def test_a_logger_that_cannot_be_opened_is_one_line(tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run trains for hours and is logged nowhere."""
-    pytest.importorskip("mlflow")
+def unreachable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let a logger have no server, or none that it may log to."""
+    pytest.importorskip(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    config = TrainConfig.of(shards=tiny, out=place / "run", logger="mlflow", **FAST)
-    with pytest.raises(TrainError, match=r"^mlflow cannot log the run: .*`logger=none` trains without it$") as caught:
-        train(config)
-    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "")
+    monkeypatch.setenv("NETRC", "absent")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", "absent")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", READERS)
+def test_a_logger_that_cannot_be_opened_is_one_line(
+    tiny: Path, place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A run trains for hours and is logged nowhere, or a folder of one that never began is in the way of the next."""
+    config = TrainConfig.of(shards=tiny, out=place / "run", logger=name, **FAST)
+    with monkeypatch.context() as patched:
+        unreachable(patched, name)
+        with pytest.raises(
+            TrainError, match=rf"^{name} cannot log the run: .*`logger=none` trains without it$"
+        ) as caught:
+            train(config)
+        assert "\n" not in str(caught.value)
+        assert not config.run.out.exists()
+        config.run.out.mkdir()
+        with pytest.raises(TrainError, match=f"^{name} cannot log the run: "):
+            train(config)
+        assert not list(config.run.out.iterdir()), "a folder that was there stays, and is empty again"
+    assert train(config.replace(logger=None)).stopped_by is None
+    with monkeypatch.context() as patched:
+        unreachable(patched, name)
+        with pytest.raises(TrainError, match=f"^{name} cannot log the run: "):
+            resume(config.run.out, epochs=2, logger=name)
+    assert (config.run.out / run_folder.LAST).exists(), "a run that has begun is no longer removed"
+    assert resume(config.run.out, epochs=2).stopped_by is None
+
+
+def test_a_reason_is_cut_between_words(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """A line ends within a word, and nobody sees that something is missing."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:9/{'long/' * 60}")
+    with pytest.raises(TrainError) as caught:
+        Logging(place, "mlflow", {}, print)
+    reason = str(caught.value).removesuffix("; `logger=none` trains without it")
+    assert reason.endswith(" …")
+    assert shortened("one two  three", 13) == "one two three"
+    assert shortened("one two three four", 16) == "one two three …"
+    assert shortened(f"one {'a' * 20}", 12) == f"one {'a' * 7}…"
 
 
 def test_a_database_of_mlflow_needs_more_than_the_extra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

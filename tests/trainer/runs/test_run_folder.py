@@ -22,7 +22,7 @@ from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.definition.augmentation import RECIPES
 from trainer.errors import RunExists, TrainError
-from trainer.runs import checksum
+from trainer.runs import beginning, checksum
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.tensorboard import Board
@@ -154,10 +154,34 @@ def test_what_is_left_of_a_lock_is_no_run(tmp_path: Path) -> None:
     """A training that was killed as it began, on a disk without locks, leaves a folder in which none can begin."""
     for name in (".lock", ".lock.held", f"..lock.held.host.1.{'0' * 8}.part"):
         (tmp_path / name).write_text("")
-    run_folder.check_unused(tmp_path)
+    beginning.check_unused(tmp_path)
     (tmp_path / ".lockfile").write_text("")
     with pytest.raises(RunExists):
-        run_folder.check_unused(tmp_path)
+        beginning.check_unused(tmp_path)
+
+
+def test_a_run_begins_in_no_run_or_store(folder_of_run: Path, small: TrainConfig, tmp_path: Path) -> None:
+    """A run lies where lists of runs do not look, or is a stray file of a store."""
+    store = small.data.shards
+    for folder, words in (
+        (
+            folder_of_run / "second",
+            rf"lies in .*{folder_of_run.name}, which is a run, expected a folder outside of one",
+        ),
+        (folder_of_run / "deep/er", "which is a run"),
+        (store / "runs/first", rf"lies in .*{store.name}, which is a store, expected a folder outside of one"),
+    ):
+        with pytest.raises(RunExists, match=words):
+            train(small.replace(out=folder))
+        assert not folder.parent.exists() or folder.parent in (folder_of_run, store)
+        assert not folder.exists()
+    for folder, kind in ((folder_of_run, "run"), (store, "store")):
+        with pytest.raises(
+            RunExists, match=rf"{folder.name} is a {kind}, expected a folder outside of one; name another"
+        ):
+            beginning.check_place(folder)
+    beginning.check_place(tmp_path)
+    beginning.check_place(tmp_path / "runs/first")
 
 
 def test_only_our_temporaries_are_removed(folder_of_run: Path) -> None:
@@ -216,11 +240,11 @@ def test_the_first_files_cannot_be_written(small: TrainConfig, tmp_path: Path, s
     with no_file_above(size_bytes), pytest.raises(TrainError) as caught:
         train(config)
     assert "no state of the run was saved before: mend that" in str(caught.value)
-    assert str(caught.value).endswith(f"and delete {config.run.out} and start it again")
+    assert str(caught.value).endswith(") and start it again")
     # The advice is true: one way is refused, the other one goes.
-    with pytest.raises(TrainError, match=r"delete the folder and start it again|holds no run"):
+    with pytest.raises(TrainError, match="does not exist, expected the folder of a run"):
         resume(config.run.out)
-    shutil.rmtree(config.run.out)
+    assert not config.run.out.exists()
     assert train(config).best_epoch == 1
 
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from shards import SPLITS, Index
 from shards.errors import InvalidValue
 from shards.layout.classes import NINETEEN, Nomenclature
+from shards.metadata.entries import check_split
 from trainer.data.subset.patch_list import listed_rows
 from trainer.data.subset.stratification import stratified
+from trainer.definition.check import take_texts
 from trainer.definition.data import DataConfig
 from trainer.errors import EmptySubset
 
@@ -52,8 +54,21 @@ class Subset:
             from trainer.data.subset.where import check_condition
 
             check_condition(self.where)
+        for split in self.train_splits:
+            check_split(split)
+        take_texts(self)
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise InvalidValue(f"fraction is {self.fraction}, expected above 0 and at most 1")
+
+
+def check_rows(rows: NDArray[np.int64], count: int) -> None:
+    """Check that rows are those of an index.
+
+    Raises:
+        InvalidValue: one is not.
+    """
+    if len(rows) and not 0 <= rows.min() <= rows.max() < count:
+        raise InvalidValue(f"rows are from {rows.min()} to {rows.max()}, expected 0 to {count - 1}, those of the store")
 
 
 def select(
@@ -68,10 +83,13 @@ def select(
         needed: splits that must have a patch.
 
     Raises:
+        InvalidValue: there is no such split.
         EmptySubset: one of them has none; the message says which condition left them out.
         BadPatchList: the list cannot be read, or names patches that the store lacks.
         ValueError: a value cannot be converted as `where` says, or the store has no labels of the nomenclature.
     """
+    for split in needed:
+        check_split(split)
     conditions = {}
     if subset.patches is not None:
         conditions[f"the list {subset.patches}"] = listed_rows(subset.patches, index)

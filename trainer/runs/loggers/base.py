@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from shards.reporting import one_line
+from shards.reporting import one_line, shortened
 from trainer.definition.choices import LoggerName
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
@@ -18,8 +18,8 @@ MODULES: Final[dict[LoggerName, str]] = {
     "mlflow": "trainer.runs.loggers.mlflow_tracking",
 }
 """The module of each logger; it has `open_logger`, of the type `Opener`."""
-LOGGER: Final = "logger.json"
-"""File of a run with the ids that its loggers know it by, so that a resumed run continues there."""
+_REASON: Final = 400
+"""Characters of a library's reason in a line."""
 
 
 class Logger(Protocol):
@@ -66,7 +66,7 @@ class Logging:
         self._logger: Logger | None = None
         if name is None:
             return
-        path = folder / LOGGER
+        path = folder / run_folder.LOGGER
         ids = run_folder.read_json(path) if path.exists() else {}
         try:
             opener: Opener = importlib.import_module(MODULES[name]).open_logger
@@ -111,4 +111,4 @@ class Logging:
 
 def _reason(err: Exception) -> str:
     text = one_line(err) or f"{type(err).__name__}: {err}"
-    return " ".join(text.split())[:300]
+    return shortened(text, _REASON)

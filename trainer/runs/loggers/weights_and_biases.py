@@ -34,15 +34,20 @@ class WandbLogger:
 
 def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> WandbLogger:
     """See `Opener`."""
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT),
-        dir=str(folder),
-        id=known or secrets.token_hex(4),
-        resume="allow",
-        name=os.environ.get("WANDB_NAME", folder.name),
-        config=options,
-        settings=wandb.Settings(
-            silent=True, console="off", disable_git=True, save_code=False, disable_job_creation=True
-        ),
-    )
+    try:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            dir=str(folder),
+            id=known or secrets.token_hex(4),
+            resume="allow",
+            name=os.environ.get("WANDB_NAME", folder.name),
+            config=options,
+            settings=wandb.Settings(
+                silent=True, console="off", disable_git=True, save_code=False, disable_job_creation=True
+            ),
+        )
+    except BaseException:
+        # Its process would write on into the folder.
+        wandb.teardown()
+        raise
     return WandbLogger(run)

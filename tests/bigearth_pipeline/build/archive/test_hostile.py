@@ -85,9 +85,15 @@ def test_an_archive_that_is_cut_off_leaves_no_store(files: dict[str, bytes], bes
     whole = archive.read_bytes()
     for part in (0.3, 0.9):
         archive.write_bytes(whole[: int(len(whole) * part)])
+        progress = Recorder()
+        config = BuildConfig(sources=(archive,), out=beside / "out", patches_per_shard=2)
         with pytest.raises(PipelineError, match="cut off"):
-            build_here(beside / "out", archive)
+            build(config, progress=progress, pool=InProcess())
         assert not (beside / "out" / "manifest.json").exists()
+        # A folder that stays is said, for it can be as large as the store.
+        stays = [line for line in progress.lines if "stays" in line]
+        assert len(stays) == len(list(beside.glob("*.spool")))
+        assert all(str(folder) in line for folder, line in zip(beside.glob("*.spool"), stays, strict=True))
         shutil.rmtree(beside / "out", ignore_errors=True)
 
 

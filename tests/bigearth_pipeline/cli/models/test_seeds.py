@@ -142,3 +142,16 @@ def test_ranges_are_for_new_runs_in_one_process(tmp_path: Path, monkeypatch: pyt
     result = call(tmp_path, tmp_path / "run", "--seed", "0-1")
     assert result.exit_code == 1
     assert "a range of --seed trains in one process; start torchrun for each seed" in result.stderr
+
+
+@pytest.mark.long
+def test_runs_of_several_seeds_lie_in_no_run_or_store(both: tuple[Path, dict[str, Any]], tiny: Path) -> None:
+    """Runs are trained in the folder of another run, where `bep runs` does not look, or among the files of a store."""
+    run = both[0] / "seed-3"
+    for out, kind in ((run, "run"), (tiny, "store")):
+        result = call(tiny, out, "--seed", "0-1")
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            f"Error: {out} is a {kind}, expected a folder outside of one; name another"
+        ]
+        assert not list(out.glob("seed-*"))

@@ -1,5 +1,6 @@
 """Inputs that cannot be used end in one line that says why, before anything is predicted."""
 
+import json
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -16,10 +17,16 @@ from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.grid.windows import windows_of
 from bigearth_pipeline.scenes.inputs.description import Description, Known
 from bigearth_pipeline.scenes.inputs.find import find
+from bigearth_pipeline.scenes.patches.tree import patch_folders
 from bigearth_pipeline.source.tree import find_source
 from shards.layout.bands import BANDS
 from tests.bigearth_pipeline.scenes.making import Pixels
 from tests.bigearth_pipeline.scenes.refused.inputs import BASE, CASES, PIXELS, band, edited, files, item, rewrite, safe
+
+
+def look(path: Path) -> None:
+    if find(path, Known()) == "tree":
+        patch_folders(path, single=False)
 
 
 def read_first_row(path: Path, known: Known) -> None:
@@ -159,3 +166,29 @@ def test_damaged_metadata_in_an_archive_are_one_line(method: int, tmp_path: Path
             assert "\n" not in str(err)  # noqa: PT017
             refused += 1
     assert refused > 30
+
+
+@pytest.mark.usefixtures("gdal")
+@pytest.mark.parametrize("inside", ["X.SAFE", "deeper/X.SAFE", "item.json", "deeper/item.json", "store", "S2B_X.zip"])
+def test_what_lies_in_a_folder_is_named(inside: str, tmp_path: Path) -> None:
+    """Somebody names the folder in which a download lies, and reads what trees of patches look like."""
+    path = tmp_path / inside
+    path.parent.mkdir(exist_ok=True)
+    (tmp_path / "notes.json").write_text("{}")
+    if path.suffix == ".SAFE" or inside == "store":
+        path.mkdir()
+        (path / "manifest.json").write_text("{}")
+    else:
+        path.write_text(json.dumps({"type": "Feature", "stac_version": "1.1.0"}))
+    with pytest.raises(PipelineError, match=rf"; {path} lies in it: name that$"):
+        look(tmp_path)
+
+
+@pytest.mark.usefixtures("gdal")
+def test_a_folder_without_any_input_is_told_of_none(tmp_path: Path) -> None:
+    """A file of somebody else's is called an input."""
+    (tmp_path / "deeper").mkdir()
+    for name in ("notes.json", "deeper/settings.json", "data.zip"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(PipelineError, match=r"holds no BigEarthNet tree: .* levels down$"):
+        patch_folders(tmp_path, single=False)
