@@ -56,7 +56,6 @@ def opened(path: Path, index: int = 1) -> Iterator[tuple[tiles.Tiles | None, Any
     start=st.integers(0, 4), row_tiles=st.integers(1, 5),
 )  # fmt: skip
 @examples(200)
-@pytest.mark.usefixtures("tmp_path")
 def test_pixels_are_those_of_gdal(
     tmp_path_factory: pytest.TempPathFactory, compression: str, predictor: int, big: bool, rows: int, columns: int,
     dtype: str, top: int, scale: int, seed: int, start: int, row_tiles: int,
@@ -67,9 +66,9 @@ def test_pixels_are_those_of_gdal(
     write(path, pixels, compress=compression, predictor=predictor, bigtiff="YES" if big else "NO")
     with opened(path) as (found, _):
         if found is None:
-            # That what is in the middle is one value cannot be told apart from tags that mean something else.
+            # One value in the middle does not tell what tags mean, and rasterio takes tiles of all columns for strips.
             middle = pixels[rows // 2 // 64 * 64 :][:64, columns // 2 // 64 * 64 :][:, :64]
-            assert (middle == middle[0, 0]).all()
+            assert columns == 64 or (middle == middle[0, 0]).all()
             return
         begin = min(64 * start, (rows - 1) // 64 * 64)
         out = np.zeros_like(pixels[begin : begin + 64 * row_tiles])
