@@ -1,1 +1,1 @@
-"""Tests of scenes that cannot be used: each ends in one line that says why, before anything is predicted."""
+"""Tests of reading scenes: files, tiles, windows."""
