@@ -11,6 +11,7 @@ const views = {
 };
 const main = document.getElementById('view');
 let leave = null;
+let asking = new AbortController();
 let number = 0;
 
 function route() {
@@ -36,15 +37,17 @@ function keep(path, settings) {
 }
 
 async function show() {
-  if (location.hash === '#view') return;
   const own = ++number;
   leave?.();
   leave = null;
+  // Browsers have few connections to a server, which are for the view that is shown.
+  asking.abort();
+  asking = new AbortController();
   const {name, parts, settings} = route();
   // A view has a place of its own, so that one that is left writes nothing over the next one, nor into its address.
   const place = h('div', {class: 'place'});
   const isShown = () => own === number;
-  const tools = {parts, settings, keep: (...values) => { if (isShown()) keep(...values); },
+  const tools = {parts, settings, signal: asking.signal, keep: (...values) => { if (isShown()) keep(...values); },
     setTitle: (title) => { if (isShown()) document.title = `${title} – bep serve`; }};
   for (const link of document.querySelectorAll('nav a')) {
     if (link.getAttribute('href') === `#/${name}`) link.setAttribute('aria-current', 'page');
@@ -68,5 +71,10 @@ async function show() {
   }
 }
 
+// By itself the link would take the place of the view in the address.
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  main.focus();
+});
 window.addEventListener('hashchange', show);
 show();
