@@ -1,7 +1,7 @@
 """Verdicts on labels as a CSV file that grows by a line a verdict, and what training takes to leave patches out.
 
-A later verdict on the same patch and class replaces an earlier one; both lines stay. The file is what counts: what another
-server or an editor does to it meanwhile is seen.
+A later verdict on the same patch and class replaces an earlier one; both lines stay. The file is what counts: what
+another server or an editor does to it meanwhile is seen.
 """
 
 import csv

@@ -100,7 +100,9 @@ def check_routes(contents: Contents) -> APIRouter:
         label = int(opened.labels[row, given.label])
         return _shown(verdicts.add(given.key, CLASSES[given.label], label, probability, given.verdict))
 
-    @router.get("/verdicts.csv", response_class=Response, responses=p.refusals(409) | p.content("text/csv", "The verdicts."))
+    @router.get(
+        "/verdicts.csv", response_class=Response, responses=p.refusals(409) | p.content("text/csv", "The verdicts.")
+    )
     def table() -> Response:
         """Return the last verdict on each pair as CSV: key, class, label, probability, verdict, time."""
         headers = {"Content-Disposition": 'attachment; filename="verdicts.csv"'}

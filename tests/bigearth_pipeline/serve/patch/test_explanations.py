@@ -46,7 +46,7 @@ def test_what_nobody_waits_for_is_not_computed_to_its_end(contents: Contents) ->
 
 
 def test_another_client_gets_what_the_first_one_gave_up(contents: Contents) -> None:
-    """Who asks for the same as a client that leaves is refused along with it."""
+    """A request for what a client gives up is refused along with it."""
     explanations = Explanations(contents, Stopping())
     first, waits = Client(1 << 30), Event()
 
