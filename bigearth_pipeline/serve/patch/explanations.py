@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
 from bigearth_pipeline.serve.contents.contents import Contents
-from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping, Unwanted
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.patch.pictures import encoded
 from shards import CLASSES
@@ -21,10 +20,6 @@ WAITING: Final = 8
 """Requests that may wait for one that is computed; each takes up to seconds."""
 _LOOK_SECONDS: Final = 0.25
 """Seconds until one that waits notices that its client has left, or that the server ends."""
-
-
-class Unwanted(PipelineError):
-    """The client that an explanation was computed for has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +74,7 @@ class Explanations:
         address = (run, self._contents.run(run).version, source, key, label, method)
 
         def check() -> None:
-            self._stopping.check()
-            if has_left():
-                raise Unwanted("the client has left")
+            self._stopping.check(has_left)
 
         while True:
             try:

@@ -26,4 +26,4 @@ async def _leaving(request: Request) -> AsyncIterator[Callable[[], bool]]:
 
 
 HasLeft = Annotated[Callable[[], bool], Depends(_leaving)]
-"""Tells whether the client of a request without a body has left; any thread may ask."""
+"""Tells whether the client of a request, whose body has come, has left; any thread may ask."""

@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 
 from bigearth_pipeline.serve.contents.contents import Contents
-from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
-from bigearth_pipeline.serve.patch.explanations import Explanations, Unwanted
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping, Unwanted
+from bigearth_pipeline.serve.patch.explanations import Explanations
 from trainer.explain.names import INTEGRATED_GRADIENTS
 
 METHOD = INTEGRATED_GRADIENTS
@@ -31,6 +31,7 @@ class Client:
         return self.looks > self.most
 
 
+@pytest.mark.long
 def test_what_nobody_waits_for_is_not_computed_to_its_end(contents: Contents) -> None:
     """Explanations that a browser gave up hold up those that it waits for, each for seconds."""
     explanations = Explanations(contents, Stopping())
