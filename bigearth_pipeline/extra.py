@@ -16,6 +16,7 @@ ONNX: Final = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxr
 """Names of packages by the names of their modules."""
 SERVER: Final = PICTURES | {
     "fastapi": "FastAPI",
+    "httptools": "httptools",
     "uvicorn": "Uvicorn",
     "python_multipart": "python-multipart",
     "rio_tiler": "rio-tiler",

@@ -24,6 +24,7 @@ from bigearth_pipeline.serve.routes.scenes import scene_routes
 from bigearth_pipeline.serve.routes.uploads import upload_routes
 from bigearth_pipeline.serve.upload.receive import BadUpload
 from shards.errors import BepError, InvalidValue
+from shards.reporting import one_line
 
 STATIC: Final = files("bigearth_pipeline.serve").joinpath("static")
 
@@ -51,6 +52,8 @@ def api_of(contents: Contents, stopping: Stopping) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        # Redirections lead to an address without the token.
+        redirect_slashes=False,
     )
     scores = Scores(contents)
     for routes in (overview_routes, map_routes, check_routes, scene_routes):
@@ -72,6 +75,13 @@ def api_of(contents: Contents, stopping: Stopping) -> FastAPI:
         if isinstance(err, InvalidValue):
             return JSONResponse({"detail": [{"loc": ["query"], "msg": str(err), "type": "value_error"}]}, 422)
         return JSONResponse({"detail": str(err)}, status)
+
+    @app.exception_handler(OSError)
+    async def failed(request: Request, err: OSError) -> JSONResponse:
+        # A full disk, a folder that is gone: facts about the machine, not bugs.
+        if (line := one_line(err)) is None:
+            raise err
+        return JSONResponse({"detail": line}, 409)
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:

@@ -18,6 +18,7 @@ from bigearth_pipeline.serve.config import ServeConfig
 from bigearth_pipeline.serve.contents.collector import spared
 from bigearth_pipeline.serve.contents.contents import open_contents
 from bigearth_pipeline.serve.contents.stopping import Stopping
+from bigearth_pipeline.serve.guard.connection import Connection
 from trainer.inference import one_thread_a_batch
 from trainer.runtime.signals import handled
 
@@ -85,6 +86,7 @@ def serve(config: ServeConfig, ready: Callable[[str], None], say: Callable[[str]
             server_header=False,
             proxy_headers=False,
             ws="none",
+            http=Connection,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         # Once the index is placed: 549,488 patches take two seconds.

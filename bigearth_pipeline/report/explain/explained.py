@@ -1,6 +1,6 @@
 """Patches with their explanations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +67,7 @@ def explain_patches(
     classes: Sequence[str] = (),
     per_patch: int = 3,
     phases: Phases | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Explained:
     """Explain patches by methods.
 
@@ -78,6 +79,7 @@ def explain_patches(
             first, and the most likely class of a patch without any.
         per_patch: classes of a patch at most, where none is named.
         phases: receives a phase for each method; None for no reports.
+        check: called before each pass through the network; what it raises ends the work.
 
     Raises:
         InvalidValue: a class is named that the run was not trained for.
@@ -86,6 +88,7 @@ def explain_patches(
     records = np.stack([patch.record for patch in patches])
     probabilities = predictor.probabilities(records)
     subject = Subject(predictor.network, predictor.normalisation)
+    subject.register_forward_pre_hook(lambda *_: check())
     ignored = predictor.network.spec.ignored
     if wrong := [name for name in classes if name in ignored]:
         raise InvalidValue(

@@ -1,6 +1,7 @@
 """Verdicts on labels as a CSV file that grows by a line a verdict, and what training takes to leave patches out.
 
-A later verdict on the same patch and class replaces an earlier one; both lines stay.
+A later verdict on the same patch and class replaces an earlier one; both lines stay. The file is what counts: what
+another server or an editor does to it meanwhile is seen.
 """
 
 import csv
@@ -62,27 +63,32 @@ class Verdicts:
         self._lock = threading.Lock()
         self._found: dict[tuple[str, str], Verdict] = {}
         self._ends_in_line = True
-        if path.exists():
-            for verdict in self._read():
-                self._found[verdict.key, verdict.class_name] = verdict
+        self._seen: tuple[int, ...] | None = None
+        self._follow()
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self.all())
 
     def add(self, key: str, class_name: str, label: int, probability: float, verdict: Judgement) -> Verdict:
         """Add a verdict; its line is on the disk when this returns.
 
         Raises:
-            OSError: the file cannot be written.
+            PipelineError: the file holds something else by now.
+            OSError: it cannot be written.
         """
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made = Verdict(key, class_name, label, f"{probability:.4f}", verdict, time)
         with self._lock:
-            descriptor = os.open(self.path, _APPEND, 0o666)
+            self._follow()
+            with named(self.path):
+                descriptor = os.open(self.path, _APPEND, 0o666)
             try:
                 size = check_regular(descriptor, self.path).st_size
                 text = ("" if self._ends_in_line else "\n") + ("" if size else _line(COLUMNS))
                 self._append(descriptor, size, (text + _line(astuple(made))).encode())
+                # Lines of others that came since the last look are read at the next one.
+                is_known = size == (self._seen[2] if self._seen else 0)
+                self._seen = _stamp(os.fstat(descriptor)) if is_known else ()
             finally:
                 os.close(descriptor)
             self._ends_in_line = True
@@ -104,13 +110,14 @@ class Verdicts:
                     self.path.unlink()
             raise
 
-    def get(self, key: str, class_name: str) -> Verdict | None:
-        """Return the last verdict on a pair; None for a pair without a verdict."""
-        return self._found.get((key, class_name))
-
     def all(self) -> list[Verdict]:
-        """Return the last verdict on each pair."""
+        """Return the last verdict on each pair.
+
+        Raises:
+            PipelineError: the file holds something else by now, or cannot be read.
+        """
         with self._lock:
+            self._follow()
             return list(self._found.values())
 
     def text(self) -> str:
@@ -126,7 +133,21 @@ class Verdicts:
         names = ", ".join(f"'{key}'" for key in self.wrong_keys())
         return f"key not in ({names})" if names else ""
 
-    def _read(self) -> Iterable[Verdict]:
+    def _follow(self) -> None:
+        """Read the file anew if it is another one than at the last time; one that is absent has no verdicts."""
+        try:
+            stamp = _stamp(self.path.stat())
+        except FileNotFoundError:
+            stamp = None
+        except OSError as err:
+            raise PipelineError(f"{self.path} cannot be read: {err.strerror or err}") from err
+        if stamp == self._seen:
+            return
+        found = [] if stamp is None else self._read()
+        self._found = {(verdict.key, verdict.class_name): verdict for verdict in found}
+        self._seen = stamp
+
+    def _read(self) -> list[Verdict]:
         try:
             with open_regular_file(self.path) as file:
                 content = file.read(MOST_BYTES + 1)
@@ -141,6 +162,10 @@ class Verdicts:
             raise PipelineError(f"{self.path} has other columns than {', '.join(COLUMNS)}; name another by `verdicts=`")
         # A line that was cut off, as by a full disk, is no verdict.
         return [each for row in rows[1:] if (each := _parsed(row)) is not None]
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _parsed(row: list[str]) -> Verdict | None:

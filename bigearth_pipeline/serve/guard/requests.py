@@ -19,7 +19,7 @@ MOST_BYTES: Final = 96 << 20
 SMALL_BYTES: Final = 1 << 16
 """Bytes up to which a body of JSON is no upload."""
 MOST_UPLOADS: Final = 8
-"""Uploads at a time: each waits in one of the 40 threads that answer everything else, too."""
+"""Uploads at a time, each of which has a thread while it is decoded or waits for that."""
 BODY_SECONDS: Final = 600.0
 """Seconds for a body to come."""
 SILENT_SECONDS: Final = 60.0
@@ -113,7 +113,7 @@ def _without_token(scope: Scope, headers: Headers, token: str) -> Scope:
     given = headers.get("authorization", "").encode()
     if hmac.compare_digest(given, f"Bearer {token}".encode()):
         return scope
-    raise Refused(401, "the token is absent or wrong, expected a path that begins with it")
+    raise Refused(401, "the token is absent or wrong, expected a path that begins with it and a slash")
 
 
 def _check_site(method: str, headers: Headers) -> None:

@@ -1,12 +1,13 @@
 """Explanations of a class on a patch, one at a time, with a bounded queue and a bounded cache."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from bigearth_pipeline.extra import EXPLANATIONS, PAGES, require
 from bigearth_pipeline.serve.contents.contents import Contents
-from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
+from bigearth_pipeline.serve.contents.stopping import Busy, Stopping, Unwanted
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.patch.pictures import encoded
 from shards import CLASSES
@@ -17,6 +18,8 @@ MOST: Final = 512
 """Explanations that are kept, of 30 KB."""
 WAITING: Final = 8
 """Requests that may wait for one that is computed; each takes up to seconds."""
+_LOOK_SECONDS: Final = 0.25
+"""Seconds until one that waits notices that its client has left, or that the server ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class Explanations:
         self._one = threading.Lock()
         self._waiting = threading.BoundedSemaphore(WAITING)
 
-    def of(self, run: int, source: str, key: str, label: int, method: str) -> Explanation:
+    def of(
+        self, run: int, source: str, key: str, label: int, method: str, has_left: Callable[[], bool] = lambda: False
+    ) -> Explanation:
         """Return an explanation.
 
         Args:
@@ -56,8 +61,10 @@ class Explanations:
             key: name of the patch.
             label: number of the class.
             method: one of `METHODS`.
+            has_left: tells whether nobody waits for the answer any more, so that others need not wait for it.
 
         Raises:
+            Unwanted: so it is.
             Busy: too many others wait, or the server ends.
             PipelineError: a library is absent.
             TrainError: the run has no network yet, or the method cannot explain it.
@@ -65,19 +72,36 @@ class Explanations:
         """
         self._contents.network(run, source)
         address = (run, self._contents.run(run).version, source, key, label, method)
-        return self._cache.get(address, lambda: self._in_turn(run, source, key, label, method))
 
-    def _in_turn(self, run: int, source: str, key: str, label: int, method: str) -> Explanation:
+        def check() -> None:
+            self._stopping.check(has_left)
+
+        while True:
+            try:
+                return self._cache.get(address, lambda: self._in_turn(run, source, key, label, method, check))
+            except Unwanted:
+                # That of another client may have left, for which it was computed until now.
+                check()
+
+    def _in_turn(
+        self, run: int, source: str, key: str, label: int, method: str, check: Callable[[], None]
+    ) -> Explanation:
         if not self._waiting.acquire(blocking=False):
             raise Busy(f"{WAITING} explanations are under way or wait; try again in a few seconds")
         try:
-            with self._one:
-                self._stopping.check()
-                return self._compute(run, source, key, label, method)
+            check()
+            while not self._one.acquire(timeout=_LOOK_SECONDS):
+                check()
+            try:
+                return self._compute(run, source, key, label, method, check)
+            finally:
+                self._one.release()
         finally:
             self._waiting.release()
 
-    def _compute(self, run: int, source: str, key: str, label: int, method: str) -> Explanation:
+    def _compute(
+        self, run: int, source: str, key: str, label: int, method: str, check: Callable[[], None]
+    ) -> Explanation:
         require(EXPLANATIONS, "serve")
         require(PAGES, "serve")
         # Imported here, for they need the libraries above.
@@ -90,7 +114,11 @@ class Explanations:
 
         chosen = Chosen(key=key, record=self._contents.record(source, key))
         found = explain_patches(
-            self._contents.run(run).predictor(), [chosen], {method: methods()[method]}, classes=[CLASSES[label]]
+            self._contents.run(run).predictor(),
+            [chosen],
+            {method: methods()[method]},
+            classes=[CLASSES[label]],
+            check=check,
         )
         if method in found.impossible:
             raise CannotExplain(found.impossible[method])

@@ -71,20 +71,20 @@ def check_routes(contents: Contents) -> APIRouter:
     ) -> dict[str, Any]:  # fmt: skip
         """Return pairs of a patch and a class where the run decides otherwise than the label, the most certain first.
 
-        With `unjudged` pairs that have a verdict are left out, before `start` counts.
+        With `unjudged` pairs that have a verdict are left out, before `start` counts. `judged` is the number of those
+        that have one.
         """
         opened = contents.store(store)
         chosen = found(opened, run, label)
-        numbers = np.arange(len(chosen))
-        if unjudged:
-            judged = verdicts.all()
-            rows = opened.rows_of([each.key for each in judged])
-            labels = np.array([CLASSES.index(each.class_name) for each in judged], np.int64)
-            numbers = np.flatnonzero(~np.isin(_numbered(chosen.rows, chosen.labels), _numbered(rows, labels)))
+        judged = {(each.key, each.class_name): each.verdict for each in verdicts.all()}
+        rows = opened.rows_of([key for key, _ in judged])
+        labels = np.array([CLASSES.index(name) for _, name in judged], np.int64)
+        is_judged = np.isin(_numbered(chosen.rows, chosen.labels), _numbered(rows, labels))
+        numbers = np.flatnonzero(~is_judged) if unjudged else np.arange(len(chosen))
         return {
             "count": len(numbers),
-            "judged": len(verdicts),
-            "pairs": [_pair(opened, chosen, i, verdicts) for i in numbers[start : start + count].tolist()],
+            "judged": int(is_judged.sum()),
+            "pairs": [_pair(opened, chosen, i, judged) for i in numbers[start : start + count].tolist()],
         }
 
     @router.post("/verdicts", responses=p.refusals(400, 404, 409))
@@ -100,13 +100,15 @@ def check_routes(contents: Contents) -> APIRouter:
         label = int(opened.labels[row, given.label])
         return _shown(verdicts.add(given.key, CLASSES[given.label], label, probability, given.verdict))
 
-    @router.get("/verdicts.csv", response_class=Response, responses=p.content("text/csv", "The verdicts."))
+    @router.get(
+        "/verdicts.csv", response_class=Response, responses=p.refusals(409) | p.content("text/csv", "The verdicts.")
+    )
     def table() -> Response:
         """Return the last verdict on each pair as CSV: key, class, label, probability, verdict, time."""
         headers = {"Content-Disposition": 'attachment; filename="verdicts.csv"'}
         return Response(verdicts.text(), media_type="text/csv", headers=headers)
 
-    @router.get("/exclude")
+    @router.get("/exclude", responses=p.refusals(409))
     def exclude() -> dict[str, Any]:
         """Return the patches with a wrong label, and the condition of `bep train --where` that leaves them out."""
         return {"path": str(verdicts.path), "keys": verdicts.wrong_keys(), "where": verdicts.condition()}
@@ -122,9 +124,8 @@ def check_routes(contents: Contents) -> APIRouter:
     return router
 
 
-def _pair(store: OpenStore, pairs: Pairs, i: int, verdicts: Verdicts) -> dict[str, Any]:
+def _pair(store: OpenStore, pairs: Pairs, i: int, judged: dict[tuple[str, str], str]) -> dict[str, Any]:
     key, label = store.store.index.key(int(pairs.rows[i])), int(pairs.labels[i])
-    verdict = verdicts.get(key, CLASSES[label])
     return {
         "source": store.name,
         "key": key,
@@ -132,7 +133,7 @@ def _pair(store: OpenStore, pairs: Pairs, i: int, verdicts: Verdicts) -> dict[st
         "has_label": bool(pairs.has_label[i]),
         "probability": round(float(pairs.probabilities[i]), 4),
         "labels": store.labels[int(pairs.rows[i])].tolist(),
-        "verdict": None if verdict is None else verdict.verdict,
+        "verdict": judged.get((key, CLASSES[label])),
     }
 
 

@@ -21,6 +21,7 @@ _FILTERS: Final = 32
 _LISTED: Final = 60
 """Patches of a list at most."""
 _KEPT: Final = {"Cache-Control": "private, max-age=3600"}
+"""For the browser, of what is the same as long as the server runs; addresses on the page have the time of its start."""
 Degrees = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)]
 
 
@@ -72,7 +73,9 @@ def map_routes(contents: Contents) -> APIRouter:
             (store, z, x, y, wanted, outcome, run, predicted),
             lambda: patch_tile(opened.places, (z, x, y), passes, opened.split[0], results),
         )
-        return Response(found, media_type="application/vnd.mapbox-vector-tile", headers=_KEPT)
+        # A run may be evaluated at any time, and then other patches are right.
+        headers = _KEPT if run is None else None
+        return Response(found, media_type="application/vnd.mapbox-vector-tile", headers=headers)
 
     @router.get("/patches", responses=p.refusals(404, 409))
     def patches(

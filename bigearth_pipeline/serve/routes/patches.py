@@ -20,6 +20,7 @@ from bigearth_pipeline.serve.patch.pictures import Look, Pictures
 from bigearth_pipeline.serve.patch.scores import Scores
 from bigearth_pipeline.serve.routes import parameters as p
 from bigearth_pipeline.serve.routes.aside import aside
+from bigearth_pipeline.serve.routes.leaving import HasLeft
 
 _KEPT = {"Cache-Control": "private, max-age=3600"}
 _SCORES = 64
@@ -48,7 +49,8 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
 
     @aside(_LOADING)
     def begin(source: str, key: str, run: int) -> tuple[Future[NDArray[np.float32]], dict[str, Any]]:
-        return scores.begin(run, source, key), thresholds(contents.run(run).predictor())
+        pending, predictor = scores.begin(run, source, key), contents.run(run).predictor()
+        return pending, {"thresholds": thresholds(predictor), "trained": predictor.measured.tolist()}
 
     @router.get("", responses=p.refusals(404, 409))
     def facts(source: p.Source, key: p.Key) -> dict[str, Any]:
@@ -67,7 +69,9 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
     ) -> Response:  # fmt: skip
         """Return three bands as red, green and blue; `low` becomes black and `high` full brightness."""
         found = pictures.picture(source, key, Look(bands, low, high, gamma))
-        return Response(found, media_type="image/webp", headers=_KEPT)
+        # A browser keeps files on the disk, where nothing of an upload may stay.
+        headers = None if contents.source(source) is None else _KEPT
+        return Response(found, media_type="image/webp", headers=headers)
 
     @router.get(
         "/around.webp",
@@ -80,20 +84,20 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
 
     @router.get("/scores", responses=p.refusals(404, 409))
     async def score(source: p.Source, key: p.Key, run: p.RunNumber) -> dict[str, Any]:
-        """Return the probabilities of the 19 classes by a run, and its thresholds."""
+        """Return the probabilities of the 19 classes by a run, its thresholds, and which classes it was trained for."""
         async with waiting:
-            pending, limits = await begin(source, key, run)
+            pending, known = await begin(source, key, run)
             # Others may wait for the same, so that it does not end with this request.
             found = await asyncio.shield(asyncio.wrap_future(pending))
-        return {"run": run, "probabilities": [round(each, 6) for each in found.tolist()], "thresholds": limits}
+        return {"run": run, "probabilities": [round(each, 6) for each in found.tolist()]} | known
 
     @router.get("/explanation", responses=p.refusals(404, 409, 503))
     @explains
     def explanation(
-        source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method
+        source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method, has_left: HasLeft
     ) -> dict[str, Any]:
         """Return weights of bands for the score of a class, and whether there is a map."""
-        found = explanations.of(run, source, key, label, method)
+        found = explanations.of(run, source, key, label, method, has_left)
         return {
             "bands": found.bands,
             "limit": found.limit,
@@ -107,12 +111,14 @@ def patch_routes(contents: Contents, scores: Scores, stopping: Stopping) -> APIR
         responses=p.refusals(404, 409, 503) | p.content("image/webp", "A map over true colour."),
     )
     @explains
-    def explanation_map(source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method) -> Response:
+    def explanation_map(
+        source: p.Source, key: p.Key, run: p.RunNumber, label: ClassNumber, method: Method, has_left: HasLeft
+    ) -> Response:
         """Return the map of an explanation over true colour: orange raises the score of the class, purple lowers it."""
-        found = explanations.of(run, source, key, label, method)
+        found = explanations.of(run, source, key, label, method, has_left)
         if found.picture is None:
             raise LookupError(f"{method} has no map")
-        return Response(found.picture, media_type="image/webp", headers=_KEPT)
+        return Response(found.picture, media_type="image/webp")
 
     return router
 

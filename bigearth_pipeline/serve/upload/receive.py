@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -40,40 +40,48 @@ class Receiver:
         self._stopping = stopping
         self._turns = threading.BoundedSemaphore(AT_A_TIME)
 
-    def decode(self, files: Sequence[tuple[str, IO[bytes]]], offset: OffsetMode, baseline: int | None) -> Upload:
+    def decode(
+        self,
+        files: Sequence[tuple[str, IO[bytes]]],
+        offset: OffsetMode,
+        baseline: int | None,
+        has_left: Callable[[], bool] = lambda: False,
+    ) -> Upload:
         """Return the patches of an upload.
 
         Args:
             files: (name on the user's machine, content) of each.
             offset: `auto` subtracts the offset of newer processing baselines.
             baseline: of an image that does not say its own.
+            has_left: tells whether the client has left, so that others need not wait for its image.
 
         Raises:
             BadUpload: it cannot be used.
             Busy: too many others are being decoded, or the server ends.
+            Unwanted: the client has left.
         """
         if not 0 < len(files) <= MOST_FILES:
             raise BadUpload(f"there are {len(files):,} files, expected 1 to {MOST_FILES}")
-        self._wait()
+        self._wait(has_left)
         try:
             with ScratchFolder("serve") as folder:
                 _write(folder, [content for _, content in files])
                 request = {"names": [_last(each) for each, _ in files], "offset": offset, "baseline": baseline}
-                answer = self._in_process(folder, request)
+                answer = self._in_process(folder, request, has_left)
                 if "refused" in answer:
                     raise BadUpload(answer["refused"])
                 return _upload(_last(files[0][0]), len(files), answer, folder / RESULT)
         finally:
             self._turns.release()
 
-    def _wait(self) -> None:
+    def _wait(self, has_left: Callable[[], bool]) -> None:
         end = time.monotonic() + WALL_SECONDS
         while not self._turns.acquire(timeout=_LOOK_SECONDS):
-            self._stopping.check()
+            self._stopping.check(has_left)
             if time.monotonic() > end:
                 raise Busy("other uploads are being decoded; try again")
 
-    def _in_process(self, folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    def _in_process(self, folder: Path, request: dict[str, Any], has_left: Callable[[], bool]) -> dict[str, Any]:
         """Have a process of its own decode the files of a folder, and return its answer."""
         content: bytes | None = json.dumps(request).encode()
         end = time.monotonic() + WALL_SECONDS
@@ -85,7 +93,7 @@ class Receiver:
                         break
                     except subprocess.TimeoutExpired:
                         content = None
-                        self._stopping.check()
+                        self._stopping.check(has_left)
                         if time.monotonic() > end:
                             raise BadUpload(f"it was not decoded within {WALL_SECONDS:.0f} s") from None
             except BaseException:

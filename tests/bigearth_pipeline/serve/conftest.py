@@ -1,13 +1,15 @@
 """A small store, two runs on it, and a server that shows them."""
 
+import asyncio
 import re
 import select
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +19,7 @@ from shards.testing.stores import make_store
 from tests.support.network.chromium import chromium
 from tests.support.running import commands
 
+Result = TypeVar("Result")
 CORNERS = tuple((500_000.0 + 1200 * (i % 8), 5_800_000.0 + 1200 * (i // 8)) for i in range(64))
 """Upper-left corners of patches side by side, 8 in a row, m."""
 DATES = (datetime(2017, 6, 13), datetime(2017, 12, 1), datetime(2018, 1, 5))
@@ -60,6 +63,12 @@ def client(contents: Contents) -> Iterator[Any]:
 
     with TestClient(create_app(contents), base_url="http://127.0.0.1:8765") as found:
         yield found
+
+
+def apart(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run a coroutine in a thread of its own: in that of the tests the loop of a browser may be running."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(lambda: asyncio.run(work())).result()
 
 
 @contextmanager

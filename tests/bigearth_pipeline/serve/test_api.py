@@ -12,7 +12,9 @@ from bigearth_pipeline.pictures.compose import Stretch, colours, composition_of
 from bigearth_pipeline.serve.contents.contents import Contents
 from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.patch.explanations import Explanations
+from bigearth_pipeline.serve.upload.kept import Upload, UploadedPatch
 from bigearth_pipeline.show.rows import stretch_of
+from shards import BANDS
 from trainer.inference import load
 from trainer.runs.predictions import Predictions
 
@@ -49,6 +51,29 @@ def test_facts_of_a_patch_are_those_of_the_index(client: Any, contents: Contents
             assert other["ulx"] - facts["ulx"] == 1200 * each["east"]
             assert facts["uly"] - other["uly"] == 1200 * each["south"]
         assert len(found["neighbours"]) >= 5
+
+
+def test_browsers_keep_only_what_stays_the_same(client: Any, contents: Contents) -> None:
+    """A browser has the map of an earlier network for an hour, or pictures of an upload on its disk."""
+    record = contents.stores[0].store.read(5).s2
+    patch = UploadedPatch(key="0", record=record, missing=0.0, place=None)
+    upload = contents.uploads.keep(Upload(title="x", columns=None, patches=(patch,), notes=(), bands=BANDS))
+    tile = "/api/stores/0/tiles/0/0/0.mvt"
+    asked = "explanation.webp?run=0&label=2&method=grad-cam"
+    for path, is_kept in (
+        ("/api/patches/s0/test_1/picture.webp", True),
+        ("/api/patches/s0/test_1/around.webp", True),
+        (tile, True),
+        (f"{tile}?run=0", False),
+        (f"/api/patches/s0/test_1/{asked}", False),
+        ("/api/patches/s0/test_1/scores?run=0", False),
+        (f"/api/patches/{upload}/0/picture.webp", False),
+        (f"/api/patches/{upload}/0/{asked}", False),
+        (f"/api/uploads/{upload}/scores?run=0", False),
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == ("private, max-age=3600" if is_kept else "no-store"), path
 
 
 def test_pictures_are_those_of_the_record(client: Any, contents: Contents) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from bigearth_pipeline.serve.contents.collector import spare, spared
 from bigearth_pipeline.serve.routes.aside import aside
+from tests.bigearth_pipeline.serve.conftest import apart
 
 
 def test_handlers_that_wait_leave_the_threads_of_others_alone() -> None:
@@ -41,7 +42,7 @@ def test_handlers_that_wait_leave_the_threads_of_others_alone() -> None:
             may_end.set()
         return sorted(found)
 
-    assert anyio.run(all_of_them) == [0, 2, 4, 6, 8, 10]
+    assert apart(all_of_them) == [0, 2, 4, 6, 8, 10]
     assert len(names) == 2
 
 
@@ -62,7 +63,7 @@ def test_the_server_computes_in_few_threads() -> None:
         await running.shutdown()
         return anyio.to_thread.current_default_thread_limiter().total_tokens
 
-    assert anyio.run(tokens) == server._THREADS
+    assert apart(tokens) == server._THREADS
 
 
 _HEAPS = """

@@ -79,7 +79,7 @@ export async function show(main, {settings, keep, setTitle}) {
     const name = facts.classes[pair.label].name;
     const others = facts.classes.filter((_, i) => pair.labels[i] && i !== pair.label).map((each) => each.name);
     const picture = (bands, words) => h('figure', {}, h('img', {class: 'patch', width: 300, height: 300, alt: `Patch in ${words}`,
-      src: address(`patches/${pair.source}/${pair.key}/picture.webp`, {bands})}), h('figcaption', {}, words));
+      src: address(`patches/${pair.source}/${pair.key}/picture.webp`, {bands, v: facts.started})}), h('figcaption', {}, words));
     box.replaceChildren(
       h('h2', {}, pair.has_label ? `Labelled as “${name}”, but the run says ${percent(pair.probability, 1)}`
         : `Not labelled as “${name}”, but the run says ${percent(pair.probability, 1)}`),
@@ -125,7 +125,8 @@ export async function show(main, {settings, keep, setTitle}) {
     draw();
   }
   const keys = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea')) return;
+    // A key that is held down judges one pair, not all that follow.
+    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea')) return;
     const verdict = VERDICTS.find(([key]) => key === event.key)?.[1];
     if (verdict) judge(verdict);
     else if (event.key === 'n') next();

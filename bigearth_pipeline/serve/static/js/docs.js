@@ -13,8 +13,8 @@ function kind(schema = {}) {
 function operation(path, method, found) {
   const rows = (found.parameters ?? []).map((each) => h('tr', {}, h('th', {scope: 'row'}, each.name), h('td', {}, each.in),
     h('td', {}, kind(each.schema) + (each.required ? ', required' : '')), h('td', {}, each.description ?? '')));
-  return h('section', {}, h('h3', {}, `${method.toUpperCase()} ${path}`), h('p', {}, found.description ?? ''),
-    rows.length ? h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `Parameters of ${path}`},
+  return h('section', {}, h('h2', {}, `${method.toUpperCase()} ${path}`), h('p', {}, found.description ?? ''),
+    rows.length ? h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `Parameters of ${method.toUpperCase()} ${path}`},
       h('table', {}, h('thead', {}, h('tr', {}, ['name', 'in', 'type', 'meaning'].map((each) => h('th', {scope: 'col'}, each)))),
         h('tbody', {}, rows))) : null,
     h('p', {class: 'soft'}, `Answers: ${Object.entries(found.responses).map(

@@ -9,7 +9,7 @@ const WORDS = {
   'band-occlusion': 'Bands: what the score loses without each',
 };
 
-export function explanationPanel(facts, path, runs, state, changed) {
+export function explanationPanel(facts, path, runs, state, signal, changed) {
   if (state.label === undefined || state.label === '') {
     return h('p', {class: 'note'}, 'Choose “why?” beside a class to see what its score depends on.');
   }
@@ -18,15 +18,15 @@ export function explanationPanel(facts, path, runs, state, changed) {
     choice('Class', facts.classes.map(({name}, i) => [i, name]), state.label, (value) => { state.label = value; changed(); }),
     choice('Method', facts.methods.map((name) => [name, WORDS[name] ?? name]), state.method,
       (value) => { state.method = value; changed(); }));
-  const results = h('div', {class: 'row'}, runs.map((run) => ofRun(facts, path, run, state)));
+  const results = h('div', {class: 'row'}, runs.map((run) => ofRun(facts, path, run, state, signal)));
   return h('section', {'aria-label': 'Explanation'}, h('h2', {}, 'Explanation'), controls, results);
 }
 
-function ofRun(facts, path, run, state) {
+function ofRun(facts, path, run, state, signal) {
   const name = facts.runs.find((each) => String(each.number) === String(run))?.name ?? run;
   const box = h('div', {class: 'explained', 'aria-busy': 'true'}, h('h3', {}, name), h('p', {}, 'Computing …'));
   const query = {run, label: state.label, method: state.method};
-  get(`${path}/explanation`, query).then((found) => {
+  get(`${path}/explanation`, query, signal).then((found) => {
     const content = [h('h3', {}, name), h('p', {}, `Probability ${found.probability.toFixed(3)}`)];
     if (found.has_map) {
       const unit = found.limit === null ? '' : ` Full colour: ±${found.limit.toPrecision(2)} logits.`;
@@ -37,7 +37,7 @@ function ofRun(facts, path, run, state) {
     if (found.bands) content.push(weights(found.bands));
     box.replaceChildren(...content);
     announce(`${name}: explained`);
-  }).catch((error) => box.replaceChildren(h('h3', {}, name), failure(error)))
+  }).catch((error) => { if (!signal.aborted) box.replaceChildren(h('h3', {}, name), failure(error)); })
     .finally(() => box.setAttribute('aria-busy', 'false'));
   return box;
 }

@@ -1,6 +1,7 @@
 // The view that the address names: #/map, #/patch/SOURCE/KEY, #/runs, #/check, #/upload, with its settings after a ?.
 
 import {announce, failure, h} from './base/dom.js';
+import {linked, unlinked} from './base/links.js';
 
 const views = {
   map: () => import('./map.js'),
@@ -11,6 +12,7 @@ const views = {
 };
 const main = document.getElementById('view');
 let leave = null;
+let asking = new AbortController();
 let number = 0;
 
 function route() {
@@ -30,21 +32,23 @@ function decoded(part) {
 
 // Put the settings of a view into the address, so that it can be passed on.
 function keep(path, settings) {
-  const filled = Object.entries(settings).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  const filled = Object.entries(linked(settings)).filter(([, value]) => value !== null && value !== undefined && value !== '');
   const query = new URLSearchParams(filled).toString();
   history.replaceState(null, '', `#/${path}${query ? `?${query}` : ''}`);
 }
 
 async function show() {
-  if (location.hash === '#view') return;
   const own = ++number;
   leave?.();
   leave = null;
-  const {name, parts, settings} = route();
+  // Browsers have few connections to a server, which are for the view that is shown.
+  asking.abort();
+  asking = new AbortController();
+  const {name, ...written} = route();
   // A view has a place of its own, so that one that is left writes nothing over the next one, nor into its address.
   const place = h('div', {class: 'place'});
   const isShown = () => own === number;
-  const tools = {parts, settings, keep: (...values) => { if (isShown()) keep(...values); },
+  const tools = {signal: asking.signal, keep: (...values) => { if (isShown()) keep(...values); },
     setTitle: (title) => { if (isShown()) document.title = `${title} – bep serve`; }};
   for (const link of document.querySelectorAll('nav a')) {
     if (link.getAttribute('href') === `#/${name}`) link.setAttribute('aria-current', 'page');
@@ -53,9 +57,9 @@ async function show() {
   main.replaceChildren(place);
   main.classList.toggle('whole', name === 'map');
   try {
-    const view = await views[name]();
+    const [view, {parts, settings}] = await Promise.all([views[name](), unlinked({name, ...written})]);
     if (!isShown()) return;
-    const left = await view.show(place, tools);
+    const left = await view.show(place, {...tools, parts, settings});
     if (!isShown()) {
       left?.();
       return;
@@ -68,5 +72,10 @@ async function show() {
   }
 }
 
+// By itself the link would take the place of the view in the address.
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  main.focus();
+});
 window.addEventListener('hashchange', show);
 show();

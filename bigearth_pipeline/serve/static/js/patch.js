@@ -7,11 +7,11 @@ import {scoreTable} from './scores.js';
 
 const SIDE = 240;
 
-export async function show(main, {parts, settings, keep, setTitle}) {
+export async function show(main, {parts, settings, signal, keep, setTitle}) {
   const [source, key] = parts;
   setTitle(key);
   const path = `patches/${encodeURIComponent(source)}/${encodeURIComponent(key)}`;
-  const [facts, patch] = await Promise.all([about(), get(path)]);
+  const [facts, patch] = await Promise.all([about(), get(path, {}, signal)]);
   const state = {run: String(facts.scored[0]?.number ?? ''), ...settings};
   const remember = () => keep(`patch/${source}/${key}`, state);
   const title = h('h1', {}, source.startsWith('u') ? `Patch ${key} of ${patch.folder}` : patch.key);
@@ -24,7 +24,7 @@ export async function show(main, {parts, settings, keep, setTitle}) {
     remember();
     const runs = [state.run, state.run2].filter((each) => each !== undefined && each !== '');
     try {
-      const found = await Promise.all(runs.map((run) => get(`${path}/scores`, {run})));
+      const found = await Promise.all(runs.map((run) => get(`${path}/scores`, {run}, signal)));
       if (own !== turn) return;
       scores.replaceChildren(scoreTable(facts, patch, found, (label) => {
         state.label = String(label);
@@ -33,21 +33,27 @@ export async function show(main, {parts, settings, keep, setTitle}) {
       }));
       showExplanation();
     } catch (error) {
-      if (own !== turn) return;
+      if (own !== turn || signal.aborted) return;
       scores.replaceChildren(failure(error));
       explanation.replaceChildren();
     }
   }
+  let explaining = new AbortController();
+  signal.addEventListener('abort', () => explaining.abort());
   function showExplanation() {
     remember();
+    // Others of this page wait for the same network.
+    explaining.abort();
+    explaining = new AbortController();
     const runs = [state.run, state.run2].filter((each) => each !== undefined && each !== '');
-    redraw(explanation, () => explanation.replaceChildren(explanationPanel(facts, path, runs, state, showExplanation)));
+    redraw(explanation, () => explanation.replaceChildren(
+      explanationPanel(facts, path, runs, state, explaining.signal, showExplanation)));
   }
 
   main.replaceChildren(title, factLine(patch), linkButton(),
     h('h2', {}, 'Pictures'), pictures(facts, path, state, remember),
     h('h2', {}, 'Labels and probabilities'), runChoices(facts, state, refresh), scores, explanation,
-    around(path, source, patch, state));
+    around(facts, path, source, patch, state));
   if (facts.scored.length || state.run !== '') await refresh();
   else scores.replaceChildren(scoreTable(facts, patch, []), h('p', {}, 'No run is shown; start the server with a run.'));
 }
@@ -82,7 +88,7 @@ function linkButton() {
 function pictures(facts, path, state, remember) {
   const figure = (bands, words, extra = {}) => h('figure', {},
     h('img', {class: 'patch', width: SIDE, height: SIDE, alt: `Patch in ${words}`,
-      src: address(`${path}/picture.webp`, {bands, ...extra})}), h('figcaption', {}, words));
+      src: address(`${path}/picture.webp`, {bands, ...extra, v: facts.started})}), h('figcaption', {}, words));
   const own = h('div', {id: 'own-bands'});
   const wanted = (state.bands ?? '').split(',');
   const bands = wanted.length === 3 && wanted.every((band) => facts.bands.includes(band)) ? wanted : ['B11', 'B08', 'B02'];
@@ -120,7 +126,7 @@ function runChoices(facts, state, refresh) {
     choice('Beside it', [['', 'no other run'], ...runs], state.run2, (value) => { state.run2 = value; refresh(); }));
 }
 
-function around(path, source, patch, state) {
+function around(facts, path, source, patch, state) {
   if (!patch.neighbours.length) return h('div');
   const query = new URLSearchParams(Object.entries(state).filter(([name, value]) => name.startsWith('run') && value));
   const link = (key, ...content) => h('a', {href: `#/patch/${source}/${key}?${query}`}, ...content);
@@ -135,7 +141,7 @@ function around(path, source, patch, state) {
   }
   const same = patch.neighbours.filter((each) => !each.east && !each.south);
   return h('div', {}, h('h2', {}, 'Around it'), h('div', {class: 'around'}, h('img', {
-    alt: `${patch.key} and the patches around it`, src: address(`${path}/around.webp`)}), h('div', {}, cells)),
+    alt: `${patch.key} and the patches around it`, src: address(`${path}/around.webp`, {v: facts.started})}), h('div', {}, cells)),
     same.length ? h('div', {}, h('h3', {}, 'Others of this place'),
       h('ul', {}, same.map((each) => h('li', {}, link(each.key, each.key))))) : null);
 }

@@ -3,6 +3,7 @@
 import {about, address, get} from './base/api.js';
 import {lineChart} from './base/chart.js';
 import {announce, failure, h, percent, put, redraw} from './base/dom.js';
+import {runLink} from './base/links.js';
 
 export async function show(main, {parts, setTitle}) {
   return parts.length ? showOne(main, parts[0], setTitle) : showAll(main, setTitle);
@@ -32,7 +33,7 @@ async function showAll(main, setTitle) {
     h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'run'),
       columns.map(([name, , isNumber]) => h('th', {scope: 'col', class: isNumber ? 'number' : ''}, name)))),
     h('tbody', {}, runs.sort((a, b) => score(b) - score(a)).map((run) => h('tr', {},
-      h('th', {scope: 'row'}, h('a', {href: `#/runs/${run.number}`}, run.name)),
+      h('th', {scope: 'row'}, h('a', {href: runLink(run)}, run.name)),
       run.detail ? h('td', {colspan: columns.length, class: 'error'}, run.detail)
         : columns.map(([, value, isNumber]) => h('td', {class: isNumber ? 'number' : ''}, value(run) ?? ''))))))));
 }
@@ -60,6 +61,12 @@ async function showOne(main, number, setTitle) {
   source.addEventListener('failed', (event) => {
     source.close();
     box.prepend(failure(new Error(JSON.parse(event.data).detail)));
+  });
+  // A refusal ends it; after a loss of the connection the browser tries again by itself.
+  source.addEventListener('error', () => {
+    if (source.readyState === EventSource.CLOSED) {
+      box.prepend(failure(new Error('This page is not told how the run goes on: too many others are; reload it to see that.')));
+    }
   });
   return () => source.close();
 }

@@ -10,7 +10,7 @@ export function scoreTable(facts, patch, found, explain = null) {
   const rows = order.map((i) => h('tr', {}, h('th', {scope: 'row'}, facts.classes[i].name),
     labels ? h('td', {}, labels[i] ? 'yes' : '') : null,
     found.map((score) => cell(score, i, labels)),
-    explain && found.length ? h('td', {}, h('button', {type: 'button', 'aria-label': `why? ${facts.classes[i].name}`,
+    explain && found.length ? h('td', {}, found.some((score) => score.trained[i]) && h('button', {type: 'button', 'aria-label': `why? ${facts.classes[i].name}`,
       onclick: () => explain(i)}, 'why?')) : null));
   const tuned = found.length && found.every((each) => each.thresholds.tuned);
   return h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Labels and probabilities'},
@@ -24,6 +24,7 @@ export function scoreTable(facts, patch, found, explain = null) {
 }
 
 function cell(score, i, labels) {
+  if (!score.trained[i]) return h('td', {class: 'soft'}, 'not trained for it');
   const value = score.probabilities[i];
   const limit = score.thresholds.values[i];
   const predicted = value >= limit;

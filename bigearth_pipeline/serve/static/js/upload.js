@@ -9,11 +9,12 @@ const MOST_BYTES = 64 * 2 ** 20;
 const WORDS = [['`baseline=`', 'the processing baseline'], [/`baseline=([^`]+)`/, '$1'],
   ['`offset=none`', 'choose to use the values as they are']];
 
-export async function show(main, {parts, settings, keep, setTitle}) {
+export async function show(main, {parts, settings, signal: left, keep, setTitle}) {
   setTitle('Your image');
   const facts = await about();
   const result = h('div', {id: 'result'});
   let asking = new AbortController();
+  left.addEventListener('abort', () => asking.abort());
   const state = {run: String(facts.scored[0]?.number ?? ''), ...settings};
   const baseline = h('input', {type: 'text', size: 8, maxlength: 8, placeholder: 'unknown'});
   const offset = h('select', {}, h('option', {value: 'auto'}, 'subtract it where there is one'),
@@ -42,6 +43,10 @@ export async function show(main, {parts, settings, keep, setTitle}) {
 
   async function receive(chosen) {
     if (!chosen.length) return;
+    // A new image takes the place of one that is still decoded.
+    asking.abort();
+    asking = new AbortController();
+    const {signal: own} = asking;
     put(result, h('p', {'aria-busy': 'true'}, `Decoding ${chosen.length === 1 ? chosen[0].name : `${chosen.length} files`} …`));
     try {
       if (chosen.length > MOST_FILES) throw new Error(`these are ${chosen.length} files, expected at most ${MOST_FILES}`);
@@ -54,10 +59,10 @@ export async function show(main, {parts, settings, keep, setTitle}) {
       for (const file of chosen) form.append('files', file, file.name);
       form.append('offset', offset.value);
       form.append('baseline', baseline.value.trim());
-      const found = await send('POST', 'uploads', form);
+      const found = await send('POST', 'uploads', form, own);
       await draw(found.source);
     } catch (error) {
-      put(result, failure(new Error(WORDS.reduce((text, [option, words]) => text.replace(option, words), error.message))));
+      if (!own.aborted) put(result, failure(new Error(WORDS.reduce((text, [option, words]) => text.replace(option, words), error.message))));
     }
     files.value = folder.value = '';
   }

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.serve.app import create_app
 from bigearth_pipeline.serve.check.verdicts import COLUMNS, Verdicts
-from bigearth_pipeline.serve.contents.contents import Contents
+from bigearth_pipeline.serve.config import ServeConfig
+from bigearth_pipeline.serve.contents.contents import Contents, open_contents
 from trainer.data.subset.patch_list import listed_rows
 from trainer.data.subset.rows import Subset, select
 
@@ -40,6 +42,9 @@ def test_verdicts_get_into_the_file_and_leave_patches_out(client: Any, contents:
     assert [line[0] for line in lines[1:]] == [pair["key"] for pair in pairs]
     left = client.get("/api/check/pairs", params={"store": 0, "run": 0, "unjudged": True}).json()
     assert (pairs[0]["key"], pairs[0]["label"]) not in [(pair["key"], pair["label"]) for pair in left["pairs"]]
+    assert left["judged"] == 3
+    other = next(number for number in range(19) if number not in [pair["label"] for pair in pairs])
+    assert client.get("/api/check/pairs", params={"store": 0, "run": 0, "label": other}).json()["judged"] == 0
     excluded = client.get("/api/check/exclude").json()
     assert excluded["keys"] == [pairs[1]["key"]]
     kept = tmp_path / "kept.txt"
@@ -106,6 +111,50 @@ def test_a_verdict_that_could_not_be_written_spoils_no_other(first: bool, tmp_pa
     assert Verdicts(path).wrong_keys() == ([] if first else ["a"])
     found.add("c", "Pastures", 1, 0.1, "wrong")
     assert Verdicts(path).wrong_keys() == (["c"] if first else ["a", "c"])
+
+
+def test_the_file_is_what_counts(tmp_path: Path) -> None:
+    """The page shows verdicts that the file lacks, or another server's are missed or written over."""
+    path = tmp_path / "v.csv"
+    first, second = Verdicts(path), Verdicts(path)
+    first.add("a", "Pastures", 1, 0.25, "wrong")
+    second.add("b", "Pastures", 1, 0.25, "wrong")
+    assert first.wrong_keys() == second.wrong_keys() == Verdicts(path).wrong_keys() == ["a", "b"]
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[::2]))
+    assert first.wrong_keys() == ["b"]
+    path.unlink()
+    assert first.all() == []
+    first.add("c", "Pastures", 1, 0.25, "wrong")
+    assert second.wrong_keys() == Verdicts(path).wrong_keys() == ["c"]
+
+
+def test_another_file_that_came_meanwhile_is_not_written_to(tmp_path: Path) -> None:
+    """A line is appended to a file of the user that has taken the place of the verdicts."""
+    path = tmp_path / "v.csv"
+    found = Verdicts(path)
+    found.add("a", "Pastures", 1, 0.25, "wrong")
+    path.write_text("a,b\n1,2\n")
+    for ask in (found.all, lambda: found.add("b", "Pastures", 1, 0.25, "wrong")):
+        with pytest.raises(PipelineError, match=r"v\.csv has other columns"):
+            ask()
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_a_verdict_that_cannot_be_written_is_refused_in_one_line(runs_folder: Path, tmp_path: Path) -> None:
+    """A full disk, or a folder that is gone, is an internal error with a traceback."""
+    from starlette.testclient import TestClient
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    config = ServeConfig(runs=(runs_folder / "first",), verdicts=folder / "v.csv", device="cpu")
+    with open_contents(config, pytest.fail) as opened:
+        client = TestClient(create_app(opened), base_url="http://127.0.0.1:8765")
+        [pair] = client.get("/api/check/pairs", params={"store": 0, "run": 0, "count": 1}).json()["pairs"]
+        folder.rmdir()
+        body = {"store": 0, "run": 0, "key": pair["key"], "label": pair["label"], "verdict": "right"}
+        answer = client.post("/api/check/verdicts", json=body)
+        assert answer.status_code == 409
+        assert "v.csv: No such file or directory" in answer.json()["detail"]
 
 
 def test_verdicts_on_what_was_not_predicted_are_refused(client: Any) -> None:

@@ -77,6 +77,8 @@ def test_a_token_is_needed_by_every_request(contents: Contents) -> None:
     assert client.get("/api/about", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
     for path in ("/", "/api/about", "/static/style.css", "/docs"):
         assert client.get(f"/{TOKEN}{path}").status_code == 200, path
+    for path in ("/api/about/", "/static", "/docs/"):
+        assert client.get(f"/{TOKEN}{path}", follow_redirects=False).status_code == 404, "leads out of the token"
 
 
 def test_large_bodies_are_refused(contents: Contents) -> None:

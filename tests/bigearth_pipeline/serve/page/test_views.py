@@ -60,6 +60,78 @@ def test_a_run_without_predictions_colours_patches_grey(
         page.close()
 
 
+def test_a_link_names_its_runs(runs_folder: Path, tmp_path: Path, look: Callable[..., Any]) -> None:
+    """A link of yesterday shows another run, for runs are numbered anew at each start of the server."""
+    page = look("#/patch/s0/test_2?run=1&run2=0&label=2&method=band-occlusion")
+    page.wait_for_selector("#explanation dl")
+    link = page.url.partition("#")[2]
+    assert "run=1.second" in link
+    assert "run2=0.first" in link
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("link", name="second", exact=True).click()
+    until(page, "document.title.startsWith('second')")
+    own = page.url.partition("#")[2]
+    page.reload()
+    until(page, "document.title.startsWith('second')")
+    page.close()
+    (tmp_path / "runs").mkdir()
+    shutil.copytree(runs_folder / "first", tmp_path / "runs" / "a")
+    shutil.copytree(runs_folder / "second", tmp_path / "runs" / "second")
+    options = (tmp_path / "runs", runs_folder / "first", "--store", runs_folder.parent / "store")
+    with serving(*options, "--verdicts", tmp_path / "v.csv") as (address, _):
+        page = look(f"#{link.replace('run=1.', 'run=0.')}", base=address)
+        page.wait_for_selector("#explanation dl")
+        chosen = "[...document.querySelectorAll('select')].map((each) => each.selectedOptions[0].textContent)"
+        assert page.evaluate(chosen)[3:5] == ["second", "first"]
+        page.goto(f"{address}#{own}")
+        until(page, "document.title.startsWith('second')")
+        page.goto(f"{address}#/map?run=0.absent")
+        page.wait_for_selector("[role=alert]")
+        assert page.inner_text("[role=alert]") == "no run absent is shown; start the server with it"
+        page.close()
+
+
+def test_a_key_that_is_held_down_gives_one_verdict(look: Callable[..., Any]) -> None:
+    """All pairs that follow are judged, too, unseen."""
+    page = look("#/check")
+    page.wait_for_selector(".verdicts")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    before = page.inner_text("#pair h2 + p")
+    for _ in range(5):
+        page.keyboard.down("u")
+        page.wait_for_timeout(50)
+    page.keyboard.up("u")
+    until(page, f"document.querySelector('#pair h2 + p').innerText !== {json.dumps(before)}")
+    page.wait_for_timeout(300)
+    assert len(sent) == 1
+
+
+def test_the_way_to_the_content_keeps_the_address(look: Callable[..., Any]) -> None:
+    """The link for the keyboard takes the place of the view in the address, which then shows nothing."""
+    page = look("#/runs")
+    page.wait_for_selector("#runs")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "view"
+    assert page.url.endswith("#/runs")
+
+
+def test_explanations_of_a_view_that_is_left_are_given_up(look: Callable[..., Any]) -> None:
+    """They hold all connections of the browser, and the next patch comes once they are computed."""
+    page = look("#/patch/s0/test_2")
+    page.wait_for_selector("#scores tbody tr")
+    ended: list[str] = []
+    page.on("requestfailed", lambda request: ended.append(request.url))
+    page.route("**/explanation?*", lambda route: None)
+    for number in range(8):
+        page.get_by_role("button", name="why?").nth(number).click()
+    page.evaluate("location.hash = '#/patch/s0/test_3'")
+    page.wait_for_selector("h1:has-text('test_3')")
+    page.wait_for_selector("#scores tbody tr")
+    assert len([each for each in ended if "/explanation?" in each]) == 8
+
+
 def test_the_keyboard_stays_at_what_it_has_changed(look: Callable[..., Any]) -> None:
     """After each choice or verdict the keyboard starts at the top of the page."""
     page = look("#/patch/s0/test_2?label=2&method=grad-cam")
