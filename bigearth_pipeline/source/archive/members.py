@@ -139,8 +139,10 @@ class TarReader:
 
     def _member(self, start: int, header: Header, extended: dict[str, str]) -> Member:
         """Put together what header and extended header say."""
+        # Old archives have folders as files whose names end in a slash; a name that was cut off may as well.
         if not extended:
-            return Member(header.name, header.kind, header.size, header.mtime_ns, header.link, start)
+            kind = Kind.FOLDER if header.kind is Kind.FILE and header.name.endswith("/") else header.kind
+            return Member(header.name, kind, header.size, header.mtime_ns, header.link, start)
         name, kind, size, mtime = extended.get("path", header.name), header.kind, header.size, header.mtime_ns
         if "size" in extended and (size or kind in (Kind.FILE, Kind.SPARSE, Kind.OTHER)):
             try:
