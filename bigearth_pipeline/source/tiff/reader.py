@@ -107,10 +107,24 @@ class TiffReader:
             record: (80000,) uint16, filled in the order of `shards.layout.bands`.
         """
 
-        def read(prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
-            return self._read_member(prefix + name, members[name], group, out)
+        names = choose_band_files(members, folder, key)
+        for file in map(members.__getitem__, names):
+            self.statuses += (len(file.content), file.mtime_ns)
+        return self.read_contents(folder, names, [members[name].content for name in names], record)
 
-        return self._read_bands(choose_band_files(members, folder, key), f"{folder}/", read, record)
+    def read_contents(
+        self, folder: str, names: Sequence[str], contents: Sequence[memoryview], record: NDArray[np.uint16]
+    ) -> Georeference:
+        """Read the twelve band files of a patch from their contents; all else as `read_patch`.
+
+        Args:
+            folder: directory of the patch, for messages.
+            names: of the files in record order.
+            contents: of the same files.
+            record: (80000,) uint16, filled in the order of `shards.layout.bands`.
+        """
+        read = partial(self._read_content, dict(zip(names, contents, strict=True)))
+        return self._read_bands(names, f"{folder}/", read, record)
 
     def _read_bands(self, names: Sequence[str], prefix: str, read: _Read, record: NDArray[np.uint16]) -> Georeference:
         """Read the files of all bands, which must lie at one place."""
@@ -176,19 +190,20 @@ class TiffReader:
         self.bytes_read += len(content)
         return self._read_other(prefix + name, content, group, out)
 
-    def _read_member(self, path: str, file: BandFile, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
-        content = file.content
-        self.statuses += (len(content), file.mtime_ns)
+    def _read_content(
+        self, contents: Mapping[str, memoryview], prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]
+    ) -> Georeference:
+        content = contents[name]
         self.bytes_read += len(content)
         seen = self._layouts.get(group.metres)
         if seen is not None and len(content) == seen[0].file_bytes:
             layout, head = seen
             head[:] = content[: layout.head_bytes]
-            found = self._place_in_head(path, layout)
+            found = self._place_in_head(prefix + name, layout)
             if found is not None:
                 out[:] = np.frombuffer(content, "<u2", len(out), layout.head_bytes)
                 return found
-        return self._read_other(path, bytes(content), group, out)
+        return self._read_other(prefix + name, bytes(content), group, out)
 
     def _place_in_head(self, path: str, layout: Layout) -> Georeference | None:
         """Return the place of a file whose head was read; None if it is of another layout, or only GDAL can tell."""
