@@ -29,7 +29,7 @@ MAX_MEMBERS: Final = 100_000_000
 _MAX_AFTER_END: Final = 64 << 20
 """Zeros after the end, at most: tar fills up its last record, of 10 KiB unless options make it longer."""
 _ZEROS: Final = bytes(BLOCK)
-_JOINED: Final = 512 << 10
+_JOINED: Final = 256 << 10
 """Bytes of the next piece that a patch may reach into, at most; one has 190,000 with its headers."""
 
 
