@@ -21,15 +21,18 @@ from shards.layout.bands import BANDS
 from tests.support.data.archives import member, tar_of
 
 PRODUCT = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"
+_SORTED = tuple(sorted(BANDS))
 _STYLES = [tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT]
 
 
 @cache
-def _patch(above: str, key: str, style: int = tarfile.GNU_FORMAT) -> bytes:
-    """Return the members of a patch and its folder, in order of their names as `tar --sort=name` writes them."""
+def _patch(
+    above: str, key: str, style: int = tarfile.GNU_FORMAT, bands: tuple[str, ...] = _SORTED, has_folder: bool = True
+) -> bytes:
+    """Return the members of a patch, and of its folder, as `tar --sort=name` writes them."""
     folder = f"{above}{key}"
-    files = [member(f"{folder}/{key}_{band}.tif", f"{key} {band}".encode() * 9) for band in sorted(BANDS)]
-    return tar_of([member(folder, type=tarfile.DIRTYPE), *files], style).rstrip(b"\0")
+    files = [member(f"{folder}/{key}_{band}.tif", f"{key} {band} {i}".encode() * 9) for i, band in enumerate(bands)]
+    return tar_of([member(folder, type=tarfile.DIRTYPE)] * has_folder + files, style).rstrip(b"\0")
 
 
 def _joined(patches: Sequence[bytes]) -> bytes:
@@ -80,7 +83,8 @@ def test_a_usual_patch_is_found(above: str, key: str, style: int) -> None:
     assert (found.name, found.key) == (f"{above}{key}/{key}_B8A.tif", key)
     assert (found.members, found.length) == (13, len(tar) - 3 * BLOCK)
     pairs = zip(found.bounds[::2], found.bounds[1::2], strict=True)
-    assert [bytes(found.content[begin:end]) for begin, end in pairs] == [f"{key} {band}".encode() * 9 for band in BANDS]
+    contents = [f"{key} {band} {_SORTED.index(band)}".encode() * 9 for band in BANDS]
+    assert [bytes(found.content[begin:end]) for begin, end in pairs] == contents
     assert find_patch(tar[: found.length - 1], 0) is Outcome.SHORT
     assert find_patch(tar, found.length) is Outcome.OTHER
 
@@ -97,9 +101,11 @@ def test_the_same_patches_whatever_the_pieces(style: int, piece: int, tmp_path: 
 
 _PATCHES = st.lists(
     st.tuples(
-        st.sampled_from(["", "a/", "./a/", "/a/", "a/../", f"B/{PRODUCT}/", "long/" * 20]),
+        st.sampled_from(["", "x", "a/", "./a/", "/a/", "a/../", f"B/{PRODUCT}/", "long/" * 20]),
         st.sampled_from(["k", "k_9", f"{PRODUCT}_26_57", "stored", ".k"]),
         st.sampled_from(_STYLES),
+        st.sampled_from([_SORTED, BANDS, ("B01", *_SORTED), _SORTED[1:]]),
+        st.booleans(),
     ).map(lambda parts: _patch(*parts)),
     min_size=1,
     max_size=3,
@@ -107,27 +113,40 @@ _PATCHES = st.lists(
 _FIELDS = {"name": 0, "mode": 100, "size": 124, "time": 136, "checksum": 148, "type": 156, "magic": 257, "prefix": 345}
 
 
+def _example(change: tuple[int, str, int], value: int) -> Any:
+    return example(patches=[_patch("a/", "k", tarfile.USTAR_FORMAT)], piece=1 << 20, changes=[change], value=value, cut=None)
+
+
 @pytest.mark.product
 @settings(max_examples=200)
 @given(
     patches=_PATCHES,
     piece=st.integers(1, 60_000),
-    changes=st.lists(st.tuples(st.integers(0, 200), st.sampled_from(sorted(_FIELDS)), st.integers(0, 11)), max_size=2),
+    changes=st.lists(st.tuples(st.integers(0, 100), st.sampled_from(sorted(_FIELDS)), st.integers(0, 11)), max_size=2),
     value=st.integers(0, 255),
     cut=st.none() | st.integers(0, 60_000),
 )
-@example(patches=[_patch("a/", "k")], piece=1 << 20, changes=[(1, "type", 0)], value=ord("5"), cut=None)
-@example(patches=[_patch("a/", "k")], piece=1 << 20, changes=[(3, "size", 0)], value=0x80, cut=None)
-@example(patches=[_patch("a/", "k")], piece=1 << 20, changes=[(3, "prefix", 0)], value=ord("x"), cut=None)
-@example(patches=[_patch("a/", "k"), _patch("a/", "k")], piece=1 << 20, changes=[], value=0, cut=None)
+@_example((1, "type", 0), ord("5"))
+@_example((0, "size", 10), ord("1"))
+@_example((3, "size", 0), 0x80)
+@_example((3, "time", 3), ord("x"))
+@_example((3, "checksum", 3), ord("1"))
+@_example((3, "prefix", 0), ord("x"))
+@_example((3, "name", 0), ord("b"))
+@example(patches=[_patch("a/", "k")] * 2, piece=1 << 20, changes=[], value=0, cut=None)
+@example(
+    patches=[_patch("a/", "k", bands=("B01", *_SORTED), has_folder=False)], piece=1 << 20, changes=[], value=0, cut=None
+)
+@example(patches=[_patch("x", "k")], piece=1 << 20, changes=[], value=0, cut=None)
 def test_the_same_of_any_tar(
     patches: list[bytes], piece: int, changes: list[tuple[int, str, int]], value: int, cut: int | None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
     """A hostile, damaged or unusual member passes for a usual one, or a sound patch is refused with it."""
     tar = bytearray(_joined(patches))
-    for block, field, offset in changes:
-        at = block % (len(tar) // BLOCK) * BLOCK
+    headers = [at for at in range(0, len(tar), BLOCK) if tar.startswith(b"ustar", at + 257)]
+    for header, field, offset in changes:
+        at = headers[header % len(headers)]
         tar[at + _FIELDS[field] + offset] = value
         if field != "checksum":
             tar[at + 148 : at + 156] = b" " * 8
