@@ -178,4 +178,5 @@ def _run(topic: str, terms: Terms | None, call: bytes) -> bytes:
 
     function, item, args = loads(call)
     # As bytes: of a list Dask looks at each item, which costs twice what the rest of a task does.
-    return dumps(function(item, *args, progress))
+    result: bytes = dumps(function(item, *args, progress))
+    return result

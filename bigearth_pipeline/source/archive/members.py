@@ -244,7 +244,7 @@ class TarReader:
         return False
 
     def _look(self) -> bool:
-        """Take the next chunk that is not empty without going on to it; return whether there is one."""
+        """Take the next chunk that is not empty, behind the present one; return whether there is one."""
         if not self._following:
             self._following = next(filter(None, self._chunks), b"")
         return bool(self._following)

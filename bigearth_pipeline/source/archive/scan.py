@@ -1,8 +1,8 @@
 """Whole patches among the bytes of a tar, found by compiled code: the usual case, in a fiftieth of the time.
 
 In the archives of BigEarthNet the twelve band files of a patch follow each other, with plain headers (ustar, or GNU's
-for long names), mostly behind that of their folder. What is anything else, in any field that `members` looks at, is left
-to `members`: this file accepts less, and finds the same in what it accepts.
+for long names), mostly behind that of their folder. All else, in any field that `members` looks at, is left to it: this
+file accepts less, and finds the same in what it accepts.
 """
 
 from enum import IntEnum
@@ -28,7 +28,7 @@ _UNKNOWN: Final = -1
 
 
 class Outcome(IntEnum):
-    """What was found in place of a whole patch: something else, or the end of the bytes before that of a patch."""
+    """Something else than a whole patch, or the end of the bytes before that of a patch."""
 
     OTHER = -1
     SHORT = -2
@@ -38,7 +38,7 @@ _OTHER, _SHORT = int(Outcome.OTHER), int(Outcome.SHORT)
 
 
 class WholePatch(NamedTuple):
-    """The band files of a patch, one behind the other in a tar.
+    """The band files of a patch that lie in a tar in sequence.
 
     Attributes:
         name: path of the last of them.
@@ -151,18 +151,18 @@ def _size(data: NDArray[np.uint8], at: int) -> int:
     # A null byte behind `ustar` (POSIX), and a prefix of the name.
     if data[at + 262] == 0 and data[at + 345] != 0:
         return -1
-    return _octal(data, at + 124, 11)
+    size: int = _octal(data, at + 124, 11)
+    return size
 
 
 @compiled
 def _octal(data: NDArray[np.uint8], at: int, digits: int) -> int:
-    """Return a number of so many octal digits; -1 if there are others."""
+    """Return a number in octal digits; -1 if other characters are among them."""
     value = 0
     for i in range(at, at + digits):
-        digit = np.int64(data[i]) - 48
-        if digit < 0 or digit > 7:
+        if data[i] < 48 or data[i] > 55:
             return -1
-        value = value * 8 + digit
+        value = value * 8 + data[i] - 48
     return value
 
 
@@ -196,7 +196,7 @@ def _folder_length(data: NDArray[np.uint8], at: int, length: int) -> int:
 
 @compiled
 def _same(data: NDArray[np.uint8], one: int, other: int, length: int) -> bool:
-    for i in range(length):
+    for i in range(length):  # noqa: SIM110 (compiled code has no `all`)
         if data[one + i] != data[other + i]:
             return False
     return True

@@ -95,36 +95,15 @@ class TiffReader:
         finally:
             os.close(directory)
 
-    def read_members(
-        self, folder: str, key: str, members: Mapping[str, BandFile], record: NDArray[np.uint16]
-    ) -> Georeference:
+    def read_members(self, folder: str, members: Mapping[str, BandFile], record: NDArray[np.uint16]) -> Georeference:
         """Read the twelve band files of a patch, whose contents are in memory; all else as `read_patch`.
 
         Args:
             folder: directory of the patch, for messages.
-            key: patch name.
-            members: the files by name.
+            members: the files by name, in record order, see `choose_band_files`.
             record: (80000,) uint16, filled in the order of `shards.layout.bands`.
         """
-
-        names = choose_band_files(members, folder, key)
-        for file in map(members.__getitem__, names):
-            self.statuses += (len(file.content), file.mtime_ns)
-        return self.read_contents(folder, names, [members[name].content for name in names], record)
-
-    def read_contents(
-        self, folder: str, names: Sequence[str], contents: Sequence[memoryview], record: NDArray[np.uint16]
-    ) -> Georeference:
-        """Read the twelve band files of a patch from their contents; all else as `read_patch`.
-
-        Args:
-            folder: directory of the patch, for messages.
-            names: of the files in record order.
-            contents: of the same files.
-            record: (80000,) uint16, filled in the order of `shards.layout.bands`.
-        """
-        read = partial(self._read_content, dict(zip(names, contents, strict=True)))
-        return self._read_bands(names, f"{folder}/", read, record)
+        return self._read_bands(list(members), f"{folder}/", partial(self._read_member, members), record)
 
     def _read_bands(self, names: Sequence[str], prefix: str, read: _Read, record: NDArray[np.uint16]) -> Georeference:
         """Read the files of all bands, which must lie at one place."""
@@ -190,10 +169,11 @@ class TiffReader:
         self.bytes_read += len(content)
         return self._read_other(prefix + name, content, group, out)
 
-    def _read_content(
-        self, contents: Mapping[str, memoryview], prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]
+    def _read_member(
+        self, members: Mapping[str, BandFile], prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]
     ) -> Georeference:
-        content = contents[name]
+        content, mtime_ns = members[name]
+        self.statuses += (len(content), mtime_ns)
         self.bytes_read += len(content)
         seen = self._layouts.get(group.metres)
         if seen is not None and len(content) == seen[0].file_bytes:

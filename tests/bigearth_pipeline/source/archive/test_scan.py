@@ -114,7 +114,9 @@ _FIELDS = {"name": 0, "mode": 100, "size": 124, "time": 136, "checksum": 148, "t
 
 
 def _example(change: tuple[int, str, int], value: int) -> Any:
-    return example(patches=[_patch("a/", "k", tarfile.USTAR_FORMAT)], piece=1 << 20, changes=[change], value=value, cut=None)
+    return example(
+        patches=[_patch("a/", "k", tarfile.USTAR_FORMAT)], piece=1 << 20, changes=[change], value=value, cut=None
+    )
 
 
 @pytest.mark.product
