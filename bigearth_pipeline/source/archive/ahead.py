@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Final
 
-_AHEAD: Final = 8  # pieces
+_AHEAD: Final = 16  # pieces
 _POLL_SECONDS: Final = 0.1
 
 

@@ -16,7 +16,7 @@ from bigearth_pipeline.errors import PipelineError
 from shards.reporting import printable
 from shards.runtime.cores import num_cores
 
-CHUNK: Final = 2 << 20
+CHUNK: Final = 1 << 20
 """Bytes of a piece of the tar, about."""
 
 _MAGIC: Final = {
