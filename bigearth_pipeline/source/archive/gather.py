@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PENDING_BYTES: Final = 192 << 20
 """Bytes of band files that wait in memory for others of their patch, at most; more wait on disk."""
 COMPILED_AFTER: Final = 2000
-"""Patches after which whole ones are looked for by compiled code: it takes 0.6 s to begin, and then 0.2 ms less of each
-(2 cores)."""
+"""Patches after which whole ones are looked for by compiled code: it takes 0.6 s of processor time to begin, and then
+0.15 ms less of each."""
 _ALL: Final = len(BANDS)
 
 

@@ -76,7 +76,7 @@ def _assert_same(tar: bytes, piece: int, work: Path) -> Any:
     ],
 )
 def test_a_usual_patch_is_found(above: str, key: str, style: int) -> None:
-    """The archives that people have are read member by member, at a sixth of the rate."""
+    """The archives that people have are read member by member, in four times the time."""
     tar = _joined([_patch(above, key, style), b"more"])
     found = find_patch(tar, 0)
     assert isinstance(found, WholePatch)
