@@ -65,7 +65,12 @@ class TarShardWriter:
         self._offset += len(data)
 
     def add(
-        self, key: str, record: bytes, labels: bytes, json: bytes, further: Sequence[tuple[str, bytes]] = ()
+        self,
+        key: str,
+        record: bytes | memoryview,
+        labels: bytes,
+        json: bytes,
+        further: Sequence[tuple[str, bytes | memoryview]] = (),
     ) -> list[int]:
         """Append a patch.
 

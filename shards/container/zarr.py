@@ -43,12 +43,12 @@ class ZarrShardWriter:
         self._num_chunks = 0
         self._offset = 0
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._sha256.update(data)
         self._offset += len(data)
 
-    def add(self, chunk: bytes) -> int:
+    def add(self, chunk: bytes | memoryview) -> int:
         """Append an encoded inner chunk and return its offset in the file."""
         start = self._offset
         self._index[self._num_chunks] = (start, len(chunk))

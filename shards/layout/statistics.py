@@ -24,6 +24,11 @@ NODATA: Final = 0
 """The value that marks a missing pixel in Sentinel-2 products."""
 
 _CHUNK: Final = 8  # Records a counting pass: enough to spread the cost of a pass, few enough for the cache.
+COMPILED_AFTER: Final = 4000
+"""Records that a process counts by NumPy before it does so in compiled code: that takes 0.5 s to begin, and then 0.1 ms
+less of each."""
+_STARTS: Final = np.array([place.start for place in BAND_SLICES.values()] + [RECORD_VALUES], np.int64)
+_num_counted = 0  # Records that this process has counted.
 
 
 class Histograms:
@@ -46,10 +51,19 @@ class Histograms:
             self._flush()
 
     def _flush(self) -> None:
-        for counts, place in zip(self._counts, BAND_SLICES.values(), strict=True):
-            # As many bins as the largest value needs: mostly a tenth of all, which is time saved.
-            found = np.bincount(self._pending[: self._num_pending, place].ravel())
-            counts[: len(found)] += found
+        global _num_counted
+        records = self._pending[: self._num_pending]
+        if _num_counted >= COMPILED_AFTER:
+            # Imported here, for numba is.
+            from shards.layout.counting import count_values
+
+            count_values(records, _STARTS, self._counts)
+        else:
+            for counts, place in zip(self._counts, BAND_SLICES.values(), strict=True):
+                # As many bins as the largest value needs: mostly a tenth of all, which is time saved.
+                found = np.bincount(records[:, place].ravel())
+                counts[: len(found)] += found
+        _num_counted += len(records)
         self._num_pending = 0
 
     def counts(self) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ OpenFile = Callable[[str], IO[bytes]]
 class ShardFiles(Protocol):
     """The open files of a shard."""
 
-    def add(self, facts: Facts, parts: Sequence[bytes]) -> list[int]:
+    def add(self, facts: Facts, parts: Sequence[bytes | memoryview]) -> list[int]:
         """Append a patch: what is known of it, and its encoded parts; return the offset of each part in its file."""
 
     def finish(self) -> None:
@@ -36,7 +36,7 @@ class TarFiles:
         self._path, self._index_path = shard_paths("webdataset", split, number, options.layout)
         self._tar = TarShardWriter(open_file(self._path))
 
-    def add(self, facts: Facts, parts: Sequence[bytes]) -> list[int]:
+    def add(self, facts: Facts, parts: Sequence[bytes | memoryview]) -> list[int]:
         """See `ShardFiles`."""
         record, *groups = parts
         further = list(zip(self._extensions, groups, strict=True))
@@ -64,7 +64,7 @@ class ZarrFiles:
             for path in shard_paths("zarr", split, number, options.layout)
         ]
 
-    def add(self, facts: Facts, parts: Sequence[bytes]) -> list[int]:
+    def add(self, facts: Facts, parts: Sequence[bytes | memoryview]) -> list[int]:
         """See `ShardFiles`."""
         return [array.add(chunk) for (_, array), chunk in zip(self._arrays, parts, strict=True)]
 

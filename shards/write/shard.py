@@ -125,7 +125,7 @@ class ShardWriter:
         record = self._in_room(facts, record)
         self._append(facts, [*encode_record(self._codec, self._parts, record), *further])
 
-    def add_encoded(self, facts: Facts, record: NDArray[np.uint16], parts: Sequence[bytes]) -> None:
+    def add_encoded(self, facts: Facts, record: NDArray[np.uint16], parts: Sequence[bytes | memoryview]) -> None:
         """Append a patch that `encode_record` has encoded before, with this codec and for this format.
 
         Args:
@@ -157,7 +157,7 @@ class ShardWriter:
             record = room
         return record
 
-    def _append(self, facts: Facts, parts: Sequence[bytes]) -> None:
+    def _append(self, facts: Facts, parts: Sequence[bytes | memoryview]) -> None:
         self._keys.add(facts.key)
         offsets = self._files.add(facts, parts)
         places = [Place(offset, len(part), crc32c(part)) for offset, part in zip(offsets, parts, strict=True)]

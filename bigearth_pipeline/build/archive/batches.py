@@ -28,7 +28,7 @@ class Block:
         os.ftruncate(self._descriptor, _BYTES)
         self._mapped = mmap.mmap(self._descriptor, _BYTES)
 
-    def write(self, content: bytes, offset: int) -> int:
+    def write(self, content: bytes | memoryview, offset: int) -> int:
         """Write bytes at an offset; return the offset after them."""
         end = offset + len(content)
         if end > len(self._mapped):
@@ -73,12 +73,8 @@ def batches(patches: Iterable[Ready], memory: Memory) -> Iterator[Batch]:
     batch: list[BatchPatch] = []
     size, most = 0, _FIRST_PATCHES
     for patch in patches:
-        bounds = [size]
-        for file in patch.files:
-            size = block.write(file.content, size)
-            bounds.append(size)
-        names, mtimes = tuple(file.name for file in patch.files), tuple(file.mtime_ns for file in patch.files)
-        batch.append(BatchPatch(patch.folder, patch.key, names, mtimes, tuple(bounds)))
+        batch.append(BatchPatch(patch.folder, patch.names, size, patch.bounds))
+        size = block.write(patch.content, size)
         if len(batch) >= most or size >= _BYTES:
             yield Batch(block.path, tuple(batch))
             block = memory.take()

@@ -4,7 +4,6 @@ import mmap
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from bigearth_pipeline.build.task import no_garbage_collection
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.annotations import baseline_of_key
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
-from bigearth_pipeline.source.tiff.names import BandFile
+from bigearth_pipeline.source.tiff.names import USUAL_SUFFIXES, BandFile
 from bigearth_pipeline.source.tiff.reader import TiffReader
 from shards.codec.registry import get_codec
 from shards.layout.bands import RECORD_VALUES
@@ -24,15 +23,18 @@ from shards.write.shard import encode_record
 
 
 class BatchPatch(NamedTuple):
-    """A patch of a batch, with its band files: names, times of modification (nanoseconds), and where they lie.
+    """A patch of a batch, and where its band files lie.
 
-    File `i` is bytes `bounds[i]` to `bounds[i + 1]` of the memory of the batch.
+    Attributes:
+        folder: of the patch.
+        names: of the band files in record order; empty if they are the usual ones.
+        begin: offset of the bytes that they lie in, in the memory of the batch.
+        bounds: begin and end of each file in those bytes.
     """
 
     folder: str
-    key: str
     names: tuple[str, ...]
-    mtimes_ns: tuple[int, ...]
+    begin: int
     bounds: tuple[int, ...]
 
 
@@ -51,8 +53,8 @@ class Batch:
 
 def encode_batch(
     batch: Batch, options: StoreOptions, spool: SpoolOptions, harmonise: bool, progress: Callable[[int], None]
-) -> list[tuple[str, SpoolPlace | str]]:
-    """Read the patches of a batch and spool their records; return the place of each by its folder, or why it is bad.
+) -> list[SpoolPlace | str]:
+    """Read the patches of a batch and spool their records; return the place of each, or why it is bad.
 
     Args:
         batch: the patches.
@@ -65,7 +67,7 @@ def encode_batch(
         OSError: the spool cannot be written to.
     """
     codec, parts = get_codec(options.codec), tuple(PARTS[options.format].values())
-    results: list[tuple[str, SpoolPlace | str]] = []
+    results: list[SpoolPlace | str] = []
     record = np.empty(RECORD_VALUES, np.uint16)
     descriptor = os.open(batch.memory, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -77,27 +79,28 @@ def encode_batch(
             memoryview(mapped) as memory,
         ):
             for patch in batch.patches:
+                key = patch.folder.rpartition("/")[2]
+                names = patch.names or [key + suffix for suffix in USUAL_SUFFIXES]
+                before, bounds = reader.bytes_read, zip(patch.bounds[::2], patch.bounds[1::2], strict=True)
+                # Their times are of no use: what a shard was made of is known by the checksums of its records.
                 files = {
-                    name: BandFile(memory[begin:end], mtime_ns)
-                    for name, mtime_ns, (begin, end) in zip(
-                        patch.names, patch.mtimes_ns, pairwise(patch.bounds), strict=True
-                    )
+                    name: BandFile(memory[patch.begin + begin : patch.begin + end], 0)
+                    for name, (begin, end) in zip(names, bounds, strict=True)
                 }
-                before = reader.bytes_read
                 try:
-                    georeference = reader.read_members(patch.folder, patch.key, files, record)
+                    georeference = reader.read_members(patch.folder, files, record)
                     nodata_pixels = count_missing(record)
                 except BadPatch as err:
-                    results.append((patch.folder, str(err)))
+                    results.append(str(err))
                     continue
                 finally:
                     for file in files.values():
                         file.content.release()
                 if harmonise:
-                    subtract_offset(record, baseline_of_key(patch.key))
+                    subtract_offset(record, baseline_of_key(key))
                 encoded = encode_record(codec, parts, record)
                 entry = SpoolRecord(patch.folder, georeference, nodata_pixels, reader.bytes_read - before, encoded)
-                results.append((patch.folder, writer.append(patch.key, entry)))
+                results.append(writer.append(key, entry))
     finally:
         os.close(descriptor)
     progress(len(batch.patches))

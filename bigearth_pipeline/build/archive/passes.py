@@ -71,11 +71,11 @@ def run_pass(
         with closing(_ready(archives, gatherer, passed.digests)) as patches:
             for batch, results in cluster.map(encode_batch, batches(patches, memory), options, spool, harmonise):
                 memory.give_back(batch.memory)
-                for folder, result in results:
+                for patch, result in zip(batch.patches, results, strict=True):
                     if isinstance(result, SpoolPlace):
-                        passed.places[folder] = result
+                        passed.places[patch.folder] = result
                     else:
-                        passed.facts.faults.setdefault(folder, result)
+                        passed.facts.faults.setdefault(patch.folder, result)
         gatherer.finish()
     finally:
         gatherer.close()

@@ -53,7 +53,7 @@ class SpoolRecord(NamedTuple):
     georeference: Georeference
     nodata_pixels: int
     source_bytes: int
-    parts: list[bytes]
+    parts: Sequence[bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def _scan_file(path: Path) -> Iterator[tuple[str, SpoolPlace]]:
 
 
 def _parse(data: memoryview, at: int, *, keep: bool = True) -> tuple[SpoolRecord, int, int] | None:
-    """Return the record at an offset, its checksum and length; None if it is damaged. `keep` keeps its parts."""
+    """Return the record at an offset, its checksum and length; None if it is damaged. `keep` has views of its parts."""
     if at + _HEAD.size > len(data):
         return None
     magic, crc, head_bytes, length, *facts = _HEAD.unpack_from(data, at)
@@ -216,15 +216,18 @@ def _parse(data: memoryview, at: int, *, keep: bool = True) -> tuple[SpoolRecord
         if crc32c(head[_AFTER_CRC:]) != crc:
             return None
         folder = bytes(head[parts_end:]).decode("utf-8", "surrogateescape")
-        parts: list[bytes] = []
+        parts: list[bytes | memoryview] = []
         begin = at + head_bytes
         for i in range(num_parts):
             size, part_crc = _PART.unpack_from(head, _HEAD.size + i * _PART.size)
-            with data[begin : begin + size] as part:
-                if len(part) != size or crc32c(part) != part_crc:
-                    return None
-                if keep:
-                    parts.append(bytes(part))
+            part = data[begin : begin + size]
+            is_whole = len(part) == size and crc32c(part) == part_crc
+            if is_whole and keep:
+                parts.append(part)
+            else:
+                part.release()
+            if not is_whole:
+                return None
             begin += size
     finally:
         head.release()

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from bigearth_pipeline.source.tiff.names import USUAL_SUFFIXES
 from bigearth_pipeline.source.tree import ANNOTATION_SUFFIX, BAND_FILES, SYNTHETIC
 
 _SUFFIXES: Final = {suffix: 1 << i for i, suffix in enumerate((ANNOTATION_SUFFIX, *BAND_FILES))}
 """Ends of the file names that a tree is recognised by, a bit each."""
+_USUAL: Final = sum(bit for suffix, bit in _SUFFIXES.items() if suffix in USUAL_SUFFIXES)
 
 
 class ArchiveFolders:
@@ -48,6 +50,11 @@ class ArchiveFolders:
         own = folder.rpartition("/")[2]
         if name.startswith(own) and (bit := _SUFFIXES.get(name[len(own) :])):
             self._files[folder] = self._files.get(folder, 0) | bit
+
+    def add_patch(self, folder: str) -> None:
+        """Add the usual twelve band files of a patch."""
+        self.add_folder(folder)
+        self._files[folder] = self._files.get(folder, 0) | _USUAL
 
     def entries(self, path: str) -> Iterator[tuple[str, str, str]]:
         """See `Folders`."""

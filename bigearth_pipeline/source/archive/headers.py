@@ -110,8 +110,6 @@ def parse_header(block: bytes) -> Header:
     if magic == b"ustar\0" and prefix[0]:
         name = f"{_text(prefix)}/{name}"
     kind = _KINDS.get(type_, Kind.OTHER)
-    if kind is Kind.FILE and name.endswith("/"):
-        kind = Kind.FOLDER
     size = _number(raw_size, "size", name)
     if size < 0:
         raise BadHeader(f"member {printable(name)} has a size of {size}, expected 0 or more bytes")

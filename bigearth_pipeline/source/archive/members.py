@@ -1,7 +1,7 @@
 """The members of a tar in sequence, from a stream of its bytes."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.headers import (
@@ -20,12 +20,17 @@ from bigearth_pipeline.source.archive.headers import (
 )
 from shards.reporting import printable
 
+if TYPE_CHECKING:
+    from bigearth_pipeline.source.archive.scan import WholePatch
+
 MAX_MEMBER: Final = 4 << 30
 """Bytes of a member, at most: band files have 30,000, and the rest of what lies in archives is text."""
 MAX_MEMBERS: Final = 100_000_000
 _MAX_AFTER_END: Final = 64 << 20
 """Zeros after the end, at most: tar fills up its last record, of 10 KiB unless options make it longer."""
 _ZEROS: Final = bytes(BLOCK)
+_JOINED: Final = 256 << 10
+"""Bytes of the next piece that a patch may reach into, at most; one has 190,000 with its headers."""
 
 
 class Member(NamedTuple):
@@ -61,8 +66,11 @@ class TarReader:
         """
         self._chunks, self._name = chunks, name
         self._chunk, self._at, self._begin = b"", 0, start
+        self._following = b""  # The chunk after that, if it was looked at.
         self._left = self._padding = 0
         self._current = ""
+        self._number = 0
+        self._everywhere: dict[str, str] = {}  # What extended headers say of all members.
 
     @property
     def position(self) -> int:
@@ -75,10 +83,11 @@ class TarReader:
         Raises:
             PipelineError: the tar ends early, is damaged, or has a member that no archive of BigEarthNet has.
         """
-        for number, (start, header, extended) in enumerate(self._headers(), 1):
+        for start, header, extended in self._headers():
             member = self._member(start, header, extended)
-            if member.size > MAX_MEMBER or number > MAX_MEMBERS:
-                fact = f"{member.size:,} bytes" if member.size > MAX_MEMBER else f"{number:,} members before it"
+            self._number += 1
+            if member.size > MAX_MEMBER or self._number > MAX_MEMBERS:
+                fact = f"{member.size:,} bytes" if member.size > MAX_MEMBER else f"{self._number:,} members before it"
                 raise PipelineError(
                     f"{self._name}: member {printable(member.name)} has {fact}, expected at most "
                     f"{MAX_MEMBER if member.size > MAX_MEMBER else MAX_MEMBERS:,}; this is no archive of BigEarthNet"
@@ -86,7 +95,31 @@ class TarReader:
             self._left, self._padding = member.size, -member.size % BLOCK
             self._current = member.name
             yield member
-            self._skip(self._left + self._padding)
+            self._finish()
+
+    def _finish(self) -> None:
+        """Skip what is left of the member that came last."""
+        self._skip(self._left + self._padding)
+        self._left = self._padding = 0
+
+    def next_patch(self) -> "WholePatch | None":
+        """Return the patch whose members are the next, and whole and usual; None otherwise. Nothing is skipped."""
+        # Imported here, for numba is.
+        from bigearth_pipeline.source.archive.scan import Outcome, find_patch
+
+        self._finish()
+        if self._everywhere:
+            return None
+        found = find_patch(self._chunk, self._at)
+        if found is Outcome.SHORT and len(self._chunk) - self._at < _JOINED and self._look():
+            found = find_patch(self._chunk[self._at :] + self._following[:_JOINED], 0)
+        return None if isinstance(found, Outcome) else found
+
+    def skip_patch(self, patch: "WholePatch") -> None:
+        """Skip the patch that `next_patch` has returned."""
+        self._skip(patch.length)
+        self._number += patch.members
+        self._current = patch.name
 
     def content(self) -> bytes:
         """Return the content of the member that came last; once."""
@@ -96,7 +129,6 @@ class TarReader:
 
     def _headers(self) -> Iterator[tuple[int, Header, dict[str, str]]]:
         """Yield offset, last header and extended records of each member."""
-        everywhere: dict[str, str] = {}
         extended: dict[str, str] = {}
         start = self.position
         while True:
@@ -107,7 +139,7 @@ class TarReader:
             try:
                 header = parse_repeated(block) if block[TYPE_AT] == LONG_NAME_TYPE else parse_header(block)
                 if header.kind in (Kind.LONG_NAME, Kind.LONG_LINK, Kind.PAX, Kind.PAX_GLOBAL):
-                    self._extend(header, extended, everywhere)
+                    self._extend(header, extended)
                     continue
                 if header.kind is Kind.LABEL:
                     self._skip(header.size + -header.size % BLOCK)
@@ -120,17 +152,17 @@ class TarReader:
             continues = header.continues
             while continues:
                 continues = self._take(BLOCK)[504] != 0
-            yield start, header, everywhere | extended if everywhere else extended
+            yield start, header, self._everywhere | extended if self._everywhere else extended
             extended, start = {}, self.position
 
-    def _extend(self, header: Header, extended: dict[str, str], everywhere: dict[str, str]) -> None:
+    def _extend(self, header: Header, extended: dict[str, str]) -> None:
         """Read a header that describes the next member, or all that follow."""
         if header.size > MAX_EXTENDED:
             raise BadHeader(f"{header.kind.value} has {header.size:,} bytes, expected at most {MAX_EXTENDED:,}")
         content = self._take(header.size)
         self._skip(-header.size % BLOCK)
         if header.kind is Kind.PAX_GLOBAL:
-            everywhere.update(parse_pax(content))
+            self._everywhere.update(parse_pax(content))
         elif header.kind is Kind.PAX:
             extended.update(parse_pax(content))
         else:
@@ -139,8 +171,10 @@ class TarReader:
 
     def _member(self, start: int, header: Header, extended: dict[str, str]) -> Member:
         """Put together what header and extended header say."""
+        # Old archives have folders as files whose names end in a slash; a name that was cut off may as well.
         if not extended:
-            return Member(header.name, header.kind, header.size, header.mtime_ns, header.link, start)
+            kind = Kind.FOLDER if header.kind is Kind.FILE and header.name.endswith("/") else header.kind
+            return Member(header.name, kind, header.size, header.mtime_ns, header.link, start)
         name, kind, size, mtime = extended.get("path", header.name), header.kind, header.size, header.mtime_ns
         if "size" in extended and (size or kind in (Kind.FILE, Kind.SPARSE, Kind.OTHER)):
             try:
@@ -201,14 +235,19 @@ class TarReader:
 
     def _next(self, *, must: bool = True) -> bool:
         """Go on to the next chunk that is not empty; return whether there is one."""
-        for chunk in self._chunks:
-            if chunk:
-                self._begin += len(self._chunk)
-                self._chunk, self._at = chunk, 0
-                return True
+        if self._look():
+            self._begin += len(self._chunk)
+            self._chunk, self._at, self._following = self._following, 0, b""
+            return True
         if must:
             raise self._truncated()
         return False
+
+    def _look(self) -> bool:
+        """Take the next chunk that is not empty, behind the present one; return whether there is one."""
+        if not self._following:
+            self._following = next(filter(None, self._chunks), b"")
+        return bool(self._following)
 
     def _no_tar(self, reason: str) -> PipelineError:
         return PipelineError(

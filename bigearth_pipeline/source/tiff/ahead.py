@@ -89,7 +89,7 @@ class ReadAhead:
         files = self._take(self._pool, number)
         if files is None:
             return self._reader.read_patch(folder, key, record)
-        return self._reader.read_members(folder, key, files, record)
+        return self._reader.read_members(folder, files, record)
 
     def _read_at_once(self, number: int, folder: str, key: str, record: NDArray[np.uint16]) -> Georeference:
         before = _waits()
@@ -120,7 +120,7 @@ class ReadAhead:
             _num_given += 1
 
     def _read_files(self, folder: str, key: str, in_one_call: bool) -> _Files | None:
-        """Return the band files of a patch; None if it is for `TiffReader.read_patch` to read."""
+        """Return the band files of a patch in record order; None if it is for `TiffReader.read_patch` to read."""
         try:
             directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:

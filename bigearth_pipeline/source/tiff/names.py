@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 from bigearth_pipeline.errors import BadPatch
 from shards.layout.bands import BAND_SLICES
 
-_SUFFIXES: Final = tuple(f"_{band}.tif" for band in BAND_SLICES)
-_BAND_OF_SUFFIX: Final = dict(zip(_SUFFIXES, BAND_SLICES, strict=True))
+USUAL_SUFFIXES: Final = tuple(f"_{band}.tif" for band in BAND_SLICES)
+"""Ends of the names of the band files of nearly all patches, in record order."""
+_BAND_OF_SUFFIX: Final = dict(zip(USUAL_SUFFIXES, BAND_SLICES, strict=True))
 _ENDINGS: Final = (".tif", ".tiff")
 
 
@@ -29,7 +30,7 @@ def choose_band_files(names: Collection[str], folder: str, key: str) -> list[str
     Raises:
         BadPatch: a band has no file, or two.
     """
-    usual = [key + suffix for suffix in _SUFFIXES]
+    usual = [key + suffix for suffix in USUAL_SUFFIXES]
     others = set(names).difference(usual)
     if len(names) - len(others) == len(usual):
         for name in others:

@@ -95,22 +95,15 @@ class TiffReader:
         finally:
             os.close(directory)
 
-    def read_members(
-        self, folder: str, key: str, members: Mapping[str, BandFile], record: NDArray[np.uint16]
-    ) -> Georeference:
+    def read_members(self, folder: str, members: Mapping[str, BandFile], record: NDArray[np.uint16]) -> Georeference:
         """Read the twelve band files of a patch, whose contents are in memory; all else as `read_patch`.
 
         Args:
             folder: directory of the patch, for messages.
-            key: patch name.
-            members: the files by name.
+            members: the files by name, in record order, see `choose_band_files`.
             record: (80000,) uint16, filled in the order of `shards.layout.bands`.
         """
-
-        def read(prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
-            return self._read_member(prefix + name, members[name], group, out)
-
-        return self._read_bands(choose_band_files(members, folder, key), f"{folder}/", read, record)
+        return self._read_bands(list(members), f"{folder}/", partial(self._read_member, members), record)
 
     def _read_bands(self, names: Sequence[str], prefix: str, read: _Read, record: NDArray[np.uint16]) -> Georeference:
         """Read the files of all bands, which must lie at one place."""
@@ -176,19 +169,22 @@ class TiffReader:
         self.bytes_read += len(content)
         return self._read_other(prefix + name, content, group, out)
 
-    def _read_member(self, path: str, file: BandFile, group: RecordGroup, out: NDArray[np.uint16]) -> Georeference:
-        content = file.content
-        self.statuses += (len(content), file.mtime_ns)
+    def _read_member(
+        self, members: Mapping[str, BandFile], prefix: str, name: str, group: RecordGroup, out: NDArray[np.uint16]
+    ) -> Georeference:
+        content, mtime_ns = members[name]
+        self.statuses += (len(content), mtime_ns)
         self.bytes_read += len(content)
         seen = self._layouts.get(group.metres)
         if seen is not None and len(content) == seen[0].file_bytes:
             layout, head = seen
             head[:] = content[: layout.head_bytes]
-            found = self._place_in_head(path, layout)
+            found = self._place_in_head(prefix + name, layout)
             if found is not None:
-                out[:] = np.frombuffer(content, "<u2", len(out), layout.head_bytes)
+                # As bytes: NumPy takes twice as long for values at odd addresses.
+                memoryview(out).cast("B")[:] = content[layout.head_bytes :]
                 return found
-        return self._read_other(path, bytes(content), group, out)
+        return self._read_other(prefix + name, bytes(content), group, out)
 
     def _place_in_head(self, path: str, layout: Layout) -> Georeference | None:
         """Return the place of a file whose head was read; None if it is of another layout, or only GDAL can tell."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shards.errors import CorruptShard
+from shards.layout import statistics
 from shards.layout.bands import BAND_SLICES, BANDS, RECORD_VALUES
 from shards.layout.statistics import (
     PERCENTILES,
@@ -45,16 +46,23 @@ def test_a_narrow_band_far_from_zero_keeps_its_deviation() -> None:
 
 
 @settings(max_examples=20)
-@given(st.lists(records(), min_size=1, max_size=40), st.integers(0, 40))
-def test_merged_histograms_equal_those_of_the_whole(some: list[np.ndarray], cut: int) -> None:
-    """Statistics depend on how the patches are spread over shards."""
+@given(
+    st.lists(records(), min_size=1, max_size=40),
+    st.integers(0, 40),
+    st.sampled_from([0, 20, statistics.COMPILED_AFTER]),
+)
+def test_merged_histograms_equal_those_of_the_whole(some: list[np.ndarray], cut: int, compiled_after: int) -> None:
+    """Statistics depend on how the patches are spread over shards, or on how many a process has counted before."""
     parts = []
-    for part in (some[:cut], some[cut:]):
-        histograms = Histograms()
-        for record in part:
-            histograms.next_record()[:] = record
-            histograms.commit()
-        parts.append(histogram_counts(histogram_table(histograms.counts())))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "COMPILED_AFTER", compiled_after)
+        patch.setattr(statistics, "_num_counted", 0)
+        for part in (some[:cut], some[cut:]):
+            histograms = Histograms()
+            for record in part:
+                histograms.next_record()[:] = record
+                histograms.commit()
+            parts.append(histogram_counts(histogram_table(histograms.counts())))
     whole = np.stack(some)
     for i, band in enumerate(BANDS):
         expected = np.bincount(whole[:, BAND_SLICES[band]].ravel(), minlength=65_536)

@@ -39,10 +39,11 @@ def assert_same(store: Path, other: Path) -> None:
     prefix=st.sampled_from(["", "./", "data/", "data/.//"]),
     order=st.none() | st.integers(0, 1000),
     memory=st.sampled_from([0, 100_000, 1 << 30]),
+    compiled_after=st.sampled_from([0, 4, gather.COMPILED_AFTER]),
 )
 def test_any_archive_gives_the_store_of_its_tree(
     files: dict[str, bytes], store: Path, beside: Path, compression: str, style: str, prefix: str, order: int | None,
-    memory: int,
+    memory: int, compiled_after: int,
 ) -> None:  # fmt: skip
     """The order of members, their names' style or the compression changes bytes of the store, or loses patches."""
     # What an example that failed has left is not in the way of the next one.
@@ -52,6 +53,7 @@ def test_any_archive_gives_the_store_of_its_tree(
     with pytest.MonkeyPatch.context() as patch:
         # What waits in memory, so that the rest goes to disk.
         patch.setattr(gather.Gatherer.__init__, "__defaults__", (memory,))
+        patch.setattr(gather, "COMPILED_AFTER", compiled_after)
         build_here(beside / "out", archive)
     assert_same(store, beside / "out")
     assert sorted(path.name for path in beside.iterdir()) == sorted([archive.name, "metadata.parquet", "out"])

@@ -69,6 +69,15 @@ def test_members_are_those_that_tarfile_finds(
         assert abs(mtime_ns / 1e9 - each.mtime) < 1e-6 * max(1, abs(each.mtime))
 
 
+@pytest.mark.parametrize("style", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_long_name_with_a_slash_where_headers_end_is_that_of_a_file(style: int) -> None:
+    """The band files below a folder of three letters, whose names have a slash as byte 100, pass for folders."""
+    key = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57"
+    name = f"S2v/{key[:-6]}/{key}/{key}_B02.tif"
+    assert name[99] == "/"
+    assert [found[:2] for found in _read(tar_of([member(name, b"x")], style))] == [(name, Kind.FILE)]
+
+
 def _numbered(content: bytes, field: slice, value: bytes) -> bytes:
     """Return a tar whose first header has another number, and the checksum that fits."""
     head = bytearray(content[:BLOCK])
