@@ -1,7 +1,7 @@
 """The kind of an input: scene, patches or store, found by looking at it."""
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from bigearth_pipeline.errors import BadScene, PipelineError
 from bigearth_pipeline.scenes.gdal import opened
@@ -15,6 +15,8 @@ from shards.storage.places import storage_of
 from shards.storage.remote.address import SCHEMES, Address, address_in
 
 Kind: TypeAlias = Literal["store", "patch", "tree"]
+PRODUCT: Final = ".SAFE"
+"""End of the name of a product's folder."""
 
 
 def find(path: Path, known: Known) -> Description | Kind:
@@ -65,12 +67,15 @@ def _of_folder(path: Path, known: Known) -> Description | Kind:
         return "store"
     if (path / METADATA).exists():
         return describe_folder(path, known)
-    if path.name.upper().endswith(".SAFE"):
+    if path.name.upper().endswith(PRODUCT):
         raise BadScene(f"{path} has no {METADATA}, expected a Level-2A product")
     files = band_paths(path)
     if not files:
-        if not any(each.is_dir() for each in path.iterdir()):
+        folders = sorted(each.name for each in path.iterdir() if each.is_dir())
+        if not folders:
             raise _unknown(path)
+        if all(name.upper().endswith(PRODUCT) for name in folders):
+            raise BadScene(f"{path} holds products, expected one; name {path / folders[0]}")
         return "tree"
     return "patch" if _is_patch(path, files) else describe_files(path, known)
 
