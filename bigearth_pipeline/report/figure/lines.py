@@ -122,7 +122,7 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
         (axes.set_xlim if which == "x" else axes.set_ylim)(*axis.limits)
     place = axes.xaxis if which == "x" else axes.yaxis
     if not axis.log:
-        place.set_major_locator(MaxNLocator(5, integer=axis.whole))
+        place.set_major_locator(MaxNLocator(5, integer=axis.whole, min_n_ticks=1 if axis.whole else 2))
     place.set_major_formatter(_Marks())
 
 

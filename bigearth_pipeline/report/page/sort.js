@@ -1,4 +1,6 @@
 "use strict";
+// Numbers that there are not have this place, and come last in either order.
+const NONE = -Infinity;
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
@@ -14,6 +16,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     };
     const compare = (a, b) => {
       const [x, y] = [value(a), value(b)];
+      if ((x === NONE) !== (y === NONE)) return x === NONE ? 1 : -1;
       if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
       return sign * (typeof x === "number" ? (x > y) - (x < y) : x.localeCompare(y, "en"));
     };

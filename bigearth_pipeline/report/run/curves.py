@@ -40,7 +40,7 @@ def _lines(record: RunRecord, found: Sequence[tuple[str, NDArray[np.float64]]]) 
     return [Line(name, epochs(record), values, i) for i, (name, values) in enumerate(known)]
 
 
-def _learning(record: RunRecord) -> tuple[Block, Block]:
+def _learning(record: RunRecord) -> tuple[Block, ...]:
     train, validation = series(record, "train_loss"), series(record, "validation", "loss")
     loss = draw_lines(
         "curves-loss", "Loss by epoch", _lines(record, [("training", train), ("validation", validation)]), _EPOCH,
@@ -51,14 +51,14 @@ def _learning(record: RunRecord) -> tuple[Block, Block]:
         ("AP micro", ("validation", "ap_micro")),
         ("F1 macro, tuned thresholds", ("validation", "tuned", "macro", "f1")),
     ]
+    known = _lines(record, [(name, series(record, *path, unit=0.01)) for name, path in shown])
     scores = draw_lines(
-        "curves-scores", "Validation scores by epoch",
-        _lines(record, [(name, series(record, *path, unit=0.01)) for name, path in shown]), _EPOCH,
+        "curves-scores", "Validation scores by epoch", known, _EPOCH,
         Axis(words="validation score, %"), marks=len(train) < 40,
     )  # fmt: skip
     best = record.best
     lowest = np.nanargmin(validation) + 1 if np.isfinite(validation).any() else None
-    of_loss = "Mean loss of training, with augmentation and in training mode, and of validation."
+    of_loss = f"Mean loss of training, with augmentation and in training mode{', and of validation' if known else ''}."
     if np.isfinite(train).any():
         of_loss += f" Training ends at {train[np.isfinite(train)][-1]:.4f}."
     if lowest is not None:
@@ -73,10 +73,10 @@ def _learning(record: RunRecord) -> tuple[Block, Block]:
             else f" Epoch {best['epoch']} is best by {MONITOR_WORDS[monitor]}, and has an AP macro of {100 * ap:.1f} %"
         )
         of_scores += "; that checkpoint is used. F1 is at thresholds tuned on the same patches."
-    return (
-        Figure("loss-figure", of_loss, (Drawing(loss),)),
-        Figure("scores-figure", of_scores, (Drawing(scores),)),
-    )
+    of_loss_alone = Figure("loss-figure", of_loss, (Drawing(loss),))
+    if not known:
+        return (of_loss_alone, Text("The run was not validated."))
+    return (of_loss_alone, Figure("scores-figure", of_scores, (Drawing(scores),)))
 
 
 def _speed(record: RunRecord) -> Block:

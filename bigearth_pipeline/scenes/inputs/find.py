@@ -22,6 +22,8 @@ _MOST_LOOKED_AT: Final = 100
 _LOOKED_AT_BYTES: Final = 1 << 16
 
 Kind: TypeAlias = Literal["store", "patch", "tree"]
+PRODUCT: Final = ".SAFE"
+"""End of the name of a product's folder."""
 
 
 def find(path: Path, known: Known) -> Description | Kind:
@@ -81,7 +83,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _is_input(path: Path) -> bool:
     name = path.name.upper()
     if path.is_dir():
-        return name.endswith(".SAFE") or (path / METADATA).exists() or storage_of(path).has(MANIFEST)
+        return name.endswith(PRODUCT) or (path / METADATA).exists() or storage_of(path).has(MANIFEST)
     if name.endswith((".JSON", ".GEOJSON")):
         with open_regular_file(path) as file:
             return b'"stac_version"' in file.read(_LOOKED_AT_BYTES)
@@ -101,11 +103,12 @@ def _of_folder(path: Path, known: Known) -> Description | Kind:
         return "store"
     if (path / METADATA).exists():
         return describe_folder(path, known)
-    if path.name.upper().endswith(".SAFE"):
+    if path.name.upper().endswith(PRODUCT):
         raise BadScene(f"{path} has no {METADATA}, expected a Level-2A product{hint(path)}")
     files = band_paths(path)
     if not files:
-        if not any(each.is_dir() for each in path.iterdir()):
+        # A folder of products is one that holds nothing else.
+        if all(each.name.upper().endswith(PRODUCT) for each in path.iterdir() if each.is_dir()):
             raise _unknown(path)
         return "tree"
     return "patch" if _is_patch(path, files) else describe_files(path, known)

@@ -23,6 +23,10 @@ _LONGEST: Final = 1000
 """Pixels of a picture of a scene that are drawn, along the longer side."""
 _SHARES: Final = (1, 99)
 """Percentiles of the pixels that become black and white."""
+_CHARACTERS: Final = 32
+"""Of a line below or above a patch at most."""
+_LINE: Final = 0.1
+"""Inches that such a line takes."""
 _STRETCH: Final = f"black to white: percentiles {_SHARES[0]} to {_SHARES[1]}, square root"
 
 
@@ -69,7 +73,7 @@ def write_map_picture(
         axis.set_xticks([])
         axis.set_yticks([])
     order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
-    handles = [Patch(facecolor=colours[i], label=f"{shares[i]:4.0%}  {_wrapped(classes[i])}") for i in order]
+    handles = [Patch(facecolor=colours[i], label=f"{shares[i]:4.0%}  {_wrapped(classes[i], 38)}") for i in order]
     if cells[NODATA]:
         handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False)
@@ -102,18 +106,20 @@ def write_sheet(
 
     columns = min(6, len(records))
     rows = -(-len(records) // columns)
-    figure = Figure((2.3 * columns + 0.2, 3.1 * rows + 0.4), dpi=_DPI, layout="constrained")
+    above = [_title(name) for name in names]
+    below = ["\n".join(_lines(values, thresholds)) for values in probabilities]
+    lines = max(sum(text.count("\n") + 1 for text in texts) for texts in zip(above, below, strict=True))
+    height = 2.5 + _LINE * lines
+    figure = Figure((2.3 * columns + 0.2, height * rows + 0.4), dpi=_DPI, layout="constrained")
     figure.suptitle(f"{title}\neach patch in true colour (B04, B03, B02), {_STRETCH}", fontsize=9)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, record, name, values in zip(axes, records, names, probabilities, strict=False):
+    for axis, record, over, under in zip(axes, records, above, below, strict=False):
         rgb = np.stack([record[BAND_SLICES[band]].reshape(B10.size, B10.size) for band in ("B04", "B03", "B02")])
         axis.imshow(stretched(rgb), interpolation="nearest")
-        # Patches of a product differ in the end of their names.
-        axis.set_title(name if len(name) <= 34 else f"…{name[-33:]}", fontsize=5.5)
-        lines = _lines(values, thresholds)
-        axis.text(0, -0.03, "\n".join(lines), transform=axis.transAxes, va="top", fontsize=5.5)
+        axis.set_title(over, fontsize=5.5)
+        axis.text(0, -0.03, under, transform=axis.transAxes, va="top", fontsize=5.5)
     _save(figure, path)
 
 
@@ -136,17 +142,21 @@ def _lines(values: NDArray[np.float32], thresholds: Mapping[str, float]) -> list
         return ["no result"]
     found = sorted(zip(values.tolist(), thresholds.items(), strict=True), key=lambda each: -each[0])
     chosen = [(value, name) for value, (name, threshold) in found if value >= threshold][:5]
-    return [f"{value:.2f} {_shortened(name, 30)}" for value, name in chosen] or ["no class above its threshold"]
+    return [f"{value:.2f} {_wrapped(name, _CHARACTERS)}" for value, name in chosen] or ["no class above its threshold"]
 
 
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _title(name: str) -> str:
+    """Return the name of a patch in lines that are as wide as its picture, which end behind an underscore."""
+    if len(name) <= _CHARACTERS:
+        return name
+    end = name.rfind("_", 0, _CHARACTERS) + 1 or _CHARACTERS
+    return f"{name[:end]}\n{_title(name[end:])}"
 
 
-def _wrapped(text: str) -> str:
+def _wrapped(text: str, characters: int) -> str:
     import textwrap
 
-    return "\n          ".join(textwrap.wrap(text, 38))
+    return "\n          ".join(textwrap.wrap(text, characters))
 
 
 def _rgb(colour: str) -> NDArray[np.uint8]:

@@ -108,3 +108,22 @@ def test_a_click_sorts_a_table(browser: Any, file: Path) -> None:
     assert head.get_attribute("aria-sort") is None
     assert page.locator("#classes-table tfoot td").first.inner_text() == "patches"
     page.close()
+
+
+def test_numbers_that_there_are_not_come_last(browser: Any, run_content: bytes, tmp_path: Path) -> None:
+    """The lowest score is below all classes that have none."""
+    (tmp_path / "report.html").write_bytes(run_content)
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    button = page.locator("#scores-table th button", has_text="F1, 95 % interval")
+    cells = "[...document.querySelectorAll('#scores-table tbody tr')].map(row => row.cells[6].textContent)"
+    missing = page.evaluate(cells).count("–")
+    assert 0 < missing < len(page.evaluate(cells))
+    orders = []
+    for _ in range(2):
+        button.click()
+        found = page.evaluate(cells)
+        assert found[-missing:] == ["–"] * missing
+        orders.append(found[:-missing])
+    assert orders[0] != orders[1]
+    page.close()

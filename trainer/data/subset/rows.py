@@ -106,7 +106,10 @@ def select(
             if len(left) < len(before):
                 taken.append(f"{name} leaves out {len(before) - len(left):,}")
         if split in needed and not len(left):
-            raise EmptySubset(_reason(subset, index, split, taken))
+            reason = _reason(subset, index, split, taken)
+            if not taken and split == "validation" and "train" in needed:
+                reason += "; `data.validation=false` trains without"
+            raise EmptySubset(reason)
         rows[split] = left
     # Ascending, as the rows of a split are: the order of training follows from the rows alone.
     rows["train"] = np.sort(np.concatenate([rows[split] for split in subset.train_splits]))
@@ -119,7 +122,8 @@ def select(
 def _reason(subset: Subset, index: Index, split: str, taken: list[str]) -> str:
     """Return why a split has no patch."""
     if not taken:
-        return f"the store has no patch in its {split} split"
+        found = [f"{len(index.rows(other)):,} of {other}" for other in SPLITS if len(index.rows(other))]
+        return f"the store has no patch in its {split} split, only {', '.join(found)}"
     reason = f"the subset has no patch of the {split} split: of {len(index.rows(split)):,}, {' and '.join(taken)}"
     used: frozenset[str] = frozenset()
     if subset.where is not None:

@@ -119,6 +119,19 @@ def test_the_only_one_is_not_the_lowest_too(run: Path) -> None:
     assert "highest" not in Html.of(run_report(run, samples=0)).captions()["scores-figure-classes"]
 
 
+def test_a_run_without_validation_has_no_empty_chart(run: Path) -> None:
+    """The page shows axes without a score."""
+    for path in run.glob("predictions-*"):
+        path.unlink()
+    epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.dumps({name: value for name, value in epoch.items() if name != "validation"}) for epoch in epochs]
+    (run / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    page = Html.of(run_report(run))
+    assert "scores-figure" not in page.captions()
+    assert "The run was not validated." in words(page.by_id("curves"))
+    assert "of validation" not in page.captions()["loss-figure"]
+
+
 HOSTILE = "<script>alert('x')</script>&\"'"
 
 

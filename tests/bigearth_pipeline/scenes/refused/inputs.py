@@ -145,6 +145,7 @@ def no_item(folder: Path, content: str) -> Path:
 CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "absent": (lambda f: f / "nothing", "does not exist"),
     "empty folder": (lambda f: f, "is of no known kind, expected a .SAFE folder"),
+    "folder of products": (lambda f: safe(f).parent, ".SAFE lies in it: name that"),
     "unknown kind": (lambda f: no_item(f, "").rename(f / "scene.png"), "no known kind"),
     "missing band": (lambda f: without(files(f), "B11"), "lacks the band B11"),
     "band of Level-1C": (lambda f: band(files(f), "B11").rename(f / "scene" / "T33UUP_B10.tif").parent, "band B10"),

@@ -142,8 +142,11 @@ def test_empty_splits_say_what_took_their_patches(seasons: Store, tmp_path: Path
 def test_absent_splits_are_named(tmp_path: Path) -> None:
     """A condition is blamed for a split that the store never had."""
     with shards.open(make_store(tmp_path / "store", {"train": 5})) as store:
-        with pytest.raises(EmptySubset, match=r"^the store has no patch in its validation split$"):
+        expected = "the store has no patch in its validation split, only 5 of train"
+        with pytest.raises(EmptySubset, match=f"^{expected}; `data.validation=false` trains without$"):
             select(Subset(where="num_labels >= 0"), store.index, 0)
+        with pytest.raises(EmptySubset, match=f"^{expected}$"):
+            select(Subset(where="num_labels >= 0"), store.index, 0, needed=["validation"])
         assert len(select(Subset(fraction=0.5), store.index, 0, needed=["train"])["test"]) == 0
 
 
