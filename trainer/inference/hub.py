@@ -56,4 +56,4 @@ def locate(run: Path) -> Path:
 
 
 def _shown(run: Path) -> str:
-    return str(run).replace(SCHEME + "/", SCHEME + "//", 1)
+    return re.sub(f"^{SCHEME}/?", f"{SCHEME}//", str(run))

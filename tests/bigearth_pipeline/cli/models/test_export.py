@@ -114,6 +114,7 @@ def test_what_is_written_is_listed(small: Path, tmp_path: Path) -> None:
         (["{run}", "--license", "my licence"], "--license 'my licence' is no identifier of the hub"),
         (["{run}", "--license", ""], "is no identifier of the hub, expected one such as apache-2.0"),
         (["hf://owner"], "hf://owner is no address of the hub, expected hf://owner/name"),
+        (["hf://"], "hf:// is no address of the hub, expected hf://owner/name"),
     ],
 )
 def test_mistakes_are_one_line(
