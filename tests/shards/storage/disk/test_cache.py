@@ -1,11 +1,11 @@
 """The cache on disk: survives restarts and kills, is shared by processes, keeps to its size, and is never believed."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -50,12 +50,15 @@ def images(folder: Path) -> list[Path]:
 
 
 def taken(folder: Path) -> int:
-    """Return the bytes that the images of a cache take up; one may be deleted meanwhile."""
-    total = 0
-    for path in images(folder):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_blocks * 512
-    return total
+    """Return the bytes that the images of a cache take up at one moment."""
+    usage = folder / "usage"
+    if not usage.exists():
+        return 0
+    with usage.open("rb") as file:
+        # Processes hold this lock while they delete images and before they write to one: else those that are deleted
+        # while this counts would be added to those that are written in their place.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return sum(path.stat().st_blocks * 512 for path in images(folder))
 
 
 def test_a_second_run_sends_no_request_for_records(s3: Shelf, any_store: Path, tmp_path: Path) -> None:
