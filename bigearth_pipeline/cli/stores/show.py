@@ -38,8 +38,8 @@ def show(
     """Show patches of the store in DIR as pictures, with their labels.
 
     Without --out they appear in the terminal: as pictures where it can show them (kitty, Ghostty, iTerm2, WezTerm),
-    else as coloured blocks. Each band is stretched between its percentiles 1 and 99 in the training split, so pictures
-    of a store can be compared.
+    else as coloured blocks; a pipe gets names and labels alone. Each band is stretched between its percentiles 1 and
+    99 in the training split, so pictures of a store can be compared.
     """
     from bigearth_pipeline.cli.errors import reported
 
