@@ -14,7 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.support.examples import QUICK  # noqa: E402
+try:
+    from tests.support.examples import QUICK
+except ModuleNotFoundError as err:
+    raise SystemExit(f"{err.name} is not installed, and the checks need it: pip install -e '.[test]'") from None
 
 CHECKS = (
     ["mypy"],

@@ -33,12 +33,14 @@ def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None
     """Write one HTML file about a store, a run or several runs, which needs no network and no other file.
 
     \b
-    Of a store: a map, counts of labels, countries and months, histograms of the bands, pictures of patches, what was
-      left out, and checksums.
-    Of a run, ended or not: options, curves of the training, scores by class with intervals, precision and recall,
-      reliability, mistakes, scores by country and month, the best, worst and most uncertain patches, and explanations
-      of the worst (with the extra explain).
-    Of several runs: a table, curves, score against time and parameters, and differences by class with intervals.
+    Of a store: a map, counts of labels, countries and months, histograms of the
+      bands, pictures of patches, what was left out, and checksums.
+    Of a run, ended or not: options, curves of the training, scores by class
+      with intervals, precision and recall, reliability, mistakes, scores by
+      country and month, the best, worst and most uncertain patches, and
+      explanations of the worst (with the extra explain).
+    Of several runs: a table, curves, score against time and parameters, and
+      differences by class with intervals.
 
     Scores come from the predictions in RUN/predictions-SPLIT.parquet, which bep train --test and bep evaluate write.
     The same store and runs, named by the same paths, give the same bytes.

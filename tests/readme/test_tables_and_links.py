@@ -10,6 +10,7 @@ from tests.readme.text import README
 from tests.support.paths import ROOT
 from trainer import LoaderConfig
 from trainer.data.subset.where import COLUMNS
+from trainer.definition.tables import LENGTH, OPTIONS, RESUMABLE
 
 
 def rows_of(head: str) -> list[str]:
@@ -24,6 +25,16 @@ def test_all_columns_and_fields_are_told() -> None:
     """A column of `--where`, or a field of the loader's options, is not in the README, or is there no more."""
     assert sorted(rows_of("| column | type | meaning |")) == sorted(COLUMNS)
     assert rows_of("| field | values | meaning |") == [field.name for field in fields(LoaderConfig)]
+
+
+def test_all_that_may_change_on_resume_is_told() -> None:
+    """An option that a resumed run takes is not in the README's list, or one there is refused."""
+    told = re.findall(r"only DIR, (`--device`.*?`run\.max_steps`)", README.read_text(), re.DOTALL)
+    assert len(told) == 1
+    names = re.findall(r"`([^`]+)`", told[0])
+    options = [OPTIONS[key] for key in RESUMABLE | LENGTH if key != "data.shards"]
+    written = [f"--{each.name.replace('_', '-')}" if each.option.flag else each.key for each in options]
+    assert sorted(names) == sorted(written)
 
 
 def anchors_of(path: Path) -> set[str]:

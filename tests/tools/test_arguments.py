@@ -1,5 +1,6 @@
 """The tools refuse values that mean nothing, and end in one line."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,15 @@ def test_wrong_input_is_one_line(command: list[str], message: str, tmp_path: Pat
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_checks_without_their_requirements_are_one_line(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer who has installed the package without its extra reads a traceback from within the tests."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "argv", ["tools/check.py", *arguments])
+    monkeypatch.delitem(sys.modules, "tests.support.examples", raising=False)
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "tools/check.py"), run_name="__main__")
+    assert ended.value.code == "hypothesis is not installed, and the checks need it: pip install -e '.[test]'"

@@ -59,7 +59,7 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     if not count:
         raise InvalidValue(
             f"{store.folder} has {len(train)} train patches and {config.patches or 'all'} of them are requested, "
-            f"expected at least {config.batch_size}, a batch"
+            f"expected at least {config.batch_size}, a batch; try a smaller `batch_size=`"
         )
     rng = np.random.default_rng(0)
     if config.order == "global":

@@ -163,13 +163,14 @@ def _print(outcome: "Outcome") -> None:
             echo(f"    {name}: {reason}")
         if (more := len(outcome.left_out) - _MOST_NAMED) > 0:
             echo(f"    and {more:,} more, see the column status of patches.parquet")
-    common = sorted(counts.labels.items(), key=lambda each: -each[1])[:_MOST_CLASSES]
     if not counts.predicted:
         return
-    if not common[0][1]:
+    common = sorted(((name, count) for name, count in counts.labels.items() if count), key=lambda each: -each[1])
+    if not common:
         echo(f"  no class is at or above its threshold in any {one}")
         return
     echo(f"  share of the {many} with a result in which a class is at or above its threshold, the most frequent first:")
-    for name, count in common:
-        if count:
-            echo(f"  {count / counts.predicted:>6.0%}  {name}")
+    for name, count in common[:_MOST_CLASSES]:
+        echo(f"  {count / counts.predicted:>6.0%}  {name}")
+    if (more := len(common) - _MOST_CLASSES) > 0:
+        echo(f"    and {more:,} more, see the column labels of patches.parquet")

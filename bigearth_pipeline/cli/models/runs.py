@@ -25,11 +25,12 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
 
     \b
     Expressions may use the columns
-      name, state (finished, running, stopped), parameters, device, epoch, best_epoch, train_loss, seconds,
-      patches_per_second, wait_share,
-      validation.X and test.X with X one of loss, ap_macro, ap_micro, auroc_macro, f1_macro,
-      f1_micro, patches,
-    and every option by its table, as in RUN/config.toml: optimisation.lr, model.model, data.bands.
+      name, state (finished, running, stopped), parameters, device, epoch,
+      best_epoch, train_loss, seconds, patches_per_second, wait_share,
+      validation.X and test.X with X one of loss, ap_macro, ap_micro,
+      auroc_macro, f1_macro, f1_micro, patches,
+    and every option by its table, as in RUN/config.toml: optimisation.lr,
+    model.model, data.bands.
 
     Runs on 43 classes have a table of their own, for scores on other classes do not compare. Scores are those of the
     best epoch, as percentages; F1 is at the thresholds tuned on the validation split, so

@@ -161,7 +161,7 @@ def _table(seeds: tuple[int, ...], facts: list[dict[str, Any]], folder: Path) ->
         mark = "*" if split == "validation" and score.startswith("f1") else ""
         columns.append(Column(f"{split}\n{_SCORES[score]}{mark}", [*cells, mean], importance))
     table = fitting_table(f"runs in {folder}, %", columns, output_width())
-    if any(str(column.header).endswith("*") for column in table.columns):
+    if any(column.heading.endswith("*") for column in columns):  # In the table, or named as left out of it.
         table.caption = "\n".join([TUNED_HERE, *filter(None, [str(table.caption or "")])])
     return table
 

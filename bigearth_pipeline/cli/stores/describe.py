@@ -14,9 +14,10 @@ def describe(folder: Path, out: Path) -> None:
     """Describe the store in DIR for GIS and catalogues, in files beside it.
 
     \b
-    patches.parquet   GeoParquet 1.1: the square of each patch in EPSG:4326, with the columns of the index; for QGIS,
-                      geopandas and DuckDB.
-    croissant.json    Croissant 1.1 with its geo extension: files with checksums, and the fields of the table.
+    patches.parquet   GeoParquet 1.1: the square of each patch in EPSG:4326, with
+                      the columns of the index; for QGIS, geopandas and DuckDB.
+    croissant.json    Croissant 1.1 with its geo extension: files with checksums,
+                      and the fields of the table.
     collection.json   STAC 1.1 collection of all this.
 
     Reads manifest and index, and no shard; files of an earlier description are replaced, others of these names refused.

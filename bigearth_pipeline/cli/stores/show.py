@@ -38,8 +38,8 @@ def show(
     """Show patches of the store in DIR as pictures, with their labels.
 
     Without --out they appear in the terminal: as pictures where it can show them (kitty, Ghostty, iTerm2, WezTerm),
-    else as coloured blocks. Each band is stretched between its percentiles 1 and 99 in the training split, so pictures
-    of a store can be compared.
+    else as coloured blocks; a pipe gets names and labels alone. Each band is stretched between its percentiles 1 and
+    99 in the training split, so pictures of a store can be compared.
     """
     from bigearth_pipeline.cli.errors import reported
 
@@ -75,7 +75,7 @@ def show(
 
 def _print(sheet: "list[Row]") -> None:
     """Print pictures and captions where stdout is a terminal, else the captions alone."""
-    from bigearth_pipeline.cli.display.console import Console, echo
+    from bigearth_pipeline.cli.display.console import Console, echo, notes_console
     from bigearth_pipeline.cli.display.pictures import blocks, iterm2, kitty, protocol
     from bigearth_pipeline.pictures.png import png
     from bigearth_pipeline.pictures.sheet import joined
@@ -96,4 +96,4 @@ def _print(sheet: "list[Row]") -> None:
         for line in row.lines:
             echo(line)
     if not console.is_terminal:
-        click.echo("pictures need a terminal, or --out FILE.png", err=True)
+        notes_console().print("pictures need a terminal, or --out FILE.png", soft_wrap=True)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from bigearth_pipeline.report.figure.lines import Marks
 from bigearth_pipeline.report.figure.look import ALL, GRID, SERIES, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
@@ -49,7 +50,7 @@ def lying_bars(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=_are_whole(series)))
-        axes.xaxis.set_major_formatter(FuncFormatter(_number))
+        axes.xaxis.set_major_formatter(Marks())
         axes.set_xlabel(axis)
         _legend(figure, series)
         return svg(figure, name, title)
@@ -89,7 +90,7 @@ def standing_bars(
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=_are_whole(series)))
-        axes.yaxis.set_major_formatter(FuncFormatter(_number))
+        axes.yaxis.set_major_formatter(Marks())
         axes.set_ylabel(axis)
         if below:
             axes.set_xlabel(below)
@@ -110,7 +111,3 @@ def _are_whole(series: Mapping[str, Sequence[float]]) -> bool:
 def _legend(figure: Figure, series: Mapping[str, Sequence[float]]) -> None:
     if len(series) > 1:
         figure.legend(loc="outside upper left", ncols=len(series), handlelength=1)
-
-
-def _number(value: float, _: int) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from bigearth_pipeline.report.figure.lines import Marks
 from bigearth_pipeline.report.figure.look import ALL, INK, SERIES, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
@@ -72,6 +73,6 @@ def distribution(
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_formatter(Marks())
         axes.set_title(heading)
         return svg(figure, name, title)

@@ -8,6 +8,7 @@ from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from bigearth_pipeline.report.figure.lines import Marks
 from bigearth_pipeline.report.figure.look import GRID, WIDTH, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
@@ -65,7 +66,7 @@ def heat_map(
             bar.locator = FixedLocator([float(power) for power in whole if power % step == 0])
             bar.formatter = FuncFormatter(_ratio)
         else:
-            bar.formatter = FuncFormatter(lambda value, _: f"{value:,.0f}")
+            bar.formatter = Marks()
         bar.minorlocator = NullLocator()
         bar.update_ticks()
         bar.outline.set_visible(False)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from bigearth_pipeline.report.figure.lines import legend
+from bigearth_pipeline.report.figure.lines import Marks, legend
 from bigearth_pipeline.report.figure.look import SERIES, SOFT, look, new_axes
 from bigearth_pipeline.report.figure.svg import svg
 
@@ -60,5 +60,5 @@ def add_intervals(axes: Axes, labels: Sequence[str], series: Mapping[str, Sequen
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}".replace("-", "−")))
+    axes.xaxis.set_major_formatter(Marks())
     axes.set_xlabel(axis)

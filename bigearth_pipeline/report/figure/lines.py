@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,8 @@ _CHARACTERS: Final = 16
 _HANDLE: Final = 5
 """Letters that the mark of a series in the legend takes the place of."""
 _LONG_NAME: Final = 26
+_MOST_DIGITS: Final = 12
+"""Digits of a mark: floats of values that lie closer together are noise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +126,7 @@ def set_axis(axes: Axes, which: str, axis: Axis) -> None:
     place = axes.xaxis if which == "x" else axes.yaxis
     if not axis.log:
         place.set_major_locator(MaxNLocator(5, integer=axis.whole, min_n_ticks=1 if axis.whole else 2))
-    place.set_major_formatter(_Marks())
+    place.set_major_formatter(Marks())
 
 
 def legend(figure: Figure, labels: Sequence[str]) -> None:
@@ -141,23 +144,26 @@ def shortened(text: str, most: int = _LONG_NAME) -> str:
     return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
-class _Marks(Formatter):
-    """Numbers with three digits, or with more until no two marks of an axis read the same."""
+class Marks(Formatter):
+    """Numbers with three digits, or with more until each mark of an axis reads as the value at which it stands."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """Return one mark."""
-        return _number(x, 3)
+        return self.format_ticks([x])[0]
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Return all marks of an axis."""
-        for digits in range(3, 8):
+        alone = max(map(abs, values), default=0.0)
+        tolerance = min((high - low for low, high in pairwise(sorted(set(values)))), default=alone) / 1000
+        for digits in range(3, _MOST_DIGITS + 1):
             marks = [_number(value, digits) for value in values]
-            if len(set(marks)) == len(set(values)):
+            if np.allclose([float(mark.replace(",", "")) for mark in marks], values, rtol=0, atol=tolerance):
                 break
-        return marks
+        return [mark.replace("-", "−") for mark in marks]
 
 
 def _number(value: float, digits: int) -> str:
     if value and abs(value) < 1e-3:
-        return f"{value:.{digits - 3}e}".replace("e-0", "e-").replace("-", "−")
-    return f"{value:,.0f}".replace("-", "−") if float(value).is_integer() else f"{value:,.{digits}g}".replace("-", "−")
+        factor, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{float(factor):.{digits}g}e{int(power)}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}g}"

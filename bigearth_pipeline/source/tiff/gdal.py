@@ -73,6 +73,8 @@ class GdalReader:
         from rasterio.io import MemoryFile
 
         wanted = (1, "uint16", (group.size, group.size))
+        if not content:
+            raise BadPatch(f"{path} is empty, expected a TIFF of {_describe(*wanted)}")
         try:
             with MemoryFile(content, filename="band.tif") as file, file.open(driver="GTiff") as source:
                 facts = (source.count, source.dtypes[0], source.shape)
@@ -192,9 +194,9 @@ def crs_name(crs: Any) -> str:
 
 
 def cause(err: BaseException) -> str:
-    """Return what GDAL says, without the name that the file has in memory."""
+    """Return what GDAL says, without the name that the file has in memory, and without a full stop."""
     text = " ".join(str(err.__cause__ or err).split()) or type(err).__name__
-    return _shortened(re.sub(r"/vsimem/[^/]*/", "", text))
+    return _shortened(re.sub(r"/vsimem/[^/]*/", "", text).rstrip("."))
 
 
 def _shortened(text: str) -> str:

@@ -187,7 +187,7 @@ def test_encoded_records_on_a_gpu_are_measured(tmp_path: Path) -> None:
         (["loader", "{tmp}"], "holds no manifest.json: it is not a shard store"),
         (["loader", "{store}", "--plot", "{tmp}/a.jpg"], "a.jpg ends in .jpg, expected .png"),
         (["loader", "{store}", "--plot", "{tmp}/none/a.png"], "none is no folder, expected one for a.png"),
-        (["loader", "{store}", "--batch-size", "97"], "expected at least 97, a batch"),
+        (["loader", "{store}", "--batch-size", "97"], "expected at least 97, a batch; try a smaller --batch-size"),
         (["train", "{store}", "--trace", "{tmp}/none/a.json"], "none is no folder, expected one for a.json"),
         (["train", "{store}", "--trace", "{tmp}/trace"], "trace ends in nothing, expected .json"),
         (["train", "{store}", "--model", "resnet81"], "no model 'resnet81'"),

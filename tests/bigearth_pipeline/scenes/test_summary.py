@@ -6,6 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
+from bigearth_pipeline.cli.models.predict import _print
+from bigearth_pipeline.scenes.predict import Outcome
+from bigearth_pipeline.scenes.results import Counts
 from shards.layout.classes import CLASSES
 from tests.bigearth_pipeline.scenes.making import random_pixels, write_files
 
@@ -32,3 +35,18 @@ def test_the_summary_names_its_shares_and_a_picture_can_be_left_out(
     shares = [line for line in lines if line.strip().partition(" ")[2].strip() in CLASSES]
     assert any("in which a class is at or above its threshold" in line for line in lines) == bool(shares)
     assert len({line.index("%") for line in shares}) <= 1
+
+
+@pytest.mark.parametrize(
+    ("found", "more"), [(7, ["    and 2 more, see the column labels of patches.parquet"]), (5, [])]
+)
+def test_the_summary_says_how_many_classes_it_leaves_out(
+    capsys: pytest.CaptureFixture[str], found: int, more: list[str]
+) -> None:
+    """The five most frequent classes pass for all."""
+    labels = {name: max(0, found - number) for number, name in enumerate("abcdefghi")}
+    counts = Counts(patches=10, predicted=10, missing=0, faults=0, labels=labels)
+    _print(Outcome("scene", Path("out"), is_scene=True, counts=counts, left_out={}, had_finished=False))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[2:7]] == list("abcde")
+    assert lines[7:] == more

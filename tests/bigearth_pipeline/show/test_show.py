@@ -227,6 +227,8 @@ def test_a_pipe_gets_captions_alone(folder: Path, store: Store) -> None:
     assert result.stdout.startswith(f"{store.index.key(1)}\ntrain, ")
     assert "\x1b" not in result.stdout
     assert result.stderr == "pictures need a terminal, or --out FILE.png\n"
+    quiet = CliRunner().invoke(main, ["show", str(folder), store.index.key(1), "--quiet"])
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, result.stdout, "")
 
 
 def test_a_terminal_gets_pictures(folder: Path) -> None:

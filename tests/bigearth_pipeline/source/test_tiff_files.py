@@ -57,7 +57,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "link in a circle": (lambda path: path.symlink_to(path), "symbolic links"),
     "broken link": (lambda path: path.symlink_to(path.parent / "absent"), "is missing"),
     "link through a file": (lambda path: path.symlink_to(Path(__file__) / "x"), "Not a directory"),
-    "empty": (Path.touch, "is not a readable TIFF"),
+    "empty": (Path.touch, "is empty, expected a TIFF of 1 band of 120 × 120 uint16$"),
     "sparse": (sparse, f"it has {SPARSE_BYTES:,} bytes, expected at most 67,108,864"),
     "sparse with a head": (lambda path: sparse(path, official(GROUPS[0], bytes(28_800)).encode()), "it has 21,474,8"),
     "pipe of a process": (lambda path: path.symlink_to("/proc/self/environ/x"), "Not a directory"),
@@ -78,6 +78,14 @@ def test_no_regular_file_is_a_bad_patch_at_once(patch: Path, kind: str) -> None:
         assert f"{KEY}_B03.tif" in str(caught.value)
         assert time.monotonic() - started < 60
         assert reader.bytes_read < 1 << 20
+
+
+def test_the_words_of_gdal_end_without_a_full_stop(patch: Path) -> None:
+    """A line that continues after them has two."""
+    band = patch / f"{KEY}_B03.tif"
+    band.write_bytes(b"not a TIFF")
+    with pytest.raises(BadPatch, match=r"B03\.tif is not a readable TIFF of .*\w$"):
+        TiffReader().read_patch(str(patch), KEY, np.empty(80_000, np.uint16))
 
 
 def test_a_socket_is_a_bad_patch(patch: Path, bound: Callable[[Path], None]) -> None:

@@ -112,6 +112,17 @@ def test_f1_of_validation_says_where_its_thresholds_are_from() -> None:
         assert ("tuned on these very patches" in str(table.caption)) is has_validation
 
 
+def test_a_mark_in_the_list_of_columns_left_out_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a narrow table a column is named with an asterisk that nothing explains."""
+    monkeypatch.setenv("COLUMNS", "40")
+    fact = {split: dict.fromkeys(("ap_macro", "f1_macro"), 0.5) for split in ("validation", "test")}
+    fact = {split: dict.fromkeys(("ap_micro", "f1_micro")) | scores for split, scores in fact.items()}
+    table = _table((3, 4), [fact, fact], Path("runs"))
+    assert not any(str(column.header).endswith("*") for column in table.columns)
+    assert "validation F1 macro*" in str(table.caption)
+    assert "* F1 tuned here" in str(table.caption)
+
+
 @pytest.mark.parametrize(
     ("seed", "status", "words"),
     [

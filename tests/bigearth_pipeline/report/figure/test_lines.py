@@ -4,18 +4,41 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from bigearth_pipeline.report.figure.intervals import add_intervals
 from bigearth_pipeline.report.figure.lines import Axis, set_axis
 
 
 @pytest.mark.parametrize(
-    "ends", [(2.662691, 2.666723), (0.0, 100.0), (-0.00012, -0.00010), (1e-5, 9e-4), (1234.1, 1234.9)]
+    "ends",
+    [
+        (2.662691, 2.666723),
+        (0.0, 100.0),
+        (-0.00012, -0.00010),
+        (1e-5, 9e-4),
+        (1234.1, 1234.9),
+        (0.0, 1.08e-3),
+        (55.448, 55.556),
+        (1e6, 1e6 + 3),
+    ],
 )
-def test_no_two_marks_of_an_axis_read_the_same(ends: tuple[float, float]) -> None:
-    """Values that lie close together (parameters of similar runs) stand at marks that all read 2.66 and 2.67."""
+def test_each_mark_of_an_axis_reads_as_its_value(ends: tuple[float, float]) -> None:
+    """Marks at 2.5e-4 and 7.5e-4 read 3e-4 and 8e-4, or those of values that lie close together read the same."""
     axes = Figure().add_subplot()
     axes.plot(ends, ends)
     set_axis(axes, "x", Axis(words="million parameters"))
     marks = axes.xaxis.get_major_formatter().format_ticks(list(axes.get_xticks()))
     assert len(set(marks)) == len(marks) >= 3
     read = [float(mark.replace("−", "-").replace(",", "")) for mark in marks]
-    np.testing.assert_allclose(read, axes.get_xticks(), rtol=1e-3 if ends[1] > 1 else 0.1)
+    np.testing.assert_allclose(read, axes.get_xticks(), rtol=1e-9)
+
+
+def test_marks_of_intervals_and_of_a_logarithmic_axis_read_as_their_values() -> None:
+    """Average precisions at 55.45 and 55.475 stand at marks of 55.5, or a power of ten loses its exponent."""
+    axes = Figure().add_subplot()
+    add_intervals(axes, ["Pastures"], {"test": [(55.5, 55.448, 55.556)]}, "AP, %")
+    marks = axes.xaxis.get_major_formatter().format_ticks([55.45, 55.475, 55.5])
+    assert marks == ["55.45", "55.475", "55.5"]
+    axes.plot([1e-5, 1e5], [1, 2])
+    set_axis(axes, "x", Axis(words="seconds", log=True))
+    marks = axes.xaxis.get_major_formatter().format_ticks([1e-5, 1e-3, 1.0, 1e5])
+    assert marks == ["1e−5", "0.001", "1", "100,000"]

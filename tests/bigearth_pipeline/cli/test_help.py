@@ -1,0 +1,31 @@
+"""The help of all commands."""
+
+from collections.abc import Iterator
+
+import click
+from click.testing import CliRunner
+
+from bigearth_pipeline.cli import main
+
+
+def commands_of(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of a group and of all commands in it."""
+    yield names
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *names, name)
+        else:
+            yield (*names, name)
+
+
+def test_help_fits_into_80_columns() -> None:
+    """Lines of a list that click does not wrap run into the next one."""
+    found = list(commands_of(main))
+    assert {(), ("report",), ("bench", "loader")} <= set(found)
+    for words in found:
+        told = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
+        assert told.exit_code == 0, told.output
+        assert [line for line in told.stdout.splitlines() if len(line) > 80] == [], words
