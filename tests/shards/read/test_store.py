@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import shards
+from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
 from shards.metadata.manifest import BUILD_NOTE
 from tests.support.data import faults
@@ -74,7 +75,8 @@ def test_splits_shards_and_labels_fit_together(store: Path) -> None:
                 patch = opened.read(row)
                 assert patch.split == split
                 assert [shards.CLASSES[i] for i in np.flatnonzero(labels[row])] == list(patch.labels)
-        assert opened.index.rows("holdout").size == 0
+        with pytest.raises(InvalidValue, match="there is no split 'holdout', expected one of train, validation, test"):
+            opened.index.rows("holdout")
 
 
 def test_every_flipped_bit_is_found(store: Path, tmp_path: Path) -> None:

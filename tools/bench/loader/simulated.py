@@ -133,6 +133,10 @@ class LightStore:
         self.index = self
         self.num_threads = store.num_threads
 
+    def __len__(self) -> int:
+        """Return the number of rows of the repeated index."""
+        return self._length
+
     def labels(self, nomenclature: Nomenclature = NINETEEN) -> NDArray[np.uint8]:
         """Return the labels of the repeated index."""
         labels = self._store.index.labels(nomenclature)[self._rows]
