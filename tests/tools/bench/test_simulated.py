@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import shards
 from shards.testing.stores import make_store
-from tools.bench.loader.simulated import TICK, Lateness, LightStore, SimulatedDevice, drive, tick, ticking
+from tools.bench.loader.light_store import LightStore
+from tools.bench.loader.simulated import TICK, Lateness, SimulatedDevice, drive, tick, ticking
 from trainer.data.normalisation import Normalisation
 
 

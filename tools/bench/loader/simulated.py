@@ -29,21 +29,17 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import shards
 from bigearth_pipeline.bench.environment import describe_environment
-from shards import Store
-from shards.layout.classes import NINETEEN, Nomenclature
 from shards.storage.atomic import atomic_write
 from tools.arguments import count, positive, run
+from tools.bench.loader.light_store import LightStore
 from trainer.data.loader import Loader
 from trainer.data.loader_config import LoaderConfig
 from trainer.data.normalisation import Normalisation
 from trainer.runtime.pace import STEPS_AHEAD
 
-ROWS: Final = 590_326
-"""Length of the repeated index."""
 LOAD: Final = 0.5
 """Share of the machine's decoding rate that a device asks for."""
 TICK: Final = 0.001
@@ -115,40 +111,6 @@ class SimulatedDevice:
     def idle_share(self) -> float:
         """Share of these seconds without a batch to work on."""
         return self.idle / self.seconds if self.seconds else 0.0
-
-
-class LightStore:
-    """A store with a repeated index, of which only a share of every batch is read and decoded."""
-
-    def __init__(self, store: Store, rows: NDArray[np.int64], share: float, length: int = ROWS) -> None:
-        """Say what to repeat.
-
-        Args:
-            store: the real one.
-            rows: of its index, to be repeated.
-            share: of the records of a batch that are read, above 0 and at most 1.
-            length: rows of the repeated index.
-        """
-        self._store, self._rows, self._share, self._length = store, rows, share, length
-        self.index = self
-        self.num_threads = store.num_threads
-
-    def __len__(self) -> int:
-        """Return the number of rows of the repeated index."""
-        return self._length
-
-    def labels(self, nomenclature: Nomenclature = NINETEEN) -> NDArray[np.uint8]:
-        """Return the labels of the repeated index."""
-        labels = self._store.index.labels(nomenclature)[self._rows]
-        return np.resize(labels, (self._length, labels.shape[1]))
-
-    def read_into(self, rows: NDArray[np.int64], out: NDArray[np.uint16], **options: Any) -> None:
-        """Read the first records of a batch; the others keep what the buffer holds."""
-        count = max(1, round(self._share * len(rows)))
-        self._store.read_into(self._rows[rows[:count] % len(self._rows)], out[:count], **options)
-
-    def will_read(self, rows: NDArray[np.int64]) -> None:
-        """Announce nothing: the records are in the page cache."""
 
 
 @dataclass(frozen=True)
