@@ -23,7 +23,7 @@ def check_split(name: str) -> None:
     """Check the name of a split.
 
     Raises:
-        InvalidValue: there is none of that name.
+        InvalidValue: no split has that name.
     """
     if name not in SPLITS:
         raise InvalidValue(f"there is no split {name!r:.60}, expected one of {', '.join(SPLITS)}")

@@ -56,7 +56,7 @@ def dataset_name(source_version: str, *, synthetic: bool) -> str:
 
 
 def store_around(folder: Path) -> Path | None:
-    """Return the finished store that a folder is or lies in; None if there is none. Both files tell one from others."""
+    """Return the finished store that a folder is or lies in, known by its manifest and index; None without one."""
     return next(
         (each for each in (folder, *folder.parents) if all((each / n).is_file() for n in (MANIFEST, INDEX))), None
     )

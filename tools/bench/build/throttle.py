@@ -29,14 +29,21 @@ def throttled(folder: Path, reads: int, groups: Path = _GROUPS) -> Iterator[list
     group, limit = _group(groups, _device(folder), reads)
     try:
         group.mkdir()
-        for name, text in limit.items():
-            (group / name).write_text(text)
     except OSError as err:
-        raise PipelineError(f"{group}: no control group can be made: {err.strerror}") from err
+        raise _impossible(group, err) from err
     try:
+        try:
+            for name, text in limit.items():
+                (group / name).write_text(text)
+        except OSError as err:
+            raise _impossible(group, err) from err
         yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
     finally:
         group.rmdir()
+
+
+def _impossible(group: Path, err: OSError) -> PipelineError:
+    return PipelineError(f"{group}: no control group can be made: {err.strerror}")
 
 
 def _group(groups: Path, device: str, reads: int) -> tuple[Path, dict[str, str]]:
