@@ -1,5 +1,7 @@
 """One run as its folder tells it: options, epochs and results, whether it has ended or not."""
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
+from trainer.runs.scored import SCORED
 from trainer.training.epochs.early_stopping import is_out_of_patience
 
 State = Literal["finished", "running", "stopped"]
@@ -73,6 +76,19 @@ class RunRecord:
         """Wall-clock time of training and validation so far; None if the run does not say."""
         return _number(self.epochs[-1], "seconds") if self.epochs else None
 
+    @property
+    def scored_on(self) -> str:
+        """Digits that runs share if their scores are of the same patches, labels and classes, and so compare.
+
+        An old run, which does not say its patches, shares them with runs of the same store and conditions.
+        """
+        data = self.config.data
+        patches = self.description.get(SCORED)
+        if patches is None:
+            patches = [self.description.get("manifest_sha256"), data.where, str(data.patches)]
+        found = json.dumps([data.classes, sorted(data.ignore_labels), patches], sort_keys=True)
+        return hashlib.sha256(found.encode()).hexdigest()[:12]
+
     def to_json(self) -> dict[str, Any]:
         """Return the run as JSON values: its options by table, and what came of it."""
         best, last = self.best or {}, self.epochs[-1] if self.epochs else {}
@@ -87,6 +103,7 @@ class RunRecord:
             "train_loss": _number(last, "train_loss"),
             "validation": _scores(best.get("validation")),
             "test": _scores(self.results.get("test")),
+            "scored_on": self.scored_on,
             "seconds": self.seconds,
             "patches_per_second": _median([_number(epoch, "patches_per_second") for epoch in self.epochs]),
             "wait_share": _median([_number(epoch, "wait_share") for epoch in self.epochs]),

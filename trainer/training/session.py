@@ -33,6 +33,7 @@ from trainer.metrics.thresholds import THRESHOLD
 from trainer.models.create import Classifier
 from trainer.runs import folder as run_folder
 from trainer.runs.results import Selection
+from trainer.runs.scored import patches_digest
 from trainer.runtime.precision import resolve, why_steps_wait
 from trainer.runtime.progress import Progress
 from trainer.runtime.ranks import Ranks
@@ -56,6 +57,7 @@ class Session:
         store: the shards, open.
         manifest_sha256: of the manifest of the shards.
         rows: rows of the index by split, after subsets were taken.
+        scored: digest of the patches of validation and test split, be they used or not, by split.
         repeats: (n,) visits of each training patch in an epoch, in the mean; None for one.
         normalisation: by the train split, or by other statistics.
         model: the network on its device, with the weights to begin with.
@@ -72,6 +74,7 @@ class Session:
     store: Store
     manifest_sha256: str
     rows: dict[str, Rows]
+    scored: dict[str, str]
     repeats: NDArray[np.float64] | None
     normalisation: Normalisation
     model: Classifier
@@ -236,6 +239,7 @@ def open_session(
         evaluated = ("validation",) * data.validation + ("test",) * config.run.test
         labels = store.index.labels(data.nomenclature)
         rows = select(Subset.of(data), store.index, config.run.seed, needed=(*data.train_splits, *evaluated))
+        scored = {split: patches_digest(store.index, rows[split], labels) for split in ("validation", "test")}
         if not data.validation:
             rows["validation"] = rows["validation"][:0]
             progress.say(
@@ -276,6 +280,7 @@ def open_session(
             store=store,
             manifest_sha256=store.manifest_sha256(),
             rows=rows,
+            scored=scored,
             repeats=repeats,
             normalisation=normalisation,
             model=model.to(ranks.device),

@@ -19,6 +19,7 @@ from trainer.errors import BadCheckpoint, TrainError
 from trainer.runs import beginning
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.scored import SCORED
 from trainer.runs.state import Result
 from trainer.runs.store_place import describe_place, store_of
 from trainer.runtime.out_of_memory import out_of_memory_reported
@@ -90,6 +91,7 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
             beginning.check_unused(config.run.out)
             stack.enter_context(beginning.begun(config.run.out))
             described = session.describe() | describe_place(config.data.shards) | launch.describe()
+            described |= {SCORED: session.scored}
             if session.store.manifest.synthetic:
                 described |= {"synthetic": True}
             statistics = statistics_of(config, session.store.manifest, session.normalisation)

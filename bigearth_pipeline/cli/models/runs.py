@@ -32,9 +32,10 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
     and every option by its table, as in RUN/config.toml: optimisation.lr,
     model.model, data.bands.
 
-    Runs on 43 classes have a table of their own, for scores on other classes do not compare. Scores are those of the
-    best epoch, as percentages; F1 is at the thresholds tuned on the validation split, so
-    validation.f1_macro and validation.f1_micro are too high for other patches.
+    Runs whose scores are of other patches, labels or classes have a table of their own, for such scores do not
+    compare; in JSON, runs whose scores compare share scored_on. Scores are those of the best epoch, as
+    percentages; F1 is at the thresholds tuned on the validation split, so validation.f1_macro and
+    validation.f1_micro are too high for other patches.
     """  # noqa: D301
     from bigearth_pipeline.cli.errors import reported
 
@@ -60,12 +61,17 @@ def runs(folder: Path, where: str | None, sort: str, as_json: bool) -> None:
 
 
 def _tables(records: "Sequence[RunRecord]", folder: Path) -> "Iterator[Table]":
-    """Yield a table for each number of classes: scores on other classes do not compare."""
-    numbers = sorted({record.config.data.classes for record in records})
-    for number in numbers:
-        # Nearly all runs are on the 19.
-        title = f"runs in {folder}" if numbers == [19] else f"runs on {number} classes in {folder}"
-        yield _table([record for record in records if record.config.data.classes == number], title, folder)
+    """Yield a table for each group of runs whose scores compare."""
+    from trainer.history.groups import grouped, scored_words
+
+    groups = grouped(records)
+    for number, group in enumerate(groups, 1):
+        title = f"runs in {folder}"
+        if len(groups) > 1:
+            title += (
+                f", {number} of {len(groups)} groups whose scores do not compare:\nscores of {scored_words(group[0])}"
+            )
+        yield _table(group, title, folder)
 
 
 def _table(records: "Sequence[RunRecord]", title: str, folder: Path) -> "Table":

@@ -11,6 +11,7 @@ from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.figure.lines import MOST_LINES
 from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
 from shards.text.words import patches
+from trainer.history.groups import grouped, scored_words
 from trainer.metrics.intervals.bootstrap import Estimate
 from trainer.metrics.intervals.table import Resampled, estimates, resample
 from trainer.metrics.intervals.tiles import Tiles
@@ -49,6 +50,27 @@ class RunsContents:
     def comparable(self) -> list[int]:
         """Places of the runs that were evaluated on the same patches, the one that is compared with among them."""
         return [i for i in range(len(self.runs)) if i not in self.apart]
+
+    @property
+    def scored_on(self) -> dict[str, str]:
+        """What scores are of, in words, by letter of each group of runs whose scores compare; empty for one group."""
+        groups = grouped([run.record for run in self.runs])
+        if len(groups) == 1:
+            return {}
+        return {_letter(i): scored_words(group[0]) for i, group in enumerate(groups)}
+
+    def group(self, place: int) -> str:
+        """Return the letter of the group of a run in `scored_on`."""
+        return _letter(
+            [*dict.fromkeys(run.record.scored_on for run in self.runs)].index(self.runs[place].record.scored_on)
+        )
+
+    @property
+    def apart_words(self) -> str:
+        """A sentence for charts that show runs whose scores do not compare; empty if all compare."""
+        if not self.scored_on:
+            return ""
+        return " Scores of groups with different letters in the table of trainings do not compare."
 
     def differences(self, place: int, other: int, score: str = "ap") -> list[Estimate]:
         """Return by how much the scores of one run are above those of another, by class, macro and micro.
@@ -109,6 +131,10 @@ def open_runs(
             )
             phases.advance(1)
         yield contents
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"A{number - 25}"
 
 
 def _absent(run: RunContents) -> str:

@@ -46,9 +46,12 @@ def _chart(
         height=2.4 + 0.15 * (len(lines) // 2),
     )  # fmt: skip
     value, best = max(ends) if unit != 1 else min(ends)
-    text = (
-        f"{title} of {counted(len(lines), 'run')} by {'time' if over_time else 'epoch'}. "
-        f"{'Highest' if unit != 1 else 'Lowest'}: {best} with "
-        f"{value:{'.1f' if unit != 1 else '.4f'}}{' %' if unit != 1 else ''}."
-    )
+    text = f"{title} of {counted(len(lines), 'run')} by {'time' if over_time else 'epoch'}."
+    if apart := "" if name == "train" else contents.apart_words:
+        text += apart
+    else:
+        text += (
+            f" {'Highest' if unit != 1 else 'Lowest'}: {best} with "
+            f"{value:{'.1f' if unit != 1 else '.4f'}}{' %' if unit != 1 else ''}."
+        )
     return Figure(f"runs-{name}-figure", text, (Drawing(drawing),))

@@ -42,6 +42,7 @@ def _tables(contents: RunsContents) -> list[Table]:
         work.append(
             [
                 Cell(contents.names[i]),
+                *([Cell(contents.group(i))] if contents.scored_on else []),
                 percent_cell(facts["validation"]["ap_macro"]),
                 percent_cell(facts["test"]["ap_macro"]),
                 percent_cell(facts["test"]["f1_macro"]),
@@ -57,8 +58,9 @@ def _tables(contents: RunsContents) -> list[Table]:
         )
     columns = ["run", "network", "state", "epochs", "AP macro, same patches, %", f"AP macro, {INTERVAL}",
                "F1 macro, same patches, %", f"F1 macro, {INTERVAL}"]  # fmt: skip
-    of_work = ["run", "validation AP macro, %", "test AP macro, %", "test F1 macro, %", "parameters", "minutes",
-               "patches/s", "loader wait, %", "bands", "learning rate", "batch size", "seed"]  # fmt: skip
+    scored_on = ["scored on"] if contents.scored_on else []
+    of_work = ["run", *scored_on, "validation AP macro, %", "test AP macro, %", "test F1 macro, %", "parameters",
+               "minutes", "patches/s", "loader wait, %", "bands", "learning rate", "batch size", "seed"]  # fmt: skip
     is_here = contents.split == "validation"
     where = "these very patches, so it is too high for others" if is_here else "the validation split"
     caption = (
@@ -71,6 +73,11 @@ def _tables(contents: RunsContents) -> list[Table]:
         f"Training of {counted(len(rows), 'run')}. Validation scores are of the best epoch; test scores are those that "
         "the run's results say, of the patches it was tested on."
     )
+    if contents.scored_on:
+        groups = "; ".join(f"{letter}: {told}" for letter, told in contents.scored_on.items())
+        words += (
+            f" Scores with different letters do not compare, for they are of different patches or classes: {groups}."
+        )
     return [Table("runs-table", caption, columns, rows), Table("work-table", words, of_work, work, dense=True)]
 
 
@@ -96,7 +103,7 @@ def _trade_offs(contents: RunsContents) -> Figure | Text:
     text = (
         f"Best validation AP macro of {counted(len(contents.shown), 'run')} against the time of training and "
         "validation so far, over all starts of a run, and against the number of parameters. Times are comparable only "
-        "of the same machine."
+        f"of the same machine.{contents.apart_words}"
     )
     if len(contents.shown) < len(contents.runs):
         text += f" Charts show the first {len(contents.shown)} of {len(contents.runs)} runs."

@@ -13,6 +13,7 @@ from bigearth_pipeline.report.run.curves import epochs, series
 from bigearth_pipeline.report.run.words import number_at
 from bigearth_pipeline.report.runs.contents import run_names
 from bigearth_pipeline.report.store.contents import short_names
+from trainer.history.groups import grouped
 from trainer.history.record import RunRecord
 
 MOST_RUNS: Final = len(SERIES)
@@ -42,7 +43,7 @@ def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
     """Return a picture of the curves of runs and of their average precision by class.
 
     Scores are those of the test split if all runs have results on it, else those of the validation split in the best
-    epoch; without them the picture has curves alone.
+    epoch; without them the picture has curves alone. Headings say if the scores are of different patches.
 
     Args:
         folders: of the runs, ended or not.
@@ -61,9 +62,10 @@ def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
     whole = run_names(folders)
     short = [shortened(name) for name in whole]
     names = short if len(set(short)) == len(short) else whole
+    apart = ", of different patches" if len(grouped(records)) > 1 else ""
     panels = [
         Panel(
-            heading,
+            heading if path[0] == "train_loss" else heading + apart,
             [
                 Line(name, epochs(record), series(record, *path, unit=unit), i)
                 for i, (name, record) in enumerate(zip(names, records, strict=True))
@@ -74,10 +76,10 @@ def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
         )
         for heading, words, path, unit in _CURVES
     ]
-    return draw_panels(panels, _rows(records, names), names, file_format)
+    return draw_panels(panels, _rows(records, names, apart), names, file_format)
 
 
-def _rows(records: Sequence[RunRecord], names: Sequence[str]) -> Rows | None:
+def _rows(records: Sequence[RunRecord], names: Sequence[str], apart: str) -> Rows | None:
     """Return average precision by class, the highest of the first run on top; None if no run has any."""
     split = "test" if all("test" in record.results for record in records) else "validation"
     numbers = sorted({record.config.data.classes for record in records})
@@ -95,7 +97,7 @@ def _rows(records: Sequence[RunRecord], names: Sequence[str]) -> Rows | None:
     order = sorted(present, key=lambda i: -(first[i] or 0.0))
     values: dict[str, list[Value]] = {name: [(each[i], None, None) for i in order] for name, each in found.items()}
     labels = [short_names(classes)[i] for i in order]
-    return Rows(f"Average precision by class, {split} split", labels, values, "average precision, %")
+    return Rows(f"Average precision by class, {split} split{apart}", labels, values, "average precision, %")
 
 
 def _result(record: RunRecord, split: str) -> dict[str, Any]:

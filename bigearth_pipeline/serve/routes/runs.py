@@ -14,6 +14,7 @@ from bigearth_pipeline.serve.contents.runs import OpenRun
 from bigearth_pipeline.serve.contents.stopping import Busy, Stopping
 from bigearth_pipeline.serve.routes import parameters as p
 from trainer.errors import TrainError
+from trainer.history.groups import scored_words
 from trainer.history.record import RunRecord
 from trainer.runs.folder import LOCK, METRICS
 
@@ -35,7 +36,10 @@ def run_routes(contents: Contents, stopping: Stopping) -> APIRouter:
 
     @router.get("")
     def runs() -> list[dict[str, Any]]:
-        """Return the runs as `bep runs --json` does, each with its number; of a damaged one, why it is unreadable."""
+        """Return the runs as `bep runs --json` does, each with its number and what its scores are of, in words.
+
+        Of a damaged one it says why it is unreadable.
+        """
         return [_row(run) for run in contents.runs]
 
     @router.get("/{run}", responses=p.refusals(404, 409))
@@ -104,7 +108,8 @@ def _stamp(run: OpenRun) -> tuple[Any, ...]:
 
 def _row(run: OpenRun) -> dict[str, Any]:
     try:
-        return run.about() | run.record().to_json() | {"name": run.about()["name"]}
+        record = run.record()
+        return run.about() | record.to_json() | {"name": run.about()["name"], "scored_words": scored_words(record)}
     except (TrainError, OSError) as err:
         return run.about() | {"state": "unreadable", "detail": str(err)}
 

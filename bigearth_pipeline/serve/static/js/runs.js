@@ -29,13 +29,21 @@ async function showAll(main, setTitle) {
     ['patches/s', (run) => run.patches_per_second ? Math.round(run.patches_per_second).toLocaleString('en') : '', true],
   ];
   const score = (run) => run.validation?.ap_macro ?? -1;
+  // Scores of different patches or classes do not compare: each group of runs has rows of its own.
+  const groups = new Map();
+  for (const run of runs.sort((a, b) => score(b) - score(a))) {
+    groups.set(run.scored_on, [...(groups.get(run.scored_on) ?? []), run]);
+  }
+  const heading = (run) => h('tr', {}, h('th', {scope: 'rowgroup', colspan: columns.length + 1, class: 'group'},
+    run.scored_words ? `Scores of ${run.scored_words}` : 'Unreadable'));
+  if (groups.size > 1) box.append(h('p', {class: 'note'}, 'Scores of different groups are of different patches or classes and do not compare.'));
   box.append(h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of runs'}, h('table', {id: 'runs'},
     h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'run'),
       columns.map(([name, , isNumber]) => h('th', {scope: 'col', class: isNumber ? 'number' : ''}, name)))),
-    h('tbody', {}, runs.sort((a, b) => score(b) - score(a)).map((run) => h('tr', {},
+    [...groups.values()].map((group) => h('tbody', {}, groups.size > 1 ? heading(group[0]) : null, group.map((run) => h('tr', {},
       h('th', {scope: 'row'}, h('a', {href: runLink(run)}, run.name)),
       run.detail ? h('td', {colspan: columns.length, class: 'error'}, run.detail)
-        : columns.map(([, value, isNumber]) => h('td', {class: isNumber ? 'number' : ''}, value(run) ?? ''))))))));
+        : columns.map(([, value, isNumber]) => h('td', {class: isNumber ? 'number' : ''}, value(run) ?? '')))))))));
 }
 
 async function showOne(main, number, setTitle) {
