@@ -83,6 +83,9 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         model = load_ensemble(config.runs, device=config.device, tta=config.tta, batch_size=config.batch_size)
         opened = _sources(config, model, threads, progress)
         sources = [stack.enter_context(closing(source)) for source in opened]
+        for source in sources:
+            if isinstance(source, SceneSource):
+                source.check_offset()
         folders = _folders(config.out, sources)
         results.check_out(config.out, [folder.name for folder in folders if folder != config.out])
         for folder in folders:

@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from bigearth_pipeline.scenes.grid.missing import missing_shares
+from bigearth_pipeline.scenes.grid.plausible import check_offset
 from bigearth_pipeline.scenes.grid.scene import CELL_METRES, Scene
 from bigearth_pipeline.scenes.grid.strips import Strips
 from bigearth_pipeline.scenes.grid.windows import SIDE, Windows
@@ -85,6 +86,20 @@ class SceneSource:
                 ulx=self.scene.ulx + CELL_METRES * np.array(lefts, np.float64),
                 uly=np.full(n, self.scene.uly - top, np.float64),
             )
+
+    def check_offset(self) -> None:
+        """Check the offset, if there is one, by the first row of windows or by that in the middle.
+
+        Raises:
+            BadScene: pixels do not have the offset, or cannot be read.
+        """
+        offsets = self.scene.description.offsets
+        for unit in dict.fromkeys((0, self.num_units // 2)) if offsets else ():
+            top = self.windows.tops[unit] * CELL_METRES
+            strips = self._strips.rows(top, top + PATCH_METRES)
+            for lefts in self._columns:
+                if check_offset(self.name, self._cut(strips, lefts), self.bands, offsets):
+                    return
 
     def picture(self, unit: int) -> NDArray[np.uint16] | None:
         """Return a pixel of red, green and blue a cell, (3, rows, columns): the rows down to the next windows."""

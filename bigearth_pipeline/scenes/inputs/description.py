@@ -137,7 +137,8 @@ def offsets_of(
     if stated is None and baseline is None:
         raise BadScene(
             f"nothing says of which processing baseline {name} is, so whether {OFFSET} has to be subtracted from its "
-            "digital numbers (from 04.00 on): say `baseline=`, such as `baseline=05.09`, or `offset=none`"
+            "digital numbers (from 04.00 on): say `baseline=` (in names of products, N0509 is 05.09), or `offset=none` "
+            "if it is taken from them already, or they never had it"
         )
     if stated is None:
         stated = dict.fromkeys(BANDS, OFFSET) if has_offset(baseline) else {}

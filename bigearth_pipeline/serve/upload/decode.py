@@ -186,6 +186,7 @@ def _of_scene(description: Description) -> Decoded:
             f"it has {windows.count:,} windows of 1,200 m, more than {MOST_WINDOWS}; bep predict takes any size"
         )
     with closing(SceneSource(scene, windows, batch_size=_BATCH, threads=1)) as source:
+        source.check_offset()
         parts = [part for unit in range(source.num_units) for part in source.parts(unit)]
     notes = [f"{description.offset_reason}."]
     if len(bands) < len(BANDS):
