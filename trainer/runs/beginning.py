@@ -48,35 +48,37 @@ def check_unused(folder: Path) -> None:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Make the folder of a new run, and remove it again if the block fails and leaves it empty.
+    """Make the folder of a new run, and remove it and those made around it if the block fails and leaves them empty.
 
     Raises:
         OSError: it cannot be made.
     """
-    is_new = not folder.exists()
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            for each in new:
+                each.rmdir()
         raise
 
 
 @contextmanager
 def begun(folder: Path) -> Iterator[None]:
-    """Remove what a new run has written if the block fails before a state is saved, so that it can begin again.
+    """Remove what a new run has written if the block fails before a step is saved, so that it can begin again.
 
-    Call it where the folder is locked and unused: all that is there of a run is this one's.
+    A loss that is not finite leaves its state and the names of its patches. Call it where the folder is locked and
+    unused: all that is there of a run is this one's.
     """
     try:
         yield
     except BaseException:
-        if not (folder / run_folder.LAST).exists():
+        if not run_folder.has_steps(folder) and not (folder / run_folder.NON_FINITE).exists():
             with suppress(OSError):
                 run_folder.remove_temporaries(folder)
                 for name in (
+                    run_folder.LAST,
                     run_folder.CONFIG,
                     run_folder.DESCRIPTION,
                     run_folder.STATISTICS,

@@ -114,7 +114,7 @@ def written(folder: Path, path: Path) -> Iterator[None]:
     except OSError as err:
         if not folder.is_dir():
             raise TrainError(f"{path} cannot be written: the folder of the run was removed meanwhile") from err
-        if (folder / LAST).is_file():
+        if has_steps(folder):
             saved, way = "what was saved before is whole", f"resume with `resume={folder}`"
         else:
             saved, way = "no state of the run was saved before", "start it again"
@@ -122,6 +122,21 @@ def written(folder: Path, path: Path) -> Iterator[None]:
             f"{path} cannot be written: {err.strerror or err}; {saved}: mend that (if the disk is full, make room) and "
             f"{way}"
         ) from err
+
+
+def has_steps(folder: Path) -> bool:
+    """Return whether something of a run was saved after a step of it; True where that cannot be told."""
+    from trainer.runs import checksum  # It needs torch, which reading runs does not.
+
+    if (folder / BEST).exists():
+        return True
+    try:
+        last = checksum.read(folder / LAST)
+    except FileNotFoundError:
+        return False
+    except (TrainError, OSError):
+        return True
+    return bool(last.get("epoch") or last.get("step"))
 
 
 def remove_temporaries(folder: Path) -> None:

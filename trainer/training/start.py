@@ -50,7 +50,7 @@ def train(config: TrainConfig, progress: Progress | None = None, given: Given | 
     """Train a model and leave configuration, metrics and checkpoints in `config.run.out`.
 
     The best checkpoint is that of the highest macro average precision on the validation split. A run that fails before
-    its first state is saved leaves no folder. Where `torchrun` starts
+    a step of it is saved leaves no folder. Where `torchrun` starts
     the processes again, they resume the run that they began before.
 
     Args:
