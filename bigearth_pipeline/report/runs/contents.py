@@ -10,10 +10,11 @@ import numpy as np
 from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.figure.lines import MOST_LINES
 from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
+from bigearth_pipeline.report.scores.evaluated import with_values
 from shards.text.words import patches
 from trainer.history.groups import grouped, scored_words
 from trainer.metrics.intervals.bootstrap import Estimate
-from trainer.metrics.intervals.table import Resampled, estimates, resample
+from trainer.metrics.intervals.table import Resampled, Scores, estimates, resample
 from trainer.metrics.intervals.tiles import Tiles
 from trainer.runs.folder import split_predictions
 from trainer.runs.predictions import Predictions
@@ -78,11 +79,19 @@ class RunsContents:
         Both are of the same resamples, so what makes a resample easy or difficult for both does not count.
         """
         one, two = (getattr(self.resampled[i], score) for i in (place, other))
-        return estimates(one - two, self.runs[place].found.labels, self.tiles)
+        found = estimates(one - two, self.runs[place].found.labels, self.tiles)
+        return [
+            each if a.value is None or b.value is None else replace(each, value=a.value - b.value)
+            for each, a, b in zip(found, self.own(place, score), self.own(other, score), strict=True)
+        ]
 
     def own(self, place: int, score: str = "ap") -> list[Estimate]:
-        """Return the scores of one of `comparable`, with intervals."""
-        return estimates(getattr(self.resampled[place], score), self.runs[place].found.labels, self.tiles)
+        """Return the scores of one of `comparable`, with intervals; their values are those of the evaluation."""
+        run = self.runs[place]
+        ap, f1 = (
+            estimates(getattr(self.resampled[place], name), run.found.labels, self.tiles) for name in ("ap", "f1")
+        )
+        return list(getattr(with_values(Scores(ap, f1), run.evaluated), score))
 
 
 @contextmanager

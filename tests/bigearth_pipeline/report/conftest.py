@@ -1,6 +1,7 @@
 """Small stores, and their pages."""
 
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -98,7 +99,10 @@ def other(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the run whose predictions of the test split are other ones, in another order."""
     folder = tmp_path_factory.mktemp("other") / "other"
     shutil.copytree(trained, folder)
-    change_predictions(folder, lambda found: shuffled(found, noise=3.0))
+    # The results beside them are of another checkpoint, so the page has to compute these ones.
+    change_predictions(
+        folder, lambda found: replace(shuffled(found, noise=3.0), about=found.about | {"checkpoint": "other.pt"})
+    )
     return folder
 
 

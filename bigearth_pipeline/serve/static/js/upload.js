@@ -34,15 +34,21 @@ export async function show(main, {parts, settings, signal: left, keep, setTitle}
     drop.classList.remove('over');
     receive(await dropped(event.dataTransfer));
   });
+  // What was chosen last, which the options below can be given to again.
+  let last = [];
+  const again = h('button', {disabled: true}, 'Decode again');
   main.replaceChildren(h('h1', {}, 'Your image'),
     h('p', {}, 'Level-2A of Sentinel-2, up to 24 km × 24 km and 64 MiB. It stays in the memory of this server until 16 newer '
       + 'ones have come, or you forget it; nothing is kept on disk.'),
-    drop, h('div', {class: 'row'}, h('label', {}, h('span', {}, 'Processing baseline, if the names do not say it'), baseline),
-      h('label', {}, h('span', {}, 'Offset of 1000 since baseline 04.00'), offset)), result);
+    drop, h('form', {class: 'row', onsubmit: (event) => { event.preventDefault(); receive(last); }},
+      h('label', {}, h('span', {}, 'Processing baseline, if the names do not say it'), baseline),
+      h('label', {}, h('span', {}, 'Offset of 1000 since baseline 04.00'), offset), again), result);
   if (parts.length) await draw(parts[0]);
 
   async function receive(chosen) {
     if (!chosen.length) return;
+    last = chosen;
+    again.disabled = false;
     // A new image takes the place of one that is still decoded.
     asking.abort();
     asking = new AbortController();
@@ -108,6 +114,8 @@ export async function show(main, {parts, settings, signal: left, keep, setTitle}
     try {
       await send('DELETE', `uploads/${source}`);
       keep('upload', {});
+      last = [];
+      again.disabled = true;
       put(result, h('p', {}, 'Forgotten.'));
     } catch (error) {
       put(result, failure(error));

@@ -1,5 +1,6 @@
 """The report of several runs, beside what their files say."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,12 +58,43 @@ def test_differences_are_of_the_same_patches(page: Html, trained: Path, other: P
     assert number(summary["other"][place]) == number(table["macro"][2])
 
 
+def test_a_score_is_one_number_on_the_page(trained: Path, tmp_path: Path) -> None:
+    """Tables round two numbers that should be one: that of the evaluation, and that of rounded probabilities."""
+    run = Path(shutil.copytree(trained, tmp_path / "copy"))
+    path = run / "metrics-test.json"
+    result = json.loads(path.read_text())
+    value = result["ap_macro"] = result["ap_macro"] - 0.0123
+    path.write_text(json.dumps(result))
+    page = Html.of(runs_report([run, trained]))
+    place = page.columns("work-table").index("test AP macro, %") - 1
+    expected = page.table("work-table")["copy"][place]
+    assert number(expected) == pytest.approx(100 * value, abs=0.051)
+    place = page.columns("runs-table").index("AP macro, same patches, %") - 1
+    assert page.table("runs-table")["copy"][place] == page.table("differences-1")["macro"][1] == expected
+    assert page.table("differences-1")["macro"][3] == "+1.2"
+
+
+def test_scores_of_other_patches_are_marked(trained: Path, tmp_path: Path) -> None:
+    """Scores of different patches stand in one table and in one chart as if they compared."""
+    run = Path(shutil.copytree(trained, tmp_path / "other"))
+    path = run / "description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scored": {"validation": "x", "test": "y"}}))
+    page = Html.of(runs_report([trained, run, trained]))
+    assert page.columns("work-table")[1] == "scored on"
+    assert [row[0] for row in page.table("work-table").values()] == ["A", "B", "A"]
+    for name in ("trade-offs-figure", "runs-ap-figure", "runs-loss-figure"):
+        assert "with different letters" in page.captions()[name]
+        assert "Highest" not in page.captions()[name]
+    assert "letters" not in page.captions()["runs-train-figure"]
+
+
 def test_charts_are_there(page: Html) -> None:
     """A chart is lost, or shows a single run."""
     figures = page.captions()
     names = ["trade-offs-figure", "runs-train-figure", "runs-loss-figure", "runs-ap-figure", "runs-time-figure"]
     assert list(figures) == [*names, "differences-figure"]
     assert all("2 runs" in figures[name] for name in names)
+    assert page.columns("work-table")[1] == "validation AP macro, %"
 
 
 def test_other_patches_are_not_compared(trained: Path, other: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from bigearth_pipeline.synth.dataset import write_dataset
 from shards.storage.lock import exclusive
 from tests.bigearth_pipeline.serve.conftest import serving
+from tests.bigearth_pipeline.serve.test_uploads import geotiff
 
 pytestmark = pytest.mark.long
 AXE = "axe-core@4.14.1"
@@ -241,6 +242,21 @@ def test_an_image_of_the_user_is_classified_and_forgotten(look: Callable[..., An
     bad.write_bytes(b"no zip")
     page.set_input_files("#files", str(bad))
     page.wait_for_selector("[role=alert]")
+
+
+def test_an_image_is_decoded_again_with_what_its_names_lack(look: Callable[..., Any], tmp_path: Path) -> None:
+    """Enter in the field of the baseline does nothing, and the file has to be chosen a second time."""
+    page = look("#/upload")
+    assert page.get_by_role("button", name="Decode again").is_disabled()
+    geotiff(tmp_path / "image.tif", width=240, height=120)
+    page.set_input_files("#files", str(tmp_path / "image.tif"))
+    page.wait_for_selector("[role=alert]:has-text('the processing baseline')")
+    page.get_by_label("Processing baseline").fill("02.14")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#patches a")
+    page.get_by_label("Offset of 1000").select_option("none")
+    page.get_by_role("button", name="Decode again").click()
+    page.wait_for_selector("#result :text('as requested')")
 
 
 def test_an_image_is_forgotten_while_it_is_looked_at(look: Callable[..., Any], tmp_path: Path) -> None:
