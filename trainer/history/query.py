@@ -1,13 +1,14 @@
 """Selecting and sorting runs by SQL expressions over what they say of themselves (`RunRecord.to_json`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
 from shards.errors import InvalidValue
-from trainer.data.subset.where import bounded_database, first_line, named
+from trainer.data.subset.where import bounded_database, first_line, named, parse
+from trainer.data.subset.where_errors import fact_of
 from trainer.history.record import RunRecord
 
 BEST_FIRST: Final = "-validation.ap_macro"
@@ -55,15 +56,23 @@ def _values(
     order = "" if direction is None else f"ORDER BY {value} {direction} NULLS LAST, _row"
     with bounded_database(expression, what) as connection:
         connection.register("runs", table)
+        parse(connection, expression, what)
         try:
-            statements = connection.extract_statements(f"SELECT {value} FROM runs")
-            if len(statements) != 1:
-                raise InvalidValue(f"{named(expression, what)} is not a single SQL expression")
             found: list[tuple[int, Any]] = connection.sql(
                 f"SELECT _row, {shown.format(value)} FROM runs {order}"
             ).fetchall()
         except (duckdb.InterruptException, duckdb.OutOfMemoryException):
             raise
         except duckdb.Error as err:
-            raise InvalidValue(f"{named(expression, what)}: {first_line(err).rstrip('!.')}; {_COLUMNS}") from err
+            fact = fact_of(first_line(err), expression, list(_names(table.schema)), _COLUMNS)
+            raise InvalidValue(f"{named(expression, what)}: {fact}") from err
     return found
+
+
+def _names(fields: Iterable[pa.Field], around: str = "") -> Iterator[str]:
+    """Yield the names of columns and, with dots, of their parts."""
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _names(field.type, f"{around}{field.name}.")
+        else:
+            yield f"{around}{field.name}"

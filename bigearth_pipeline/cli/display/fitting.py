@@ -35,7 +35,7 @@ class Column:
 
 
 def fitting_table(title: str, columns: Sequence[Column], width: int) -> Table:
-    """Return a table of the columns that fit into a width, in their order; the caption names the others.
+    """Return a table of the columns that fit into a width, in their order; the caption names the others in theirs.
 
     A column without values in any row is left out.
 
@@ -44,16 +44,16 @@ def fitting_table(title: str, columns: Sequence[Column], width: int) -> Table:
         columns: all with the same number of values.
         width: characters of a line.
     """
-    shown = [column for column in columns if column.importance is None or any(column.values)]
-    out = []
+    known = [column for column in columns if column.importance is None or any(column.values)]
+    shown = list(known)
     while sum(column.width + _GAP for column in shown) > width:
         droppable = [column for column in shown if column.importance is not None]
         if not droppable:
             break
         least = min(droppable, key=lambda column: column.importance or 0)
         shown.remove(least)
-        out.append(least.heading.replace("\n", " "))
-    caption = f"too wide for {width} columns, left out: {', '.join(reversed(out))}" if out else None
+    out = [column.heading.replace("\n", " ") for column in known if column not in shown]
+    caption = f"too wide for {width} columns, left out: {'; '.join(out)}" if out else None
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for column in shown:
         table.add_column(

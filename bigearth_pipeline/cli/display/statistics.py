@@ -17,10 +17,8 @@ def statistics_table(name: str, split: SplitInfo, width: int) -> Table:
     ]
     percents = list(next(iter(bands)).percentiles)
     for percent in percents:
-        found = [values.percentiles[percent] for values in bands]
-        # One number of decimals a column, so that its numbers compare at a glance.
-        decimals = 0 if all(value == round(value) for value in found) else 2
-        shown = [f"{value:.{decimals}f}" for value in found]
+        # Whole, as the digital numbers that they lie between; `--json` has the decimals.
+        shown = [f"{values.percentiles[percent]:.0f}" for values in bands]
         columns.append(Column(f"{percent} %", shown, importance=_importance(percent)))
     columns += [
         Column("max", [f"{values.max}" for values in bands], importance=9),

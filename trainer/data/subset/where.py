@@ -5,7 +5,6 @@ without access to files, network, extensions and Python variables, and nothing o
 """
 
 import json
-import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from shards.layout.facts import NAMES as FACTS
 from shards.layout.facts import OPTIONAL
 from shards.metadata.index import index_schema
 from shards.runtime.arrow import numpy_values, table_of
+from trainer.data.subset.where_errors import fact_of
 from trainer.data.subset.where_limits import MEMORY, excess, excess_of_tree, objects, rows_at_a_time
 from trainer.data.subset.where_names import unknown_name
 from trainer.data.subset.where_watch import watched
@@ -156,13 +156,13 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
         except (duckdb.InterruptException, duckdb.OutOfMemoryException):
             raise
         except duckdb.Error as err:
-            raise InvalidValue(f"{named(where)}: {first_line(err)}") from err
+            raise InvalidValue(f"{named(where)}: {fact_of(first_line(err), where, (), '')}") from err
         return np.flatnonzero(numpy_values(found["chosen"])).astype(np.int64, copy=False)
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table) -> frozenset[str]:
     """Check a condition, and make the view `patches` of a table."""
-    nodes = list(objects(_parse(connection, where)))
+    nodes = list(objects(parse(connection, where)))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
         raise InvalidValue(f"{named(where)} holds a query, expected an expression of columns")
     references = {name.lower() for node in nodes for name in node.get("column_names", [])}
@@ -198,8 +198,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
     except (duckdb.InterruptException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error as err:
-        unknown = re.search(r'Referenced column "(.+?)" not found', str(err))
-        fact = f"there is no column {unknown[1]}; there are {', '.join(columns)}" if unknown else first_line(err)
+        # Before a store is known, only columns that all stores have.
+        listed = [name for name in columns if len(table) or name not in OPTIONAL]
+        fact = fact_of(first_line(err), where, listed, f"there are {', '.join(listed)}")
         raise InvalidValue(f"{named(where)}: {fact}") from err
     if kinds != ["BOOLEAN"]:
         raise InvalidValue(f"{named(where)} is of type {', '.join(kinds)}, expected one BOOLEAN")
@@ -250,25 +251,25 @@ def _in_batches(table: pa.Table, rows: int | None) -> pa.Table | pa.RecordBatchR
     return pa.RecordBatchReader.from_batches(table.schema, batches)
 
 
-def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
+def parse(connection: duckdb.DuckDBPyConnection, expression: str, what: str = "condition") -> dict[str, Any]:
     """Return the syntax tree of a text that is one expression and nothing else.
 
     What is around the expression is compared with what is around one known to be alone, so that no clause of SQL has to
     be thought of here.
     """
     trees = []
-    for text in (where, "true"):
+    for text in (expression, "true"):
         [row] = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT {text}"]).fetchall()
         tree = json.loads(row[0])
         if tree["error"]:
             fact = tree["error_message"].splitlines()[0]
-            raise InvalidValue(f"{named(where)} is not a single SQL expression: {fact}")
+            raise InvalidValue(f"{named(expression, what)} is not a single SQL expression: {fact}")
         trees.append((tree["statements"][0]["node"].pop("select_list", []), tree))
     (expressions, around), (_, alone) = trees
     if around != alone or len(expressions) != 1 or expressions[0]["alias"]:
-        raise InvalidValue(f"{named(where)} is not a single SQL expression")
-    expression: dict[str, Any] = expressions[0]
-    return expression
+        raise InvalidValue(f"{named(expression, what)} is not a single SQL expression")
+    found: dict[str, Any] = expressions[0]
+    return found
 
 
 def first_line(err: duckdb.Error) -> str:

@@ -87,9 +87,14 @@ def test_columns_that_a_condition_uses_are_known() -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("nation = 'Ireland'", "there is no column nation; there are key, split, shard, labels, .*, labels43$"),
-        ("label_mask = 1", "there is no column label_mask; there are key"),
-        ('country = "Ireland"', "there is no column Ireland; there are key"),
+        ("nation = 'Ireland'", "there is no column nation; there are key, split, shard, labels, .*, nodata_pixels$"),
+        ("contry = 'Ireland'", "there is no column contry, perhaps country; there are key, split"),
+        ("country === 'Ireland'", "the operator === does not exist, perhaps =$"),
+        ("label_mask = 1", "there is no column label_mask, perhaps labels; there are key"),
+        (
+            'country = "Ireland"',
+            "there is no column Ireland \\(texts stand between single quotes: 'Ireland'\\); there are key",
+        ),
         ("country = 'Ireland", "is not a single SQL expression: unterminated"),
         ("month in (6", "is not a single SQL expression: syntax error"),
         ("month = = 6", "is not a single SQL expression: syntax error"),
