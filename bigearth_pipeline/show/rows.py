@@ -27,7 +27,7 @@ def row_of(patch: Patch, compositions: Sequence[Composition], stretch: Stretch) 
     if not patch.labels:
         lines.append("no label")
     if patch.names43:
-        lines.append(f"v1: {', '.join(patch.names43)}")
+        lines.append(f"v1: {'; '.join(patch.names43)}")
     if missing := int((patch.s2 == NODATA).sum()):
         lines.append(f"{missing:,} missing values, shown in {MISSING_WORD}")
     return Row(

@@ -19,8 +19,8 @@ from shards.layout.facts import ADDED
 from shards.text.words import listed, patches
 
 _TEXTS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
-    "label_mask": ("labels", lambda mask: ", ".join(decode_labels(mask)) or "none"),
-    "labels43": ("labels of the 43 classes", lambda mask: ", ".join(FORTY_THREE.decode(mask)) or "none"),
+    "label_mask": ("labels", lambda mask: "; ".join(decode_labels(mask)) or "none"),
+    "labels43": ("labels of the 43 classes", lambda mask: "; ".join(FORTY_THREE.decode(mask)) or "none"),
     "split": ("split", str),
     "country": ("country", str),
     "date": ("date", lambda date: date if isinstance(date, str) else date.isoformat()),

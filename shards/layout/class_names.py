@@ -25,7 +25,7 @@ def class_index(text: str, nomenclature: Nomenclature = NINETEEN) -> int:
         )
     close = difflib.get_close_matches(wanted, names, 1, 0.4)
     known = nomenclature.names
-    hint = f"perhaps {known[names.index(close[0])]!r}" if close else f"there are {', '.join(known)}"
+    hint = f"perhaps {known[names.index(close[0])]!r}" if close else f"there are {'; '.join(known)}"
     raise InvalidValue(f"no class {text!r:.60}; {hint}")
 
 

@@ -14,10 +14,14 @@ def patches(number: int) -> str:
 
 
 def listed(words: Sequence[str], most: int = 12) -> str:
-    """Return words as a list in a sentence; of more than `most`, the first ones and how many there are besides."""
+    """Return words as a list in a sentence; of more than `most`, the first ones and how many there are besides.
+
+    Semicolons part words of which one has a comma, as some names of classes.
+    """
+    comma, last = ("; ", "; and ") if any("," in word for word in words) else (", ", " and ")
     if len(words) > most:
-        return f"{', '.join(words[:most])} and {len(words) - most:,} more"
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        return f"{comma.join(words[:most])}{last}{len(words) - most:,} more"
+    return last.join([comma.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def rate(number: float) -> str:

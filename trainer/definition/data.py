@@ -95,7 +95,7 @@ class DataConfig(Checked):
             names = self.nomenclature.names
             if unknown := [name for name in self.ignore_labels if name not in names]:
                 raise InvalidValue(
-                    f"data.ignore_labels has {shown(unknown[0])}, expected names of classes: {', '.join(names)}"
+                    f"data.ignore_labels has {shown(unknown[0])}, expected names of classes: {'; '.join(names)}"
                 )
             if len(set(self.ignore_labels)) < len(self.ignore_labels):
                 raise InvalidValue("data.ignore_labels names a class twice, expected once")

@@ -203,7 +203,7 @@ def _training(run: TrainedRun) -> str:
     subset += [f"{options.data.fraction:.2%} of the train split"] if options.data.fraction else []
     subset += ["the patches of a list"] if options.data.patches else []
     chosen = f", only {', '.join(subset)}" if subset else ""
-    names = ", ".join(checkpoint.model.ignored)
+    names = "; ".join(checkpoint.model.ignored)
     ignored = f" Neither trained nor measured: {names}." if names else ""
     paper = ": drawn by chance" if checkpoint.synthetic else f"; {PAPERS[checkpoint.source_version]}"
     epochs = options.optimisation.epochs

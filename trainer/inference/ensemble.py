@@ -73,7 +73,7 @@ def check_classes(models: Sequence[ModelSpec], runs: Sequence[Path]) -> None:
                 "were trained for the same classes"
             )
         if model.ignored != first.ignored:
-            both = [", ".join(each) or "no class" for each in (first.ignored, model.ignored)]
+            both = ["; ".join(each) or "no class" for each in (first.ignored, model.ignored)]
             raise InvalidValue(
                 f"{runs[0]} ignores {both[0]} (data.ignore_labels), and {run} ignores {both[1]}; "
                 "average runs that were trained for the same classes"

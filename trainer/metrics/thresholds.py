@@ -40,7 +40,7 @@ def predict(
     names = nomenclature.names
     by_name = dict.fromkeys(names, THRESHOLD) if thresholds is None else thresholds
     if set(by_name) != set(names):
-        wrong = ", ".join(sorted(set(by_name) ^ set(names)))
+        wrong = "; ".join(sorted(set(by_name) ^ set(names)))
         raise InvalidValue(f"thresholds are expected for the {len(names)} classes; missing or unknown: {wrong}")
     for name, value in by_name.items():
         if not 0 <= value <= 1:

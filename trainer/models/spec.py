@@ -38,7 +38,7 @@ class ModelSpec:
         if type(self.classes) is not int or self.classes not in NOMENCLATURES:
             raise InvalidValue(f"classes is {self.classes!r:.80}, expected {' or '.join(map(str, NOMENCLATURES))}")
         if self.ignored != tuple(name for name in self.nomenclature.names if name in self.ignored):
-            raise InvalidValue(f"ignored is {', '.join(map(str, self.ignored))}, expected classes in their order")
+            raise InvalidValue(f"ignored is {'; '.join(map(str, self.ignored))}, expected classes in their order")
 
     @property
     def nomenclature(self) -> Nomenclature:

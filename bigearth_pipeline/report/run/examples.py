@@ -86,7 +86,7 @@ def _note(contents: RunContents, i: int) -> str:
 
     def named(chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> str:
         order = sorted(np.flatnonzero(chosen).tolist(), key=lambda j: -found.probabilities[i, j])
-        return ", ".join(f"{contents.short_classes[j]} {100 * float(found.probabilities[i, j]):.0f} %" for j in order)
+        return "; ".join(f"{contents.short_classes[j]} {100 * float(found.probabilities[i, j]):.0f} %" for j in order)
 
     parts = [
         ("Found", has & predicted),

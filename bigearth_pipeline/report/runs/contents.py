@@ -169,7 +169,7 @@ def _paired(predictions: Predictions, first: Predictions) -> Predictions | str:
             )
         order = np.array(common)
     if predictions.ignored != first.ignored:
-        names = [", ".join(each.ignored) or "no class" for each in (predictions, first)]
+        names = ["; ".join(each.ignored) or "no class" for each in (predictions, first)]
         return f"ignores {names[0]} (data.ignore_labels), and the first run {names[1]}"
     labels = predictions.labels[order]
     if different := int((labels != first.labels).any(axis=1).sum()):

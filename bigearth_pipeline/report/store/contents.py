@@ -117,4 +117,4 @@ class Contents:
 
 def shown_classes(mask: NDArray[np.uint8]) -> str:
     """Return the short names of the classes of a multi-hot row, (19,) uint8."""
-    return ", ".join(SHORT_CLASSES[i] for i in np.flatnonzero(mask)) or "no class"
+    return "; ".join(SHORT_CLASSES[i] for i in np.flatnonzero(mask)) or "no class"

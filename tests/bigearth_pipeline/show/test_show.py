@@ -127,7 +127,7 @@ def test_classes_by_a_part_of_their_name() -> None:
     for text, message in (
         ("forest", "may be 'Agro-forestry areas' or 'Broad-leaved forest' or"),
         ("Pasture land", "no class 'Pasture land'; perhaps 'Pastures'"),
-        ("", "no class ''; there are Agro-forestry areas, "),
+        ("", "no class ''; there are Agro-forestry areas; "),
         ("zzz", "no class 'zzz'; there are"),
     ):
         with pytest.raises(InvalidValue, match=re.escape(message)):

@@ -2,7 +2,10 @@
 
 import pytest
 
+from shards.errors import InvalidValue
+from shards.layout.class_names import class_index
 from shards.text.words import counted, duration, listed, patches, rate
+from trainer.config.options import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -18,6 +21,17 @@ def test_lists_are_sentences() -> None:
     """All words are joined by `and`, or a long list is not cut off."""
     assert [listed(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     assert listed([str(n) for n in range(14)], most=2) == "0, 1 and 12 more"
+
+
+def test_names_with_commas_are_told_apart() -> None:
+    """`Beaches, dunes, sands, Pastures` reads as four classes."""
+    names = ["Beaches, dunes, sands", "Pastures", "Transitional woodland, shrub"]
+    assert listed(names) == "Beaches, dunes, sands; Pastures; and Transitional woodland, shrub"
+    assert listed(names, most=2) == "Beaches, dunes, sands; Pastures; and 1 more"
+    with pytest.raises(InvalidValue, match=r"there are .*; Beaches, dunes, sands; Broad-leaved forest; "):
+        class_index("zzz")
+    with pytest.raises(InvalidValue, match=r"expected names of classes: .*; Beaches, dunes, sands; Broad-leaved"):
+        TrainConfig.of(shards="store", out="run", ignore_labels=("zzz",))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def unknown_name(nodes: Iterable[dict[str, Any]]) -> str | None:
                 if text not in VOCABULARIES[column]:
                     close = difflib.get_close_matches(text, VOCABULARIES[column], n=1, cutoff=0.5)
                     hint = f", perhaps {close[0]!r}" if close else ""
-                    return f"no patch can have {text!r} in {column}{hint}; there are {', '.join(VOCABULARIES[column])}"
+                    return f"no patch can have {text!r} in {column}{hint}; there are {'; '.join(VOCABULARIES[column])}"
     return None
 
 

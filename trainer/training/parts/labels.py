@@ -38,7 +38,7 @@ def use_labels(
     counts = labels[np.concatenate([rows[split] for split in splits])].sum(0, dtype=np.int64)
     check_ignored(config, given, dict(zip(classes, counts.tolist(), strict=True)))
     if names:
-        progress.say(f"neither trained nor measured: {', '.join(names)}")
+        progress.say(f"neither trained nor measured: {'; '.join(names)}")
     if data.repeat_threshold is None:
         return None
     trained = labels[rows["train"]]

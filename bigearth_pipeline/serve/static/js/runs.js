@@ -134,5 +134,5 @@ function options(facts) {
   const tables = ['model', 'data', 'augmentation', 'optimisation', 'machine', 'run'].filter((name) => facts[name]);
   return h('div', {class: 'row'}, tables.map((name) => h('details', {}, h('summary', {}, name), h('table', {}, h('tbody', {},
     Object.entries(facts[name]).map(([key, value]) => h('tr', {}, h('th', {scope: 'row'}, key),
-      h('td', {}, Array.isArray(value) ? value.join(', ') : String(value ?? 'none')))))))));
+      h('td', {}, Array.isArray(value) ? value.join(value.some((each) => String(each).includes(',')) ? '; ' : ', ') : String(value ?? 'none')))))))));
 }
