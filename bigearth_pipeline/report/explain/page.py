@@ -85,7 +85,7 @@ def verdicts(sanity: Mapping[str, Cascade]) -> list[str]:
         verdict = "fails" if cascade.fails else "passes"
         lines.append(
             f"{method} {verdict} the randomisation test: rank correlation {number_cell(last.rank).text}{ssim} with "
-            f"explanations of the untrained network ({counted(cascade.pairs, 'pair')})"
+            f"explanations of the untrained network ({counted(cascade.pairs, 'pair')}; the bound is ±{FAILS_ABOVE:g})"
         )
     return lines
 
@@ -114,7 +114,7 @@ def _sanity(sanity: Mapping[str, Cascade]) -> list[Block]:
     caption = (
         "Likeness of explanations to the first ones while layers get the weights of an untrained network, from the "
         "scores downwards (Adebayo et al., arXiv:1810.03292): rank correlation and structural similarity (SSIM), means "
-        f"over pairs of patch and class. A method fails if the last rank correlation is beyond ±{FAILS_ABOVE:g}."
+        "over pairs of patch and class. A method fails if the last rank correlation is beyond the bound."
     )
     verdict = [Text(f"{line}.") for line in verdicts(sanity)]
     return [*verdict, Table("sanity-table", caption, ["method", "randomised down to", "rank", "SSIM"], rows)]

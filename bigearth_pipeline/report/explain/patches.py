@@ -22,6 +22,7 @@ from shards.errors import InvalidValue
 from shards.layout.bands import RECORD_VALUES
 from shards.layout.classes import Nomenclature
 from shards.storage.remote.address import Address, address_in, place_of
+from shards.text.words import patches as of_patches
 from trainer.runs.predictions import BadPredictions, Predictions
 
 
@@ -96,6 +97,10 @@ def of_split(
         rows = rows[store.index.labels(nomenclature)[rows][:, wanted].any(1)]
         if not len(rows):
             raise InvalidValue(f"no patch of {config.split} has the class {' or '.join(config.classes)}")
+    wished = config.worst or config.random or 0
+    if len(rows) < wished:
+        of = f" with the class {' or '.join(config.classes)}" if config.classes else ""
+        phases.say(f"{config.split} has {of_patches(len(rows))}{of}, fewer than {wished}: all are explained")
     if config.worst is not None:
         rows = _worst(config, store, rows, probabilities, phases, measured, nomenclature)[: config.worst]
     else:

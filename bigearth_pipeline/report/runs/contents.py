@@ -13,6 +13,7 @@ from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_r
 from bigearth_pipeline.report.scores.evaluated import with_values
 from shards.text.words import patches
 from trainer.history.groups import grouped, scored_words
+from trainer.history.names import run_names
 from trainer.metrics.intervals.bootstrap import Estimate
 from trainer.metrics.intervals.table import Resampled, Scores, estimates, resample
 from trainer.metrics.intervals.tiles import Tiles
@@ -175,18 +176,3 @@ def _paired(predictions: Predictions, first: Predictions) -> Predictions | str:
     if different := int((labels != first.labels).any(axis=1).sum()):
         return f"evaluated on other labels: those of {patches(different)} differ"
     return replace(predictions, keys=first.keys, labels=labels, probabilities=predictions.probabilities[order])
-
-
-def run_names(folders: Sequence[Path]) -> list[str]:
-    """Return names that distinguish the runs: of their folders, with enough parents."""
-    parts = [folder.resolve().parts for folder in folders]
-    names: list[str] = []
-    for i, own in enumerate(parts):
-        others = [other for j, other in enumerate(parts) if j != i and other != own]
-        depth = 1
-        while depth < len(own) and any(other[-depth:] == own[-depth:] for other in others):
-            depth += 1
-        name = "/".join(own[-depth:])
-        again = sum(other == own for other in parts[:i])
-        names.append(f"{name} ({again + 1})" if again else name)
-    return names

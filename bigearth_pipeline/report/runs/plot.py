@@ -11,9 +11,9 @@ from bigearth_pipeline.report.figure.look import SERIES
 from bigearth_pipeline.report.figure.panels import FORMATS, Format, Panel, Rows, draw_panels
 from bigearth_pipeline.report.run.curves import epochs, series
 from bigearth_pipeline.report.run.words import number_at
-from bigearth_pipeline.report.runs.contents import run_names
 from bigearth_pipeline.report.store.contents import short_names
 from trainer.history.groups import grouped
+from trainer.history.names import run_names
 from trainer.history.record import RunRecord
 
 MOST_RUNS: Final = len(SERIES)

@@ -20,6 +20,7 @@ from bigearth_pipeline.serve.upload.kept import Uploads
 from shards.errors import ShardError
 from shards.storage.remote.address import Address
 from trainer.history.find import find
+from trainer.history.names import run_names
 from trainer.inference import Predictor
 
 Thing = TypeVar("Thing")
@@ -152,7 +153,9 @@ def open_contents(config: ServeConfig, say: Callable[[str], None]) -> Iterator[C
         PipelineError: a scene is none.
         OSError: a file cannot be read.
     """
-    runs = [OpenRun(number, folder, config.device) for number, folder in enumerate(_runs(config, say))]
+    found = _runs(config, say)
+    named = zip(found, run_names(found), strict=True)
+    runs = [OpenRun(number, folder, name, config.device) for number, (folder, name) in enumerate(named)]
     folders = {_identity(folder): folder for folder in config.stores}
     for run in runs:
         if (place := run.store_folder()) is not None:

@@ -75,11 +75,13 @@ class OpenRun:
     Attributes:
         number: in the addresses of the server.
         folder: of the run.
+        name: that distinguishes it among those of the server.
         device: that its network computes on.
     """
 
     number: int
     folder: Path
+    name: str
     device: DeviceName
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _loaded: dict[int, Predictor] = field(default_factory=dict, repr=False)
@@ -96,7 +98,7 @@ class OpenRun:
 
     def about(self) -> dict[str, Any]:
         """Return facts for the page, as JSON values."""
-        return {"number": self.number, "folder": str(self.folder), "name": self.folder.resolve().name}
+        return {"number": self.number, "folder": str(self.folder), "name": self.name}
 
     @cached_property
     def nomenclature(self) -> Nomenclature:
@@ -155,7 +157,7 @@ class OpenRun:
     def _check(self, nomenclature: Nomenclature) -> None:
         if nomenclature is not NINETEEN:
             raise PipelineError(
-                f"run {self.folder.resolve().name} is trained on {len(nomenclature)} classes, and patches are shown by "
+                f"run {self.name} is trained on {len(nomenclature)} classes, and patches are shown by "
                 f"{len(NINETEEN)}: here are its curves and scores alone; bep report and bep explain show more"
             )
 

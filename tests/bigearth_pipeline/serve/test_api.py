@@ -32,7 +32,9 @@ def test_about_tells_what_there_is(client: Any, contents: Contents) -> None:
     assert about["stores"][0]["countries"] == ["Ireland", "Serbia"]
     assert about["stores"][0]["months"] == [1, 6, 12]
     assert [run["name"] for run in about["runs"]] == ["first", "second"]
-    assert client.get("/api/runs").json()[0]["state"] == "finished"
+    first, second = client.get("/api/runs").json()
+    assert (first["state"], first["scored_on"]) == ("finished", second["scored_on"])
+    assert first["scored_words"].startswith("16 validation and 40 test patches of ")
 
 
 def test_facts_of_a_patch_are_those_of_the_index(client: Any, contents: Contents) -> None:

@@ -28,3 +28,12 @@ def test_a_store_that_cannot_be_read_leaves_the_other_runs(runs_folder: Path, tm
     named = ServeConfig(runs=(runs,), stores=(store,), verdicts=verdicts, device="cpu")
     with pytest.raises(CorruptShard, match=r"manifest\.json is not a manifest"), open_contents(named, pytest.fail):
         pass
+
+
+def test_runs_of_one_name_are_told_apart(runs_folder: Path, tmp_path: Path) -> None:
+    """Two runs of different folders have one name on all pages, and links of one lead to the other."""
+    for name in ("a", "b"):
+        shutil.copytree(runs_folder / "first", tmp_path / "runs" / name / "run")
+    config = ServeConfig(runs=(tmp_path / "runs",), verdicts=tmp_path / "verdicts.csv", device="cpu")
+    with open_contents(config, pytest.fail) as contents:
+        assert [run.about()["name"] for run in contents.runs] == ["a/run", "b/run"]

@@ -68,3 +68,4 @@ def test_methods_that_ignore_the_weights_fail(name: str) -> None:
     lines = dict(zip(found, verdicts(found), strict=True))
     assert lines["edges"].startswith("edges fails the randomisation test: rank correlation 1.00, SSIM 1.00")
     assert lines["weights"].startswith("weights passes the randomisation test")
+    assert all(line.endswith("pairs; the bound is ±0.5)") for line in lines.values()), lines

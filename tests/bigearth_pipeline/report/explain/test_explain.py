@@ -247,6 +247,14 @@ def test_every_phase_says_how_far_it_is(trained: Path, tmp_path: Path) -> None:
         assert total, title
 
 
+def test_fewer_patches_than_asked_for_are_a_line(trained: Path, tmp_path: Path) -> None:
+    """`random=9` gives six patches, and nothing says why."""
+    recorder = Recorder()
+    config = ExplainConfig(run=trained, out=tmp_path / "out", random=9, methods=("grad-cam",), sanity=False)
+    assert len(explain(config, recorder).explained.patches) == 6
+    assert "test has 6 patches, fewer than 9: all are explained" in recorder.said
+
+
 def test_a_second_explanation_into_a_folder_is_refused(trained: Path, tmp_path: Path) -> None:
     """Two processes write into one folder at a time, or the lock stays."""
     with held(tmp_path / "out"):

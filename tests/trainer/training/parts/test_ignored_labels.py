@@ -186,7 +186,7 @@ def test_reports_see_no_mistakes_in_ignored_classes(part: TrainConfig) -> None:
         assert isinstance(table, Table)
         assert [row[0].text for row in table.rows if "ignored" in row[0].text] == [f"{x} (ignored)" for x in LEFT_OUT]
         opened = OpenStore(0, part.data.shards, contents.store)
-        predicted = OpenRun(0, part.run.out, "cpu").predicted(opened)
+        predicted = OpenRun(0, part.run.out, "run", "cpu").predicted(opened)
         assert predicted is not None
         assert not np.isin(disagreements(opened, predicted).labels, PLACES).any()
 
