@@ -25,6 +25,16 @@ _SHARES: Final = (1, 99)
 """Percentiles of the pixels that become black and white."""
 _CHARACTERS: Final = 32
 """Of a line below or above a patch at most."""
+_PANEL: Final = 5.2
+"""Inches that a panel of the picture of a scene is wide."""
+_GAP: Final = 0.15
+"""Inches around and between its panels."""
+_TITLES: Final = 0.75
+"""Inches above them."""
+_LEGEND: Final = 3.0
+"""Inches that its legend is wide."""
+_LEGEND_LINE: Final = 0.16
+"""Inches that a line of the legend takes."""
 _LINE: Final = 0.1
 """Inches that such a line takes."""
 _STRETCH: Final = f"black to white: percentiles {_SHARES[0]} to {_SHARES[1]}, square root"
@@ -62,22 +72,32 @@ def write_map_picture(
     image = np.where(known[..., None], palette[np.where(known, best, 0)], _rgb(_NO_RESULT))
     panels = 1 if true_colour is None else 2
     ratio = best.shape[0] / best.shape[1]
-    figure = Figure((5.2 * panels + 3.6, max(3.6, 5.2 * ratio) + 0.5), dpi=_DPI, layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    if true_colour is not None:
-        axes[0].imshow(stretched(true_colour[:, ::step, ::step]), interpolation="antialiased")
-        axes[0].set_title(f"true colour (B04, B03, B02)\n{_STRETCH}", fontsize=9)
-    axes[-1].imshow(image, interpolation="nearest")
-    axes[-1].set_title("most probable class", fontsize=9)
-    for axis in axes:
-        axis.set_xticks([])
-        axis.set_yticks([])
     order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
     handles = [Patch(facecolor=colours[i], label=f"{shares[i]:4.0%}  {_wrapped(classes[i], 38)}") for i in order]
     if cells[NODATA]:
         handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
-    figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False)
-    figure.suptitle(title, fontsize=10)
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
+    width, high = (_PANEL + _GAP) * panels + _LEGEND, _PANEL * ratio
+    height = _TITLES + max(high, _LEGEND_LINE * lines) + _GAP
+    figure = Figure((width, height), dpi=_DPI)
+    bottom = 1 - (_TITLES + high) / height
+    axes = [
+        figure.add_axes(((_GAP + i * (_PANEL + _GAP)) / width, bottom, _PANEL / width, high / height))
+        for i in range(panels)
+    ]
+    if true_colour is not None:
+        axes[0].imshow(stretched(true_colour[:, ::step, ::step]), interpolation="antialiased", aspect="auto")
+        axes[0].set_title(f"true colour (B04, B03, B02)\n{_STRETCH}", fontsize=9)
+    axes[-1].imshow(image, interpolation="nearest", aspect="auto")
+    axes[-1].set_title("most probable class", fontsize=9)
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    beside = (1 + _GAP / _PANEL, 1)
+    axes[-1].legend(
+        handles=handles, loc="upper left", bbox_to_anchor=beside, borderaxespad=0, fontsize=7, frameon=False
+    )
+    figure.suptitle(title, fontsize=10, y=1 - 0.5 * _GAP / height, va="top")
     _save(figure, path)
 
 

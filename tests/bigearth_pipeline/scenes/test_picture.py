@@ -37,3 +37,19 @@ def test_names_of_classes_are_whole_and_make_the_picture_higher(tmp_path: Path) 
         with Image.open(tmp_path / "a.png") as found:
             heights.append(found.height)
     assert heights[1] > heights[0] + 60
+
+
+@pytest.mark.parametrize("shape", [(60, 60), (120, 40), (20, 50)])
+def test_the_legend_is_beside_the_map(tmp_path: Path, shape: tuple[int, int]) -> None:
+    """The legend stands in the corner of the page, above the map that it is of, or is cut off at an edge."""
+    best = np.repeat(np.arange(19, dtype=np.uint8), -(-shape[0] * shape[1] // 19))[: shape[0] * shape[1]].reshape(shape)
+    pytest.importorskip("matplotlib")
+    picture.write_map_picture(tmp_path / "picture.png", "title", None, best, CLASSES)
+    with Image.open(tmp_path / "picture.png") as opened:
+        ink = np.asarray(opened.convert("L")) < 250
+    assert not ink[-1].any()
+    assert not ink[:, -1].any()
+    # The frame of the map is its longest vertical lines; what is right of them is the legend.
+    columns = np.flatnonzero(ink.sum(0) > 0.95 * ink.sum(0).max())
+    rows_of_map, rows = (np.flatnonzero(part) for part in (ink[:, columns[0]], ink[:, columns[-1] + 3 :].any(1)))
+    assert 0 <= rows[0] - rows_of_map[0] < 20
