@@ -54,7 +54,7 @@ class PhaseProgress(BarDisplay):
         self._words = (one, many or f"{one}s")
         self._started, self._line = time.monotonic(), LineClock()
         if self._bar is None:
-            self.say(f"{title}: {counted(total, *self._words)}")
+            self.say(f"{title}: 0 of {counted(total, *self._words)}")
             return
         if self._task is not None:
             self._bar.remove_task(self._task)

@@ -1,7 +1,7 @@
 """A run as the sections see it: its files, its predictions of a split, and their store, if it is there."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -255,7 +255,14 @@ def read_run(folder: Path, split: str | None = None) -> RunContents:
             if validation is not None and validation.about.get("epoch") != predictions.about.get("epoch"):
                 validation = None
             return RunContents(record, each, predictions, validation, shards=named)
-    return RunContents(record, wanted[0], None, shards=named)
+    return RunContents(record, split or preferred_split([record]), None, shards=named)
+
+
+def preferred_split(records: Sequence[RunRecord]) -> str:
+    """Return the split to evaluate: test, unless the runs say that their stores have none, and others."""
+    counts = [record.description.get("patches") for record in records]
+    has = [each for each in PREFERRED if any(isinstance(count, dict) and each in count for count in counts)]
+    return has[0] if has else PREFERRED[0]
 
 
 def _rows(store: Store, predictions: Predictions) -> tuple[NDArray[np.int64], str]:

@@ -96,12 +96,15 @@ def groups(contents: RunContents) -> Section:
     title = "Scores by country and month"
     if contents.store is None:
         return Section("groups", title, (Text(contents.no_store),))
-    blocks: list[Block] = []
-    for name, found in (("country", by_country(contents)), ("month", by_month(contents))):
-        blocks += [_figure(contents, name, found)]
-        blocks += [_table(name, found)]
+    countries, months = by_country(contents), by_month(contents)
+    # Of v1 no source tells them.
+    if [group.name for group in countries] == [UNKNOWN]:
+        words = Text("The store does not tell countries, so there are no scores by country.")
+        return Section("groups", title, [words, _figure(contents, "month", months), _table("month", months)])
+    found = (("country", countries), ("month", months))
     # Charts side by side, tables below.
-    return Section("groups", title, [*blocks[::2], *blocks[1::2]])
+    blocks: list[Block] = [_figure(contents, name, each) for name, each in found]
+    return Section("groups", title, [*blocks, *(_table(name, each) for name, each in found)])
 
 
 def _figure(contents: RunContents, name: str, found: list[GroupScores]) -> Figure:
@@ -116,7 +119,9 @@ def _figure(contents: RunContents, name: str, found: list[GroupScores]) -> Figur
     )  # fmt: skip
     known = [group for group in found if group.f1_micro.value is not None]
     many = {"country": "countries", "month": "months"}[name]
-    text = f"AP micro, and F1 micro {contents.threshold_words}, of {counted(len(found), name, many)}."
+    named = sum(group.name != UNKNOWN for group in found)
+    unknown = f", and of patches whose {name} is unknown" if named < len(found) else ""
+    text = f"AP micro, and F1 micro {contents.threshold_words}, of {counted(named, name, many)}{unknown}."
     if known:
         text += f" {_extremes(known)}"
     text += f" Shown are the {_MOST} with most patches." if len(shown) < len(found) else ""

@@ -9,11 +9,19 @@ import numpy as np
 
 from bigearth_pipeline.progress import Phases, Silent
 from bigearth_pipeline.report.figure.lines import MOST_LINES
-from bigearth_pipeline.report.run.contents import PREFERRED, RunContents, open_run, read_run, thresholds_of
+from bigearth_pipeline.report.run.contents import (
+    PREFERRED,
+    RunContents,
+    open_run,
+    preferred_split,
+    read_run,
+    thresholds_of,
+)
 from bigearth_pipeline.report.scores.evaluated import with_values
 from shards.text.words import patches
 from trainer.history.groups import grouped, scored_words
 from trainer.history.names import run_names
+from trainer.history.record import RunRecord
 from trainer.metrics.intervals.bootstrap import Estimate
 from trainer.metrics.intervals.table import Resampled, Scores, estimates, resample
 from trainer.metrics.intervals.tiles import Tiles
@@ -113,7 +121,7 @@ def open_runs(
     """
     if split is None:
         found = [each for each in PREFERRED if any((folder / split_predictions(each)).exists() for folder in folders)]
-        split = found[0] if found else PREFERRED[0]
+        split = found[0] if found else preferred_split([RunRecord.read(folder) for folder in folders])
     runs = [replace(read_run(folder, split), given=str(folder)) for folder in folders]
     names = run_names(folders)
     first = next((i for i, run in enumerate(runs) if run.predictions is not None), None)

@@ -21,7 +21,7 @@ def test_lines_say_phase_and_distance(monkeypatch: pytest.MonkeyPatch) -> None:
         phases.advance(900)
         phases.say("done")
     first, second, third, last = file.getvalue().splitlines()
-    assert (first, second, last) == ("grad-cam: 1 pair", "occlusion: 1,200 patches", "done")
+    assert (first, second, last) == ("grad-cam: 0 of 1 pair", "occlusion: 0 of 1,200 patches", "done")
     assert third.startswith("occlusion: 300 of 1,200 patches, ")
     assert third.endswith(" s left")
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bigearth_pipeline.report.run.report import run_report
+from bigearth_pipeline.report.runs.report import runs_report
 from shards import CLASSES
 from shards.errors import BepError
 from shards.storage.lock import exclusive
@@ -33,6 +34,38 @@ def test_without_predictions_the_command_is_named(run: Path) -> None:
     assert "A process trains it at the moment" in words(page.by_id("training"))
     (run / "metrics.jsonl").unlink()
     assert "No epoch has ended yet." in words(Html.of(run_report(run)).by_id("curves"))
+
+
+def test_a_split_that_the_store_lacks_is_not_advised(run: Path) -> None:
+    """The page of a run whose store has no test split advises to evaluate the test split."""
+    for path in run.glob("predictions-*"):
+        path.unlink()
+    path = run / "description.json"
+    described = json.loads(path.read_text())
+    del described["patches"]["test"]
+    path.write_text(json.dumps(described))
+    assert words(Html.of(run_report(run)).by_id("scores")).endswith("bep evaluate run --split validation")
+    page = Html.of(runs_report([run, run]))
+    assert "bep evaluate " in page.table("apart-table")["run"][0]
+    assert page.table("apart-table")["run"][0].endswith("--split validation writes them")
+
+
+def test_patches_without_a_country_are_no_country(run: Path, trained: Path) -> None:
+    """The page of v1, whose source tells no countries, has scores `of 1 country`, the best `for unknown`."""
+    table = pq.read_table(trained.parent / "store" / "index.parquet", columns=["key", "country"])
+    without = {row["key"] for row in table.to_pylist() if row["country"] is None}
+
+    def reduced(found: Predictions) -> Predictions:
+        kept = np.flatnonzero([key in without for key in found.keys])
+        keys = [found.keys[i] for i in kept]
+        return replace(found, keys=keys, labels=found.labels[kept], probabilities=found.probabilities[kept])
+
+    captions = Html.of(run_report(run, samples=0)).captions()
+    assert "of 2 countries, and of patches whose country is unknown." in captions["groups-country-figure"]
+    change_predictions(run, reduced)
+    page = Html.of(run_report(run, samples=0))
+    assert "groups-country-figure" not in page.captions()
+    assert "does not tell countries" in words(page.by_id("groups"))
 
 
 def _damage(run: Path) -> dict[str, bytes]:
