@@ -9,6 +9,7 @@ from shards.layout.bands import BANDS
 from shards.layout.classes import CLASSES
 from shards.layout.statistics import BandStatistics
 from shards.text.json_fields import Fields
+from shards.text.named import ByBand
 
 SPLITS: Final = ("train", "validation", "test")
 MAX_PATCHES: Final = 2**31 - 1  # Positions are int32.
@@ -103,5 +104,5 @@ class SplitInfo:
         return cls(
             count=fields.integer("count", 1, MAX_PATCHES),
             class_counts={name: classes.integer(name, 0, MAX_PATCHES) for name in classes},
-            statistics={band: BandStatistics.from_json(bands.fields(band)) for band in bands},
+            statistics=ByBand({band: BandStatistics.from_json(bands.fields(band)) for band in bands}),
         )

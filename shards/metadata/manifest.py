@@ -23,6 +23,7 @@ from shards.storage.places import storage_of
 from shards.storage.remote.address import Address, check_scheme
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
+from shards.text.named import BySplit
 
 MANIFEST: Final = "manifest.json"
 BUILD_NOTE: Final = "build.json"
@@ -221,7 +222,7 @@ class Manifest:
             codec=codec,
             source_version=fields.choice("source_version", VERSIONS),
             count=fields.integer("count", 1, MAX_PATCHES),
-            splits={name: SplitInfo.from_json(splits.value(name), splits.where(name)) for name in splits},
+            splits=BySplit({name: SplitInfo.from_json(splits.value(name), splits.where(name)) for name in splits}),
             shards=tuple(ShardInfo.from_json(shard, f"shards[{i}]") for i, shard in shards),
             files=tuple(FileInfo.from_json(file, f"files[{i}]") for i, file in files),
             seed=fields.integer("seed", -(10**63), 10**63),

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
+from shards.text.named import ByRecipe
 from trainer.definition.augmentation import RECIPES, Augmentation
 from trainer.definition.tables import KEYS
 
@@ -51,5 +52,5 @@ def _by_key(values: dict[str, Any]) -> dict[str, Any]:
     return options | augmentation_values("flips")
 
 
-RUN_RECIPES: Final = {"reben": _by_key(REBEN), "reben-exact": _by_key(EXACT)}
+RUN_RECIPES: Final = ByRecipe({"reben": _by_key(REBEN), "reben-exact": _by_key(EXACT)})
 """Options of each recipe by key."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.bench.passes import LEAST_SECONDS
 from shards import Store
 from shards.errors import InvalidValue
+from shards.text.words import listed
 from trainer.data.order import Kind
 from trainer.definition.choices import Backend
 
@@ -49,9 +50,14 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
 
     Raises:
-        ValueError: the split has fewer patches than a batch, or than the number requested.
+        ValueError: the split has no patches, fewer than a batch, or than the number requested.
     """
     train = store.index.rows("train")
+    if not len(train):
+        found = listed([f"{info.count:,} of {split}" for split, info in store.manifest.splits.items()])
+        raise InvalidValue(
+            f"{store.folder} has no train patches, over which the laps go, only {found}; name a store that has some"
+        )
     if config.patches is not None and config.patches > len(train):
         raise InvalidValue(f"`patches={config.patches}`: {store.folder} has {len(train)} train patches; give fewer")
     count = min(config.patches or 16_384, len(train))

@@ -280,8 +280,8 @@ def _print_summary(summary: "BuildSummary", out: Path) -> None:
         echo(f"ignored {counted(len(summary.foreign), 'folder')} that are no part of BigEarthNet: {shown}")
     ratio = manifest.source_bytes / manifest.size_bytes
     echo(
-        f"{human_bytes(manifest.source_bytes)} of GeoTIFFs → {human_bytes(manifest.size_bytes)} of shards "
-        f"(ratio {ratio:.2f})"
+        f"{human_bytes(manifest.source_bytes)} of GeoTIFFs of the stored patches → "
+        f"{human_bytes(manifest.size_bytes)} of shards (ratio {ratio:.2f})"
     )
     if summary.built:
         patches = counted(summary.built, "patch", "patches")

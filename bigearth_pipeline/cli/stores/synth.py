@@ -32,7 +32,7 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
             summary = write_dataset(out, patches=patches, layout=layout, seed=seed, workers=workers, progress=progress)
         click.get_current_context().meta[RESULTS_KEPT] = True
     click.echo(
-        f"{out}: {summary.patches:,} patches in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB "
+        f"{out}: {summary.patches:,} patches in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB of GeoTIFFs "
         f"({summary.flagged} with snow or cloud, {summary.classless} without any of the 19 classes)"
     )
     data, store = (shlex.quote(str(path)) for path in (out, out.with_name(f"{out.name}-shards")))

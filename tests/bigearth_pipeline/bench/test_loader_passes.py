@@ -127,6 +127,17 @@ def test_rows_are_chosen_for_the_order(tar_store: Path, kind: Kind, patches: int
             assert np.count_nonzero((taken > 0) & (taken < sizes)) <= 1
 
 
+def test_a_store_without_train_patches_is_an_error(tmp_path: Path) -> None:
+    """Advice is a smaller batch, which changes nothing."""
+    with (
+        shards.open(make_store(tmp_path / "store", {"validation": 3, "test": 2})) as opened,
+        pytest.raises(
+            ValueError, match=r"store has no train patches, .* only 3 of validation and 2 of test; name a st"
+        ),
+    ):
+        choose_rows(opened, LoaderBenchConfig(device=CPU))
+
+
 def test_too_few_patches_are_an_error(store: Store) -> None:
     """A benchmark of nothing divides by zero."""
     with pytest.raises(

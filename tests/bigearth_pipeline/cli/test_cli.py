@@ -169,7 +169,8 @@ def test_the_summary_for_people(scene_tree: Path, tmp_path: Path) -> None:
     assert rows["stored"] == ("40", str(len(manifest.shards)))
     assert rows[f"left out: {LIMIT}"] == ("260", "")
     ratio = manifest.source_bytes / manifest.size_bytes
-    assert re.fullmatch(rf"[\d.]+ MB of GeoTIFFs → [\d.]+ MB of shards \(ratio {ratio:.2f}\)", lines[-3])
+    sizes = rf"[\d.]+ MB of GeoTIFFs of the stored patches → [\d.]+ MB of shards \(ratio {ratio:.2f}\)"
+    assert re.fullmatch(sizes, lines[-3])
     assert re.fullmatch(r"40 patches in [\d.]+ s: [\d,.]+ patches/s \([\d,.]+ without start and end\)", lines[-2])
     quoted = shlex.quote(str(out))
     assert lines[-1] == f"next: bep inspect {quoted}, bep verify {quoted}, bep train {quoted} --out runs/first"
