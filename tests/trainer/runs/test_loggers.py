@@ -148,7 +148,8 @@ def test_a_logger_that_fails_does_not_end_the_run(tiny: Path, place: Path) -> No
     told = Told(lambda: shutil.rmtree(place / "mlflow", ignore_errors=True))
     config = TrainConfig.of(shards=tiny, out=place / "run", logger="mlflow", **FAST | {"epochs": 2})
     assert train(config, told).stopped_by is None
-    (line,) = [line for line in told.lines if "mlflow" in line]
+    first, line = [line for line in told.lines if "mlflow" in line]
+    assert first == "opening the run in mlflow; a server that does not answer is waited for"
     assert line.startswith("mlflow logs no more of this run: ")
     assert line.endswith("; the training continues")
 

@@ -57,7 +57,7 @@ class Logging:
             folder: of the run.
             name: of the logger; None for none.
             options: of the run, by table.
-            say: receives the line on a failure.
+            say: receives a line before the logger is opened, which can take long, and one on a failure.
 
         Raises:
             TrainError: it cannot be opened.
@@ -66,6 +66,7 @@ class Logging:
         self._logger: Logger | None = None
         if name is None:
             return
+        say(f"opening the run in {name}; a server that does not answer is waited for")
         path = folder / run_folder.LOGGER
         ids = run_folder.read_json(path) if path.exists() else {}
         try:

@@ -11,6 +11,8 @@ import wandb
 PROJECT: Final = "bigearthnet"
 """Name of the project unless WANDB_PROJECT says otherwise."""
 STEP: Final = "step"
+_WAIT_SECONDS: Final = 30
+"""Seconds to wait for the server, unless WANDB_INIT_TIMEOUT says otherwise; by itself the library waits for 90."""
 
 
 class WandbLogger:
@@ -43,7 +45,12 @@ def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> Wan
             name=os.environ.get("WANDB_NAME", folder.name),
             config=options,
             settings=wandb.Settings(
-                silent=True, console="off", disable_git=True, save_code=False, disable_job_creation=True
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                disable_job_creation=True,
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _WAIT_SECONDS)),
             ),
         )
     except BaseException:
