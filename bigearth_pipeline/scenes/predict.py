@@ -35,6 +35,7 @@ from shards.runtime.cores import num_cores
 from shards.storage.lock import exclusive
 from shards.text.words import counted
 from trainer.inference import Ensemble, load_ensemble, one_thread_a_batch
+from trainer.runs.beginning import check_place
 
 _EDGE: Final = 8
 """Points of an outline a side: sides of a scene are curves in longitude and latitude."""
@@ -67,7 +68,7 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
 
     Raises:
         PipelineError: an input cannot be used, the folder holds something else, or results cannot be written.
-        TrainError: a run cannot be used.
+        TrainError: a run cannot be used, or the folder is or lies in a run or a store.
         ShardError: a store is damaged.
         InUse: another prediction works in the folder.
         OSError: a file cannot be read or written.
@@ -87,6 +88,7 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
             if isinstance(source, SceneSource):
                 source.check_offset()
         folders = _folders(config.out, sources)
+        check_place(config.out)
         results.check_out(config.out, [folder.name for folder in folders if folder != config.out])
         for folder in folders:
             results.check_out(folder)

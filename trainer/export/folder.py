@@ -20,6 +20,7 @@ from shards.storage.names import named, renamed
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS, is_export
 from trainer.models.weights_config import CONFIG
+from trainer.runs.beginning import check_place
 
 CARD: Final = "README.md"
 ONNX: Final = "model.onnx"
@@ -34,8 +35,10 @@ def check_out(out: Path, *, overwrite: bool) -> None:
 
     Raises:
         InvalidValue: it is a file or a link, holds something else, or an export and `overwrite` is not said.
+        RunExists: it is or lies in a run or a store.
         OSError: it cannot be read.
     """
+    check_place(out)
     if not out.exists() and not out.is_symlink():
         return
     if out.is_symlink() or not out.is_dir():

@@ -12,7 +12,7 @@ from trainer.runs import folder as run_folder
 
 
 def check_place(folder: Path) -> None:
-    """Check that a folder for runs is neither a run or a store nor lies in one, where nobody would look for it.
+    """Check that a folder for runs or results is neither a run or a store nor lies in one, where nobody looks for it.
 
     Raises:
         RunExists: it is one, or lies in one.

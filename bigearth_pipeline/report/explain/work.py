@@ -28,6 +28,7 @@ from trainer.explain.score.agreement import Agreement, agreement
 from trainer.explain.score.faithfulness import faithfulness, num_orders
 from trainer.explain.side_by_side import side_by_side
 from trainer.inference import Predictor, load
+from trainer.runs.beginning import check_place
 from trainer.runs.store_place import find_store, store_of
 
 TESTED: Final = 4
@@ -39,13 +40,14 @@ def explain(config: ExplainConfig, phases: Phases) -> Results:
 
     Raises:
         PipelineError: an input cannot be used, the folder holds something else, or a library is absent.
-        TrainError: the run cannot be used, or no method can explain it.
+        TrainError: the run cannot be used, no method can explain it, or the folder is or lies in a run or a store.
         ShardError: a store is damaged.
         InUse: another process makes explanations in the folder.
         OSError: a file cannot be read or written.
     """
     require(PAGES)
     require(EXPLANATIONS, "explain")
+    check_place(config.out)
     files.check_out(config.out, overwrite=config.overwrite)
     with files.held(config.out), ExitStack() as stack:
         # Another process may have written there since the first look.

@@ -23,6 +23,8 @@ from tests.bigearth_pipeline.report.pages import Html
 from tests.bigearth_pipeline.scenes.making import random_pixels, write_files
 from tests.support.data.building import contents
 from trainer.config.options import TrainConfig
+from trainer.errors import RunExists
+from trainer.export.folder import check_out
 from trainer.runs.predictions import Predictions
 from trainer.training.start import train
 
@@ -262,6 +264,17 @@ def test_a_second_explanation_into_a_folder_is_refused(trained: Path, tmp_path: 
     assert told.exit_code == 1
     assert f"{tmp_path / 'out'} is in use by another explanation" in told.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_in_no_run_or_store(trained: Path) -> None:
+    """Explanations or an export lie within a run or a store, where nobody looks for them and checks find strays."""
+    for place, what in ((trained, "run"), (trained.parent / "store", "store")):
+        for out in (place, place / "sub"):
+            told = bep(trained, "--random", 1, "--out", out)
+            assert (told.exit_code, f"a {what}, expected a folder outside of one" in told.output) == (1, True)
+            with pytest.raises(RunExists):
+                check_out(out, overwrite=False)
+        assert not (place / "sub").exists()
 
 
 def test_a_store_as_an_input_says_what_to_do(trained: Path, tmp_path: Path) -> None:
