@@ -1,4 +1,4 @@
-"""Whether digital numbers have the offset that is to be taken from them: what says so may be wrong, or done already."""
+"""Check that digital numbers have the offset that is to be taken from them: metadata may be wrong, or it is taken."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which runs have scores that compare, and which have not."""
+"""Groups of runs whose scores compare."""
 
 import json
 import shutil

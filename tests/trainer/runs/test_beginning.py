@@ -1,4 +1,4 @@
-"""What a run leaves that fails before a step of it is saved, or is refused: nothing."""
+"""A run that fails before a step of it is saved leaves nothing."""
 
 import shutil
 from pathlib import Path

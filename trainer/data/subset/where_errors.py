@@ -1,4 +1,4 @@
-"""What is wrong with an SQL expression, in words for those who wrote it and not for DuckDB's programmers."""
+"""Faults of SQL expressions in words for those who wrote them, and not for DuckDB's programmers."""
 
 import difflib
 import re

@@ -88,7 +88,7 @@ def test_columns_that_a_condition_uses_are_known() -> None:
     ("where", "message"),
     [
         ("nation = 'Ireland'", "there is no column nation; there are key, split, shard, labels, .*, nodata_pixels$"),
-        ("contry = 'Ireland'", "there is no column contry, perhaps country; there are key, split"),
+        ("ctry = 'Ireland'", "there is no column ctry, perhaps country; there are key, split"),
         ("country === 'Ireland'", "the operator === does not exist, perhaps =$"),
         ("label_mask = 1", "there is no column label_mask, perhaps labels; there are key"),
         (
