@@ -63,7 +63,7 @@ class RunsContents:
 
     @property
     def scored_on(self) -> dict[str, str]:
-        """Patches and classes of the scores in words, by letter of each group of runs whose scores compare; empty for one group."""
+        """Patches and classes of scores in words, by letter of each group of runs that compare; empty for one group."""
         groups = grouped([run.record for run in self.runs])
         if len(groups) == 1:
             return {}
