@@ -38,11 +38,11 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         RunExists: it is or lies in a run or a store.
         OSError: it cannot be read.
     """
-    check_place(out)
-    if not out.exists() and not out.is_symlink():
-        return
-    if out.is_symlink() or not out.is_dir():
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise InvalidValue(f"{out} is no folder; name a new one")
+    check_place(out)
+    if not out.exists():
+        return
     names = sorted(path.name for path in out.iterdir())
     if not names:
         return

@@ -16,6 +16,7 @@ from shards.reporting import one_line
 from shards.storage.atomic import temporary_beside
 from tests.trainer.conftest import Run
 from tests.trainer.data.records import random_records
+from trainer.errors import RunExists
 from trainer.export.export import ExportConfig, Exported, export
 from trainer.inference import load, load_ensemble
 from trainer.runs.predictions import Predictions
@@ -119,7 +120,7 @@ def test_only_exports_are_replaced(run: Run, tmp_path: Path) -> None:
     (out / "notes.txt").unlink()
     weights_alone(run, out, overwrite=True, license="mit")
     assert {name for name, content in contents(out).items() if content != before[name]} == {"README.md"}
-    with pytest.raises(InvalidValue, match=r"holds best\.pt, which is of no export"):
+    with pytest.raises(RunExists, match="which is a run, expected a folder outside of one"):
         weights_alone(run, run.config.run.out.parent / run.config.run.out.name / "checkpoints", overwrite=True)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(out)

@@ -108,7 +108,7 @@ def test_what_is_written_is_listed(small: Path, tmp_path: Path) -> None:
         (["{run}", "--out", "{net}"], "holds an export; name a new folder, or replace it with --overwrite"),
         (["{run}", "--out", "{run}"], "is the folder that is exported"),
         (["{run}", "--out", "{run}", "--overwrite"], "is the folder that is exported"),
-        (["{run}", "--out", "{store}", "--overwrite"], "which is of no export; name a new folder"),
+        (["{run}", "--out", "{store}", "--overwrite"], "is a store, expected a folder outside of one"),
         (["{run}", "--out", "{store}/manifest.json"], "is no folder; name a new one"),
         (["{run}", "--out", "{store}/manifest.json/net"], "{store}/manifest.json"),
         (["{run}", "--license", "my licence"], "--license 'my licence' is no identifier of the hub"),
