@@ -116,3 +116,12 @@ def test_the_command_writes_a_picture(trained: Path, tmp_path: Path) -> None:
         assert failed.exit_code == 1
         assert_one_error(failed.stderr, message)
     assert [path.name for path in tmp_path.iterdir()] == ["run.PNG"]
+
+
+def test_scores_of_other_patches_are_marked(trained: Path, tmp_path: Path) -> None:
+    """Curves of different patches stand in one picture as if they compared."""
+    run = Path(shutil.copytree(trained, tmp_path / "other"))
+    path = run / "description.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scored": {"validation": "x", "test": "y"}}))
+    assert plot_runs([trained, run], "svg").count(b"of different patches") == 3
+    assert b"of different patches" not in plot_runs([trained, trained], "svg")
