@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from bigearth_pipeline.scenes.grid.missing import missing_shares
@@ -75,7 +74,7 @@ class SceneSource:
             records = self._cut(strips, lefts)
             scl = None
             if SCL in strips:
-                scl = _windows(strips[SCL], lefts, SCL_METRES)
+                scl = np.stack(_windows(strips[SCL], lefts, SCL_METRES))
             missing = missing_shares(records, self.bands, scl)
             self._subtract_offsets(records)
             n = len(lefts)
@@ -101,9 +100,8 @@ class SceneSource:
         records = make((n, RECORD_VALUES), np.uint16)
         for band in self.bands:
             size = GROUP_OF[band].size
-            part = records[:, BAND_SLICES[band]]
-            out = as_strided(part, (n, size, size), (records.strides[0], 2 * size, 2))
-            out[...] = _windows(strips[band], lefts, GROUP_OF[band].metres)
+            for record, pixels in zip(records, _windows(strips[band], lefts, GROUP_OF[band].metres), strict=True):
+                record[BAND_SLICES[band]].reshape(size, size)[...] = pixels
         return records
 
     def _subtract_offsets(self, records: NDArray[np.uint16]) -> None:
@@ -130,8 +128,7 @@ class SceneSource:
         return picture
 
 
-def _windows(strip: NDArray[Any], lefts: list[int], metres: int) -> NDArray[Any]:
-    """Return windows of a strip, (n, size, size), as a view if they lie side by side."""
+def _windows(strip: NDArray[Any], lefts: list[int], metres: int) -> list[NDArray[Any]]:
+    """Return windows of a strip, each (size, size), as views."""
     size, step = PATCH_METRES // metres, CELL_METRES // metres
-    all_windows = sliding_window_view(strip, size, axis=1)
-    return all_windows[:, np.array(lefts) * step].transpose(1, 0, 2)
+    return [strip[:, left * step : left * step + size] for left in lefts]
