@@ -39,7 +39,7 @@ def locate(run: Path) -> Path:
     match = _ADDRESS.fullmatch(str(run))
     if match is None:
         raise InvalidValue(
-            f"{_shown(run)} is no address of the hub, expected hf://owner/name or hf://owner/name@revision"
+            f"{shown(run)} is no address of the hub, expected hf://owner/name or hf://owner/name@revision"
         )
     # Imported where it is needed: it takes half a second.
     from huggingface_hub import snapshot_download
@@ -51,9 +51,10 @@ def locate(run: Path) -> Path:
     except Exception as err:  # The hub, HTTP and the file system each raise their own kinds.
         reason = textwrap.shorten(str(err) or type(err).__name__, _REASON, placeholder=" …")
         raise TrainError(
-            f"{_shown(run)} cannot be loaded from the Hugging Face hub, nor from its cache: {reason}"
+            f"{shown(run)} cannot be loaded from the Hugging Face hub, nor from its cache: {reason}"
         ) from err
 
 
-def _shown(run: Path) -> str:
+def shown(run: Path) -> str:
+    """Return a path as the user wrote it: an address of the hub with its two slashes."""
     return re.sub(f"^{SCHEME}/?", f"{SCHEME}//", str(run))

@@ -51,10 +51,11 @@ class TrainedRun:
             BadCheckpoint: the checkpoint is damaged, or does not say what it was trained with.
             OSError: a file cannot be read.
         """
-        folder, is_remote = hub.locate(folder), hub.is_address(folder)
+        named, is_remote = hub.shown(folder), hub.is_address(folder)
+        folder = hub.locate(folder)
         if is_remote or is_model_folder(folder):
             if checkpoint is not None:
-                raise InvalidValue(f"`checkpoint=` goes with a run, and {folder} is an export, which holds one alone")
+                raise InvalidValue(f"`checkpoint=` goes with a run, and {named} is an export, which holds one alone")
             exported = read_model_folder(folder)
             options = TrainConfig.from_json(exported.config)
             return cls(folder=folder, path=folder / WEIGHTS, checkpoint=exported, written=None, trained=options)

@@ -19,6 +19,7 @@ from bigearth_pipeline.scenes.grid.scene import CELL_METRES, Scene
 from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.grid.windows import Windows
 from bigearth_pipeline.scenes.work.loop import predict_parts
+from bigearth_pipeline.scenes.work.workers import Workers
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
 from trainer.inference import Ensemble
 
@@ -55,7 +56,7 @@ class PredictPasses:
         self._scene, self._windows, self._model, self._threads = scene, windows, model, threads
         self._rows = range(min(rows, len(windows.tops)))
         self.count = len(self._rows) * len(windows.lefts)
-        with self._source() as source:
+        with self._source() as (source, _):
             self._batch = next(source.parts(0)).records
         self._images = [(member, member.prepare(self._batch)) for member in model.members]
         self.passes: dict[str, Pass] = {
@@ -66,11 +67,12 @@ class PredictPasses:
         }
 
     @contextmanager
-    def _source(self) -> Iterator[SceneSource]:
+    def _source(self) -> Iterator[tuple[SceneSource, Workers]]:
         set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        source = SceneSource(self._scene, self._windows, batch_size=self._model.batch_size, threads=self._threads)
-        with closing(source):
-            yield source
+        with Workers(self._threads) as workers:
+            source = SceneSource(self._scene, self._windows, batch_size=self._model.batch_size, workers=workers)
+            with closing(source):
+                yield source, workers
 
     def _resident(self, lap: Lap) -> int:
         """Call the networks on one batch, in as many threads as predict."""
@@ -85,12 +87,12 @@ class PredictPasses:
         return batches * len(self._batch)
 
     def _predict(self, lap: Lap) -> int:
-        with self._source() as source:
-            done = predict_parts(source, self._rows, self._model, threads=self._threads, max_missing=1.0)
+        with self._source() as (source, workers):
+            done = predict_parts(source, self._rows, self._model, workers=workers, max_missing=1.0)
             return sum(len(result.missing) for _, result in done)
 
     def _read(self, lap: Lap) -> int:
-        with self._source() as source:
+        with self._source() as (source, _):
             return sum(len(part) for row in self._rows for part in source.parts(row))
 
     def _loop(self, lap: Lap) -> int:

@@ -27,7 +27,7 @@ from trainer.explain.sanity.cascade import explanations, randomisation_test
 from trainer.explain.score.agreement import Agreement, agreement
 from trainer.explain.score.faithfulness import faithfulness, num_orders
 from trainer.explain.side_by_side import side_by_side
-from trainer.inference import Predictor, load
+from trainer.inference import Predictor, hub, load
 from trainer.runs.beginning import check_place
 from trainer.runs.store_place import find_store, store_of
 
@@ -84,7 +84,9 @@ def _store(config: ExplainConfig, predictor: Predictor) -> Store | None:
     if config.shards is None and written is None:
         if config.inputs:
             return None
-        raise TrainError(f"{config.run} is an export, which knows no store to choose patches from; use `shards=DIR`")
+        raise TrainError(
+            f"{hub.shown(config.run)} is an export, which knows no store to choose patches from; use `shards=DIR`"
+        )
     if config.shards is not None:
         return shards.open(config.shards)
     assert written is not None

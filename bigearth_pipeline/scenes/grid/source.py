@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from bigearth_pipeline.scenes.grid.missing import missing_shares
@@ -14,6 +13,7 @@ from bigearth_pipeline.scenes.grid.strips import Strips
 from bigearth_pipeline.scenes.grid.windows import SIDE, Windows
 from bigearth_pipeline.scenes.inputs.names import SCL, SCL_METRES, native_metres
 from bigearth_pipeline.scenes.work.source import Part
+from bigearth_pipeline.scenes.work.workers import Workers
 from bigearth_pipeline.source.offset import subtract
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, RECORD_VALUES
 from shards.layout.record import PATCH_METRES
@@ -32,14 +32,14 @@ class SceneSource:
         bands: names of the bands that are read; records hold 0 in all others.
     """
 
-    def __init__(self, scene: Scene, windows: Windows, *, batch_size: int, threads: int) -> None:
+    def __init__(self, scene: Scene, windows: Windows, *, batch_size: int, workers: Workers) -> None:
         """Open the files.
 
         Args:
             scene: to read.
             windows: of the scene.
             batch_size: windows of a part at most.
-            threads: files that are read at a time.
+            workers: that read the files.
 
         Raises:
             BadScene: a file cannot be opened.
@@ -48,7 +48,7 @@ class SceneSource:
         self.num_units = len(windows.tops)
         self.bands = tuple(band.name for band in scene.bands)
         bands = [*scene.bands, *([] if scene.scl is None else [scene.scl])]
-        self._strips = Strips(bands, {band.name: native_metres(band.name) for band in bands}, threads)
+        self._strips = Strips(bands, {band.name: native_metres(band.name) for band in bands}, workers)
         # As even as can be, so that no batch is small.
         count = -(-len(windows.lefts) // batch_size)
         self._columns = [part.tolist() for part in np.array_split(np.array(windows.lefts), count)]
@@ -75,7 +75,7 @@ class SceneSource:
             records = self._cut(strips, lefts)
             scl = None
             if SCL in strips:
-                scl = _windows(strips[SCL], lefts, SCL_METRES)
+                scl = np.stack(_windows(strips[SCL], lefts, SCL_METRES))
             missing = missing_shares(records, self.bands, scl)
             self._subtract_offsets(records)
             n = len(lefts)
@@ -115,9 +115,8 @@ class SceneSource:
         records = make((n, RECORD_VALUES), np.uint16)
         for band in self.bands:
             size = GROUP_OF[band].size
-            part = records[:, BAND_SLICES[band]]
-            out = as_strided(part, (n, size, size), (records.strides[0], 2 * size, 2))
-            out[...] = _windows(strips[band], lefts, GROUP_OF[band].metres)
+            for record, pixels in zip(records, _windows(strips[band], lefts, GROUP_OF[band].metres), strict=True):
+                record[BAND_SLICES[band]].reshape(size, size)[...] = pixels
         return records
 
     def _subtract_offsets(self, records: NDArray[np.uint16]) -> None:
@@ -144,8 +143,7 @@ class SceneSource:
         return picture
 
 
-def _windows(strip: NDArray[Any], lefts: list[int], metres: int) -> NDArray[Any]:
-    """Return windows of a strip, (n, size, size), as a view if they lie side by side."""
+def _windows(strip: NDArray[Any], lefts: list[int], metres: int) -> list[NDArray[Any]]:
+    """Return windows of a strip, each (size, size), as views."""
     size, step = PATCH_METRES // metres, CELL_METRES // metres
-    all_windows = sliding_window_view(strip, size, axis=1)
-    return all_windows[:, np.array(lefts) * step].transpose(1, 0, 2)
+    return [strip[:, left * step : left * step + size] for left in lefts]

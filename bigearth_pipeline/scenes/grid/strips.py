@@ -10,8 +10,8 @@ from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.scenes.gdal import in_thread, open_source
 from bigearth_pipeline.scenes.grid import tiles
 from bigearth_pipeline.scenes.grid.scene import Band
+from bigearth_pipeline.scenes.work.workers import Workers
 from bigearth_pipeline.source.tiff.gdal import cause
-from shards.runtime.threads import Threads
 
 _LEAST_ROWS = 128
 """Rows that are read at a time where blocks are lower."""
@@ -99,20 +99,20 @@ class Strips:
     files repeat pixels and lose nothing.
     """
 
-    def __init__(self, bands: list[Band], native: dict[str, int], threads: int) -> None:
+    def __init__(self, bands: list[Band], native: dict[str, int], workers: Workers) -> None:
         """Open the files.
 
         Args:
             bands: of the scene.
             native: size of a pixel by band, in metres.
-            threads: files that are read at a time.
+            workers: that read the files.
         """
         by_file: dict[tuple[str, int], list[Band]] = {}
         for band in bands:
             by_file.setdefault((band.file.path, band.metres), []).append(band)
         self._native = native
         self._shown = {band.name: band.file.shown for band in bands}
-        self._threads = Threads(threads, "scene")
+        self._workers = workers
         self._files: list[FileStrips] = []
         compiled = sum(math.prod(band.size) for band in bands) >= tiles.LEAST_PIXELS
         try:
@@ -134,14 +134,13 @@ class Strips:
         """
         found: dict[str, NDArray[Any]] = {}
 
-        def read(files: Any) -> None:
+        def read(file: FileStrips) -> None:
             with in_thread():
-                for file in files:
-                    strip = file.rows(top // file.metres, bottom // file.metres)
-                    for name, pixels in zip(file.bands, strip, strict=True):
-                        found[name] = self._at_native(name, pixels, self._native[name] // file.metres)
+                strip = file.rows(top // file.metres, bottom // file.metres)
+            for name, pixels in zip(file.bands, strip, strict=True):
+                found[name] = self._at_native(name, pixels, self._native[name] // file.metres)
 
-        self._threads.run(read, self._files)
+        self._workers.read(read, self._files)
         return found
 
     def _at_native(self, name: str, pixels: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -159,6 +158,5 @@ class Strips:
 
     def close(self) -> None:
         """Close all files."""
-        self._threads.close()
         for file in self._files:
             file.close()

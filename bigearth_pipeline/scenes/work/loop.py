@@ -1,8 +1,8 @@
-"""The loop over units: one thread reads, others predict, and each finished unit is kept."""
+"""The loop over units: they are read and predicted by the same threads, and each finished unit is kept."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.scenes.work.source import Part, Source
 from bigearth_pipeline.scenes.work.units import UnitResult, Units
+from bigearth_pipeline.scenes.work.workers import Workers
 
 QUEUED: Final = 256
-"""Patches that wait in memory for a thread: a scene is decoded in rows of blocks, some hundred windows at a time, and
-threads are to work meanwhile."""
+"""Patches that wait in memory for a thread: a scene is decoded in rows of blocks, some hundred windows at a time, and a
+thread that finds no more to read must find one to predict."""
 Probabilities: TypeAlias = NDArray[np.float32]
 
 
@@ -36,7 +37,7 @@ class _Unit:
 
 
 def predict_parts(
-    source: Source, units: Iterable[int], model: Model, *, threads: int, max_missing: float
+    source: Source, units: Iterable[int], model: Model, *, workers: Workers, max_missing: float
 ) -> Iterator[tuple[int, UnitResult]]:
     """Read and predict units; yield each with its number as soon as it is done, in their order.
 
@@ -46,7 +47,7 @@ def predict_parts(
         source: the patches.
         units: numbers of the units.
         model: predicts records; called in several threads.
-        threads: that predict at a time.
+        workers: that predict; also those that the source reads with, if it reads in threads.
         max_missing: share of a patch's area beyond which it gets no result.
 
     Raises:
@@ -54,7 +55,6 @@ def predict_parts(
     """
     pending: deque[_Unit] = deque()
     waiting: deque[Future[Probabilities]] = deque()
-    pool = ThreadPoolExecutor(threads, "predict")
     try:
         for number in units:
             unit = _Unit(number)
@@ -63,10 +63,10 @@ def predict_parts(
                 usable = part.missing <= max_missing
                 usable[list(part.faults)] = False
                 records = part.records if usable.all() else part.records[usable]
-                future = pool.submit(model.probabilities, records)
+                future = workers.predict(model.probabilities, records)
                 unit.parts.append((_without_records(part), usable, future))
                 waiting.append(future)
-                while len(waiting) > threads + QUEUED // max(1, len(part)):
+                while len(waiting) > workers.count + QUEUED // max(1, len(part)):
                     waiting.popleft().result()
             unit.picture = source.picture(number)
             while len(pending) > 1 and all(future.done() for _, _, future in pending[0].parts):
@@ -74,17 +74,18 @@ def predict_parts(
         while pending:
             yield _finished(pending.popleft())
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        rest = [future for unit in pending for _, _, future in unit.parts if not future.cancel()]
+        wait(rest)
 
 
 def predict_units(
-    source: Source, units: Units, model: Model, *, threads: int, max_missing: float, progress: Progress
+    source: Source, units: Units, model: Model, *, workers: Workers, max_missing: float, progress: Progress
 ) -> None:
     """Predict the units that are not there yet, and keep them."""
     counts = [source.count(unit) for unit in range(source.num_units)]
     todo = [unit for unit, count in enumerate(counts) if units.read(unit, count) is None]
     progress.start(sum(counts), sum(counts) - sum(counts[unit] for unit in todo))
-    for number, result in predict_parts(source, todo, model, threads=threads, max_missing=max_missing):
+    for number, result in predict_parts(source, todo, model, workers=workers, max_missing=max_missing):
         units.write(number, result)
         progress.advance(counts[number])
 

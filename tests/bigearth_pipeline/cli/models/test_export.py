@@ -223,3 +223,11 @@ def test_an_export_in_the_cache_of_the_hub(net: Path, small: Path, tiny: Path, t
     told = commands.run("evaluate", "hf://owner/absent", *options, env=environment)
     assert told.returncode == 1
     assert_one_error(told.stderr, "hf://owner/absent cannot be loaded from the Hugging Face hub, nor from its cache")
+    told = commands.run("evaluate", "hf://owner/net", *options, "--checkpoint", "last.pt", env=environment)
+    assert_one_error(
+        told.stderr, "--checkpoint goes with a run, and hf://owner/net is an export, which holds one alone"
+    )
+    told = commands.run("explain", "hf://owner/net", "--random", 1, "--out", tmp_path / "maps", env=environment)
+    assert_one_error(
+        told.stderr, "hf://owner/net is an export, which knows no store to choose patches from; use --shards DIR"
+    )

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,6 +23,7 @@ from bigearth_pipeline.scenes.grid.windows import SIDE, stride_of, windows_of
 from bigearth_pipeline.scenes.inputs.description import Description, Known, parse_baseline
 from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.scenes.inputs.safe import read_metadata
+from bigearth_pipeline.scenes.work.workers import Workers
 from shards.layout.bands import BAND_SLICES, BANDS
 from tests.bigearth_pipeline.scenes.making import (
     Pixels,
@@ -44,6 +46,12 @@ def least_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tiles, "LEAST_PIXELS", request.param)
 
 
+@cache
+def workers() -> Workers:
+    """Two threads for all tests."""
+    return Workers(2)
+
+
 def source_of(
     path: Path, bands: tuple[str, ...] = BANDS, overlap: float = 0.0, batch_size: int = 64, **known: Any
 ) -> SceneSource:
@@ -51,7 +59,7 @@ def source_of(
     description = find(path, Known(**known))
     assert isinstance(description, Description)
     scene = open_scene(description, bands)
-    return SceneSource(scene, windows_of(scene, overlap), batch_size=batch_size, threads=2)
+    return SceneSource(scene, windows_of(scene, overlap), batch_size=batch_size, workers=workers())
 
 
 def records_of(source: SceneSource, units: list[int] | None = None) -> NDArray[np.uint16]:

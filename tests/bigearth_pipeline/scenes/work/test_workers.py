@@ -1,0 +1,143 @@
+"""Threads that read and predict: reading comes first, errors arrive, and nothing is done after the end."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bigearth_pipeline.scenes.work.loop import predict_parts
+from bigearth_pipeline.scenes.work.source import Part
+from bigearth_pipeline.scenes.work.workers import Workers
+from shards.layout.bands import RECORD_VALUES
+
+
+def test_reading_comes_before_predictions_that_wait() -> None:
+    """A source waits for its pixels until hundreds of patches are predicted, and then the queue is empty."""
+    done: list[str] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def first(_: None) -> None:
+        begun.set()
+        go.wait()
+
+    with Workers(1) as workers:
+        workers.predict(first, None)
+        begun.wait()
+        for i in range(5):
+            workers.predict(lambda i: done.append(f"predict {i}"), i)
+        reader = threading.Thread(target=workers.read, args=(lambda i: done.append(f"read {i}"), range(3)))
+        reader.start()
+        while workers._queue.qsize() < 8:
+            reader.join(0.001)
+        go.set()
+        reader.join()
+        assert "read 2" in done
+    assert done == [f"read {i}" for i in range(3)] + [f"predict {i}" for i in range(5)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_read_calls_all_and_raises_the_first_error(count: int) -> None:
+    """An error ends the call while other threads still write into the strips, or is lost."""
+    seen: list[int] = []
+
+    def work(item: int) -> None:
+        seen.append(item)
+        if item in (3, 6):
+            raise ValueError(str(item))
+
+    with Workers(count) as workers:
+        with pytest.raises(ValueError, match=r"^3$"):
+            workers.read(work, range(9))
+        assert sorted(seen) == list(range(9))
+        workers.read(work, [10, 11])
+    assert sorted(seen) == [*range(9), 10, 11]
+
+
+def test_no_thread_is_left() -> None:
+    """Threads of finished predictions stay."""
+    before = threading.active_count()
+    workers = Workers(3)
+    assert threading.active_count() == before + 3
+    found = [workers.predict(lambda i: i * i, i) for i in range(20)]
+    workers.close()
+    workers.close()
+    assert [future.result() for future in found] == [i * i for i in range(20)]
+    assert threading.active_count() == before
+
+
+class _Patches:
+    """Units of one patch each; reading the last one fails."""
+
+    name, num_units = "patches", 6
+
+    def __init__(self, begun: threading.Event) -> None:
+        self._begun = begun
+
+    def parts(self, unit: int) -> Iterator[Part]:
+        if unit == self.num_units - 1:
+            self._begun.wait()
+            raise OSError("cannot be read")
+        zeros: NDArray[Any] = np.zeros(1)
+        yield Part(
+            records=np.zeros((1, RECORD_VALUES), np.uint16),
+            missing=zeros.astype(np.float32),
+            epsg=zeros.astype(np.int32),
+            ulx=zeros,
+            uly=zeros,
+        )
+
+    def picture(self, unit: int) -> None:
+        return None
+
+
+class _Slow:
+    """A network that waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.calls = self.ended = 0
+
+    def probabilities(self, records: NDArray[np.uint16]) -> NDArray[np.float32]:
+        self.calls += 1
+        self.begun.set()
+        self.go.wait(30)
+        self.ended += 1
+        return np.zeros((len(records), 19), np.float32)
+
+
+def test_nothing_is_predicted_after_an_error() -> None:
+    """Predictions that nobody waits for are made, and the networks are used after the source was closed."""
+    model = _Slow()
+    with Workers(1) as workers:
+        threading.Timer(0.2, model.go.set).start()
+        with pytest.raises(OSError, match="cannot be read"):
+            list(predict_parts(_Patches(model.begun), range(6), model, workers=workers, max_missing=1.0))  # type: ignore[arg-type]
+        assert model.calls == model.ended == 1
+    assert model.calls == 1
+
+
+def test_an_interrupted_read_has_ended_when_it_is_left() -> None:
+    """Files are closed while a thread still reads from them."""
+    begun, go = threading.Event(), threading.Event()
+    main, ended = threading.get_ident(), list[int]()
+
+    def work(item: int) -> None:
+        begun.set()
+        go.wait(30)
+        ended.append(item)
+
+    def interrupt() -> None:
+        begun.wait()
+        signal.pthread_kill(main, signal.SIGINT)
+        threading.Timer(0.2, go.set).start()
+
+    with Workers(1) as workers:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            workers.read(work, range(3))
+        assert ended == [0]
+    assert ended == [0]
