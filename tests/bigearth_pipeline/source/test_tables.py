@@ -236,12 +236,15 @@ def test_a_damaged_annotation_names_its_file(tmp_path: Path, content: str | None
         read_v1_annotation("p", str(tmp_path))
 
 
+NO_TIMES = ("20181304T094156", "20180204T240000", "20180204T094160", "20180229T094156", "00000204T094156", "20180204")
+
+
 def test_v2_dates_come_from_the_name() -> None:
     """A v2 patch gets another date than that of its product."""
     assert date_of_key("S2B_MSIL2A_20180204T094161_N9999_R036_T35VPK_57_38"[:11] + "20180204T094156_N9999_0_1") == (
         "2018-02-04T09:41:56"
     )
-    for key in ("patch_1", "S2B_MSIL2A_20181304T094156_N9999_R036_T35VPK_57_38"):
+    for key in ("patch_1", *(f"S2B_MSIL2A_{time}_N9999_R036_T35VPK_57_38" for time in NO_TIMES)):
         with pytest.raises(BadPatch, match="no sensing time"):
             date_of_key(key)
 

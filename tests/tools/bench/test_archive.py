@@ -24,4 +24,6 @@ def test_a_build_from_an_archive_is_measured(tmp_path: Path) -> None:
     assert set(measured["patches_per_second"]) == {"decompress", "tree", "archive", "resumed"} | alone
     assert measured["share_of_slower"].keys() == {"all cores", "a core each"}
     assert min(measured["share_of_slower"].values()) > 0
+    assert 0 < measured["patches_of_part"] < 8
+    assert measured["sustained_share_of_slower"].keys() == {"all cores", "a core each"}
     assert list(work.iterdir()) == []

@@ -9,6 +9,9 @@ the same once more after it was killed in the middle of the pass. Peak memory is
 On a machine of few cores decompressor and encoders take each other's, so each repeat also gives each one of its own:
 the build from the tree on one core, and that from the archive with one worker process on two. `share_of_slower` is the
 rate from the archive by the lower of those of decompressor and tree.
+
+Start and end of a command take as long for any number of patches. `sustained` is the rate without them, as a build of
+the whole of BigEarthNet has it: the same is run for every third patch of TREE, and what the others add is counted.
 """
 
 import argparse
@@ -22,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", type=Path, help="synthetic tree in the layout of v2")
-    parser.add_argument("--work", type=Path, required=True, help="folder for archive and stores")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder on TREE's file system, for archives and stores"
+    )
     parser.add_argument("--repeats", type=count, default=3, help="how often each is run")
     parser.add_argument("--workers", type=count, default=len(os.sched_getaffinity(0)), help="worker processes")
     parser.add_argument("--out", type=Path, help="file for the figures, as JSON")
@@ -73,44 +79,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
-    archive, table = work / "tree.tar.zst", next(chosen.tree.rglob("metadata.parquet"))
-    folder = chosen.tree / "BigEarthNet-S2"
-    patches = sum(1 for product in folder.iterdir() if product.is_dir() for _ in product.iterdir())
-    pack = f"tar --sort=name --format=gnu -C '{chosen.tree}' -cf - BigEarthNet-S2 | zstd -q -6 -o '{archive}'"
+@dataclass(frozen=True)
+class _Input:
+    """A tree and the archive of it; patches of the tree."""
+
+    tree: Path
+    archive: Path
+    patches: int
+
+
+def _packed(tree: Path, archive: Path) -> _Input:
+    """Pack a tree."""
+    pack = f"tar --sort=name --format=gnu -C '{tree.parent}' -cf - '{tree.name}' | zstd -q -6 -o '{archive}'"
     subprocess.run(pack, shell=True, check=True)
-    builds = {
-        "tree": (folder, chosen.workers, os.cpu_count() or 1),
-        "archive": (archive, chosen.workers, os.cpu_count() or 1),
-        "tree on one core": (folder, 1, 1),
-        "archive on two cores": (archive, 1, 2),
-    }
-    names = ("decompress", *builds, "resumed")
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    return _Input(tree, archive, len(_patches(tree)))
+
+
+def _patches(tree: Path) -> list[Path]:
+    return sorted(patch for product in tree.iterdir() if product.is_dir() for patch in product.iterdir())
+
+
+def _some_patches(tree: Path, part: Path) -> Path:
+    """Return a tree of every third patch of another, by hard links."""
+    for patch in _patches(tree)[::3]:
+        shutil.copytree(patch, part / patch.parent.name / patch.name, copy_function=os.link)
+    return part
+
+
+def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
+    table, tree = next(chosen.tree.rglob("metadata.parquet")), chosen.tree / "BigEarthNet-S2"
+    whole = _packed(tree, work / "tree.tar.zst")
+    some = _packed(_some_patches(tree, work / "part" / tree.name), work / "part.tar.zst")
+    more = whole.patches - some.patches
+    cores = os.cpu_count() or 1
+    names = ("decompress", "tree", "archive", "tree on one core", "archive on two cores", "resumed")
+    seconds: dict[_Input, dict[str, list[float]]] = {each: {name: [] for name in names} for each in (whole, some)}
     memory = 0.0
     for _ in range(chosen.repeats):
-        seconds["decompress"].append(watch(f"zstd -dc '{archive}' | cat >/dev/null", shell=True).seconds)
-        for name, (source, workers, cores) in builds.items():
-            build = _build(source, table, work / "out", workers, cores)
-            seconds[name].append(build.seconds)
-            memory = max(memory, build.peak_mb) if name == "archive" else memory
-            shutil.rmtree(work / "out")
-        seconds["resumed"].append(_resumed(archive, table, work / "out", chosen.workers, seconds["archive"][-1] / 2))
+        for each, found in seconds.items():
+            found["decompress"].append(watch(f"zstd -dc '{each.archive}' | cat >/dev/null", shell=True).seconds)
+            for name, source, workers, on in (
+                ("tree", each.tree, chosen.workers, cores),
+                ("archive", each.archive, chosen.workers, cores),
+                ("tree on one core", each.tree, 1, 1),
+                ("archive on two cores", each.archive, 1, 2),
+            ):
+                build = _build(source, table, work / "out", workers, on)
+                found[name].append(build.seconds)
+                memory = max(memory, build.peak_mb) if name == "archive" else memory
+                shutil.rmtree(work / "out")
+        kill_after = seconds[whole]["archive"][-1] / 2
+        resumed = _resumed(whole.archive, table, work / "out", chosen.workers, kill_after)
+        seconds[whole]["resumed"].append(resumed)
         shutil.rmtree(work / "out")
-    rates = {name: _figures([patches / each for each in seconds[name]]) for name in names}
-    medians = {name: figures["median"] for name, figures in rates.items()}
-    shares = {
-        "all cores": medians["archive"] / min(medians["decompress"], medians["tree"]),
-        "a core each": medians["archive on two cores"] / min(medians["decompress"], medians["tree on one core"]),
-    }
+    rates = {name: _figures([whole.patches / each for each in seconds[whole][name]]) for name in names}
+    middle = {each: {name: statistics.median(found[name]) for name in names[:-1]} for each, found in seconds.items()}
+    sustained = {name: more / (middle[whole][name] - middle[some][name]) for name in names[:-1]}
     return {
         "environment": describe_environment({"work": work}),
-        "patches": patches,
+        "patches": whole.patches,
+        "patches_of_part": some.patches,
         "workers": chosen.workers,
-        "archive_bytes": archive.stat().st_size,
+        "archive_bytes": whole.archive.stat().st_size,
         "patches_per_second": rates,
-        "share_of_slower": shares,
+        "share_of_slower": _shares({name: rate["median"] for name, rate in rates.items()}),
+        "sustained_patches_per_second": sustained,
+        "sustained_share_of_slower": _shares(sustained),
         "largest_process_mb": memory,
+    }
+
+
+def _shares(rates: dict[str, float]) -> dict[str, float]:
+    return {
+        "all cores": rates["archive"] / min(rates["decompress"], rates["tree"]),
+        "a core each": rates["archive on two cores"] / min(rates["decompress"], rates["tree on one core"]),
     }
 
 
