@@ -80,14 +80,16 @@ def _hiding(name: str, spec: ModuleSpec | None, root: Path = _ROOT) -> str | Non
 
 
 def _suspects(err: BaseException) -> Iterator[str]:
-    """Yield names of modules without a package: those that an error names, and all that are imported."""
+    """Yield names of modules without a package: those that an error names or comes from, and all that are imported."""
     each: BaseException | None = err
     while each is not None:
         if isinstance(each, ImportError) and each.name:
             yield each.name.partition(".")[0]
         trace = each.__traceback__
         while trace is not None:
-            yield Path(trace.tb_frame.f_code.co_filename).stem
+            file = Path(trace.tb_frame.f_code.co_filename)
+            if _place(_found(file.stem)) == file.resolve():
+                yield file.stem
             trace = trace.tb_next
         each = each.__cause__ or each.__context__
     yield from [name for name in sys.modules if "." not in name and not name.startswith("__")]

@@ -64,6 +64,10 @@ NOTE_FIELDS: Final = frozenset((*_WORDS, *_DIGESTS, SOURCE_FILES, "sha256"))
 """Names of all fields that a note has had in any version."""
 
 
+CONNECTIONS: Final = 4
+"""Connections to the server of an address, where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
     """Settings of a build.
@@ -103,7 +107,7 @@ class BuildConfig:
     overwrite: bool = False
     urls: tuple[str, ...] = ()
     keep: Path | None = None
-    connections: int = 4
+    connections: int = CONNECTIONS
     spool: Path | None = None
     labels43: bool = False
 

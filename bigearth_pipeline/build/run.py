@@ -9,7 +9,7 @@ from bigearth_pipeline.build.address import refuse_read_only
 from bigearth_pipeline.build.archive.find import find_archives
 from bigearth_pipeline.build.archive.run import build_from_archives
 from bigearth_pipeline.build.claim import claimed
-from bigearth_pipeline.build.config import BuildConfig, build_note
+from bigearth_pipeline.build.config import CONNECTIONS, BuildConfig, build_note
 from bigearth_pipeline.build.execute import write_shards
 from bigearth_pipeline.build.inputs import Tables, annotate_by, places_of, read_tables, refuse_unused_flags
 from bigearth_pipeline.build.plan import plan_shards, without
@@ -72,6 +72,8 @@ def build(
     refuse_import_by_worker()
     if isinstance(config.out, Address):
         refuse_read_only(config.out)
+    if not config.urls and config.connections != CONNECTIONS:
+        raise PipelineError(f"`connections={config.connections}` has no effect: no source is an address; leave it out")
     if archives := find_archives(config):
         if scheduler is not None:
             raise PipelineError(

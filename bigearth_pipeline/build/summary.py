@@ -17,6 +17,7 @@ from bigearth_pipeline.source.tree import Version
 from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
 from shards.runtime.arrow import numpy_values
+from shards.text.words import patches
 from shards.write.finish import finish_store
 from shards.write.options import StoreOptions
 
@@ -52,17 +53,15 @@ class SourceFacts:
         if self.with_offset:
             what = f"subtracted {OFFSET} from" if self.offset == "auto" else f"{OFFSET} is not subtracted from"
             more = "" if self.offset == "auto" else "; `offset=auto` does it"
-            lines.append(
-                f"radiometric offset: {what} the {self.with_offset:,} patches of baseline N0400 or later{more}"
-            )
+            lines.append(f"radiometric offset: {what} the {patches(self.with_offset)} of baseline N0400 or later{more}")
         if self.with_nodata:
             lines.append(
-                f"missing pixels: {self.nodata_pixels:,} in {self.with_nodata:,} patches (column nodata_pixels)"
+                f"missing pixels: {self.nodata_pixels:,} in {patches(self.with_nodata)} (column nodata_pixels)"
             )
         if self.unknown_flags:
             lines.append(
-                f"snow and clouds: unknown of {self.unknown_flags:,} patches, which are stored; exclusion lists in the "
-                "folder of `splits=` would tell"
+                f"snow and clouds: unknown of {patches(self.unknown_flags)}, stored all the same; exclusion lists in "
+                "the folder of `splits=` would tell"
             )
         return lines
 

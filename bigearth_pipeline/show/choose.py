@@ -48,7 +48,7 @@ def chosen_rows(index: Index, choice: Choice) -> NDArray[np.int64]:
 
     Raises:
         PipelineError: a key or row does not exist, no patch fits, or there are too many.
-        InvalidValue: a name is no class, or there is no such split.
+        InvalidValue: a name is no class, there is no such split, or a seed is given and nothing is drawn.
     """
     found = [_row_of(index, key) for key in choice.keys]
     for row in choice.rows:
@@ -56,6 +56,8 @@ def chosen_rows(index: Index, choice: Choice) -> NDArray[np.int64]:
             raise PipelineError(f"`row={row:,}`, expected 0 to {len(index) - 1:,}")
         found.append(row)
     draws = choice.label is not None or choice.split is not None or choice.random is not None
+    if not draws and found and choice.seed != Choice.seed:
+        raise InvalidValue(f"`seed={choice.seed}` has no effect: nothing is drawn; leave it out")
     if draws or not found:
         count = FEW if choice.random is None else choice.random
         rows = _fitting(index, choice)

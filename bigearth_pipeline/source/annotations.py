@@ -10,6 +10,7 @@ from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.tree import ANNOTATION_SUFFIX
 from shards.layout.classes import FORTY_THREE, mask_of_19
 from shards.storage.safe_open import read_regular
+from shards.text.json_fields import shown
 
 _SENSING_TIME: Final = re.compile(r"_(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)_", re.ASCII)
 _BASELINE: Final = re.compile(r"_N(\d{4})_", re.ASCII)
@@ -61,7 +62,10 @@ def utc_seconds(text: str) -> str:
     Raises:
         ValueError: it is no date, or none that UTC can express.
     """
-    date = datetime.fromisoformat(text)
+    try:
+        date = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise ValueError(f"the date is {shown(text)}, expected one of ISO 8601 such as 2017-06-13 10:10:31") from None
     try:
         date = date if date.tzinfo is None else date.astimezone(UTC)
     except OverflowError as err:
@@ -102,9 +106,11 @@ def parse_v1_annotation(path: str, content: bytes) -> Annotation:
     """
     try:
         raw = json.loads(content)
+        if not isinstance(raw, dict):
+            raise TypeError(f"it is {shown(raw)}, expected an object with labels and acquisition_date")
         labels, date = raw["labels"], utc_seconds(raw["acquisition_date"])
         if not isinstance(labels, list):
-            raise TypeError("labels is not a list")
+            raise TypeError(f"labels is {shown(labels)}, expected a list of class names")
         labels43 = FORTY_THREE.encode(labels)
         return Annotation(mask_of_19(labels43), date, labels43)
     except KeyError as err:

@@ -88,8 +88,7 @@ class IndexRows:
         return table_of(columns, self._schema)
 
 
-def _without_nulls(schema: pa.Schema) -> pa.Schema:
-    # A store that has an optional column has it of every patch.
+def _without_nulls(schema: pa.Schema) -> pa.Schema:  # A store that has an optional column has it of every patch.
     return pa.schema([field.with_nullable(field.name in NULLABLE - OPTIONAL) for field in schema])
 
 
@@ -117,7 +116,7 @@ def read_table(
         optional: names of further ones that are read if they are there.
 
     Raises:
-        CorruptShard: it is absent, no Parquet file, lacks a column, or has other rows or more bytes than it could.
+        CorruptShard: it is absent, no Parquet file, lacks a column or has two, or has other rows or too many bytes.
     """
     try:
         content = read_regular(path, _MAX_BYTES) if content is None else content
@@ -135,9 +134,12 @@ def read_table(
         size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
         if not 0 <= size <= _ROW_BYTES * metadata.num_rows + _MIN_BYTES:
             raise CorruptShard(f"{path} unpacks to {size} bytes, too many for {metadata.num_rows} rows")
-        if missing := [name for name in columns or [] if name not in file.schema_arrow.names]:
+        names = file.schema_arrow.names
+        if missing := [name for name in columns or [] if name not in names]:
             raise CorruptShard(f"{path} lacks the columns {', '.join(missing)}")
-        chosen = columns and [*columns, *(name for name in optional if name in file.schema_arrow.names)]
+        chosen = columns and [*columns, *(name for name in optional if name in names)]
+        if twice := [name for name in chosen or names if names.count(name) > 1]:
+            raise CorruptShard(f"{path} has two columns {shown(twice[0])}, expected one")
         # A thread of Arrow that releases Python's bytes while the interpreter exits aborts the process.
         return file.read(chosen, use_threads=False)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
@@ -213,9 +215,8 @@ class Index:
         required = [name for name in wanted.names if name not in ADDED]
         rows = range(manifest.count, manifest.count + 1)
         table = read_table(path, content, rows=rows, columns=required, optional=ADDED)
-        for name in ADDED:
-            if name not in table.column_names:
-                table = table.append_column(name, pa.nulls(table.num_rows, wanted.field(name).type))
+        for name in [name for name in ADDED if name not in table.column_names]:
+            table = table.append_column(name, pa.nulls(table.num_rows, wanted.field(name).type))
         return cls(cast_table(path, table, _without_nulls(wanted)).unify_dictionaries().combine_chunks())
 
     def __len__(self) -> int:

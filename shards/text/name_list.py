@@ -35,6 +35,7 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _CONTROLS: Final = bytes({*range(32), 127} - {*b"\t\n\v\f\r"})
 _AROUND: Final = " \t\v\f\r\n\xa0'\""  # Around a name.
 _NAME: Final = re.compile(r"S[12][A-Z]_[A-Za-z0-9_-]+/?")
+_SENTINEL2: Final = re.compile(r"S2[A-Z]_[A-Za-z0-9_-]+")
 _NUMBER: Final = re.compile(r"\d+(\.0)?")
 _UNNAMED: Final = re.compile(r"(unnamed: )?\d*")  # What pandas calls columns without names.
 
@@ -54,7 +55,7 @@ def read_names(path: Path, *, may_be_empty: bool = False) -> list[str]:
         may_be_empty: a list without names is none, and not an error.
 
     Raises:
-        BadNameList: the file cannot be read, is no text, is too long, or names no patch.
+        BadNameList: the file cannot be read, is no text, is too long, has several patches in a row, or names none.
     """
     try:
         with open_regular_file(path) as file:
@@ -169,6 +170,9 @@ def _names(lines: Iterator[str]) -> Iterator[str]:
     delimiter = _delimiter(first)
     column, has_heading = _column(_cells(first[0], delimiter)) if first else (0, False)
     heading = first[0] if has_heading else None
+    if heading is None:
+        for line in first:
+            _check_alone(line, delimiter)
     if column is None:
         # A heading without a word for names: the first row tells where they are.
         column = (_column(_cells(first[1], delimiter))[0] if len(first) > 1 else 0) or 0
@@ -185,6 +189,13 @@ def _names(lines: Iterator[str]) -> Iterator[str]:
             raise BadNameList(f"has a quote that is not closed at {name[:100]!r}, expected a patch name a line")
         if name:
             yield name
+
+
+def _check_alone(line: str, delimiter: str) -> None:
+    """Refuse a row of several patches, of which one would be read; names of Sentinel-1 may stand beside a patch."""
+    names = {cell.rstrip("/\\") for cell in _cells(line, delimiter)} if delimiter in line else set()
+    if sum(_SENTINEL2.fullmatch(name) is not None for name in names) > 1:
+        raise BadNameList(f"has several patches in the row {line[:100]!r}, expected a patch name a line")
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ def test_a_folder_that_is_taken_for_a_library_is_named(tmp_path: Path, monkeypat
     assert taken_for_library(("numpy", "absent")) is None
     importlib.import_module("store-of-nobody")
     assert shadowed_library(AttributeError("no attribute")) == line
-    monkeypatch.delitem(sys.modules, "store-of-nobody")
+    del sys.modules["store-of-nobody"]
     assert shadowed_library(AttributeError("no attribute")) is None
     assert shadowed_library(ModuleNotFoundError("No module", name="store-of-nobody.block")) == line
+
+
+def test_a_folder_called_as_one_of_our_files_hides_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder `run` or `store` was blamed for any bug in a file of that name, and the traceback was gone."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    code = compile(
+        "def fail():\n    raise KeyError('a bug')\n", str(ROOT / "trainer" / "evaluation" / "run.py"), "exec"
+    )
+    names: dict[str, Callable[[], None]] = {}
+    exec(code, names)
+    with pytest.raises(KeyError) as caught:
+        names["fail"]()
+    assert shadowed_library(caught.value) is None

@@ -130,7 +130,13 @@ class Predictions:
             BadPredictions: it is absent, cannot be read, or holds something else.
         """
         try:
-            table = pq.read_table(pa.BufferReader(read_regular(path, _MAX_BYTES)), use_threads=False)
+            content = read_regular(path, _MAX_BYTES)
+            file = pq.ParquetFile(pa.BufferReader(content))
+            # Asked before anything is read: equal rows take next to no bytes, and memory all the same.
+            if file.metadata.num_rows > len(content):
+                rows = f"{file.metadata.num_rows:,} rows in {len(content):,} bytes"
+                raise BadPredictions(f"{path} says that it has {rows}, expected one row a patch")
+            table = file.read(use_threads=False)
         except (OSError, pa.ArrowException) as err:
             raise BadPredictions(f"{path} cannot be read: {_reason(err)}; evaluate the run again to write it") from err
         plain = table.schema.remove_metadata()

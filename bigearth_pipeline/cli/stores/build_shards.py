@@ -172,9 +172,12 @@ def build_shards(
         from bigearth_pipeline.build.select import Rules
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.cli.stores.origin import origin_of
+        from bigearth_pipeline.errors import PipelineError
         from bigearth_pipeline.workers import Limits
         from shards.reporting import RESULTS_KEPT
 
+        if scheduler is not None and workers is not None:
+            raise PipelineError("`workers=` has no effect with `scheduler=`, which has its own; leave it out")
         origin = origin_of(sources, out, keep, base_url)
         config = BuildConfig(
             sources=origin.paths,

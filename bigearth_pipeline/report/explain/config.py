@@ -1,7 +1,7 @@
 """Options of explanations."""
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,7 @@ from shards.errors import InvalidValue
 from shards.layout.class_names import class_index
 from shards.layout.classes import FORTY_THREE, Nomenclature
 from trainer.definition.choices import DeviceName
-from trainer.explain.names import ALL, SQUARES
+from trainer.explain.names import ALL, OCCLUSION, PERMUTATION, SQUARES
 
 FEW: Final = 8
 """Patches that are taken where only a class is named."""
@@ -80,6 +80,23 @@ class ExplainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value <= MOST:
                 raise InvalidValue(f"`{name}={value}`, expected 1 to {MOST} patches")
+        self._check_effect()
+
+    def _check_effect(self) -> None:
+        """Refuse options that nothing of what is to be done heeds."""
+        permutes, is_chosen = PERMUTATION in self.methods, not self.inputs
+        draws = permutes or self.sanity or self.score or (is_chosen and self.worst is None)
+        unheeded = {
+            "square": None if OCCLUSION in self.methods else f"it is for the method {OCCLUSION}",
+            "patches": None if permutes else f"it is for the method {PERMUTATION}",
+            "per_patch": "the classes are named" if self.classes else None,
+            "split": None if permutes or is_chosen else "the patches are named, and no bands are permuted",
+            "seed": None if draws else "nothing is drawn at random",
+        }
+        for field in fields(self):
+            reason = unheeded.get(field.name)
+            if reason is not None and getattr(self, field.name) != field.default:
+                raise InvalidValue(f"`{field.name}=` has no effect: {reason}; leave it out")
 
     def with_names(self, nomenclature: Nomenclature) -> "ExplainConfig":
         """Return the options with whole names of classes in place of parts of them, each once.

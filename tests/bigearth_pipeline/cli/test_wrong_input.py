@@ -93,6 +93,8 @@ def _write_bad_tree(scene_tree: Path, tree: Path) -> None:
         ("<scene> --out <file>", ["file cannot be written: File exists"]),
         ("<scene> --out <file>/s", ["file/s cannot be written: Not a directory"]),
         ("<scene> --out <empty>/.. --overwrite", ["is not empty", "holds no build"]),
+        ("<scene> --out <s> --connections 2", ["--connections 2 has no effect: no source is an address"]),
+        ("<scene> --out <s> --scheduler tcp://127.0.0.1:9 --workers 2", ["--workers has no effect with --scheduler"]),
         ("<scene> --out <s> --scheduler tcp://127.0.0.1:9", ["scheduler tcp://127.0.0.1:9 cannot be reached"]),
         ("<scene> --out <s> --format zarr --codec bitpack", ["--format webdataset only", "blosc-lz4, blosc-zstd, raw"]),
         ("<bad> --out <s>", ["2 bad patches, and none is allowed", "_00_02_B8A.tif is missing", "--allow-bad 2"]),

@@ -123,8 +123,6 @@ def explain_content(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     out = tmp_path_factory.mktemp("explained") / "out"
     methods = ("grad-cam", "band-occlusion", "permutation")
-    config = ExplainConfig(
-        run=trained, out=out, worst=1, per_patch=1, methods=methods, patches=10, score=True, square=600
-    )
+    config = ExplainConfig(run=trained, out=out, worst=1, per_patch=1, methods=methods, patches=10, score=True)
     explain(config, Silent())
     return (out / "index.html").read_bytes()

@@ -91,6 +91,7 @@ def test_what_does_not_exist_is_one_line(store: Store) -> None:
         (Choice(rows=[30]), "`row=30`, expected 0 to 29"),
         (Choice(rows=[0] * (MOST + 1)), f"201 patches are chosen, expected at most {MOST}"),
         (Choice(split="test"), "`split=test` has no patch"),
+        (Choice(rows=[0], seed=3), "`seed=3` has no effect: nothing is drawn"),
     ):
         with pytest.raises((PipelineError, InvalidValue), match=message):
             chosen_rows(store.index, choice)

@@ -221,11 +221,14 @@ def test_damaged_tables_are_one_clear_error(tmp_path: Path) -> None:
     [
         (None, "is missing"),
         ("{", "labels_metadata.json"),
-        ("[]", "labels_metadata.json"),
+        ("[1]", "expected an object with labels and acquisition_date"),
         ('{"labels": ["Pastures"]}', "lacks 'acquisition_date'"),
-        ('{"labels": "Pastures", "acquisition_date": "2017-01-01 00:00:00"}', "not a list"),
+        ('{"labels": "Pastures", "acquisition_date": "2017-01-01 00:00:00"}', "labels is 'Pastures', expected a list"),
         ('{"labels": ["Moon"], "acquisition_date": "2017-01-01 00:00:00"}', "'Moon' is not in the 43-class"),
-        ('{"labels": ["Pastures"], "acquisition_date": "yesterday"}', "yesterday"),
+        (
+            '{"labels": ["Pastures"], "acquisition_date": "yesterday"}',
+            "date is 'yesterday', expected one of ISO",
+        ),
     ],
 )
 def test_a_damaged_annotation_names_its_file(tmp_path: Path, content: str | None, message: str) -> None:

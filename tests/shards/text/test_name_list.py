@@ -114,6 +114,7 @@ def test_one_set_of_names_in_every_dialect(
         (b'"a_1\nb_2\n', "a quote that is not closed"),
         (b'"a_1\nb_2"\n', "a quote that is not closed"),
         (b"x,patch_id\n1,a_1\nb_2\n", "has the row 'b_2', expected a patch name in column 2"),
+        (b"S2A_1_1,S2A_1_2,S2A_1_3\n", "several patches in the row 'S2A_1_1,S2A_1_2,S2A_1_3', expected a patch name a"),
         (b"", "names no patch"),
         (b",patch_id\n", "names no patch"),
         (b"\x1f\x8b\x08\0damaged", "cannot be read"),

@@ -106,6 +106,16 @@ def test_cut_files_and_absent_ones(tmp_path: Path) -> None:
             Predictions.read(path)
 
 
+def test_a_few_bytes_are_not_many_rows(tmp_path: Path) -> None:
+    """A file of kilobytes that says it holds millions of rows fills the memory of whoever reports the run."""
+    path = tmp_path / "predictions-test.parquet"
+    Predictions.of(["a"], torch.zeros(1, 19), torch.ones(1, 19, dtype=torch.uint8)).write(path, {})
+    row = pq.read_table(path)
+    pq.write_table(row.take(pa.array(np.zeros(200_000, np.int32))), path, compression="zstd")
+    with pytest.raises(BadPredictions, match=r"200,000 rows in .* bytes, expected one row a patch"):
+        Predictions.read(path)
+
+
 def test_a_run_leaves_the_predictions_of_its_results(run: Run) -> None:
     """The scores computed from the file are those of the results, to the precision of float16."""
     folder = run.config.run.out

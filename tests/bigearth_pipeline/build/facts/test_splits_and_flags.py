@@ -158,7 +158,7 @@ def test_v1_without_lists(v1_tree: Path, scheduler: str, tmp_path: Path) -> None
     rules = Rules(split_by=(100, 0, 0))
     summary = build_store(tmp_path / "s", tree, scheduler=scheduler, rules=rules)
     assert summary.facts.unknown_flags == 1
-    assert any("unknown of 1 patches" in line for line in summary.facts.lines())
+    assert any("unknown of 1 patch," in line for line in summary.facts.lines())
     assert verify_store(tmp_path / "s", against=[tree]).problems == []
     with shards.open(tmp_path / "s") as store:
         patch = next(store.read(row) for row in range(len(store)) if store.index.key(row) == renamed)

@@ -28,7 +28,7 @@ from trainer.export.folder import check_out
 from trainer.runs.predictions import Predictions
 from trainer.training.start import train
 
-FAST = ("--square", 600, "--no-sanity", "--per-patch", 1)
+FAST = ("--no-sanity", "--per-patch", 1)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def bep(*arguments: object) -> Result:
 def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None:
     """Pictures, arrays or tables are absent, or differ from each other."""
     out = tmp_path / "out"
-    told = bep(trained, "--worst", 2, "--patches", 6, *FAST, "--score", "--out", out)
+    told = bep(trained, "--worst", 2, "--patches", 6, "--square", 600, *FAST, "--score", "--out", out)
     assert told.exit_code == 0, told.output
     facts = json.loads((out / "explanations.json").read_text())
     predictions = Predictions.read(trained / "predictions-test.parquet")
@@ -100,6 +100,11 @@ def test_all_is_written_and_says_the_same(trained: Path, tmp_path: Path) -> None
         ([], "no patch is chosen"),
         (["--random", 0], "--random 0, expected 1 to 200"),
         (["--random", 1, "--square", 70], "--square 70 m, expected one of 60"),
+        (["--random", 1, "--method", "grad-cam", "--square", 60], "--square has no effect: it is for the method occl"),
+        (["--random", 1, "--method", "grad-cam", "--patches", 9], "--patches has no effect: it is for the method perm"),
+        (["--worst", 1, "--class", "Pastures", "--per-patch", 2], "--per-patch has no effect: the classes are named"),
+        (["test_3", "--method", "occlusion", "--split", "train"], "--split has no effect: the patches are named"),
+        (["--worst", 1, "--method", "occlusion", "--no-sanity", "--seed", 1], "--seed has no effect: nothing is drawn"),
     ],
 )
 def test_wrong_input_is_one_line(arguments: list[object], line: str, trained: Path, tmp_path: Path) -> None:
@@ -237,7 +242,7 @@ def test_every_phase_says_how_far_it_is(trained: Path, tmp_path: Path) -> None:
     config = replace(config, split="validation")
     (trained / "predictions-validation.parquet").unlink(missing_ok=True)
     explain(config, recorder)
-    config = replace(config, out=tmp_path / "worst", random=None, worst=1, methods=chosen[:1])
+    config = replace(config, out=tmp_path / "worst", random=None, worst=1, methods=chosen[:1], patches=500)
     explain(replace(config, sanity=False, score=False), recorder)
     titles = [title for title, _, _ in recorder.phases]
     assert titles == [
