@@ -115,12 +115,18 @@ class Strips:
         self._workers = workers
         self._files: list[FileStrips] = []
         compiled = sum(math.prod(band.size) for band in bands) >= tiles.LEAST_PIXELS
-        try:
-            for group in by_file.values():
+
+        def add(group: list[Band]) -> None:
+            with in_thread():
                 self._files.append(FileStrips(group, compiled=compiled))
+
+        try:
+            workers.read(add, list(by_file.values()))
         except BaseException:
             self.close()
             raise
+        # In the order of the bands, so that the first of several errors is always the same.
+        self._files.sort(key=lambda file: tuple(self._shown).index(file.bands[0]))
 
     def rows(self, top: int, bottom: int) -> dict[str, NDArray[Any]]:
         """Return the pixels of all bands between two lines, by band, (rows, columns) at native resolution.
