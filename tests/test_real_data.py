@@ -185,7 +185,7 @@ def test_pages_of_a_run_on_real_patches(tree: Path, scheduler: str, tmp_path: Pa
     shown = {name: int(cells[column]) for name, cells in rows.items() if name in positives}
     assert shown == {name: positives[name] for name in shown}
     assert sum(positives.values()) == sum(shown.values())
-    methods = ("--method", "grad-cam", "--method", "band-occlusion", "--square", 600)
+    methods = ("--method", "grad-cam", "--method", "band-occlusion")
     for chosen, number in ((("--worst", 2), 2), ((next(path for path in (tree / "BigEarthNet-S2").glob("*/*")),), 1)):
         result = invoke(
             "explain", run, *chosen, *methods, "--no-sanity", "--per-patch", 1, "--out", tmp_path / "why", "--overwrite"

@@ -7,13 +7,14 @@ is here by name; it is imported on first use, so that the command line can show 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.config.recipes import AUGMENTATIONS as RECIPES
     from trainer.data.bands import BandSelection
     from trainer.data.dataset import PatchDataset
     from trainer.data.loader import Loader
     from trainer.data.loader_config import LoaderConfig
     from trainer.data.normalisation import Normalisation
     from trainer.data.subset.rows import Subset, select
-    from trainer.definition.augmentation import RECIPES, Augmentation
+    from trainer.definition.augmentation import Augmentation
 
 __all__ = [
     "RECIPES",
@@ -34,10 +35,14 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     # Each import is a statement, and no module named as text, so that tools that look for imports see it.
-    if name in ("RECIPES", "Augmentation"):
-        from trainer.definition import augmentation
+    if name == "RECIPES":
+        from trainer.config.recipes import AUGMENTATIONS
 
-        return getattr(augmentation, name)
+        return AUGMENTATIONS
+    if name == "Augmentation":
+        from trainer.definition.augmentation import Augmentation
+
+        return Augmentation
     if name == "Loader":
         from trainer.data.loader import Loader
 

@@ -52,5 +52,7 @@ def _by_key(values: dict[str, Any]) -> dict[str, Any]:
     return options | augmentation_values("flips")
 
 
+AUGMENTATIONS: Final = ByRecipe(RECIPES)
+"""Recipes of augmentation, as `trainer.RECIPES`."""
 RUN_RECIPES: Final = ByRecipe({"reben": _by_key(REBEN), "reben-exact": _by_key(EXACT)})
 """Options of each recipe by key."""

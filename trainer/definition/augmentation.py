@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from shards.text.named import ByRecipe
 from trainer.definition.check import Checked
 from trainer.definition.choices import Crop, Turn
 from trainer.definition.option import option
@@ -77,20 +76,18 @@ class Augmentation(Checked):
         return frozenset(name for name, is_used in used.items() if is_used)
 
 
-RECIPES: Final = ByRecipe(
-    {
-        "none": Augmentation(),
-        # What the published reBEN networks are trained with.
-        "flips": Augmentation(turn="flips"),
-        # Seen from above a landscape has no preferred direction, and a shift by up to 120 of its 1,200 m takes few
-        # classes out of view. Haze and the angle of the sun move whole bands by about a tenth of their spread.
-        "standard": Augmentation(turn="d4", crop="pad", gain=0.1, offset=0.1),
-        # For long runs and large networks. A crop keeps most of the patch, since its labels speak of all of it; the
-        # labels of mixed patches are weighted.
-        "strong": Augmentation(
-            turn="d4", crop="resized", gain=0.2, offset=0.2, band_dropout=0.05, erase=0.25, mixup=0.2, cutmix=1.0
-        ),
-    }
-)
+RECIPES: Final[dict[str, Augmentation]] = {
+    "none": Augmentation(),
+    # What the published reBEN networks are trained with.
+    "flips": Augmentation(turn="flips"),
+    # Seen from above a landscape has no preferred direction, and a shift by up to 120 of its 1,200 m takes few classes
+    # out of view. Haze and the angle of the sun move whole bands by about a tenth of their spread.
+    "standard": Augmentation(turn="d4", crop="pad", gain=0.1, offset=0.1),
+    # For long runs and large networks. A crop keeps most of the patch, since its labels speak of all of it; the labels
+    # of mixed patches are weighted.
+    "strong": Augmentation(
+        turn="d4", crop="resized", gain=0.2, offset=0.2, band_dropout=0.05, erase=0.25, mixup=0.2, cutmix=1.0
+    ),
+}
 """Augmentations by name, from the weakest to the strongest."""
 DEFAULT_RECIPE: Final = "standard"

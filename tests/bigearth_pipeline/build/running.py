@@ -10,8 +10,8 @@ from tests.support.running import commands
 
 
 def start(tree: Path, out: Path, *more: str, **options: Any) -> commands.Command:
-    """Start a build of two workers."""
-    size = ("--patches-per-shard", 16, "--workers", 2)
+    """Start a build of two workers, unless a scheduler has its own."""
+    size = ("--patches-per-shard", 16, *(() if "--scheduler" in more else ("--workers", 2)))
     return commands.start("build-shards", tree, "--out", out, *size, *more, **options)
 
 

@@ -9,8 +9,8 @@ import pytest
 import shards
 from shards.errors import InvalidValue
 from shards.testing.stores import make_store
+from trainer import RECIPES
 from trainer.config.recipes import RUN_RECIPES
-from trainer.definition.augmentation import RECIPES
 
 
 def test_names_that_there_are_not_come_with_those_that_there_are(tmp_path: Path) -> None:
