@@ -23,7 +23,7 @@ def phases_of(told: str) -> dict[str, str]:
     """Return what there is to do in each phase that a command says, by its title; any other line is an error."""
     found = {}
     for line in told.splitlines():
-        match = re.fullmatch(r"([a-z -]+): ([\d,]+ [a-z ]+)|[a-z -]+: [\d,]+ of [\d,]+ [a-z ]+(, .* left)?", line)
+        match = re.fullmatch(r"([a-z -]+): 0 of ([\d,]+ [a-z ]+)|[a-z -]+: [\d,]+ of [\d,]+ [a-z ]+(, .* left)?", line)
         assert match is not None, line
         if match[1]:
             found[match[1]] = match[2]

@@ -93,8 +93,8 @@ def test_an_edited_description_is_refused(folder_of_run: Path, name: str) -> Non
 def test_a_description_that_is_cut_is_refused(folder_of_run: Path) -> None:
     """A file that no longer says what a run was is taken, and nothing is compared."""
     whole = (folder_of_run / "description.json").read_text()
-    # Runs of before do not say where their store is.
-    names = [name for name in json.loads(whole) if name != "store"]
+    # Runs of before do not say where their store is, nor which patches their scores are of.
+    names = [name for name in json.loads(whole) if name not in ("store", "scored")]
     for lost in (names, *([name] for name in names)):
         (folder_of_run / "description.json").write_text(whole)
         edit_description(folder_of_run, lambda values, lost=lost: [values.pop(name) for name in lost])  # type: ignore[misc]
