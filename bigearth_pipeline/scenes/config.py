@@ -47,7 +47,7 @@ class PredictConfig:
         csv: write the table as CSV, too.
         picture: write the picture, which takes matplotlib.
         device: `cpu`, `cuda` or `auto`.
-        threads: batches that are predicted at a time, and files that are read at a time; None for the cores.
+        threads: that predict batches and read files; None for one a core.
         batch_size: patches of a batch at most; None for 16 on a CPU and 128 on a GPU.
         overwrite: delete the results of another prediction in the folder.
     """
