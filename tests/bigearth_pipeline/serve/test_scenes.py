@@ -39,7 +39,7 @@ def scene(runs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ) as file:  # fmt: skip
         for number, band in enumerate(BANDS, 1):
             step = GROUP_OF[band].metres // 10
-            file.write(rng.integers(1, 6000, (3, 4), dtype=np.uint16).repeat(120, 0).repeat(120, 1), number)
+            file.write(rng.integers(1001, 7000, (3, 4), dtype=np.uint16).repeat(120, 0).repeat(120, 1), number)
             assert 120 % step == 0
             file.set_band_description(number, band)
     config = PredictConfig(
