@@ -39,7 +39,7 @@ def test_the_loop_reads_what_the_scene_is_cut_into(scene: Path, run: Run) -> Non
         passes = PredictPasses(opened, windows, model, rows=2, threads=1)
         records: list[np.ndarray] = []
         assert loop(opened, windows, range(2), lambda record: records.append(record)) == 4 == passes.count
-        with passes._source() as source:
+        with passes._source() as (source, _):
             found = np.concatenate([part.records for row in range(2) for part in source.parts(row)])
     np.testing.assert_array_equal(np.stack(records), found)
 
