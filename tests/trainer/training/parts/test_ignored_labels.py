@@ -166,7 +166,7 @@ def test_an_export_keeps_what_is_ignored(part: TrainConfig, tmp_path: Path) -> N
     """An exported network predicts classes that it was not trained for, or its card does not say so."""
     export(ExportConfig(run=part.run.out, out=tmp_path / "net"))
     card = (tmp_path / "net/README.md").read_text()
-    assert "Neither trained nor measured: Beaches, dunes, sands, Broad-leaved forest." in card
+    assert "Neither trained nor measured: Beaches, dunes, sands; Broad-leaved forest." in card
     assert "| Broad-leaved forest, not trained: always 0 |" in card
     records = np.random.default_rng(0).integers(1, 4000, (2, 80000)).astype(np.uint16)
     one, two = (load(folder, device="cpu") for folder in (part.run.out, tmp_path / "net"))
@@ -196,7 +196,7 @@ def test_runs_with_other_classes_are_not_averaged(part: TrainConfig, tiny: Path,
     """Averaged probabilities of a class are half of those of the one run that was trained for it."""
     train(TrainConfig.of(shards=tiny, out=tmp_path / "all", **FAST | {"epochs": 1}))
     words = "ignores no class .* average runs that were trained for the same classes"
-    with pytest.raises(InvalidValue, match=r"ignores Beaches, dunes, sands, Broad-leaved forest .*ignores no class"):
+    with pytest.raises(InvalidValue, match=r"ignores Beaches, dunes, sands; Broad-leaved forest .*ignores no class"):
         Ensemble([load(folder, device="cpu") for folder in (part.run.out, tmp_path / "all")])
     with pytest.raises(InvalidValue, match=words):
         evaluate_run(EvaluationConfig(run=tmp_path / "all", ensemble=(part.run.out,), device="cpu"))
@@ -211,7 +211,7 @@ def test_names_on_the_command_line(tiny: Path, tmp_path: Path) -> None:
     given_ = ["--set", "data.ignore_labels=broad,Beaches, dunes, sands"]
     result = CliRunner().invoke(main, ["train", str(tiny), "--out", str(tmp_path / "run"), *words, *given_])
     assert result.exit_code == 0, result.output
-    assert "neither trained nor measured: Beaches, dunes, sands, Broad-leaved forest" in result.stderr
+    assert "neither trained nor measured: Beaches, dunes, sands; Broad-leaved forest" in result.stderr
     assert result.stdout.count("ignored") == 2
     again = CliRunner().invoke(
         main, ["train", "--config", str(tmp_path / "run/config.toml"), "--out", str(tmp_path / "b")]
