@@ -27,8 +27,8 @@ from bigearth_pipeline.scenes.patches.store import StoreSource
 from bigearth_pipeline.scenes.patches.tree import TreeSource, patch_folders
 from bigearth_pipeline.scenes.results import Counts, Results
 from bigearth_pipeline.scenes.work.loop import predict_units
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from bigearth_pipeline.scenes.work.units import Units, discard
-from bigearth_pipeline.scenes.work.workers import Workers
 from bigearth_pipeline.scenes.write.item import Result, write_item
 from bigearth_pipeline.scenes.write.picture import SHEET, write_sheet
 from bigearth_pipeline.scenes.write.places import System
@@ -82,8 +82,8 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
     with ExitStack() as stack:
         stack.enter_context(gdal_environment())
         model = load_ensemble(config.runs, device=config.device, tta=config.tta, batch_size=config.batch_size)
-        workers = stack.enter_context(Workers(config.threads or num_cores()))
-        opened = _sources(config, model, workers, progress)
+        threads = stack.enter_context(SceneThreads(config.threads or num_cores()))
+        opened = _sources(config, model, threads, progress)
         sources = [stack.enter_context(closing(source)) for source in opened]
         for source in sources:
             if isinstance(source, SceneSource):
@@ -99,12 +99,12 @@ def predict(config: PredictConfig, progress: Progress) -> list[Outcome]:
         stack.enter_context(exclusive(config.out / results.LOCK, in_use, progress.say))
         stack.enter_context(one_thread_a_batch())
         return [
-            _predict_one(config, source, folder, model, workers, progress)
+            _predict_one(config, source, folder, model, threads, progress)
             for source, folder in zip(sources, folders, strict=True)
         ]
 
 
-def _sources(config: PredictConfig, model: Ensemble, workers: Workers, progress: Progress) -> Iterator[AnySource]:
+def _sources(config: PredictConfig, model: Ensemble, threads: SceneThreads, progress: Progress) -> Iterator[AnySource]:
     """Open the inputs: each scene and each store by itself, all patch folders together.
 
     Raises:
@@ -126,7 +126,7 @@ def _sources(config: PredictConfig, model: Ensemble, workers: Workers, progress:
             progress.say(f"{scene.name}: {found.offset_reason}")
             if scene.scl is None:
                 progress.say(f"{scene.name}: no scene classification (SCL), so clouds are not looked for")
-            yield SceneSource(scene, windows, batch_size=batch_size, workers=workers)
+            yield SceneSource(scene, windows, batch_size=batch_size, threads=threads)
         elif found == "store":
             kinds.add("store")
             stored = StoreSource(path, config.split, bands=bands, batch_size=batch_size, threads=config.threads)
@@ -166,7 +166,7 @@ def _folders(out: Path, sources: list[AnySource]) -> list[Path]:
 
 
 def _predict_one(
-    config: PredictConfig, source: AnySource, out: Path, model: Ensemble, workers: Workers, progress: Progress
+    config: PredictConfig, source: AnySource, out: Path, model: Ensemble, threads: SceneThreads, progress: Progress
 ) -> Outcome:
     plan = _plan(config, source, model)
     out.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def _predict_one(
         progress.say(f"{out}: finished already")
         return _outcome(source, out, counts, had_finished=True)
     units = Units(out, plan)
-    predict_units(source, units, model, workers=workers, max_missing=config.max_missing, progress=progress)
+    predict_units(source, units, model, threads=threads, max_missing=config.max_missing, progress=progress)
     made = Results(out, source, units, model.thresholds)
     about = {"model": model.about, "thresholds": model.thresholds, "input": source.name}
     made.write_table(about, csv=config.csv)

@@ -19,7 +19,7 @@ from bigearth_pipeline.scenes.grid.scene import CELL_METRES, Scene
 from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.grid.windows import Windows
 from bigearth_pipeline.scenes.work.loop import predict_parts
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from shards.layout.bands import BAND_SLICES, GROUP_OF, RECORD_VALUES
 from trainer.inference import Ensemble
 
@@ -67,12 +67,12 @@ class PredictPasses:
         }
 
     @contextmanager
-    def _source(self) -> Iterator[tuple[SceneSource, Workers]]:
+    def _source(self) -> Iterator[tuple[SceneSource, SceneThreads]]:
         set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        with Workers(self._threads) as workers:
-            source = SceneSource(self._scene, self._windows, batch_size=self._model.batch_size, workers=workers)
+        with SceneThreads(self._threads) as threads:
+            source = SceneSource(self._scene, self._windows, batch_size=self._model.batch_size, threads=threads)
             with closing(source):
-                yield source, workers
+                yield source, threads
 
     def _resident(self, lap: Lap) -> int:
         """Call the networks on one batch, in as many threads as predict."""
@@ -87,8 +87,8 @@ class PredictPasses:
         return batches * len(self._batch)
 
     def _predict(self, lap: Lap) -> int:
-        with self._source() as (source, workers):
-            done = predict_parts(source, self._rows, self._model, workers=workers, max_missing=1.0)
+        with self._source() as (source, threads):
+            done = predict_parts(source, self._rows, self._model, threads=threads, max_missing=1.0)
             return sum(len(result.missing) for _, result in done)
 
     def _read(self, lap: Lap) -> int:

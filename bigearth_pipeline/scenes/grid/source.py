@@ -13,7 +13,7 @@ from bigearth_pipeline.scenes.grid.strips import Strips
 from bigearth_pipeline.scenes.grid.windows import SIDE, Windows
 from bigearth_pipeline.scenes.inputs.names import SCL, SCL_METRES, native_metres
 from bigearth_pipeline.scenes.work.source import Part
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from bigearth_pipeline.source.offset import subtract
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF, RECORD_VALUES
 from shards.layout.record import PATCH_METRES
@@ -32,14 +32,14 @@ class SceneSource:
         bands: names of the bands that are read; records hold 0 in all others.
     """
 
-    def __init__(self, scene: Scene, windows: Windows, *, batch_size: int, workers: Workers) -> None:
+    def __init__(self, scene: Scene, windows: Windows, *, batch_size: int, threads: SceneThreads) -> None:
         """Open the files.
 
         Args:
             scene: to read.
             windows: of the scene.
             batch_size: windows of a part at most.
-            workers: that read the files.
+            threads: that read the files.
 
         Raises:
             BadScene: a file cannot be opened.
@@ -48,7 +48,7 @@ class SceneSource:
         self.num_units = len(windows.tops)
         self.bands = tuple(band.name for band in scene.bands)
         bands = [*scene.bands, *([] if scene.scl is None else [scene.scl])]
-        self._strips = Strips(bands, {band.name: native_metres(band.name) for band in bands}, workers)
+        self._strips = Strips(bands, {band.name: native_metres(band.name) for band in bands}, threads)
         # As even as can be, so that no batch is small.
         count = -(-len(windows.lefts) // batch_size)
         self._columns = [part.tolist() for part in np.array_split(np.array(windows.lefts), count)]

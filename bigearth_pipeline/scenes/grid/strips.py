@@ -10,7 +10,7 @@ from bigearth_pipeline.errors import BadScene
 from bigearth_pipeline.scenes.gdal import in_thread, open_source
 from bigearth_pipeline.scenes.grid import tiles
 from bigearth_pipeline.scenes.grid.scene import Band
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from bigearth_pipeline.source.tiff.gdal import cause
 
 _LEAST_ROWS = 128
@@ -99,20 +99,20 @@ class Strips:
     files repeat pixels and lose nothing.
     """
 
-    def __init__(self, bands: list[Band], native: dict[str, int], workers: Workers) -> None:
+    def __init__(self, bands: list[Band], native: dict[str, int], threads: SceneThreads) -> None:
         """Open the files.
 
         Args:
             bands: of the scene.
             native: size of a pixel by band, in metres.
-            workers: that read the files.
+            threads: that read the files.
         """
         by_file: dict[tuple[str, int], list[Band]] = {}
         for band in bands:
             by_file.setdefault((band.file.path, band.metres), []).append(band)
         self._native = native
         self._shown = {band.name: band.file.shown for band in bands}
-        self._workers = workers
+        self._threads = threads
         self._files: list[FileStrips] = []
         compiled = sum(math.prod(band.size) for band in bands) >= tiles.LEAST_PIXELS
 
@@ -121,7 +121,7 @@ class Strips:
                 self._files.append(FileStrips(group, compiled=compiled))
 
         try:
-            workers.read(add, list(by_file.values()))
+            threads.read(add, list(by_file.values()))
         except BaseException:
             self.close()
             raise
@@ -146,7 +146,7 @@ class Strips:
             for name, pixels in zip(file.bands, strip, strict=True):
                 found[name] = self._at_native(name, pixels, self._native[name] // file.metres)
 
-        self._workers.read(read, self._files)
+        self._threads.read(read, self._files)
         return found
 
     def _at_native(self, name: str, pixels: NDArray[Any], factor: int) -> NDArray[Any]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.progress import Progress
 from bigearth_pipeline.scenes.work.source import Part, Source
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from bigearth_pipeline.scenes.work.units import UnitResult, Units
-from bigearth_pipeline.scenes.work.workers import Workers
 
 QUEUED: Final = 256
 """Patches that wait in memory for a thread: a scene is decoded in rows of blocks, some hundred windows at a time, and a
@@ -37,7 +37,7 @@ class _Unit:
 
 
 def predict_parts(
-    source: Source, units: Iterable[int], model: Model, *, workers: Workers, max_missing: float
+    source: Source, units: Iterable[int], model: Model, *, threads: SceneThreads, max_missing: float
 ) -> Iterator[tuple[int, UnitResult]]:
     """Read and predict units; yield each with its number as soon as it is done, in their order.
 
@@ -47,7 +47,7 @@ def predict_parts(
         source: the patches.
         units: numbers of the units.
         model: predicts records; called in several threads.
-        workers: that predict; also those that the source reads with, if it reads in threads.
+        threads: that predict; also those that the source reads with, if it reads in threads.
         max_missing: share of a patch's area beyond which it gets no result.
 
     Raises:
@@ -63,10 +63,10 @@ def predict_parts(
                 usable = part.missing <= max_missing
                 usable[list(part.faults)] = False
                 records = part.records if usable.all() else part.records[usable]
-                future = workers.predict(model.probabilities, records)
+                future = threads.predict(model.probabilities, records)
                 unit.parts.append((_without_records(part), usable, future))
                 waiting.append(future)
-                while len(waiting) > workers.count + QUEUED // max(1, len(part)):
+                while len(waiting) > threads.count + QUEUED // max(1, len(part)):
                     waiting.popleft().result()
             unit.picture = source.picture(number)
             while len(pending) > 1 and all(future.done() for _, _, future in pending[0].parts):
@@ -79,13 +79,13 @@ def predict_parts(
 
 
 def predict_units(
-    source: Source, units: Units, model: Model, *, workers: Workers, max_missing: float, progress: Progress
+    source: Source, units: Units, model: Model, *, threads: SceneThreads, max_missing: float, progress: Progress
 ) -> None:
     """Predict the units that are not there yet, and keep them."""
     counts = [source.count(unit) for unit in range(source.num_units)]
     todo = [unit for unit, count in enumerate(counts) if units.read(unit, count) is None]
     progress.start(sum(counts), sum(counts) - sum(counts[unit] for unit in todo))
-    for number, result in predict_parts(source, todo, model, workers=workers, max_missing=max_missing):
+    for number, result in predict_parts(source, todo, model, threads=threads, max_missing=max_missing):
         units.write(number, result)
         progress.advance(counts[number])
 

@@ -21,7 +21,7 @@ from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.scenes.inputs.names import band_in, is_other_layer, native_metres
 from bigearth_pipeline.scenes.inputs.safe import METADATA
 from bigearth_pipeline.scenes.patches.tree import TreeSource
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from bigearth_pipeline.serve.upload.item import item_of
 from bigearth_pipeline.serve.upload.limits import MOST_PIXELS, MOST_WINDOWS
 from bigearth_pipeline.serve.upload.unpack import last_names, unpack
@@ -187,8 +187,8 @@ def _of_scene(description: Description) -> Decoded:
             f"it has {windows.count:,} windows of 1,200 m, more than {MOST_WINDOWS}; bep predict takes any size"
         )
     with (
-        Workers(1) as workers,
-        closing(SceneSource(scene, windows, batch_size=_BATCH, workers=workers)) as source,
+        SceneThreads(1) as threads,
+        closing(SceneSource(scene, windows, batch_size=_BATCH, threads=threads)) as source,
     ):
         source.check_offset()
         parts = [part for unit in range(source.num_units) for part in source.parts(unit)]

@@ -23,7 +23,7 @@ from bigearth_pipeline.scenes.grid.windows import SIDE, stride_of, windows_of
 from bigearth_pipeline.scenes.inputs.description import Description, Known, parse_baseline
 from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.scenes.inputs.safe import read_metadata
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from shards.layout.bands import BAND_SLICES, BANDS
 from tests.bigearth_pipeline.scenes.making import (
     Pixels,
@@ -47,9 +47,9 @@ def least_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @cache
-def workers() -> Workers:
+def threads() -> SceneThreads:
     """Two threads for all tests."""
-    return Workers(2)
+    return SceneThreads(2)
 
 
 def source_of(
@@ -59,7 +59,7 @@ def source_of(
     description = find(path, Known(**known))
     assert isinstance(description, Description)
     scene = open_scene(description, bands)
-    return SceneSource(scene, windows_of(scene, overlap), batch_size=batch_size, workers=workers())
+    return SceneSource(scene, windows_of(scene, overlap), batch_size=batch_size, threads=threads())
 
 
 def records_of(source: SceneSource, units: list[int] | None = None) -> NDArray[np.uint16]:

@@ -20,7 +20,7 @@ from bigearth_pipeline.scenes.grid.source import SceneSource
 from bigearth_pipeline.scenes.grid.windows import windows_of
 from bigearth_pipeline.scenes.inputs.description import Description, Known, in_names, parse_time
 from bigearth_pipeline.scenes.inputs.find import find
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from shards.layout.bands import BANDS
 from tests.bigearth_pipeline.scenes.making import METADATA, NAME
 from tests.bigearth_pipeline.scenes.refused.inputs import band, files, item
@@ -121,8 +121,8 @@ def test_messages_of_gdal_are_not_printed(tmp_path: Path, capfd: pytest.CaptureF
     assert isinstance(found, Description)
     scene = open_scene(found, BANDS)
     with (
-        Workers(4) as workers,
-        closing(SceneSource(scene, windows_of(scene, 0), batch_size=64, workers=workers)) as source,
+        SceneThreads(4) as threads,
+        closing(SceneSource(scene, windows_of(scene, 0), batch_size=64, threads=threads)) as source,
         pytest.raises(BadScene, match="cannot be read"),
     ):
         list(source.parts(0))

@@ -18,7 +18,7 @@ from bigearth_pipeline.scenes.grid.windows import windows_of
 from bigearth_pipeline.scenes.inputs.description import Description, Known
 from bigearth_pipeline.scenes.inputs.find import find
 from bigearth_pipeline.scenes.patches.tree import patch_folders
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from bigearth_pipeline.source.tree import find_source
 from shards.layout.bands import BANDS
 from tests.bigearth_pipeline.scenes.making import Pixels
@@ -37,8 +37,8 @@ def read_first_row(path: Path, known: Known) -> None:
     assert isinstance(found, Description)
     scene = open_scene(found, BANDS)
     with (
-        Workers(2) as workers,
-        closing(SceneSource(scene, windows_of(scene, 0), batch_size=64, workers=workers)) as source,
+        SceneThreads(2) as threads,
+        closing(SceneSource(scene, windows_of(scene, 0), batch_size=64, threads=threads)) as source,
     ):
         list(source.parts(0))
 

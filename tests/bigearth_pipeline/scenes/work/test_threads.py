@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigearth_pipeline.scenes.work.loop import predict_parts
 from bigearth_pipeline.scenes.work.source import Part
-from bigearth_pipeline.scenes.work.workers import Workers
+from bigearth_pipeline.scenes.work.threads import SceneThreads
 from shards.layout.bands import RECORD_VALUES
 
 
@@ -24,14 +24,14 @@ def test_reading_comes_before_predictions_that_wait() -> None:
         begun.set()
         go.wait()
 
-    with Workers(1) as workers:
-        workers.predict(first, None)
+    with SceneThreads(1) as threads:
+        threads.predict(first, None)
         begun.wait()
         for i in range(5):
-            workers.predict(lambda i: done.append(f"predict {i}"), i)
-        reader = threading.Thread(target=workers.read, args=(lambda i: done.append(f"read {i}"), range(3)))
+            threads.predict(lambda i: done.append(f"predict {i}"), i)
+        reader = threading.Thread(target=threads.read, args=(lambda i: done.append(f"read {i}"), range(3)))
         reader.start()
-        while workers._queue.qsize() < 8:
+        while threads._queue.qsize() < 8:
             reader.join(0.001)
         go.set()
         reader.join()
@@ -49,22 +49,22 @@ def test_read_calls_all_and_raises_the_first_error(count: int) -> None:
         if item in (3, 6):
             raise ValueError(str(item))
 
-    with Workers(count) as workers:
+    with SceneThreads(count) as threads:
         with pytest.raises(ValueError, match=r"^3$"):
-            workers.read(work, range(9))
+            threads.read(work, range(9))
         assert sorted(seen) == list(range(9))
-        workers.read(work, [10, 11])
+        threads.read(work, [10, 11])
     assert sorted(seen) == [*range(9), 10, 11]
 
 
 def test_no_thread_is_left() -> None:
     """Threads of finished predictions stay."""
     before = threading.active_count()
-    workers = Workers(3)
+    threads = SceneThreads(3)
     assert threading.active_count() == before + 3
-    found = [workers.predict(lambda i: i * i, i) for i in range(20)]
-    workers.close()
-    workers.close()
+    found = [threads.predict(lambda i: i * i, i) for i in range(20)]
+    threads.close()
+    threads.close()
     assert [future.result() for future in found] == [i * i for i in range(20)]
     assert threading.active_count() == before
 
@@ -112,10 +112,10 @@ class _Slow:
 def test_nothing_is_predicted_after_an_error() -> None:
     """Predictions that nobody waits for are made, and the networks are used after the source was closed."""
     model = _Slow()
-    with Workers(1) as workers:
+    with SceneThreads(1) as threads:
         threading.Timer(0.2, model.go.set).start()
         with pytest.raises(OSError, match="cannot be read"):
-            list(predict_parts(_Patches(model.begun), range(6), model, workers=workers, max_missing=1.0))  # type: ignore[arg-type]
+            list(predict_parts(_Patches(model.begun), range(6), model, threads=threads, max_missing=1.0))  # type: ignore[arg-type]
         assert model.calls == model.ended == 1
     assert model.calls == 1
 
@@ -135,9 +135,9 @@ def test_an_interrupted_read_has_ended_when_it_is_left() -> None:
         signal.pthread_kill(main, signal.SIGINT)
         threading.Timer(0.2, go.set).start()
 
-    with Workers(1) as workers:
+    with SceneThreads(1) as threads:
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
-            workers.read(work, range(3))
+            threads.read(work, range(3))
         assert ended == [0]
     assert ended == [0]

@@ -1,8 +1,7 @@
 """Threads that read and predict: as many as may work at a time, each of which reads wherever something is to be read.
 
-Reading in threads of its own would let more threads work than there are cores, and these would push one another's data
-out of the caches. A source that waits for its pixels has the threads at once, while predictions wait in the queue: so
-the queue does not run empty meanwhile.
+Reading in threads of its own would let more threads work than there are cores. A source that waits for its pixels has
+the threads at once, while predictions wait in the queue: so the queue does not run empty meanwhile.
 """
 
 import itertools
@@ -19,7 +18,7 @@ _READ, _PREDICT, _STOP = range(3)
 _NAME: Final = "scene"
 
 
-class Workers:
+class SceneThreads:
     """Threads with one queue, from which work that reads is taken first.
 
     Attributes:
@@ -87,7 +86,7 @@ class Workers:
         for thread in threads:
             thread.join()
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "SceneThreads":
         return self
 
     def __exit__(self, *_: Any) -> None:
