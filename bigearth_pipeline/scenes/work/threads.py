@@ -44,22 +44,24 @@ class SceneThreads:
         Raises:
             Exception: the first that a call raised, in the order of the items.
         """
-        futures = [self._submit(_READ, work, item) for item in items]
+        futures: list[Future[object]] = [Future() for _ in items]
         try:
+            for future, item in zip(futures, items, strict=True):
+                self._submit(_READ, work, item, future)
             wait(futures)
         finally:
-            # After an interruption, what is read must not be closed under a thread.
+            # After an interruption at any moment, what is read must not be closed under a thread.
             wait([future for future in futures if not future.cancel()])
         for future in futures:
             future.result()
 
     def predict(self, work: Callable[[T], R], item: T) -> "Future[R]":
         """Call `work` with an item when a thread has nothing to read."""
-        return self._submit(_PREDICT, work, item)
-
-    def _submit(self, kind: int, work: Callable[[T], R], item: T) -> "Future[R]":
         future: Future[R] = Future()
+        self._submit(_PREDICT, work, item, future)
+        return future
 
+    def _submit(self, kind: int, work: Callable[[T], R], item: T, future: "Future[R]") -> None:
         def call() -> None:
             if not future.set_running_or_notify_cancel():
                 return
@@ -71,7 +73,6 @@ class SceneThreads:
                 future.set_result(found)
 
         self._queue.put((kind, next(self._numbers), call))
-        return future
 
     def _work(self) -> None:
         while (call := self._queue.get()[2]) is not None:

@@ -1,8 +1,11 @@
 """Threads that read and predict: reading comes first, errors arrive, and nothing is done after the end."""
 
+import concurrent.futures
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -120,24 +123,58 @@ def test_nothing_is_predicted_after_an_error() -> None:
     assert model.calls == 1
 
 
-def test_an_interrupted_read_has_ended_when_it_is_left() -> None:
+def test_an_interrupted_read_has_ended_when_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are closed while a thread still reads from them."""
     begun, go = threading.Event(), threading.Event()
     main, ended = threading.get_ident(), list[int]()
 
     def work(item: int) -> None:
         begun.set()
-        go.wait(30)
+        assert go.wait(30)
         ended.append(item)
 
     def interrupt() -> None:
         begun.wait()
         signal.pthread_kill(main, signal.SIGINT)
-        threading.Timer(0.2, go.set).start()
 
+    def wait(futures: list[Future[object]]) -> None:
+        if len(futures) < 3:  # What runs, once all else is cancelled.
+            go.set()
+        concurrent.futures.wait(futures)
+
+    monkeypatch.setattr("bigearth_pipeline.scenes.work.threads.wait", wait)
     with SceneThreads(1) as threads:
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             threads.read(work, range(3))
         assert ended == [0]
     assert ended == [0]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_read_interrupted_while_it_begins_has_ended_when_it_is_left(
+    monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """An interruption before all is submitted leaves threads that read."""
+    ended = list[int]()
+
+    class Items(Sequence[int]):
+        """Three items; an interruption comes as one of them is taken, or their end is found."""
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, item: Any) -> Any:
+            if item == place:
+                raise KeyboardInterrupt
+            return [0, 1, 2][item]
+
+    def work(item: int) -> None:
+        time.sleep(0.05)
+        ended.append(item)
+
+    with SceneThreads(1) as threads:
+        with pytest.raises(KeyboardInterrupt):
+            threads.read(work, Items())
+        left = list(ended)
+    assert ended == left

@@ -193,7 +193,8 @@ def test_an_image_without_the_bands_of_a_run_is_shown(browser: Any, address: str
         page.goto(f"{address}#/upload")
         page.set_input_files("#files", str(path))
         page.wait_for_selector("[role=alert]")
-        assert "say the processing baseline, such as 05.09, or choose to use" in page.inner_text("[role=alert]")
+        text = page.inner_text("[role=alert]")
+        assert "say the processing baseline (in names of products, N0509 is 05.09), or choose to use" in text
         page.get_by_label("Processing baseline, if the names do not say it").fill("02.14")
         page.set_input_files("#files", str(path))
         page.wait_for_selector("#result [role=alert]")
