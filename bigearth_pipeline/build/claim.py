@@ -13,7 +13,8 @@ from bigearth_pipeline.build.address import claim_address
 from bigearth_pipeline.build.config import BuildConfig, DamagedNote, differences, note_from, read_build_note
 from bigearth_pipeline.errors import PipelineError
 from shards.errors import InUse, ShardError
-from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest, store_around
+from shards.metadata.manifest import BUILD_NOTE, MANIFEST, Manifest
+from shards.metadata.place import store_around
 from shards.metadata.seal import sealed
 from shards.reporting import printable
 from shards.storage.atomic import FULL, atomic_write, make_folder, sync_folder

@@ -15,6 +15,7 @@ from shards.codec.registry import ZARR_CODECS
 from shards.errors import CorruptShard
 from shards.metadata.manifest import BUILD_NOTE, FORMAT_VERSION, Manifest, StoreFormat
 from shards.metadata.parts import PARTS
+from shards.metadata.place import check_outside_stores
 from shards.metadata.seal import check_seal
 from shards.reporting import printable
 from shards.runtime.cores import num_cores
@@ -134,12 +135,15 @@ def refuse_in_store(out: Path, name: str, folder: Path | None) -> None:
 
     Raises:
         PipelineError: it does.
+        InvalidValue: it lies in another store.
     """
-    if folder is None or isinstance(out, Address) or not folder.resolve().is_relative_to(out.resolve()):
+    if folder is None:
         return
-    raise PipelineError(
-        f"`{name}={folder}` lies in the store `out={out}`, which holds no other files; name a folder outside of it"
-    )
+    if not isinstance(out, Address) and folder.resolve().is_relative_to(out.resolve()):
+        raise PipelineError(
+            f"`{name}={folder}` lies in the store `out={out}`, which holds no other files; name a folder outside of it"
+        )
+    check_outside_stores(folder)
 
 
 def build_note(

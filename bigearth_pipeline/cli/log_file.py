@@ -97,8 +97,15 @@ def _check_ours(path: Path) -> None:
     """Check that a file is absent, empty, a log, or something that keeps nothing, such as a terminal or a pipe.
 
     Raises:
-        OSError: it is a file of another kind, such as one of a store; or cannot be read.
+        OSError: it is a file of another kind, lies in a store, or cannot be read.
     """
+    # Imported here, since it takes the libraries that read shards along.
+    from shards.metadata.place import store_around
+
+    if (store := store_around(path.resolve())) is not None:
+        raise OSError(
+            errno.EPERM, f"it lies in the store {store}, which holds no other files; name another file", str(path)
+        )
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return

@@ -47,8 +47,9 @@ PLACE = Place()
 
 
 def check_name(path: Path | None, suffix: str) -> None:
-    """Raise if a result could not be written later, before the work, or would replace a file of another kind."""
+    """Raise if a result could not be written later, before the work, would lie in a store, or has another suffix."""
     from shards.errors import InvalidValue
+    from shards.metadata.place import check_outside_stores
 
     if path is None:
         return
@@ -56,3 +57,4 @@ def check_name(path: Path | None, suffix: str) -> None:
         raise InvalidValue(f"{path} ends in {path.suffix or 'nothing'}, expected {suffix}")
     if not path.absolute().parent.is_dir():
         raise InvalidValue(f"{path.absolute().parent} is no folder, expected one for {path.name}")
+    check_outside_stores(path)

@@ -10,7 +10,8 @@ from bigearth_pipeline.download.client import Changed, Client, Patience, shown
 from bigearth_pipeline.download.disk import OnDisk, held, part_paths, remove_parts, tidy
 from bigearth_pipeline.download.pieces import fetched
 from bigearth_pipeline.errors import PipelineError
-from shards.storage.atomic import make_folder
+from shards.metadata.place import check_outside_stores
+from shards.storage.atomic import folder_made
 from shards.storage.safe_open import open_regular_file
 
 CONNECTIONS: Final = 4
@@ -45,6 +46,7 @@ def download(
         advance: receives how it goes.
 
     Raises:
+        InvalidValue: it would lie in a store.
         PipelineError: it cannot be had, is another than expected, or there is no room for it.
     """
     if path.exists():
@@ -53,8 +55,8 @@ def download(
         return False
     if path.parent.exists() and not path.parent.is_dir():
         raise PipelineError(f"{path.parent} is a file, expected a folder for {path.name}; name another")
-    make_folder(path.parent)
-    with held(path, say):
+    check_outside_stores(path)
+    with folder_made(path.parent), held(path, say):
         for last in (False, True):
             try:
                 _download_once(url, path, size, md5, connections, patience, say, advance)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shards.errors import InvalidValue
+from shards.metadata.place import check_outside_stores
 from trainer.definition.choices import DeviceName
 
 PORT: Final = 8765
@@ -45,6 +46,7 @@ class ServeConfig:
             raise InvalidValue("`token=` is not 16 to 128 letters, digits, `-` and `_`")
         if self.token is None and not is_loopback(self.host):
             raise InvalidValue(f"`host={self.host}` is reachable from other machines; use `token=TEXT` or 127.0.0.1")
+        check_outside_stores(self.verdicts)
 
 
 def is_loopback(host: str) -> bool:

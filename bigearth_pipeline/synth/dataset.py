@@ -17,6 +17,7 @@ from bigearth_pipeline.synth.tables import labels_json, write_tables
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
+from shards.metadata.place import check_outside_stores
 from shards.runtime.cores import num_cores
 
 ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
@@ -75,6 +76,7 @@ def write_dataset(
     chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
     num_workers = min(workers or num_cores(), len(chunks))
     try:
+        check_outside_stores(out)
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise PipelineError(f"{out} is not empty; give a new or an empty directory")

@@ -56,13 +56,6 @@ def dataset_name(source_version: str, *, synthetic: bool) -> str:
     return f"synthetic data in the layout of {name}" if synthetic else name
 
 
-def store_around(folder: Path) -> Path | None:
-    """Return the finished store that a folder is or lies in, known by its manifest and index; None without one."""
-    return next(
-        (each for each in (folder, *folder.parents) if all((each / n).is_file() for n in (MANIFEST, INDEX))), None
-    )
-
-
 def _flag(fields: Fields, name: str) -> bool:
     if name not in fields:
         return False

@@ -17,6 +17,7 @@ from shards.layout.record import S2
 from shards.metadata.consistency import check_fit
 from shards.metadata.index import Index
 from shards.metadata.manifest import MANIFEST, MANIFEST_BYTES, Manifest
+from shards.metadata.place import check_outside_stores
 from shards.read.ahead import ReadAhead
 from shards.read.checks import Verify, verify_mode
 from shards.read.extents import Extents, files_of
@@ -83,7 +84,7 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
 
         Raises:
             InvalidValue: there is no thread, the address is none, obstore is not installed, or there can be no such
-                cache.
+                cache, or it would lie in a store.
             UnfinishedStore: there is no manifest.
             CorruptShard: manifest, index and files do not fit together.
         """
@@ -91,6 +92,8 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
             raise InvalidValue(f"num_threads is {num_threads}, expected at least 1, or None for the cores")
         self.folder = place_of(folder)
         cache = None if cache_dir is None else Path(cache_dir)
+        if cache is not None:
+            check_outside_stores(cache)
         place = storage or storage_of(self.folder, may_map=mapped, cache_dir=cache, cache_bytes=cache_bytes)
         self._storage = place
         self.manifest = Manifest.read(self.folder, place)

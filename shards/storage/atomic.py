@@ -94,6 +94,24 @@ def make_folder(folder: Path) -> None:
             sync_folder(path.parent)
 
 
+@contextmanager
+def folder_made(folder: Path) -> Iterator[None]:
+    """Make a folder as `make_folder`, and remove it and those made above it if the block fails and leaves them empty.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in new:
+                each.rmdir()
+        raise
+
+
 def sync_names(folder: Path, paths: Iterable[str]) -> None:
     """Make the names of files in sub-folders of a folder durable, and those of the folders that hold them.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shards.metadata.manifest import store_around
+from shards.metadata.place import lies_in, store_around
 from shards.storage.lock import is_of_lock
 from trainer.errors import RunExists
 from trainer.runs import folder as run_folder
@@ -20,13 +20,9 @@ def check_place(folder: Path) -> None:
     place = folder.resolve()
     for each in (place, *place.parents):
         if (each / run_folder.LAST).exists():
-            raise RunExists(f"{_where(folder, each)} a run, expected a folder outside of one; name another")
+            raise RunExists(f"{lies_in(folder, each)} a run, expected a folder outside of one; name another")
     if (store := store_around(place)) is not None:
-        raise RunExists(f"{_where(folder, store)} a store, expected a folder outside of one; name another")
-
-
-def _where(folder: Path, found: Path) -> str:
-    return f"{folder} is" if found == folder.resolve() else f"{folder} lies in {found}, which is"
+        raise RunExists(f"{lies_in(folder, store)} a store, expected a folder outside of one; name another")
 
 
 def check_unused(folder: Path) -> None:
@@ -44,24 +40,6 @@ def check_unused(folder: Path) -> None:
     if (folder / run_folder.LAST).exists():
         raise RunExists(f"{folder} holds a run; resume it with `resume={folder}`, or name a new folder")
     raise RunExists(f"{folder} is not empty; name a new folder")
-
-
-@contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Make the folder of a new run, and remove it and those made around it if the block fails and leaves them empty.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            for each in new:
-                each.rmdir()
-        raise
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shards import Store
+from shards.metadata.place import check_outside_stores
 from shards.storage.safe_open import open_regular_file, read_regular
 from trainer.data.subset.rows import Subset, select
 from trainer.errors import TrainError
@@ -208,7 +209,9 @@ def check_new(path: Path) -> None:
 
     Raises:
         TrainError: it exists, or its folder does not.
+        InvalidValue: it would lie in a store.
     """
+    check_outside_stores(path)
     for file in (path, predictions_beside(path)):
         if file.exists() or file.is_symlink():
             raise TrainError(f"{file} exists already; name a new file for the results")

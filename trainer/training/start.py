@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from shards.errors import BepError, InUse, InvalidValue
 from shards.reporting import shortened
+from shards.storage.atomic import folder_made
 from trainer.config import chosen, effect, stored
 from trainer.config.chosen import Chosen
 from trainer.config.given import Given
@@ -84,7 +85,7 @@ def _begin(config: TrainConfig, progress: Progress, ranks: Ranks, given: Given) 
     with open_session(config, ranks, progress, given=given) as session, ExitStack() as stack:
         run = stack.enter_context(Run(session))
         if ranks.is_first:
-            stack.enter_context(beginning.made(config.run.out))
+            stack.enter_context(folder_made(config.run.out))
         stack.enter_context(_locked(config.run.out, ranks))
         if ranks.is_first:
             # Another one may have begun, and even ended, since the first look.

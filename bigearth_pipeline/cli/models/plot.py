@@ -32,10 +32,12 @@ def plot(folders: tuple[Path, ...], out: Path) -> None:
         from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.report.kind import check_distinct
         from bigearth_pipeline.report.runs.plot import format_of, plot_runs
+        from shards.metadata.place import check_outside_stores
         from shards.storage.atomic import atomic_write
         from shards.text.words import human_bytes
 
         check_distinct(folders)
+        check_outside_stores(out)
         content = plot_runs(folders, format_of(out))
         with atomic_write(out) as file:
             file.write(content)

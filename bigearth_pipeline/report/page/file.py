@@ -7,6 +7,7 @@ from typing import Final
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.page.render import GENERATOR
+from shards.metadata.place import check_outside_stores
 from shards.storage.atomic import atomic_write
 from shards.storage.safe_open import open_regular_file
 
@@ -20,11 +21,13 @@ def check_out(out: Path, folders: Iterable[Path]) -> None:
     Raises:
         PipelineError: it would replace something that is no page of this program, or lie among the files of a folder
             that it is about.
+        InvalidValue: it would lie in a store.
         OSError: the file that is there cannot be read.
     """
     for folder in folders:
         if out.resolve().is_relative_to(folder.resolve()):
             raise PipelineError(f"`out={out}` lies in {folder}, whose files are checked; name a file elsewhere")
+    check_outside_stores(out)
     if not out.parent.is_dir():
         raise PipelineError(f"{out.parent} is no folder, expected one in which `out={out}` can be written")
     if not os.access(out.parent, os.W_OK):

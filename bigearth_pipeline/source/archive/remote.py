@@ -19,7 +19,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import tar_chunks
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive
 from bigearth_pipeline.source.archive.official import WrongDigest, check_digest, official_of
-from shards.storage.atomic import make_folder
+from shards.storage.atomic import folder_made
 
 _AHEAD: Final = 2
 """Pieces that wait in memory for each connection."""
@@ -67,7 +67,7 @@ class UrlArchive:
         """See `Archive`."""
         with ExitStack() as stack:
             if self._path is not None and not probe and not self._path.exists():
-                make_folder(self._path.parent)
+                stack.enter_context(folder_made(self._path.parent))
                 stack.enter_context(held(self._path))
             # Another process may have finished it meanwhile.
             if self._path is not None and self._path.exists():

@@ -215,9 +215,10 @@ def test_wrong_bytes_are_refused(web: Web, tmp_path: Path) -> None:
     ],
 )
 def test_servers_that_refuse(web: Web, tmp_path: Path, address: str, message: str) -> None:
-    """A server that is away ends in a traceback, or gets requests without end."""
-    with pytest.raises(PipelineError, match=message):
-        get(address.format(url=web.url), tmp_path / "big.bin")
+    """A server that is away ends in a traceback, or gets requests without end, or leaves empty folders."""
+    for folder in (tmp_path, tmp_path / "new" / "files"):
+        with pytest.raises(PipelineError, match=message):
+            get(address.format(url=web.url), folder / "big.bin")
     assert list(tmp_path.iterdir()) == []
 
 
