@@ -39,6 +39,13 @@ def _load_word(context: Any, address: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+def _load_big_endian(context: Any, address: Any) -> Any:
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.bswap(_load(builder, arguments[0]))
+
+    return types.uint64(types.uint64), generate
+
+
 def _store_word(context: Any, address: Any, word: Any) -> Any:
     def generate(codegen: Any, builder: Any, _: Any, arguments: Any) -> Any:
         builder.store(arguments[1], builder.inttoptr(arguments[0], _WORD.as_pointer()), align=1)
@@ -80,6 +87,8 @@ def _fourfold(builder: Any, word: Any) -> Any:
 
 load_word: Final[Any] = intrinsic(_load_word)
 """`load_word(address)`: the uint64 at an address of any alignment."""
+load_big_endian: Final[Any] = intrinsic(_load_big_endian)
+"""`load_big_endian(address)`: the same with its first byte highest, on a little-endian machine."""
 store_word: Final[Any] = intrinsic(_store_word)
 """`store_word(address, word)` writes a uint64 to an address of any alignment."""
 bit_length: Final[Any] = intrinsic(_bit_length)

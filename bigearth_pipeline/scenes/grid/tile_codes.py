@@ -5,21 +5,26 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.runtime.compiled import compiled, compiled_inline, load_word, store_word
+from shards.runtime.compiled import compiled, compiled_inline, load_big_endian, load_word, store_word
 
 PADDING: Final = 16
 """Bytes behind what is read and what is written, for both are done eight at a time."""
-_CLEAR: Final = 256
-_END: Final = 257
-_FIRST: Final = 258
-_TABLE: Final = 4096
-_LENGTH_BITS: Final = 32
-_LENGTH: Final = (1 << _LENGTH_BITS) - 1
-
-# What a code stands for has been written before, so the table holds where and how long: `position << 32 | length`. The
-# single bytes are written before all else.
 HEAD: Final = 256
 """Bytes before the first one that is decoded."""
+
+_CLEAR: Final = np.uint64(256)
+_END: Final = np.uint64(257)
+_FIRST: Final = np.uint64(258)
+_TABLE: Final = np.uint64(4096)
+_NARROWEST: Final = np.uint64(9)
+_WIDEST: Final = np.uint64(12)
+_ONE: Final = np.uint64(1)
+_WORD: Final = np.uint64(8)
+
+# What a code stands for has been written before, so the table holds where and how long: `position << 12 | length`, the
+# length at most 3,839. The single bytes are written before all else. Codes that stand for nothing have length 0.
+_BITS: Final = np.uint64(12)
+_LENGTH: Final = np.uint64((1 << 12) - 1)
 
 
 @compiled
@@ -28,75 +33,83 @@ def decode_lzw(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
 
     Args:
         data: (n + PADDING,) uint8, contiguous: n bytes, then any others.
-        out: (HEAD + size + PADDING,) uint8, contiguous: filled from `HEAD` on.
+        out: (HEAD + size + PADDING,) uint8, contiguous, of a size of at least 1: filled from `HEAD` on.
 
     Returns:
         The number of bytes before the end, `size` if they fill `out`; −1 if the data are not valid.
     """
-    table = np.empty(_TABLE, np.int64)
+    table = np.zeros(_TABLE + _ONE, np.uint64)
     for i in range(HEAD):
         out[i] = i
-        table[i] = (i << _LENGTH_BITS) | 1
-    begin, written = np.uint64(data.ctypes.data), np.uint64(out.ctypes.data)
-    available, end = len(data) - PADDING, len(out) - PADDING
-    bits, count, position = np.uint64(0), 0, 0
-    done, last, last_length, following = HEAD, 0, 0, _FIRST
-    width = 9
-    mask = np.uint64((1 << width) - 1)
-    while done < end:
-        if count < width:
-            if position >= available:
-                return -1
-            bits = (bits << np.uint64(32)) | _first_half(load_word(begin + np.uint64(position)))
-            position += 4
-            count += 32
-        count -= width
-        code = np.int64((bits >> np.uint64(count)) & mask)
+        table[i] = (np.uint64(i) << _BITS) | _ONE
+    source, target = np.uint64(data.ctypes.data), np.uint64(out.ctypes.data)
+    limit, end = _WORD * np.uint64(len(data) - PADDING), np.uint64(len(out) - PADDING)
+    position, done = np.uint64(0), np.uint64(HEAD)
+    while position < limit:
+        # The first code, and that after a clear one, is a byte and adds nothing to the table.
+        code = _code(source, position, _NARROWEST)
+        position += _NARROWEST
         if code == _CLEAR:
-            following, width, last_length = _FIRST, 9, 0
-            mask = np.uint64((1 << width) - 1)
             continue
         if code == _END:
-            break
-        if last_length:
-            if following == _TABLE:
+            return np.int64(done) - HEAD
+        if code > _END:
+            return -1
+        out[done] = code
+        last, length = (done << _BITS) | _ONE, _ONE
+        done += _ONE
+        following, width = _FIRST, _NARROWEST
+        while done < end:
+            # Neither the width of the codes nor the end of the data has to be looked at for each of these. After the
+            # last string that the table has room for, only a clear code may come.
+            wider = (_ONE << width) - _ONE if width < _WIDEST else _TABLE + _ONE
+            until = min(wider, following + (limit - min(position, limit) + width - _ONE) // width)
+            while following < until:
+                code = _code(source, position, width)
+                position += width
+                # The string before and the first byte of this one, which are contiguous.
+                table[following] = last + _ONE
+                following += _ONE
+                if code >= following:
+                    return -1
+                entry = table[code]
+                begin, length = entry >> _BITS, entry & _LENGTH
+                after = done + length
+                if after > end:
+                    return -1
+                store_word(target + done, load_word(target + begin))
+                if length - _ONE >= _WORD:  # Above 8, or 0.
+                    if not length:
+                        break
+                    k = _WORD
+                    while k < length:
+                        store_word(target + done + k, load_word(target + begin + k))
+                        k += _WORD
+                if begin + length > done:
+                    # The string ends with its own first bytes, which had not been written.
+                    k = done - begin
+                    while k < length:
+                        out[done + k] = out[begin + k]
+                        k += _ONE
+                last = (done << _BITS) | length
+                done = after
+                if done == end:
+                    return np.int64(done) - HEAD
+            if not length:
+                break
+            if following > _TABLE or following < wider:
                 return -1
-            # The string before and the first byte of this one, which are contiguous.
-            table[following] = (last << _LENGTH_BITS) | (last_length + 1)
-            following += 1
-            if following == np.int64(mask) and width < 12:
-                width += 1
-                mask = np.uint64((1 << width) - 1)
-        if code >= following:
-            return -1
-        entry = table[code]
-        source, length = entry >> _LENGTH_BITS, entry & _LENGTH
-        if done + length > end:
-            return -1
-        store_word(written + np.uint64(done), load_word(written + np.uint64(source)))
-        k = 8
-        while k < length:
-            store_word(written + np.uint64(done + k), load_word(written + np.uint64(source + k)))
-            k += 8
-        if source + length > done:
-            # The string ends with its own first bytes, which had not been written.
-            for k in range(done - source, length):
-                out[done + k] = out[source + k]
-        last, last_length = done, length
-        done += length
-    return done - HEAD
+            width += _ONE
+        if done == end or code == _END:
+            return np.int64(done) - HEAD
+    return -1
 
 
 @compiled_inline
-def _first_half(word: Any) -> Any:
-    """Return the first four bytes of a word that was loaded, the first one highest."""
-    low, byte = np.uint64(0xFFFF), np.uint64(0x00FF)
-    return (
-        ((word & byte) << np.uint64(24))
-        | ((word & (low ^ byte)) << np.uint64(8))
-        | ((word >> np.uint64(8)) & (low ^ byte))
-        | ((word >> np.uint64(24)) & byte)
-    )
+def _code(source: Any, position: Any, width: Any) -> Any:
+    """Return the code of a number of bits at a position in bits."""
+    word = load_big_endian(source + (position >> np.uint64(3)))
+    return (word << (position & np.uint64(7))) >> (np.uint64(64) - width)
 
 
 @compiled
