@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shards.runtime.compiled import compiled, compiled_inline, load_big_endian, load_word, store_word
 
-PADDING: Final = 16
+PADDING: Final = 8
 """Bytes behind what is read and what is written, for both are done eight at a time."""
 HEAD: Final = 256
 """Bytes before the first one that is decoded."""
@@ -19,6 +19,7 @@ _TABLE: Final = np.uint64(4096)
 _NARROWEST: Final = np.uint64(9)
 _WIDEST: Final = np.uint64(12)
 _ONE: Final = np.uint64(1)
+_INVALID: Final = np.int64(-1)
 _WORD: Final = np.uint64(8)
 
 # What a code stands for has been written before, so the table holds where and how long: `position << 12 | length`, the
@@ -28,22 +29,23 @@ _LENGTH: Final = np.uint64((1 << 12) - 1)
 
 
 @compiled
-def decode_lzw(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
+def decode_lzw(data: NDArray[np.uint8], size: int, out: NDArray[np.uint8]) -> np.int64:
     """Decode LZW as TIFF has it: codes of 9 to 12 bits, the first bit of each first, and a wider one early.
 
     Args:
-        data: (n + PADDING,) uint8, contiguous: n bytes, then any others.
-        out: (HEAD + size + PADDING,) uint8, contiguous, of a size of at least 1: filled from `HEAD` on.
+        data: (size + PADDING or more,) uint8, contiguous.
+        size: bytes of the code; those behind it are any.
+        out: (HEAD + n + PADDING,) uint8, contiguous, n at least 1: filled from `HEAD` on.
 
     Returns:
-        The number of bytes before the end, `size` if they fill `out`; −1 if the data are not valid.
+        The number of bytes before the end, n if they fill `out`; −1 if the data are not valid.
     """
     table = np.zeros(_TABLE + _ONE, np.uint64)
     for i in range(HEAD):
         out[i] = i
         table[i] = (np.uint64(i) << _BITS) | _ONE
     source, target = np.uint64(data.ctypes.data), np.uint64(out.ctypes.data)
-    limit, end = _WORD * np.uint64(len(data) - PADDING), np.uint64(len(out) - PADDING)
+    limit, end = _WORD * np.uint64(size), np.uint64(len(out) - PADDING)
     position, done = np.uint64(0), np.uint64(HEAD)
     while position < limit:
         # The first code, and that after a clear one, is a byte and adds nothing to the table.
@@ -54,7 +56,7 @@ def decode_lzw(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
         if code == _END:
             return np.int64(done) - HEAD
         if code > _END:
-            return -1
+            return _INVALID
         out[done] = code
         last, length = (done << _BITS) | _ONE, _ONE
         done += _ONE
@@ -71,12 +73,12 @@ def decode_lzw(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
                 table[following] = last + _ONE
                 following += _ONE
                 if code >= following:
-                    return -1
+                    return _INVALID
                 entry = table[code]
                 begin, length = entry >> _BITS, entry & _LENGTH
                 after = done + length
                 if after > end:
-                    return -1
+                    return _INVALID
                 store_word(target + done, load_word(target + begin))
                 if length - _ONE >= _WORD:  # Above 8, or 0.
                     if not length:
@@ -98,11 +100,11 @@ def decode_lzw(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
             if not length:
                 break
             if following > _TABLE or following < wider:
-                return -1
+                return _INVALID
             width += _ONE
         if done == end or code == _END:
             return np.int64(done) - HEAD
-    return -1
+    return _INVALID
 
 
 @compiled_inline

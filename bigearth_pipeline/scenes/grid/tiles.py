@@ -19,8 +19,12 @@ LEAST_PIXELS: Final = 1 << 28
 _LITTLE_ENDIAN: Final = (b"II*\0", b"II+\0")
 """First bytes of a TIFF and of a BigTIFF."""
 
-_Decoder = Callable[[bytes, int], NDArray[np.uint8] | None]
-"""Decodes a tile of a number of bytes; None if it has another number, or is damaged."""
+_BEHIND: Final = 64
+"""Bytes behind those of a tile, which decoders may read."""
+
+_Decoder = Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8] | None]
+"""Decodes the first bytes of an array, which `_BEHIND` others follow, to a tile of a number of bytes; None if it has
+another number, or is damaged. Takes the array and both numbers. The tile is valid until the next call."""
 
 
 class Tiles:
@@ -40,6 +44,9 @@ class Tiles:
         self._add_differences = _compiled_sums() if structure.get("PREDICTOR") == "2" else None
         self._shape: tuple[int, int] = source.block_shapes[index - 1]
         self._dtype = np.dtype(source.dtypes[index - 1])
+        self._room = self._shape[0] * self._shape[1] * self._dtype.itemsize
+        # Codes that compress nothing take at most half as much again.
+        self._data = np.empty(2 * self._room + _BEHIND, np.uint8)
 
     def read(self, top: int, out: NDArray[Any]) -> bool:
         """Read rows of pixels.
@@ -79,15 +86,14 @@ class Tiles:
             int(self._source.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=self._index) or 0)
             for what in ("OFFSET", "SIZE")
         )
-        room = self._shape[0] * self._shape[1] * self._dtype.itemsize
-        # Files may leave out tiles without data. Codes that compress nothing take at most half as much again.
-        if not offset or not 0 < size <= 2 * room:
+        # Files may leave out tiles without data.
+        if not offset or not 0 < size <= len(self._data) - _BEHIND:
             return False
         try:
-            data = os.pread(self._descriptor, size, offset)
+            count = os.preadv(self._descriptor, [self._data[:size]], offset)
         except OSError:
             return False
-        tile = self._decode(data, room) if len(data) == size else None
+        tile = self._decode(self._data, size, self._room) if count == size else None
         if tile is None:
             return False
         pixels = tile.view(self._dtype).reshape(self._shape)
@@ -137,14 +143,14 @@ def open_tiles(source: Any, path: str, index: int) -> Tiles | None:
 def _lzw() -> _Decoder:
     from bigearth_pipeline.scenes.grid.tile_codes import HEAD, PADDING, decode_lzw
 
-    padding = bytes(PADDING)
+    assert PADDING <= _BEHIND
     out = np.empty(0, np.uint8)
 
-    def decode(data: bytes, size: int) -> NDArray[np.uint8] | None:
+    def decode(data: NDArray[np.uint8], count: int, size: int) -> NDArray[np.uint8] | None:
         nonlocal out
         if len(out) != HEAD + size + PADDING:
             out = np.empty(HEAD + size + PADDING, np.uint8)
-        if decode_lzw(np.frombuffer(data + padding, np.uint8), out) != size:
+        if decode_lzw(data, count, out) != size:
             return None
         return out[HEAD : HEAD + size]
 
@@ -155,9 +161,9 @@ def _deflate() -> _Decoder:
     from isal.igzip_lib import IsalError
     from isal.isal_zlib import decompressobj
 
-    def decode(data: bytes, size: int) -> NDArray[np.uint8] | None:
+    def decode(data: NDArray[np.uint8], count: int, size: int) -> NDArray[np.uint8] | None:
         try:
-            return _array(decompressobj().decompress(data, size + 1), size)
+            return _array(decompressobj().decompress(data[:count], size + 1), size)
         except IsalError:  # type: ignore[misc]  # its stub calls it an instance
             return None
 
@@ -169,9 +175,9 @@ def _zstd() -> _Decoder:
 
     decompressor = ZstdDecompressor()
 
-    def decode(data: bytes, size: int) -> NDArray[np.uint8] | None:
+    def decode(data: NDArray[np.uint8], count: int, size: int) -> NDArray[np.uint8] | None:
         try:
-            return _array(decompressor.decompress(data, max_output_size=size), size)
+            return _array(decompressor.decompress(memoryview(data[:count]), max_output_size=size), size)
         except ZstdError:
             return None
 

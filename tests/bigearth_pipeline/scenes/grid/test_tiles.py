@@ -111,7 +111,8 @@ def test_any_bytes_are_lzw_or_not(length: int) -> None:
     rng = np.random.default_rng(length)
     for size in (1, 2, 100, 5000):
         for data in (rng.bytes(length), bytes(length), b"\xff" * length, b"\x80" + rng.bytes(length)):
-            decoded = decode(data, size)
+            behind = np.frombuffer(data + rng.bytes(tiles._BEHIND), np.uint8)
+            decoded = decode(behind, len(data), size)
             assert decoded is None or decoded.shape == (size,)
 
 
