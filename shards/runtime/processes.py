@@ -1,4 +1,4 @@
-"""What tells a process from all others, also after it has ended."""
+"""Processes told from all others, also after they have ended."""
 
 import os
 from contextlib import suppress
