@@ -89,7 +89,22 @@ def _security(scheduler: str) -> Any:
     return security
 
 
+def _expect_protocol(scheduler: str) -> None:
+    from distributed.comm.addressing import parse_address
+    from distributed.comm.registry import get_backend
+
+    protocol, _ = parse_address(scheduler)
+    try:
+        get_backend(protocol).get_connector()
+    except (ImportError, RuntimeError, TypeError, ValueError) as err:  # Of ucx Dask has only an abstract class.
+        raise PipelineError(
+            f"scheduler {scheduler} cannot be reached: Dask lacks support of {protocol}:// here ({_cause(err)}); "
+            "install it, or use a scheduler at tcp://"
+        ) from err
+
+
 def _expect_scheduler(scheduler: str, limits: Limits) -> None:
+    _expect_protocol(scheduler)
     security = _security(scheduler)
 
     async def ask() -> Any:

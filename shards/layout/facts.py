@@ -15,8 +15,11 @@ from shards.layout.record import PATCH_METRES
 
 TEXTS: Final = pa.dictionary(pa.int32(), pa.string())
 """Arrow type of a column of few different texts."""
-
-
+COUNTRIES: Final = (
+    *("Austria", "Belgium", "Finland", "Ireland", "Kosovo", "Lithuania", "Luxembourg", "Portugal", "Serbia"),
+    "Switzerland",
+)
+"""Countries of BigEarthNet, as its table names them. A store of other patches may have others."""
 OFFSET_BASELINES: Final = range(400, 9999)
 """Processing baselines whose digital numbers are 1000 higher (BOA_ADD_OFFSET of Sentinel-2 Level-2A)."""
 MAX_KEY: Final = 92

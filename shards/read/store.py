@@ -73,7 +73,7 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
             folder: directory of the store, or its address, such as `s3://bucket/store`.
             num_threads: decode threads of `read_into`; default: the cores that this process may use.
             mapped: decode records of files in a memory file system where they lie, which is faster, but a file that is
-                cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped.
+                cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped, whatever this says.
             compare: refuse a store whose manifest and index do not tell the same; without it they are only checked for
                 what `read` relies on, for a caller that looks for what is wrong.
             storage: what holds manifest, index and records, if not the files of the folder; it must be picklable if the

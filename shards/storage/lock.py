@@ -5,6 +5,9 @@ without `-o flock`, some NFS), a file that only one process can make stands for 
 names the holder: that of a dead process of this machine is taken over, any other is for people to judge. It is made by
 link(2), with its content; where there are no links, by O_EXCL, and a kill before it is written leaves one that names
 nobody and has to be deleted by hand.
+
+Hosts may mount one file system with and without locks. So who has made either file looks for a holder of the other:
+each is named in its file before it looks, and gives way where it finds one, so that of two at least one does.
 """
 
 import errno
@@ -20,6 +23,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from shards.errors import InUse
+from shards.runtime.processes import machine, started
 from shards.storage.atomic import temporaries_of, temporary_beside, temporary_of
 from shards.storage.names import named
 from shards.storage.safe_open import check_regular, read_regular
@@ -49,18 +53,24 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
         OSError: the file cannot be made; the error names its folder.
     """
     process = os.getpid()
+    mark = path.with_name(path.name + MARK_SUFFIX)
     held = path
+    _refuse_held(mark, what)
     try:
-        descriptor = _lock(path, what)
+        descriptor = _lock(path, mark, what)
     except OSError as err:
         if err.errno not in _NO_LOCKS:
             _name_folder(err, path)
             raise
-        held = path.with_name(path.name + MARK_SUFFIX)
+        held = mark
         try:
-            descriptor = _mark(held, what)
+            descriptor = _mark(mark, path, what)
+        except FileNotFoundError:
+            # The folder is gone, or was for a moment, so that the lock file that is there now is another's.
+            raise
         except OSError:
-            path.unlink(missing_ok=True)  # Nobody has a use for it.
+            if not _read_holder(path):
+                path.unlink(missing_ok=True)  # Nobody has a use for it.
             raise
         say(
             f"the file system of {path.parent} has no locks ({err.strerror}): {held} marks it as in use; "
@@ -73,12 +83,10 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
             # A forked child that ends this block has a copy of the descriptor, but holds nothing. A file that cannot be
             # removed keeps nobody out once it is closed, or its process has ended.
             with suppress(OSError):
-                if os.getpid() == process:
-                    if _is_at(descriptor, held):
-                        held.unlink(missing_ok=True)
-                    if held != path:
-                        # The next holder made it when it tried to lock it, and has no use for it; so it goes last.
-                        path.unlink(missing_ok=True)
+                if os.getpid() == process and _is_at(descriptor, held):
+                    # The lock file goes first, for nobody can hold it as long as there is the mark.
+                    path.unlink(missing_ok=True)
+                    held.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 
@@ -127,8 +135,18 @@ def _name_folder(err: OSError, path: Path) -> None:
         err.filename = str(path.parent)
 
 
-def _lock(path: Path, what: str) -> int:
-    """Return the descriptor of a file that is locked with `flock`."""
+def _refuse_held(path: Path, what: str) -> None:
+    """Refuse a thing of which this file, lock or mark, names a holder that may be at work.
+
+    Raises:
+        InUse: it does.
+    """
+    if (holder := _read_holder(path)) and not _is_dead_here(holder):
+        raise InUse(f"{what}{_describe(holder)}; if that process has ended, delete {path}")
+
+
+def _lock(path: Path, mark: Path, what: str) -> int:
+    """Return the descriptor of a file that is locked with `flock`, while nobody holds the mark."""
     for _ in range(_ROUNDS):
         descriptor = os.open(path, _OPEN, 0o666)
         try:
@@ -138,10 +156,16 @@ def _lock(path: Path, what: str) -> int:
             if _is_at(descriptor, path):
                 try:
                     _write_holder(descriptor, path)
-                except OSError:
-                    path.unlink(missing_ok=True)  # It is held here alone.
+                    _refuse_held(mark, what)
+                    if mark.exists():
+                        _remove_stale(mark)
+                except (OSError, InUse):
+                    if _is_at(descriptor, path):
+                        path.unlink(missing_ok=True)  # It is held here alone.
                     raise
-                return descriptor
+                # The last holder of the mark may have removed the file before it removed the mark.
+                if _is_at(descriptor, path):
+                    return descriptor
         except BlockingIOError:
             holder = _read_holder(path)
             if holder is not None:
@@ -154,8 +178,8 @@ def _lock(path: Path, what: str) -> int:
     raise InUse(what)
 
 
-def _mark(path: Path, what: str) -> int:
-    """Return the descriptor of a file that this process alone has made."""
+def _mark(path: Path, lock: Path, what: str) -> int:
+    """Return the descriptor of a file that this process alone has made, while nobody holds the lock."""
     for _ in range(_ROUNDS):
         try:
             descriptor = _make_mark(path)
@@ -167,9 +191,15 @@ def _mark(path: Path, what: str) -> int:
             elif _is_dead_here(holder):
                 _remove_stale(path)
             else:
-                raise InUse(f"{what}{_describe(holder)}; if that process has ended, delete {path}") from None
+                _refuse_held(path, what)
             continue
         if descriptor is not None:
+            try:
+                _refuse_held(lock, what)
+            except InUse:
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
+                raise
             for temporary in temporaries_of(path):
                 temporary.unlink(missing_ok=True)
             return descriptor
@@ -236,7 +266,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _write_holder(descriptor: int, path: Path) -> None:
     holder = {"host": socket.gethostname(), "process": os.getpid()}
-    holder |= {"started": _started(os.getpid()), "machine": _machine()}
+    holder |= {"started": started(os.getpid()), "machine": machine()}
     # A disk that is full is named by its folder, for the file is nobody's but ours.
     with named(path.parent):
         os.ftruncate(descriptor, 0)
@@ -262,25 +292,7 @@ def _describe(holder: dict[str, Any]) -> str:
 
 def _is_dead_here(holder: dict[str, Any]) -> bool:
     """Return whether the holder was a process of this machine and has ended; False where that cannot be known."""
-    process, machine = holder.get("process"), _machine()
-    if type(process) is not int or machine is None or holder.get("machine") != machine:
+    process, here = holder.get("process"), machine()
+    if type(process) is not int or here is None or holder.get("machine") != here:
         return False
-    return _started(process) != holder.get("started")
-
-
-def _started(process: int) -> int | None:
-    """Return when a process was started, in clock ticks since boot (proc(5)); None if it has ended."""
-    try:
-        # The name, in parentheses, can hold anything.
-        state, *numbers = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if state in "ZX" else int(numbers[18])
-
-
-def _machine() -> str | None:
-    """Return what tells apart the machines, their starts and containers in which a process number means something."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return " ".join([boot, os.readlink("/proc/self/ns/pid"), os.readlink("/proc/self/ns/net")])
-    return None
+    return started(process) != holder.get("started")

@@ -67,5 +67,5 @@ class MachineConfig(Checked):
     mapped: bool = option(
         True,
         resumable=True,
-        help="Decode shards on a tmpfs in place. If a shard is truncated meanwhile, the process ends.",
+        help="Decode shards on a tmpfs, never on a disk, in place; if one is truncated meanwhile, the process ends.",
     )

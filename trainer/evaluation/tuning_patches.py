@@ -10,7 +10,6 @@ from shards.errors import BepError, InvalidValue
 from trainer.config import chosen
 from trainer.config.options import TrainConfig
 from trainer.data.subset.rows import Subset
-from trainer.errors import BadCheckpoint, BadPatchList, EmptySubset
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.results import Selection
@@ -29,14 +28,14 @@ def own_selection(store: Store, split: str, trained: TrainConfig, run: Path | No
         trained: configuration of the run.
         run: folder of the run, which records what its list of patches selected; None for weights without a run.
     """
-    subset = Subset.of(trained.data)
     try:
+        subset = Subset.of(trained.data)
         if trained.data.patches is not None:
             recorded = _recorded(run).get(TUNED_ON)
             if recorded != chosen.digest(Selection.of(store, TUNED_ON, subset, trained.run.seed).rows):
                 return None
         return Selection.of(store, split, subset, trained.run.seed)
-    except (BadPatchList, EmptySubset, BadCheckpoint, OSError):
+    except (BepError, OSError):
         return None
 
 

@@ -1,6 +1,5 @@
 """`bep build-shards`."""
 
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigearth_pipeline.cli.places import PLACE, Local
-from bigearth_pipeline.cli.stores.options import stall_minutes
+from bigearth_pipeline.cli.stores.options import scheduler_address, split_shares, stall_minutes
 
 if TYPE_CHECKING:
     from bigearth_pipeline.build.summary import BuildSummary
@@ -19,27 +18,6 @@ CODECS = (
     "bitpack",
     "raw",
 )  # The names of `shards.CODECS`, whose import would slow the help.
-
-
-def _split_shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
-    """Parse `hash:TRAIN/VALIDATION/TEST` (percent)."""
-    if value is None:
-        return None
-    kind, _, text = value.partition(":")
-    parts = text.split("/")
-    if kind != "hash" or len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        raise click.BadParameter(f"{value!r} is not of the form hash:80/10/10")
-    train, validation, test = (int(part) for part in parts)
-    if train + validation + test != 100:
-        raise click.BadParameter(f"the shares of {value!r} add up to {train + validation + test}, expected 100")
-    return train, validation, test
-
-
-def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Refuse what is no address, which Dask would only do after a while."""
-    if value is not None and not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://)?[^\s/]+:\d{1,5}", value):
-        raise click.BadParameter(f"{value!r} is not of the form tcp://HOST:PORT")
-    return value
 
 
 @click.command("build-shards")
@@ -71,7 +49,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 @click.option(
     "--split-by",
     metavar="hash:A/B/C",
-    callback=_split_shares,
+    callback=split_shares,
     help="Split patches that have no split by a hash of their names, into A % train, B % validation, C % test.",
 )
 @click.option(
@@ -93,7 +71,7 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    callback=_scheduler_address,
+    callback=scheduler_address,
     help="Use an existing Dask scheduler, whose workers see the same paths.",
 )
 @stall_minutes

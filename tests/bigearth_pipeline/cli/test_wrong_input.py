@@ -129,6 +129,8 @@ def test_wrong_input_is_one_line(place: Place, tmp_path: Path, arguments: str, m
         ("--scheduler", "tcp://", "is not of the form tcp://HOST:PORT"),
         ("--scheduler", "http://localhost:8787/status", "is not of the form tcp://HOST:PORT"),
         ("--scheduler", "", "is not of the form tcp://HOST:PORT"),
+        ("--scheduler", "tcp://localhost:99999", "is 99999, expected 1 to 65535"),
+        ("--scheduler", "localhost:0", "is 0, expected 1 to 65535"),
         ("--workers", "0", "0 is not in the range x>=1"),
         ("--limit", "many", "'many' is not a valid integer"),
         ("--patches-per-shard", "0", "0 is not in the range x>=1"),

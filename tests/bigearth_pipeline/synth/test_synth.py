@@ -20,6 +20,7 @@ from bigearth_pipeline.synth.plan import plan_patches
 from bigearth_pipeline.synth.tables import FLAGGED_TABLE, MAIN_TABLE, SCHEMA, SPLIT_LISTS
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.codec.registry import get_codec
+from shards.layout import facts
 from shards.layout.bands import B10, BAND_SLICES, BANDS, GROUP_OF, RECORD_BYTES
 from shards.layout.classes import encode_clc_labels, encode_labels
 from shards.layout.record import PATCH_METRES
@@ -140,7 +141,7 @@ def test_v2_tables_list_every_folder_once(v2: Path) -> None:
     assert all(row["contains_seasonal_snow"] != row["contains_cloud_or_shadow"] for row in flagged)
     assert {row["contains_seasonal_snow"] for row in flagged} == {True, False}
     assert 0.02 <= len(flagged) / NUM_PATCHES <= 0.04
-    assert {row["country"] for row in main} == COUNTRIES
+    assert {row["country"] for row in main} == COUNTRIES == set(facts.COUNTRIES)
     splits = [row["split"] for row in main]
     assert splits.count("train") / len(splits) == pytest.approx(0.5, abs=0.05)
     assert splits.count("validation") / len(splits) == pytest.approx(0.25, abs=0.05)

@@ -81,6 +81,14 @@ def test_an_address_that_is_of_no_use(address: Callable[[], "contextmanager[str]
         assert time.monotonic() - started < 120
 
 
+@pytest.mark.parametrize("address", ["ucx://127.0.0.1:1", "foo://127.0.0.1:1"])
+def test_an_address_of_a_protocol_that_dask_lacks(address: str) -> None:
+    """A scheduler is said to have answered in another protocol, though nobody has asked it."""
+    message = rf"^scheduler {address} cannot be reached: Dask lacks support of {address[:3]}:// here \("
+    with pytest.raises(PipelineError, match=message), open_cluster(1, address):
+        pass
+
+
 @pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "wss://127.0.0.1:1"])
 def test_an_address_of_tls_without_settings(address: str) -> None:
     """Settings that are missing here pass for a fault of the scheduler, which nobody has asked."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import Patch
-from shards.layout.facts import FIELDS, NAMES, NULLABLE, Facts, json_member, json_values
+from shards.layout.facts import FIELDS, NAMES, NULLABLE, OPTIONAL, Facts, json_member, json_values
 from shards.metadata.index import Index, IndexRows, Place, index_schema
 from tests.support.paths import ROOT
 from tests.support.strategies import facts
@@ -37,6 +37,13 @@ def test_the_specification_lists_the_columns() -> None:
         kind = documented[field.name]
         assert _TYPES.get(kind, kind) == str(field.column.type), field.name
     assert [name for name in documented if name in NAMES] == list(NAMES)
+
+
+def test_the_specification_lists_the_columns_that_may_be_null() -> None:
+    """A writer that follows the specification makes a store that is refused, or a reader refuses one that is sound."""
+    found = re.search(r"only ([\w, ]+? and \w+) may\s+be null", SPEC)
+    assert found is not None
+    assert set(re.split(", | and ", found[1])) == NULLABLE - OPTIONAL
 
 
 def test_the_specification_lists_the_members_of_the_json() -> None:

@@ -6,7 +6,7 @@ without access to files, network, extensions and Python variables, and nothing o
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from shards.metadata.index import index_schema
 from shards.runtime.arrow import numpy_values, table_of
 from trainer.data.subset.where_errors import fact_of
 from trainer.data.subset.where_limits import MEMORY, excess, excess_of_tree, objects, rows_at_a_time
-from trainer.data.subset.where_names import unknown_name
+from trainer.data.subset.where_names import VOCABULARIES, unknown_name, vocabularies_of
 from trainer.data.subset.where_watch import watched
 
 
@@ -131,7 +131,7 @@ def named(expression: str, what: str = "condition") -> str:
 
 
 def check_condition(where: str) -> frozenset[str]:
-    """Return which of `COLUMNS` a condition uses.
+    """Return which of `COLUMNS` a condition uses. Names of countries and shards are checked once there is an index.
 
     Raises:
         ValueError: it is not a single SQL expression, holds a query, names an unknown column or class, depends on time
@@ -139,17 +139,18 @@ def check_condition(where: str) -> frozenset[str]:
     """
     schema = index_schema("webdataset", optional=OPTIONAL)
     with bounded_database(where) as connection:
-        return _prepare(connection, where, table_of({name: [] for name in schema.names}, schema))
+        return _prepare(connection, where, table_of({name: [] for name in schema.names}, schema), VOCABULARIES)
 
 
 def rows_where(where: str, index: Index) -> NDArray[np.int64]:
     """Return the rows of an index for which a condition is true, and neither false nor null, ascending.
 
     Raises:
-        ValueError: as `check_condition`, or a value cannot be converted as the condition says.
+        ValueError: as `check_condition`, a country or shard that it names is neither in the index nor, the former, in
+            BigEarthNet, or a value cannot be converted as the condition says.
     """
     with bounded_database(where) as connection:
-        _prepare(connection, where, index.table)
+        _prepare(connection, where, index.table, VOCABULARIES | vocabularies_of(index.table))
         try:
             # DuckDB keeps the order of rows, unless told otherwise.
             found = connection.sql(f"SELECT (\n{where}\n) IS TRUE AS chosen FROM patches").to_arrow_table()
@@ -160,7 +161,9 @@ def rows_where(where: str, index: Index) -> NDArray[np.int64]:
         return np.flatnonzero(numpy_values(found["chosen"])).astype(np.int64, copy=False)
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table) -> frozenset[str]:
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table, vocabularies: Mapping[str, Collection[str]]
+) -> frozenset[str]:
     """Check a condition, and make the view `patches` of a table."""
     nodes = list(objects(parse(connection, where)))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
@@ -178,7 +181,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, where: str, table: pa.Table)
         )
     if fact := excess_of_tree(nodes, scalars):
         raise InvalidValue(f"{named(where)} {fact}")
-    if fact := unknown_name(nodes):
+    if fact := unknown_name(nodes, vocabularies):
         raise InvalidValue(f"{named(where)}: {fact}")
     absent = OPTIONAL - set(table.column_names)
     if used := references & absent:

@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import shards
 from shards import Index, Store
 from shards.errors import InvalidValue
 from shards.layout.classes import decode_labels
+from shards.testing.stores import make_store
 from trainer.data.subset.where import COLUMNS, check_condition, rows_where
 
 Row = dict[str, Any]
@@ -181,15 +184,59 @@ def test_unknown_names_are_refused(where: str, message: str) -> None:
     [
         "list_contains(labels, 'Urban fabric') AND season <> 'winter'",
         "len(list_filter(labels, lambda name: name LIKE '%forest%')) > 1",
-        "country = 'Mordor'",
+        "country.contains('land') or contains(country, 'stria') or country ilike 'mor%' or country > 'M'",
+        "contains(season, 'in') or season.contains('er') or contains(split, 'tra') or shard like 'none%'",
+        "lower(country) = 'ireland' or coalesce(country, 'none') = 'none'",
         "labels[1] = 'Pastures' and season[1] = 's' and split[1:3] = 'tra'",
         "coalesce(labels[1], 'none') = 'none'",
         "lower(labels[1]) = 'pastures'",
     ],
 )
-def test_other_texts_are_left_alone(where: str) -> None:
-    """A pattern, or a country that another store may have, passes for a mistyped name."""
+def test_other_texts_are_left_alone(varied: Store, where: str) -> None:
+    """A pattern, or a part of a text, passes for a mistyped name."""
     check_condition(where)
+    rows_where(where, varied.index)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        *(
+            (where, "no patch can have 'Irland' in country, perhaps 'Ireland'; there are Austria; Belgium; ")
+            for where in (
+                "country not in ('Irland')",
+                "not country = 'Irland'",
+                "'Irland' <> country",
+                "country is distinct from 'Irland'",
+                "country in ('Austria', 'Irland')",
+                "COUNTRY::VARCHAR <> 'Irland'",
+                "not list_contains(['Irland', 'Austria'], country)",
+                "not contains(['Irland'], country)",
+                "case country when 'Irland' then false else true end",
+            )
+        ),
+        ("country <> 'Mordor'", "no patch can have 'Mordor' in country; there are Austria; "),
+        ("shard <> 'train-0002'", "no patch can have 'train-0002' in shard, perhaps 'train-00002'; there are "),
+    ],
+)
+def test_countries_and_shards_of_no_patch_are_refused(varied: Store, where: str, message: str) -> None:
+    """`country not in ('Irland')` selects all patches without a word."""
+    with pytest.raises(InvalidValue, match=re.escape(message)):
+        rows_where(where, varied.index)
+    # Another store may have what this one has not.
+    check_condition(where)
+
+
+@pytest.mark.parametrize("countries", [["Scotland", None], [None], ["Austria"]])
+def test_countries_of_bigearthnet_and_of_the_store_are_taken(tmp_path: Path, countries: list[str | None]) -> None:
+    """A condition for the whole dataset is refused for a part of it, or the countries of users' own patches are."""
+    with shards.open(make_store(tmp_path / "store", {"train": 5, "validation": 2}, countries=countries)) as store:
+        assert not len(rows_where("country in ('Finland', 'Kosovo', 'Switzerland')", store.index))
+        if "Scotland" in countries:
+            assert len(rows_where("country = 'Scotland'", store.index)) == 4
+        else:
+            with pytest.raises(InvalidValue, match="no patch can have 'Scotland' in country"):
+                rows_where("country = 'Scotland'", store.index)
 
 
 def test_texts_that_are_no_unicode_are_refused(varied: Store) -> None:
