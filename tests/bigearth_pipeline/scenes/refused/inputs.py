@@ -45,6 +45,13 @@ def edited(path: Path, old: str, new: str) -> Path:
     return path
 
 
+def tagged(path: Path) -> Path:
+    """Write an offset of -1000, as a share of a reflectance, into the tags of B03."""
+    with rasterio.open(band(path, "B03") if path.is_dir() else path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as target:
+        target.scales, target.offsets = (0.0001,) * target.count, (-0.1,) * target.count
+    return path
+
+
 def without(folder: Path, name: str) -> Path:
     band(folder, name).unlink()
     return folder
@@ -225,6 +232,9 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
         "asset B03 states an offset and asset B02 none",
     ),
     "GeoTIFF with another name": (lambda f: described(f, ("B02", "NDVI")), "described as 'NDVI'"),
+    "GeoTIFF with a band of Level-1C": (lambda f: described(f, ("B02", "B10")), ".tif: the description of band 2, B10"),
+    "files with an offset tag": (lambda f: tagged(files(f)), "subtracts 1000 from digital numbers"),
+    "GeoTIFF with an offset tag": (lambda f: tagged(described(f, ("B02", "B03"))), "subtracts 1000 from digital"),
     "GeoTIFF with a name twice": (lambda f: described(f, ("B02", "B02")), "both described as B02"),
     "GeoTIFF with resampled bands": (resampled, "several values within pixels of 20 m"),
     "STAC item of elsewhere": (lambda f: linked(f, "https://example.com/B02.tif"), "download it"),
