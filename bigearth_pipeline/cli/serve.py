@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--store", "stores", metavar="DIR", multiple=True, type=PLACE,
+@click.option("--shards", "stores", metavar="DIR", multiple=True, type=PLACE,
               help="Store to show; can be repeated. Those of the runs are shown anyway.")  # fmt: skip
 @click.option("--scene", "scenes", metavar="PREDICTION", multiple=True, type=click.Path(path_type=Path),
               help="Results of bep predict for a scene; can be repeated.")  # fmt: skip
