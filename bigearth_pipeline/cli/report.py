@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(["train", "validation", "test"]),
     help="Split of the runs to report.  [default: test; validation without predictions of test]",
 )
-@click.option("--shards", "store", metavar="DIR", type=PLACE, help="Store of the run.  [default: that of its configuration]")
+@click.option("--shards", "store", metavar="DIR", type=PLACE, help="Store of the run.  [default: that which it says]")
 def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None, store: Path | None) -> None:
     """Write one HTML file about a store, a run or several runs, which needs no network and no other file.
 

@@ -16,7 +16,7 @@ def grouped(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
 
 
 def letters_of(number: int) -> str:
-    """Return the letters of a group, counted from 0, as spreadsheets have them for columns: A to Z, then AA, AB, ...."""
+    """Return the letters of a group, counted from 0, as of the columns of a spreadsheet: A to Z, then AA, AB, …."""
     before, last = divmod(number, 26)
     return (letters_of(before - 1) if before else "") + chr(ord("A") + last)
 

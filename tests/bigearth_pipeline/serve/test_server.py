@@ -96,6 +96,7 @@ def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) ->
         taken.listen()
         port = taken.getsockname()[1]
         (tmp_path / "other.csv").write_text("a,b\n")
+        store = runs_folder.parent / "store"
         for words, message in (
             ([], "nothing to show, expected a run, --shards DIR or --scene DIR"),
             ([runs_folder, "--host", "0.0.0.0"], "--host 0.0.0.0 is reachable from other machines; use --token TEXT"),
@@ -103,6 +104,7 @@ def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) ->
             ([runs_folder, "--port", port], f"cannot listen on port {port} of 127.0.0.1: Address already in use"),
             ([runs_folder / "absent"], "does not exist"),
             ([tmp_path], "holds no run"),
+            ([store], f"{store} holds no run: it is a store, which is shown by --shards {store}"),
             (["--shards", tmp_path], "manifest.json"),
             (["--scene", tmp_path], "holds no map.tif"),
             ([runs_folder, "--port", 0, "--verdicts", tmp_path / "other.csv"], "name another by --verdicts"),

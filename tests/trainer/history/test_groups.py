@@ -1,8 +1,8 @@
 """Groups of runs whose scores compare."""
 
-import string
 import json
 import shutil
+import string
 from pathlib import Path
 
 import numpy as np
