@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folders", metavar="DIR|RUN...", nargs=-1, required=True, type=PLACE)
-@click.option("--out", type=Local(), default="report.html", show_default=True, help="HTML file to write.")
+@click.option(
+    "--out", metavar="FILE", type=Local(), default="report.html", show_default=True, help="HTML file to write."
+)
 @click.option(
     "--samples",
     type=click.IntRange(0, 3),

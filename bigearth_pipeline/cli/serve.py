@@ -40,6 +40,8 @@ def serve(
     """
     from bigearth_pipeline.cli.errors import reported
 
+    if not (runs or stores or scenes):
+        raise click.UsageError("Missing argument 'RUN', the folder of a run; or --shards DIR, or --scene PREDICTION.")
     with reported():
         from bigearth_pipeline.cli.display.console import echo, notes_console
         from bigearth_pipeline.extra import SERVER, require

@@ -8,10 +8,11 @@ from shards.errors import InvalidValue
 from shards.storage.base import Storage
 from shards.storage.local import LocalStorage
 from shards.storage.remote.address import Address, place_of
-from shards.text.words import listed
 
 _MOST_LOOKED_AT: Final = 1000
 """Entries of a folder that are looked at for a hint; a source has 590,326."""
+
+_MOST_NAMED: Final = 3
 
 
 def hint_of(folder: Path, name: str) -> str:
@@ -26,7 +27,7 @@ def hint_of(folder: Path, name: str) -> str:
         found = list({each.resolve(): str(each) for each in near if (each / name).is_file()}.values())
     except OSError:
         return ""
-    return f"; perhaps {listed(sorted(found), 3)}" if found else ""
+    return f"; perhaps {' or '.join(sorted(found)[:_MOST_NAMED])}" if found else ""
 
 
 def storage_of(

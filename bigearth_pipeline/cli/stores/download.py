@@ -12,7 +12,7 @@ PARTS = ("v1", "v1-s1", "v2", "v2-s1", "v2-maps", "v2-metadata")
 
 @click.command("download")
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=click.Choice(PARTS))
-@click.option("--out", required=True, type=Local(), help="Folder for the files.")
+@click.option("--out", metavar="DIR", required=True, type=Local(), help="Folder for the files.")
 @click.option(
     "--base-url",
     metavar="URL",

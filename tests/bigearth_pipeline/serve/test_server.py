@@ -98,7 +98,6 @@ def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) ->
         (tmp_path / "other.csv").write_text("a,b\n")
         store = runs_folder.parent / "store"
         for words, message in (
-            ([], "nothing to show, expected a run, --shards DIR or --scene DIR"),
             ([runs_folder, "--host", "0.0.0.0"], "--host 0.0.0.0 is reachable from other machines; use --token TEXT"),
             ([runs_folder, "--token", "short"], "--token is not 16 to 128"),
             ([runs_folder, "--port", port], f"cannot listen on port {port} of 127.0.0.1: Address already in use"),
@@ -114,3 +113,8 @@ def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) ->
             assert told.stderr.strip().splitlines()[-1].startswith("Error: ")
             assert message in told.stderr
             assert "Traceback" not in told.stderr
+    told = commands.run("serve")
+    assert told.returncode == 2
+    missing = "Error: Missing argument 'RUN', the folder of a run; or --shards DIR, or --scene PREDICTION.\n"
+    assert told.stderr.startswith("Usage: ")
+    assert told.stderr.endswith(missing)

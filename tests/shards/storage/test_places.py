@@ -1,4 +1,4 @@
-"""Places of stores: what a person is told who names a folder beside the one that is meant."""
+"""Places of stores: hints to the folder that is meant where another one beside it is named."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ NAME = "manifest.json"
     ("named", "made", "hint"),
     [
         ("", ["store"], "; perhaps {0}/store"),
-        ("", ["a", "b"], "; perhaps {0}/a and {0}/b"),
-        ("", ["a", "b", "c", "d", "e"], "; perhaps {0}/a, {0}/b, {0}/c and 2 more"),
+        ("", ["a", "b"], "; perhaps {0}/a or {0}/b"),
+        ("", ["a", "b", "c", "d", "e"], "; perhaps {0}/a or {0}/b or {0}/c"),
         ("", ["a/b"], ""),
         ("", [], ""),
         ("store/checkpoints", ["store"], "; perhaps {0}/store"),
@@ -35,5 +35,8 @@ def test_a_folder_of_very_many_is_not_searched_to_its_end(tmp_path: Path) -> Non
     """An error of a BigEarthNet tree comes after half a million questions to the file system."""
     for number in range(1200):
         (tmp_path / f"{number:04}").mkdir()
-        (tmp_path / f"{number:04}" / NAME).write_text("")
-    assert hint_of(tmp_path, NAME).endswith(" and 997 more")
+    entries = [each.name for each in tmp_path.iterdir()]
+    (tmp_path / entries[1100] / NAME).write_text("")
+    assert hint_of(tmp_path, NAME) == ""
+    (tmp_path / entries[900] / NAME).write_text("")
+    assert hint_of(tmp_path, NAME) == f"; perhaps {tmp_path / entries[900]}"

@@ -11,7 +11,7 @@ _LIST: Final = re.compile(r"VARCHAR\[\]")
 _NO_DATE: Final = re.compile(r"^Cannot compare values of type (?:DATE|TIMESTAMP)\b|\band type (?:DATE|TIMESTAMP)$")
 _NAME: Final = re.compile(r"\b(?:labels43|labels|data\.\w+)\b", re.IGNORECASE)
 _ADVICE: Final = re.compile(r"\. You might need to add explicit type casts\.?$| - an explicit cast is required$")
-"""What DuckDB adds for programmers."""
+"""Ends of lines that DuckDB adds for programmers."""
 _CLOSE: Final = 0.6
 
 
