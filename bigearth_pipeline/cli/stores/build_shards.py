@@ -45,14 +45,8 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
 @click.command("build-shards")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--out", metavar="DIR", required=True, type=PLACE, help="Directory or address of the store.")
-@click.option(
-    "--format",
-    "store_format",
-    type=click.Choice(["webdataset", "zarr"]),
-    default="webdataset",
-    show_default=True,
-    help="Tars for streaming, or Zarr v3 arrays.",
-)
+@click.option("--format", "store_format", type=click.Choice(["webdataset", "zarr"]), default="webdataset",
+              show_default=True, help="Tars for streaming, or Zarr v3 arrays.")  # fmt: skip
 @click.option("--codec", type=click.Choice(CODECS), default="blosc-lz4", show_default=True, help="Record compression.")
 @click.option(
     "--metadata",
@@ -87,13 +81,8 @@ def _scheduler_address(ctx: click.Context, param: click.Parameter, value: str | 
     is_flag=True,
     help="Also keep the labels of BigEarthNet v1's 43 classes, for `bep train --classes 43`.",
 )
-@click.option(
-    "--patches-per-shard",
-    help="Patches of a shard; the last one of a split has what is left.",
-    type=click.IntRange(min=1),
-    default=2048,
-    show_default=True,
-)
+@click.option("--patches-per-shard", type=click.IntRange(min=1), default=2048, show_default=True,
+              help="Patches of a shard; the last one of a split has what is left.")  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(-(2**63), 2**63 - 1), default=0, show_default=True, help="Seed of the shuffle."
 )
