@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -110,14 +110,14 @@ def _logged(outcome: _Outcome) -> Iterator[None]:
 
 
 @contextmanager
-def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
+def reported(if_interrupted: str | Callable[[], str] = "interrupted") -> Iterator[None]:
     """Turn errors for people into one line and exit status 1, and signals into one line and 128 + their number.
 
     Any other error is a bug, and raised as it is. Of several processes of a run each names itself, for it may fail for
     a reason of its own.
 
     Args:
-        if_interrupted: line for Ctrl-C and for signals that end the program (SIGTERM, SIGHUP).
+        if_interrupted: line for Ctrl-C and for signals that end the program (SIGTERM, SIGHUP), or what returns it then.
     """
     from shards.reporting import one_line, without_secrets
 
@@ -143,9 +143,9 @@ def reported(if_interrupted: str = "interrupted") -> Iterator[None]:
         raise click.ClickException(f"{prefix}{with_flags(line)}") from err
 
 
-def _interrupted(ending: Ending, line: str) -> click.exceptions.Exit:
+def _interrupted(ending: Ending, line: str | Callable[[], str]) -> click.exceptions.Exit:
     """Say that the command was interrupted, and return its end."""
-    click.echo(f"\n{line}", err=True)
+    click.echo(f"\n{line if isinstance(line, str) else line()}", err=True)
     return click.exceptions.Exit(ending.status)
 
 

@@ -14,13 +14,14 @@ from bigearth_pipeline.cli.places import Local
 @click.command()
 @click.option(
     "--out",
+    metavar="DIR",
     default="bep-quickstart",
     show_default=True,
     type=Local(file_okay=False),
     help="New or empty directory for data, shards and the run.",
 )
 @click.option("--patches", default=1200, show_default=True, type=click.IntRange(min=100), help="Synthetic patches.")
-@click.option("--epochs", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option("--epochs", help="Passes over the train split.", default=3, show_default=True, type=click.IntRange(min=1))
 @click.pass_context
 def quickstart(ctx: click.Context, out: Path, patches: int, epochs: int) -> None:
     """Try it all: synthetic patches → shards → a trained CNN → its metrics on the test split.

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folders", metavar="DIR|RUN...", nargs=-1, required=True, type=PLACE)
-@click.option("--out", type=Local(), default="report.html", show_default=True, help="HTML file to write.")
+@click.option(
+    "--out", metavar="FILE", type=Local(), default="report.html", show_default=True, help="HTML file to write."
+)
 @click.option(
     "--samples",
     type=click.IntRange(0, 3),
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     type=click.Choice(["train", "validation", "test"]),
     help="Split of the runs to report.  [default: test; validation without predictions of test]",
 )
-@click.option("--store", type=PLACE, help="Store of the run.  [default: that of its configuration]")
+@click.option("--shards", "store", metavar="DIR", type=PLACE, help="Store of the run.  [default: that which it says]")
 def report(folders: tuple[Path, ...], out: Path, samples: int, split: str | None, store: Path | None) -> None:
     """Write one HTML file about a store, a run or several runs, which needs no network and no other file.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--store", "stores", metavar="DIR", multiple=True, type=PLACE,
+@click.option("--shards", "stores", metavar="DIR", multiple=True, type=PLACE,
               help="Store to show; can be repeated. Those of the runs are shown anyway.")  # fmt: skip
 @click.option("--scene", "scenes", metavar="PREDICTION", multiple=True, type=click.Path(path_type=Path),
               help="Results of bep predict for a scene; can be repeated.")  # fmt: skip
@@ -40,6 +40,8 @@ def serve(
     """
     from bigearth_pipeline.cli.errors import reported
 
+    if not (runs or stores or scenes):
+        raise click.UsageError("Missing argument 'RUN', the folder of a run; or --shards DIR, or --scene PREDICTION.")
     with reported():
         from bigearth_pipeline.cli.display.console import echo, notes_console
         from bigearth_pipeline.extra import SERVER, require

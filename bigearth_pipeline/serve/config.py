@@ -41,7 +41,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         if not (self.runs or self.stores or self.scenes):
-            raise InvalidValue("nothing to show, expected a run, `store=DIR` or `scene=DIR`")
+            raise InvalidValue("nothing to show, expected a run, `shards=DIR` or `scene=DIR`")
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise InvalidValue("`token=` is not 16 to 128 letters, digits, `-` and `_`")
         if self.token is None and not is_loopback(self.host):

@@ -19,7 +19,7 @@ from shards.metadata.seal import check_seal, sealed
 from shards.reporting import printable
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
-from shards.storage.places import storage_of
+from shards.storage.places import hint_of, storage_of
 from shards.storage.remote.address import Address, check_scheme
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
@@ -184,8 +184,10 @@ class Manifest:
                 raise UnfinishedStore(f"{folder} does not exist, expected the folder of a store") from None
             if not isinstance(folder, Address) and not folder.is_dir():
                 raise UnfinishedStore(f"{folder} is a file, expected the folder of a store") from None
-            what = "its build has not finished" if storage.has(BUILD_NOTE) else "it is not a shard store"
-            raise UnfinishedStore(f"{folder} holds no {MANIFEST}: {what}") from None
+            if storage.has(BUILD_NOTE):
+                raise UnfinishedStore(f"{folder} holds no {MANIFEST}: its build has not finished") from None
+            hint = "" if isinstance(folder, Address) else hint_of(folder, MANIFEST)
+            raise UnfinishedStore(f"{folder} holds no {MANIFEST}: it is not a shard store{hint}") from None
         except (CorruptShard, ValueError) as err:
             raise CorruptShard(f"{path} is not a manifest: {err}") from err
         except OSError as err:

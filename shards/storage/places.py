@@ -1,11 +1,33 @@
 """The storage of a place: a folder of this machine, or an address on object storage."""
 
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from shards.errors import InvalidValue
 from shards.storage.base import Storage
 from shards.storage.local import LocalStorage
 from shards.storage.remote.address import Address, place_of
+
+_MOST_LOOKED_AT: Final = 1000
+"""Entries of a folder that are looked at for a hint; a source has 590,326."""
+
+_MOST_NAMED: Final = 3
+
+
+def hint_of(folder: Path, name: str) -> str:
+    """Return a hint to folders that were perhaps meant, to end an error: one that holds a folder, or those in it.
+
+    Args:
+        folder: which lacks the file.
+        name: of the file that the folder should have.
+    """
+    try:
+        near = (folder.parent, *islice(folder.iterdir(), _MOST_LOOKED_AT))
+        found = list({each.resolve(): str(each) for each in near if (each / name).is_file()}.values())
+    except OSError:
+        return ""
+    return f"; perhaps {' or '.join(sorted(found)[:_MOST_NAMED])}" if found else ""
 
 
 def storage_of(

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from shards.errors import InvalidValue
+from shards.metadata.manifest import BUILD_NOTE, MANIFEST
 from shards.storage.atomic import atomic_write
+from shards.storage.places import hint_of
 from shards.storage.remote.address import address_in
 from trainer.config import toml
 from trainer.config.assemble import of_tables
@@ -52,6 +54,8 @@ def read(folder: Path) -> TrainConfig:
         if not folder.is_dir():
             fact = "is a file" if folder.exists() else "does not exist"
             raise TrainError(f"{folder} {fact}, expected the folder of a run") from None
-        raise TrainError(f"{folder} holds no run: there is no {CONFIG}") from None
+        if any((folder / name).is_file() for name in (MANIFEST, BUILD_NOTE)):
+            raise TrainError(f"{folder} holds no run: it is a store") from None
+        raise TrainError(f"{folder} holds no run: there is no {CONFIG}{hint_of(folder, CONFIG)}") from None
     except InvalidValue as err:
         raise TrainError(f"{path} is not the configuration of a run: {err}") from err

@@ -1,5 +1,6 @@
 """Bands that a model sees, and their order."""
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -33,7 +34,8 @@ class BandSelection:
         for i, name in enumerate(self.names):
             if name not in GROUP_OF:
                 raise InvalidValue(
-                    f"no band {name!r}; there are {', '.join(sorted(BANDS))}, and the sets {', '.join(BAND_SETS)}"
+                    f"no band {name!r}{_hint(name)}; there are {', '.join(sorted(BANDS))}, and the sets "
+                    f"{', '.join(BAND_SETS)}"
                 )
             if name in self.names[:i]:
                 raise InvalidValue(f"band {name} is selected twice")
@@ -82,3 +84,11 @@ def runs(names: tuple[str, ...]) -> list[tuple[str, ...]]:
         else:
             found.append([name])
     return [tuple(run) for run in found]
+
+
+def _hint(name: str) -> str:
+    """Return what a name that is none was perhaps meant to be: B3 is B03, and B8 is B08 rather than B8A."""
+    upper = name.upper()
+    band = f"B0{upper[1]}" if len(upper) == 2 and upper[0] == "B" else upper
+    close = [band] if band in GROUP_OF else difflib.get_close_matches(name.lower(), BAND_SETS, n=1)
+    return f", perhaps {close[0]}" if close else ""

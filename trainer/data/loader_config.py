@@ -34,7 +34,7 @@ class LoaderConfig:
 
     Attributes:
         batch_size: patches of a global batch, over all ranks; the last one of an epoch holds what is left.
-        device: where the batches go.
+        device: where the batches go; a text is taken for one (`cpu`, `cuda:1`).
         order: of the patches: `global` (an exact permutation in every epoch), `block` (windows of whole shards,
             read in sequence and mixed), `sequential` (ascending rows).
         seed: seed of order and augmentation.
@@ -73,6 +73,15 @@ class LoaderConfig:
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in get_args(choices):
                 raise InvalidValue(f"{name} is {value!r}, expected one of {', '.join(map(repr, get_args(choices)))}")
+        device: object = self.device
+        if isinstance(device, str):
+            # As torch itself takes texts for devices.
+            try:
+                object.__setattr__(self, "device", torch.device(device))
+            except RuntimeError:
+                raise InvalidValue(
+                    f"device is {device!r:.60}, expected one that torch knows, such as 'cpu' or 'cuda'"
+                ) from None
         for name, kind in _TYPES.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise InvalidValue(f"{name} is {value!r}, expected a {kind.__module__}.{kind.__qualname__}")

@@ -15,6 +15,12 @@ def grouped(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return list(groups.values())
 
 
+def letters_of(number: int) -> str:
+    """Return the letters of a group, counted from 0, as of the columns of a spreadsheet: A to Z, then AA, AB, …."""
+    before, last = divmod(number, 26)
+    return (letters_of(before - 1) if before else "") + chr(ord("A") + last)
+
+
 def scored_words(record: RunRecord) -> str:
     """Return the patches, the store and the classes that the scores of a run are of."""
     data = record.config.data

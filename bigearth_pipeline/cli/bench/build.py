@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bigearth_pipeline.cli.bench.options import REPEATS
 from bigearth_pipeline.cli.stores.build_shards import CODECS
 
 if TYPE_CHECKING:
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "store_format", type=click.Choice(["webdataset", "zarr"]), default="webdataset")
-@click.option("--codec", type=click.Choice(CODECS), default="blosc-lz4", show_default=True)
-@click.option("--splits", type=click.Path(path_type=Path), help="Folder of v1's split lists.")
+@click.option("--format", "store_format", type=click.Choice(["webdataset", "zarr"]), default="webdataset",
+              show_default=True, help="Tars for streaming, or Zarr v3 arrays.")  # fmt: skip
+@click.option("--codec", type=click.Choice(CODECS), default="blosc-lz4", show_default=True, help="Record compression.")
+@click.option("--splits", metavar="DIR", type=click.Path(path_type=Path), help="Folder of v1's split lists.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: all cores]")
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help=REPEATS)
 @click.option(
-    "--work", type=click.Path(path_type=Path, exists=True), help="Where to write.  [default: the temporary folder]"
+    "--work",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True),
+    help="Where to write.  [default: the temporary folder]",
 )
 @click.option("--peer/--no-peer", default=True, help="Also measure rasterio + webdataset.ShardWriter.  [default: yes]")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES
+from bigearth_pipeline.cli.bench.options import AUGMENT, DEVICE, FILE, LEAST_SECONDS, LOADER, LOADERS, RECIPES, REPEATS
 from bigearth_pipeline.cli.errors import reported
 from bigearth_pipeline.cli.places import PLACE, check_name
 
@@ -18,16 +18,16 @@ _ORDERS = click.Choice(["global", "block", "sequential"])
 
 @click.command("loader")
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=PLACE)
-@click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1))
+@click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1), help="Patches of a batch.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Decode threads.  [default: the cores]")
 @click.option(
     "--order", "orders", multiple=True, type=_ORDERS, help="Order of the patches; repeat it.  [default: global]"
 )
-@click.option("--augment", default="flips", show_default=True, type=RECIPES)
-@click.option("--loader", default="auto", show_default=True, type=LOADERS)
-@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--augment", default="flips", show_default=True, type=RECIPES, help=AUGMENT)
+@click.option("--loader", default="auto", show_default=True, type=LOADERS, help=LOADER)
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help=DEVICE)
 @click.option("--patches", type=click.IntRange(1), help="Patches of a lap.  [default: the train split, up to 16384]")
-@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1), help=REPEATS)
 @click.option("--least-seconds", default=2.0, show_default=True, type=click.FloatRange(0), help=LEAST_SECONDS)
 @click.option("--plot", metavar="FILE.png", type=FILE, help="Also draw the figures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

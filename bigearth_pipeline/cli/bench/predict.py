@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.bench.options import LEAST_SECONDS
+from bigearth_pipeline.cli.bench.options import DEVICE, LEAST_SECONDS, REPEATS
 from bigearth_pipeline.cli.errors import reported
 from trainer.definition.choices import TTAS
 
@@ -20,12 +20,13 @@ _path = click.Path(path_type=Path)
 @click.argument("run", type=_path)
 @click.argument("scene", type=_path)
 @click.option("--with", "ensemble", metavar="RUN", multiple=True, type=_path, help="Average with this run.")
-@click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS))
+@click.option("--tta", default="none", show_default=True, type=click.Choice(TTAS),
+              help="Average over the eight flips and turns of each window (d4).")  # fmt: skip
 @click.option("--rows", default=24, show_default=True, type=click.IntRange(1), help="Rows of windows of a lap.")
-@click.option("--batch-size", type=click.IntRange(1), help="Windows of a batch at most.")
+@click.option("--batch-size", type=click.IntRange(1), help="Windows of a batch at most.  [default: as bep predict]")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads that predict and read.  [default: the cores]")
-@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
-@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help=DEVICE)
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help=REPEATS)
 @click.option("--least-seconds", default=2.0, show_default=True, type=click.FloatRange(0), help=LEAST_SECONDS)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench_predict(run: Path, scene: Path, ensemble: tuple[Path, ...], as_json: bool, **options: Any) -> None:

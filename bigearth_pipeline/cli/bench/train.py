@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.bench.options import FILE, LEAST_SECONDS, LOADERS, RECIPES
+from bigearth_pipeline.cli.bench.options import AUGMENT, DEVICE, FILE, LEAST_SECONDS, LOADER, LOADERS, RECIPES, REPEATS
 from bigearth_pipeline.cli.errors import reported, with_flags
 from bigearth_pipeline.cli.places import check_name
 
@@ -18,17 +18,20 @@ _MODES = click.Choice(["default", "reduce-overhead", "max-autotune", "cuda-graph
 
 @click.command("train")
 @click.argument("data", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--model", default="bepnet-s", show_default=True)
-@click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1))
-@click.option("--augment", default="flips", show_default=True, type=RECIPES)
-@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "bf16", "fp16", "fp32"]))
+@click.option("--model", metavar="NAME", default="bepnet-s", show_default=True,
+              help="Network: bepnet-s, bepnet-m, bepnet-l, or any of timm.")  # fmt: skip
+@click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1), help="Patches of a step.")
+@click.option("--augment", default="flips", show_default=True, type=RECIPES, help=AUGMENT)
+@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
+              help="Precision of the features; auto: bf16 on a GPU, else fp32.")  # fmt: skip
 @click.option("--compile", "mode", is_flag=False, flag_value="default", type=_MODES, help="Compile the network.")
-@click.option("--loader", default="auto", show_default=True, type=LOADERS)
-@click.option("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]))
-@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--loader", default="auto", show_default=True, type=LOADERS, help=LOADER)
+@click.option("--cache", default="none", show_default=True, type=click.Choice(["none", "ram", "gpu", "auto"]),
+              help="Keep records in memory: the host's or the GPU's.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help=DEVICE)
 @click.option("--threads", type=click.IntRange(1, 1024), help="Decode threads.  [default: the cores]")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a lap.  [default: 30, or those that the split has]")
-@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1), help=REPEATS)
 @click.option("--least-seconds", default=2.0, show_default=True, type=click.FloatRange(0), help=LEAST_SECONDS)
 @click.option("--trace", metavar="FILE.json", type=FILE, help="Also write a Chrome trace of one more pass.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

@@ -31,7 +31,13 @@ _OF_WEIGHTS: Final = (
 
 @click.command()
 @click.argument("run", metavar="[RUN]", required=False, type=_path)
-@click.option("--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
+@click.option(
+    "--split",
+    help="Split to evaluate on.",
+    default="test",
+    show_default=True,
+    type=click.Choice(["train", "validation", "test"]),
+)
 @click.option("--shards", metavar="DIR", type=PLACE, help="Shards to evaluate on.  [default: those of the run]")
 @run_option("data.where")
 @run_option("data.patches")
@@ -75,6 +81,10 @@ def evaluate(run: Path | None, as_json: bool, **options: Any) -> None:
     With --weights, network and weights are used as they are published: each band must have filters, and the classifier
     rows for the 19 classes. Channels that are no band of Level-2A are dropped, as if all their pixels were the mean.
     """
+    if run is None and options["weights"] is None:
+        raise click.UsageError("Missing argument 'RUN', the folder of a run; or --weights FILE.")
+    if run is not None and options["weights"] is not None:
+        raise click.UsageError("RUN and --weights exclude each other.")
     with reported():
         from bigearth_pipeline.cli.display.console import echo, notes_console
         from bigearth_pipeline.cli.display.training import open_progress
@@ -110,8 +120,6 @@ def _evaluate(run: Path | None, options: dict[str, Any], progress: "Progress") -
     from trainer.evaluation import run as evaluation
     from trainer.evaluation import weights as weights_evaluation
 
-    if (run is None) == (options["weights"] is None):
-        raise InvalidValue("expected either the folder of a run, RUN, or a file of --weights")
     if run is not None:
         for name in _OF_WEIGHTS:
             if options.pop(name) is not None:

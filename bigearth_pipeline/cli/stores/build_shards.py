@@ -22,18 +22,13 @@ CODECS = (
 
 @click.command("build-shards")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--out", required=True, type=PLACE, help="Directory or address of the store.")
-@click.option(
-    "--format",
-    "store_format",
-    type=click.Choice(["webdataset", "zarr"]),
-    default="webdataset",
-    show_default=True,
-    help="Tars for streaming, or Zarr v3 arrays.",
-)
+@click.option("--out", metavar="DIR", required=True, type=PLACE, help="Directory or address of the store.")
+@click.option("--format", "store_format", type=click.Choice(["webdataset", "zarr"]), default="webdataset",
+              show_default=True, help="Tars for streaming, or Zarr v3 arrays.")  # fmt: skip
 @click.option("--codec", type=click.Choice(CODECS), default="blosc-lz4", show_default=True, help="Record compression.")
 @click.option(
     "--metadata",
+    metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
     help="BigEarthNet v2 table (Parquet); repeat it to add the snow/cloud table. Default: those in or beside SOURCE. "
@@ -41,6 +36,7 @@ CODECS = (
 )
 @click.option(
     "--splits",
+    metavar="DIR",
     type=click.Path(path_type=Path),
     help="Folder of split lists (train.csv, val.csv, test.csv; plain, .bz2 or .gz), which replace the splits in v2's "
     "tables. Default: for v1, those in or beside SOURCE.",
@@ -63,7 +59,8 @@ CODECS = (
     is_flag=True,
     help="Also keep the labels of BigEarthNet v1's 43 classes, for `bep train --classes 43`.",
 )
-@click.option("--patches-per-shard", type=click.IntRange(min=1), default=2048, show_default=True)
+@click.option("--patches-per-shard", type=click.IntRange(min=1), default=2048, show_default=True,
+              help="Patches of a shard; the last one of a split has what is left.")  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(-(2**63), 2**63 - 1), default=0, show_default=True, help="Seed of the shuffle."
 )
@@ -84,12 +81,14 @@ CODECS = (
 @click.option("--require-all", is_flag=True, help="Table rows without folders and folders without rows are an error.")
 @click.option(
     "--spool",
+    metavar="DIR",
     type=Local(),
     help="Folder for encoded patches of an archive until their shards are written; it takes about as much disk as the "
     "store.  [default: the folder that holds the store; required for a store at an address]",
 )
 @click.option(
     "--keep",
+    metavar="DIR",
     type=Local(),
     help="Folder in which to keep an archive from an address.  [default: not kept]",
 )

@@ -9,7 +9,9 @@ from bigearth_pipeline.cli.places import PLACE, Local
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=PLACE)
-@click.option("--out", required=True, type=Local(file_okay=False), help="Folder to write, not in the store.")
+@click.option(
+    "--out", metavar="DIR", required=True, type=Local(file_okay=False), help="Folder to write, not in the store."
+)
 def describe(folder: Path, out: Path) -> None:
     """Describe the store in DIR for GIS and catalogues, in files beside it.
 

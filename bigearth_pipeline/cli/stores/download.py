@@ -12,7 +12,7 @@ PARTS = ("v1", "v1-s1", "v2", "v2-s1", "v2-maps", "v2-metadata")
 
 @click.command("download")
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=click.Choice(PARTS))
-@click.option("--out", required=True, type=Local(), help="Folder for the files.")
+@click.option("--out", metavar="DIR", required=True, type=Local(), help="Folder for the files.")
 @click.option(
     "--base-url",
     metavar="URL",
@@ -30,7 +30,7 @@ def download(parts: tuple[str, ...], out: Path, base_url: str | None, connection
     """
     from bigearth_pipeline.cli.errors import reported
 
-    with reported(f"interrupted; what came is kept: the same command resumes the download to {out}"):
+    with reported(f"interrupted; whole pieces of 8 MiB are kept: the same command resumes the download to {out}"):
         from bigearth_pipeline.cli.display.bytes import ByteProgress
         from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.download.files import download as fetch

@@ -1,6 +1,7 @@
 """`bep synth`: write a synthetic dataset."""
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,9 @@ from bigearth_pipeline.cli.places import Local
 
 
 @click.command()
-@click.option("--out", required=True, type=Local(file_okay=False), help="New or empty directory to write to.")
+@click.option(
+    "--out", metavar="DIR", required=True, type=Local(file_okay=False), help="New or empty directory to write to."
+)
 @click.option("--patches", default=2000, show_default=True, type=click.IntRange(min=1), help="Number of patches.")
 @click.option("--layout", default="v2", show_default=True, type=click.Choice(["v1", "v2"]), help="BigEarthNet version.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Same seed, same bytes.")
@@ -22,7 +25,13 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
     """
     from bigearth_pipeline.cli.errors import reported
 
-    with reported(f"interrupted: {out} is incomplete; delete it before another try"):
+    held = _holds_files(out)
+
+    def interrupted() -> str:
+        begun = not held and _holds_files(out)
+        return f"interrupted: {out} is incomplete; delete it before another try" if begun else "interrupted"
+
+    with reported(interrupted):
         from bigearth_pipeline.cli.display.console import echo_next
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.synth.dataset import write_dataset
@@ -37,3 +46,9 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
     )
     data, store = (shlex.quote(str(path)) for path in (out, out.with_name(f"{out.name}-shards")))
     echo_next(f"bep build-shards {data} --out {store}")
+
+
+def _holds_files(folder: Path) -> bool:
+    with suppress(OSError):
+        return any(folder.iterdir())
+    return False

@@ -222,7 +222,7 @@ def open_run(
         return
     written = contents.record.config.data.shards
     place = store or find_store(written, folder)
-    remedy = f"bep report {shlex.quote(contents.place)} --store DIR"
+    remedy = f"bep report {shlex.quote(contents.place)} --shards DIR"
     if place is None:
         places = " or ".join(map(str, places_of(written, folder)))
         words = f"The store {places} is absent, and so is what needs it. If it was moved: {remedy}."

@@ -19,7 +19,7 @@ from bigearth_pipeline.report.run.contents import (
 )
 from bigearth_pipeline.report.scores.evaluated import with_values
 from shards.text.words import patches
-from trainer.history.groups import grouped, scored_words
+from trainer.history.groups import grouped, letters_of, scored_words
 from trainer.history.names import run_names
 from trainer.history.record import RunRecord
 from trainer.metrics.intervals.bootstrap import Estimate
@@ -67,11 +67,11 @@ class RunsContents:
         groups = grouped([run.record for run in self.runs])
         if len(groups) == 1:
             return {}
-        return {_letter(i): scored_words(group[0]) for i, group in enumerate(groups)}
+        return {letters_of(i): scored_words(group[0]) for i, group in enumerate(groups)}
 
     def group(self, place: int) -> str:
         """Return the letter of the group of a run in `scored_on`."""
-        return _letter(
+        return letters_of(
             [*dict.fromkeys(run.record.scored_on for run in self.runs)].index(self.runs[place].record.scored_on)
         )
 
@@ -149,10 +149,6 @@ def open_runs(
             )
             phases.advance(1)
         yield contents
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else f"A{number - 25}"
 
 
 def _absent(run: RunContents) -> str:

@@ -18,6 +18,8 @@ from bigearth_pipeline.serve.contents.stores import OpenStore
 from bigearth_pipeline.serve.patch.cache import Cache
 from bigearth_pipeline.serve.upload.kept import Uploads
 from shards.errors import ShardError
+from shards.metadata.manifest import BUILD_NOTE, MANIFEST
+from shards.storage.places import storage_of
 from shards.storage.remote.address import Address
 from trainer.history.find import find
 from trainer.history.names import run_names
@@ -185,6 +187,8 @@ def _runs(config: ServeConfig, say: Callable[[str], None]) -> list[Path]:
     folders: dict[str, Path] = {}
     for named in config.runs:
         found = find(named, say)
+        if not found and any(storage_of(named).has(name) for name in (MANIFEST, BUILD_NOTE)):
+            raise PipelineError(f"{named} holds no run: it is a store, which is shown by `shards={named}`")
         if not found:
             raise PipelineError(f"{named} holds no run, expected the folder of one or of several")
         for record in found:

@@ -29,3 +29,19 @@ def test_help_fits_into_80_columns() -> None:
         told = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
         assert told.exit_code == 0, told.output
         assert [line for line in told.stdout.splitlines() if len(line) > 80] == [], words
+
+
+def test_every_option_is_explained() -> None:
+    """An option is a name and a type, from which nobody sees what it does, or whether it takes a file or a folder."""
+    for words in commands_of(main):
+        context, command = click.Context(main), main
+        for word in words:
+            found = command.get_command(context, word)
+            assert found is not None
+            context, command = click.Context(found, parent=context, info_name=word), found  # type: ignore[assignment]
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, (words, option.opts)
+                assert option.is_flag or option.make_metavar(context) not in {"PATH", "DIRECTORY"}, (words, option.opts)
+        told = CliRunner().invoke(main, [*words, "--help"]).stdout
+        assert "\n  [DIR]\n" not in told, words

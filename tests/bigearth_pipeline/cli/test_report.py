@@ -100,8 +100,8 @@ def test_options_without_effect_are_one_line(small: Path, tmp_path: Path) -> Non
     (run / "config.toml").write_text("")
     for arguments, message in (
         ([small, "--split", "test"], "--split test is for reports of runs"),
-        ([small, "--store", small], f"--store {small} is for reports of runs"),
-        ([run, run, "--store", small], "is for the report of a single run"),
+        ([small, "--shards", small], f"--shards {small} is for reports of runs"),
+        ([run, run, "--shards", small], "is for the report of a single run"),
     ):
         result = invoke("report", *arguments, "--out", tmp_path / "page.html")
         assert result.exit_code == 1

@@ -47,7 +47,7 @@ def test_the_browser_opens_the_page_while_the_server_answers(runs_folder: Path, 
     )
     browser.chmod(0o755)
     env = os.environ | {"BROWSER": str(browser)}
-    with serving("--store", runs_folder.parent / "store", "--verdicts", tmp_path / "v.csv", "--open", env=env) as (
+    with serving("--shards", runs_folder.parent / "store", "--verdicts", tmp_path / "v.csv", "--open", env=env) as (
         address,
         command,
     ):
@@ -58,7 +58,7 @@ def test_the_browser_opens_the_page_while_the_server_answers(runs_folder: Path, 
         assert seen.read_text().startswith(address)
         assert "<title>bep serve</title>" in seen.read_text()
         port = address.rpartition(":")[2].strip("/")
-        other = commands.run("serve", "--store", runs_folder.parent / "store", "--port", port)
+        other = commands.run("serve", "--shards", runs_folder.parent / "store", "--port", port)
         assert other.returncode == 1
         assert other.stderr.strip() == (
             f"Error: cannot listen on port {port} of 127.0.0.1: Address already in use; "
@@ -96,14 +96,15 @@ def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) ->
         taken.listen()
         port = taken.getsockname()[1]
         (tmp_path / "other.csv").write_text("a,b\n")
+        store = runs_folder.parent / "store"
         for words, message in (
-            ([], "nothing to show, expected a run, --store DIR or --scene DIR"),
             ([runs_folder, "--host", "0.0.0.0"], "--host 0.0.0.0 is reachable from other machines; use --token TEXT"),
             ([runs_folder, "--token", "short"], "--token is not 16 to 128"),
             ([runs_folder, "--port", port], f"cannot listen on port {port} of 127.0.0.1: Address already in use"),
             ([runs_folder / "absent"], "does not exist"),
             ([tmp_path], "holds no run"),
-            (["--store", tmp_path], "manifest.json"),
+            ([store], f"{store} holds no run: it is a store, which is shown by --shards {store}"),
+            (["--shards", tmp_path], "manifest.json"),
             (["--scene", tmp_path], "holds no map.tif"),
             ([runs_folder, "--port", 0, "--verdicts", tmp_path / "other.csv"], "name another by --verdicts"),
         ):
@@ -112,3 +113,8 @@ def test_what_cannot_be_served_is_one_line(runs_folder: Path, tmp_path: Path) ->
             assert told.stderr.strip().splitlines()[-1].startswith("Error: ")
             assert message in told.stderr
             assert "Traceback" not in told.stderr
+    told = commands.run("serve")
+    assert told.returncode == 2
+    missing = "Error: Missing argument 'RUN', the folder of a run; or --shards DIR, or --scene PREDICTION.\n"
+    assert told.stderr.startswith("Usage: ")
+    assert told.stderr.endswith(missing)

@@ -106,6 +106,26 @@ def test_an_interrupt_leaves_no_process_and_no_table(tmp_path: Path) -> None:
     assert ends_within(60, process.pid)
 
 
+def test_an_interrupt_before_the_first_file_names_no_folder(tmp_path: Path) -> None:
+    """A user is asked to delete a folder that is not there, or one of files of their own."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").touch()
+    code = "import sys\nfrom bigearth_pipeline.cli.stores.synth import synth\nprint('begins', flush=True)\nsynth()\n"
+    for out in (tmp_path / "out", mine):
+        # Planning comes before the first file, and takes ten seconds and more.
+        command = [sys.executable, "-c", code, "--out", str(out), "--patches", "170000"]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert errors.split() == ["interrupted"]
+
+
 def test_a_killed_group_leaves_nothing_in_memory(tmp_path: Path) -> None:
     """A batch system that kills all processes at once leaves semaphores in /dev/shm until the machine starts again."""
     code = "from bigearth_pipeline.cli.stores.synth import synth\nif __name__ == '__main__':\n    synth()\n"

@@ -37,7 +37,12 @@ def test_the_papers_set_leaves_out_the_60_m_bands() -> None:
     ("text", "message"),
     [
         ("B10", "no band 'B10'; there are B01, B02, .*, and the sets all, s2-10"),
-        ("RGB", "no band 'RGB'"),
+        ("RGB", "no band 'RGB', perhaps rgb; there are"),
+        ("B04,B3", "no band 'B3', perhaps B03; there are"),
+        ("B8", "no band 'B8', perhaps B08; there are"),
+        ("b8a", "no band 'b8a', perhaps B8A; there are"),
+        ("rgb_nir", "no band 'rgb_nir', perhaps rgb-nir; there are"),
+        ("VV", "no band 'VV'; there are"),
         ("B02,,B03", "no band ''"),
         ("", "no band ''"),
         ("B02,B03,B02", "band B02 is selected twice"),

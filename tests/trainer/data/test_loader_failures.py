@@ -54,7 +54,8 @@ def test_records_as_they_are_leave_out_nothing_in_silence(folder: Path, options:
         {"interpolation": "cubic"},
         {"loader": "cpu"},
         {"verify": True},
-        {"device": "cpu"},
+        {"device": "gpu"},
+        {"device": 0},
         {"augmentation": "standard"},
         {"nomenclature": 19},
         {"num_ranks": 0},
@@ -164,3 +165,12 @@ def test_a_new_epoch_ends_the_old_one(folder: Path, no_new_threads: None) -> Non
         rows = torch.cat([batch["row"] for batch in loader])
         assert sorted(rows.tolist()) == store.index.rows("train").tolist()
         assert list(old) == []
+
+
+def test_a_device_may_be_a_text() -> None:
+    """A text that torch and all its functions take for a device is refused, or one that is none is a bug."""
+    assert LoaderConfig(batch_size=1, device="cpu") == LoaderConfig(batch_size=1, device=torch.device("cpu"))  # type: ignore[arg-type]
+    assert LoaderConfig(batch_size=1, device="cuda:1").device == torch.device("cuda", 1)  # type: ignore[arg-type]
+    for device in ("gpu", "", "cpu:"):
+        with pytest.raises(InvalidValue, match=f"^device is '{device}', expected one that torch knows, such as 'cpu'"):
+            LoaderConfig(batch_size=1, device=device)  # type: ignore[arg-type]

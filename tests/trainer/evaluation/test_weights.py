@@ -113,8 +113,6 @@ def test_a_checkpoint_of_ours_knows_all(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected either the folder of a run, RUN, or a file of --weights"),
-        (["{run}", "--weights", "{weights}"], "expected either the folder of a run"),
         (["{run}", "--model", "resnet18"], "--model is for --weights; a run knows it"),
         (["{run}", "--out", "{tmp}/o.json"], "--out is for --weights"),
         (["--weights", "{weights}"], "--shards DIR, are missing"),
@@ -238,3 +236,18 @@ def test_a_folder_that_does_not_say_enough_is_refused(
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument 'RUN', the folder of a run; or --weights FILE."),
+        (["run", "--weights", "file"], "RUN and --weights exclude each other."),
+    ],
+)
+def test_what_to_evaluate_is_named_once(arguments: list[str], message: str) -> None:
+    """A command without its argument ends with another status than all others, and without its usage."""
+    result = call(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: ")
+    assert result.stderr.endswith(f"Error: {message}\n")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import string
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from shards.testing.stores import make_store
 from tests.trainer.conftest import Run
 from trainer.config.options import TrainConfig
 from trainer.history.find import find
-from trainer.history.groups import grouped, scored_words
+from trainer.history.groups import grouped, letters_of, scored_words
 from trainer.history.record import RunRecord
 from trainer.runs.scored import SCORED, patches_digest
 from trainer.training.start import train
@@ -74,3 +75,12 @@ def test_runs_that_do_not_say_their_patches(run: Run, tmp_path: Path, value: obj
     groups = grouped(find(tmp_path, pytest.fail))
     names = [[record.folder.name for record in group] for group in groups]
     assert names == ([["a", "b"], ["c"]] if value is None else [["a", "b", "c"]])
+
+
+def test_letters_go_on_after_z() -> None:
+    """The 27th group has no letter, that of another one, or one that is no letter."""
+    one = list(string.ascii_uppercase)
+    two = [first + second for first in one for second in one]
+    three = [first + second for first in one for second in two]
+    expected = one + two + three
+    assert [letters_of(number) for number in range(len(expected))] == expected

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from shards.errors import InvalidValue
 from shards.reporting import shortened
+from shards.text.json_fields import shown
 from trainer.config.options import TrainConfig
 from trainer.errors import TrainError
 from trainer.runs import folder as run_folder
@@ -191,6 +192,19 @@ def test_a_logger_that_cannot_be_opened_is_one_line(
             resume(config.run.out, epochs=2, logger=name)
     assert (config.run.out / run_folder.LAST).exists(), "a run that has begun is no longer removed"
     assert resume(config.run.out, epochs=2).stopped_by is None
+
+
+@pytest.mark.parametrize("seconds", ["half a minute", "", "nan", "0", "-5", "inf"])
+def test_a_wait_that_is_no_number_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    """The line is about a float that nobody typed, and does not name the variable that has to be changed."""
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", seconds)
+    with pytest.raises(TrainError) as caught:
+        Logging(place, "wandb", {}, print)
+    assert str(caught.value) == (
+        f"wandb cannot log the run: the variable WANDB_INIT_TIMEOUT is {shown(seconds)}, expected seconds to wait for "
+        "the server; `logger=none` trains without it"
+    )
 
 
 def test_a_reason_is_cut_between_words(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:

@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=positive, default=30.0, help="seconds before memory counts")
     parser.add_argument("--look", type=positive, default=3.0, help="seconds that a client looks at a patch")
     given = parser.parse_args()
-    arguments = [given.run, *(["--store", given.store] if given.store else [])]
+    arguments = [given.run, *(["--shards", given.store] if given.store else [])]
     with serving(arguments) as (pid, address):
         options = {"clients": given.clients, "seconds": given.seconds, "look": given.look, "warm_up": given.warm_up}
         found = asyncio.run(measure(pid, address, **options))

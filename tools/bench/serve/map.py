@@ -136,7 +136,7 @@ def main() -> None:
         columns = places(2 * options.patches)
         enlarge(options.store, options.patches, Path(folder), columns)
         begin = time.perf_counter()
-        with serving(["--store", folder]) as (_, address):
+        with serving(["--shards", folder]) as (_, address):
             with urllib.request.urlopen(f"{address}api/about") as answer:
                 about = json.load(answer)
             patches = about["stores"][0]["patches"]

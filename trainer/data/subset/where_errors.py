@@ -7,6 +7,11 @@ from typing import Final
 
 _NO_COLUMN: Final = re.compile(r'Referenced column "(.+?)" not found|Could not find key "(.+?)" in struct')
 _NO_FUNCTION: Final = re.compile(r"Function with name (.+?) does not exist")
+_LIST: Final = re.compile(r"VARCHAR\[\]")
+_NO_DATE: Final = re.compile(r"^Cannot compare values of type (?:DATE|TIMESTAMP)\b|\band type (?:DATE|TIMESTAMP)$")
+_NAME: Final = re.compile(r"\b(?:labels43|labels|data\.\w+)\b", re.IGNORECASE)
+_ADVICE: Final = re.compile(r"\. You might need to add explicit type casts\.?$| - an explicit cast is required$")
+"""Ends of lines that DuckDB adds for programmers."""
 _CLOSE: Final = 0.6
 
 
@@ -31,7 +36,13 @@ def fact_of(line: str, expression: str, columns: Sequence[str], there_are: str) 
         return f"the operator {name} does not exist{', perhaps =' if set(name) == {'='} else ''}"
     if "STRUCT(" in line:
         return "it compares a whole table of options or scores, expected one of them, such as model.model"
-    return line.rstrip("!.")
+    line = _ADVICE.sub("", line).rstrip("!.")
+    if _LIST.search(line):
+        name = _NAME.search(expression)
+        return f"{line}; a text is found in a list by list_contains({name[0] if name else 'LIST'}, 'TEXT')"
+    if _NO_DATE.search(line):
+        return f"{line}; a date is compared with a text such as '2018-06-30', a year by year(date)"
+    return line
 
 
 def _hint(name: str, expression: str, columns: Sequence[str]) -> str:

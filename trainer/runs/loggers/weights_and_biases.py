@@ -1,12 +1,17 @@
 """Weights & Biases: where to is what its own settings say (`WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_MODE=offline` …)."""
 
+import math
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import wandb
+
+from shards.errors import InvalidValue
+from shards.text.json_fields import shown
 
 PROJECT: Final = "bigearthnet"
 """Name of the project unless WANDB_PROJECT says otherwise."""
@@ -36,6 +41,7 @@ class WandbLogger:
 
 def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> WandbLogger:
     """See `Opener`."""
+    seconds = _wait_seconds()
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -50,7 +56,7 @@ def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> Wan
                 disable_git=True,
                 save_code=False,
                 disable_job_creation=True,
-                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _WAIT_SECONDS)),
+                init_timeout=seconds,
             ),
         )
     except BaseException:
@@ -58,3 +64,13 @@ def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> Wan
         wandb.teardown()
         raise
     return WandbLogger(run)
+
+
+def _wait_seconds() -> float:
+    given = os.environ.get("WANDB_INIT_TIMEOUT")
+    if given is None:
+        return _WAIT_SECONDS
+    with suppress(ValueError):
+        if 0 < (seconds := float(given)) < math.inf:
+            return seconds
+    raise InvalidValue(f"the variable WANDB_INIT_TIMEOUT is {shown(given)}, expected seconds to wait for the server")

@@ -65,7 +65,7 @@ export async function show(main, {settings, keep, setTitle}) {
     refresh();
   };
   if (store) panel.append(filterPanel(facts, store, filter, applied), legend, h('h2', {}, 'Patches in view'), list);
-  else panel.append(h('p', {}, 'No store is shown; start the server with --store DIR.'));
+  else panel.append(h('p', {}, 'No store is shown; start the server with --shards DIR.'));
   const layers = scenePanel(facts, (scene, values) => {
     scenes.set(scene, values);
     if (isReady) addScene(map, facts, scene, values);

@@ -73,7 +73,7 @@ def test_a_store_at_neither_place_is_named_with_both(run: Path, made: Path, tmp_
     assert page.exit_code == 0, page.output
     assert str(made / "store") in (tmp_path / "page.html").read_text()
     # The command on the page works from here, where the name of the folder alone does not.
-    assert f"bep report {run} --store DIR" in (tmp_path / "page.html").read_text()
+    assert f"bep report {run} --shards DIR" in (tmp_path / "page.html").read_text()
 
 
 def test_a_store_in_the_working_folder_is_the_first_choice(run: Path, made: Path, tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def test_what_is_missing_is_an_error_of_usage(arguments: list[str], message: str
         ),
         (["train", "--resume", "{tmp}/none"], "none does not exist, expected the folder of a run"),
         (["evaluate", "{tmp}"], "holds no run: there is no config.toml"),
+        (["evaluate", "{store}"], "{store} holds no run: it is a store"),
+        (["evaluate", "{run}/checkpoints"], "there is no config.toml; perhaps {run}"),
         (["evaluate", "{tmp}/none"], "none does not exist, expected the folder of a run"),
         (["evaluate", "{store}/manifest.json"], "manifest.json is a file, expected the folder of a run"),
         (["evaluate", "{run}", "--shards", "{tmp}"], "it is not a shard store"),
@@ -107,7 +109,7 @@ def test_errors_are_one_line(run: Run, tmp_path: Path, arguments: list[str], mes
     result = CliRunner().invoke(main, [argument.format(**names) for argument in arguments])
     assert (result.exit_code, result.stdout) == (1, ""), result.output
     assert result.stderr.startswith("Error: ")
-    assert message in result.stderr
+    assert message.format(**names) in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
     assert sorted(run.config.run.out.rglob("*")) == before

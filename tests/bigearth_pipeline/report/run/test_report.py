@@ -217,7 +217,7 @@ def test_without_its_store_the_rest_is_there(trained: Path, run: Path, tmp_path:
     assert [section.attrib["id"] for section in page.all("section")] == SECTIONS
     for name in ("groups", "examples", "explanations"):
         assert f"{tmp_path / 'gone'} is absent" in words(page.by_id(name))
-        assert "bep report run --store DIR" in words(page.by_id(name))
+        assert "bep report run --shards DIR" in words(page.by_id(name))
     assert "There are no intervals" in page.captions()["scores-figure-classes"]
     page = Html.of(run_report(run, store=moved, samples=1))
     assert len(list(page.by_id("examples").iter("img"))) == 27

@@ -45,12 +45,12 @@ def test_the_page_begins_there(
 ) -> None:
     """The page opens on an error though there is something to check, or does not say why there is nothing."""
     runs, other = shown
-    stores = ("--store", other, "--store", runs_folder.parent / "store")
+    stores = ("--shards", other, "--shards", runs_folder.parent / "store")
     with serving(runs, *stores, "--verdicts", tmp_path / "v.csv", "--device", "cpu") as (address, _):
         page = look("#/check", base=address)
         page.wait_for_selector(".verdicts")
         assert "store=1&run=2" in page.url
-    with serving(runs / "a", "--store", other, "--verdicts", tmp_path / "v.csv", "--device", "cpu") as (address, _):
+    with serving(runs / "a", "--shards", other, "--verdicts", tmp_path / "v.csv", "--device", "cpu") as (address, _):
         page = look("#/check", base=address)
         page.wait_for_selector("#pair p")
         assert page.inner_text("#pair").startswith("No run here has predictions on patches of a store here")

@@ -53,7 +53,7 @@ def test_a_run_without_predictions_colours_patches_grey(
     """Patches are black, and the map complains about each of its tiles."""
     run = tmp_path / "run"
     shutil.copytree(runs_folder / "first", run, ignore=shutil.ignore_patterns("predictions-*"))
-    with serving(run, "--store", runs_folder.parent / "store", "--verdicts", tmp_path / "v.csv") as (address, _):
+    with serving(run, "--shards", runs_folder.parent / "store", "--verdicts", tmp_path / "v.csv") as (address, _):
         page = look("#/map?run=0", base=address)
         wait_for_map(page)
         assert page.evaluate("document.getElementById('map').map.queryRenderedFeatures({layers: ['patches']}).length")
@@ -77,7 +77,7 @@ def test_a_link_names_its_runs(runs_folder: Path, tmp_path: Path, look: Callable
     (tmp_path / "runs").mkdir()
     shutil.copytree(runs_folder / "first", tmp_path / "runs" / "a")
     shutil.copytree(runs_folder / "second", tmp_path / "runs" / "second")
-    options = (tmp_path / "runs", runs_folder / "first", "--store", runs_folder.parent / "store")
+    options = (tmp_path / "runs", runs_folder / "first", "--shards", runs_folder.parent / "store")
     with serving(*options, "--verdicts", tmp_path / "v.csv") as (address, _):
         page = look(f"#{link.replace('run=1.', 'run=0.')}", base=address)
         page.wait_for_selector("#explanation dl")

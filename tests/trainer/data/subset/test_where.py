@@ -109,6 +109,10 @@ def test_columns_that_a_condition_uses_are_known() -> None:
         ("count(*) > 5", "cannot contain aggregates"),
         ("row_number() over () > 5", "cannot contain window functions"),
         ("unnest(labels) = 'Pastures'", "UNNEST not supported"),
+        ("labels like '%ast%'", r"; a text is found in a list by list_contains\(labels, 'TEXT'\)$"),
+        ("Labels > 3", r"VARCHAR\[\] and type INTEGER_LITERAL; .* by list_contains\(Labels, 'TEXT'\)$"),
+        ("date > 2017", r"DATE and type INTEGER_LITERAL; a date is compared with a text such as '2018-06-30'"),
+        ("2017 < date", r"a date is compared with a text such as '2018-06-30', a year by year\(date\)$"),
         ("nothing(month) = 6", "nothing does not exist"),
         ("not " * 101 + "true", "is not a single SQL expression: Max expression depth limit of 100 exceeded"),
         ("not " * 5000 + "true", "is not a single SQL expression: Max expression depth limit of 100 exceeded"),
@@ -128,6 +132,8 @@ def test_values_that_do_not_convert_are_named(varied: Store) -> None:
         rows_where("country = 5", varied.index)
     with pytest.raises(ValueError, match=r"^condition .* invalid date field format: .yesterday., expected"):
         rows_where("date > 'yesterday'", varied.index)
+    with pytest.raises(ValueError, match=r"VARCHAR\[\]; a text is found in a list by list_contains\(labels, 'TEXT'\)$"):
+        rows_where("labels = 'Pastures'", varied.index)
 
 
 def test_long_conditions_are_short_in_messages(varied: Store) -> None:
