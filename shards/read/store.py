@@ -76,15 +76,13 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
                 cut off meanwhile ends the process (SIGBUS). Files elsewhere are never mapped, whatever this says.
             compare: refuse a store whose manifest and index do not tell the same; without it they are only checked for
                 what `read` relies on, for a caller that looks for what is wrong.
-            storage: what holds manifest, index and records, if not the files of the folder; it must be picklable if the
-                store is pickled.
+            storage: what holds manifest, index and records, if not the folder; picklable if the store is pickled.
             cache_dir: folder in which records of an address are kept, for later runs and for other processes; default:
                 a temporary one of this process.
             cache_bytes: bytes that it may take up; default: half of the free space, at most 16 GiB.
 
         Raises:
-            InvalidValue: there is no thread, the address is none, obstore is not installed, or there can be no such
-                cache, or it would lie in a store.
+            InvalidValue: there is no thread, the address is none, obstore is absent, or no cache can be there.
             UnfinishedStore: there is no manifest.
             CorruptShard: manifest, index and files do not fit together.
         """
