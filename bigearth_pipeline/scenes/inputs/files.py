@@ -122,7 +122,7 @@ def _described(
         if known.offset != "none" and band != SCL and own and abs(own - offsets.get(band, 0)) > _SAME_OFFSET:
             raise BadScene(
                 f"{files[band].shown} has an offset tag that subtracts {own:g} from digital numbers, its processing "
-                f"baseline {offsets.get(band, 0)}; --baseline says another one, --offset none uses pixels as they are"
+                f"baseline {offsets.get(band, 0)}; `baseline=` says another one, `offset=none` uses pixels as they are"
             )
     return Description(
         name=name,
