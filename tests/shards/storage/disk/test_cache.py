@@ -136,7 +136,7 @@ def test_processes_share_a_cache_and_may_be_killed(s3: Shelf, tar_store: Path, t
     before = s3.proxy.num_requests
     assert start(4).communicate()[0] == "read\n"
     assert taken(cache) <= bound
-    if bound > taken(cache) * 2:
+    if bound == 1 << 30:  # The smaller one has deleted records, and may be nearly empty at the end.
         assert s3.proxy.num_requests - before == 2  # Manifest and index.
 
 
