@@ -24,5 +24,5 @@ def check_outside_stores(path: Path) -> None:
 
 
 def lies_in(path: Path, found: Path) -> str:
-    """Return the begin of a message on a path that is, or lies in, a folder found around its resolved form."""
+    """Return the first words of a message on a path: it is the folder found around its resolved form, or lies in it."""
     return f"{path} is" if found == path.resolve() else f"{path} lies in {found}, which is"
