@@ -25,8 +25,8 @@ NODATA: Final = 0
 
 _CHUNK: Final = 8  # Records a counting pass: enough to spread the cost of a pass, few enough for the cache.
 COMPILED_AFTER: Final = 5000
-"""Records that a process counts by NumPy before it does so in compiled code: that takes 0.75 s to begin, and then 0.15 ms
-less of each."""
+"""Records that a process counts by NumPy before it does so in compiled code: that takes 0.75 s to begin, and then
+0.15 ms less of each."""
 _STARTS: Final = np.array([place.start for place in BAND_SLICES.values()] + [RECORD_VALUES], np.int64)
 _num_counted = 0  # Records that this process has counted.
 
