@@ -21,7 +21,7 @@ _REASON: Final = 300  # Longest quote from the errors of others, in characters.
 
 @dataclass(frozen=True)
 class Hub:
-    """What is known of the hub while it is used.
+    """The hub while it is used.
 
     Attributes:
         problem: why it does not answer, so that its cache alone is used; None if it does.

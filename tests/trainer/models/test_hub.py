@@ -96,7 +96,7 @@ def test_a_hub_that_does_not_answer(wanted: str, busy: ThreadingHTTPServer, tmp_
 
 @pytest.mark.long
 def test_a_cache_does_for_a_hub_that_does_not_answer(busy: ThreadingHTTPServer, tmp_path: Path) -> None:
-    """What the cache holds is not taken without a hub, or only after all attempts and lines of the library."""
+    """A cached file is not taken without a hub, or only after all attempts and lines of the library."""
     net = timm.create_model("test_resnet", num_classes=1000)
     safetensors.torch.save_file(
         net.state_dict(), snapshot(tmp_path, "timm/test_resnet.r160_in1k") / "model.safetensors"
