@@ -31,6 +31,7 @@ from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
 from shards.read.checks import VERIFY, Verify
 from shards.read.store import Store
+from shards.text.kinds import check_kind
 
 if TYPE_CHECKING:
     import xarray
@@ -95,10 +96,11 @@ def to_xarray(store: Store, split: str, *, patches_per_chunk: int | None = 256) 
     Raises:
         InvalidValue: the store has no such split, the number is below 1, or xarray or Dask is not installed.
     """
-    if split not in store.manifest.splits:
-        raise InvalidValue(f"{store.folder} has no split {split!r}, only {', '.join(store.manifest.splits)}")
-    if patches_per_chunk is not None and patches_per_chunk < 1:
-        raise InvalidValue(f"patches_per_chunk is {patches_per_chunk}, expected at least 1, or None")
+    check_kind("store", store, Store)
+    if not isinstance(split, str) or split not in store.manifest.splits:
+        raise InvalidValue(f"{store.folder} has no split {split!r:.60}, only {', '.join(store.manifest.splits)}")
+    if patches_per_chunk is not None and not (isinstance(patches_per_chunk, int) and patches_per_chunk >= 1):
+        raise InvalidValue(f"patches_per_chunk is {patches_per_chunk!r:.60}, expected at least 1, or None")
     for library in ("xarray", *(() if patches_per_chunk is None else ("dask",))):
         if find_spec(library) is None:
             raise InvalidValue(f"to_xarray needs {library}, which is not installed: pip install {library}")

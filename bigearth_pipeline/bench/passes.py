@@ -109,7 +109,7 @@ def take_turns(
     for number in range(warm_up + repeats):
         is_timed = number >= warm_up
         for name in rng.permutation(list(passes)).tolist():
-            say(f"round {number + 1} of {warm_up + repeats}: {name}")
+            say(f"round {number - warm_up + 1} of {repeats}: {name}" if is_timed else f"warm-up: {name}")
             patches, seconds, starts = 0, 0.0, list[float]()
             latest = clock() + MOST_TIMES * least_seconds
             while not starts or (is_timed and seconds < least_seconds and clock() < latest):

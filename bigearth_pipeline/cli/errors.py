@@ -74,7 +74,7 @@ class ReportingGroup(LazyGroup):
             # Its choices have a line each.
             raise click.UsageError(" ".join(err.format_message().split()), err.ctx) from None
         except KeyboardInterrupt:  # While the command was imported.
-            raise _interrupted(current(), "interrupted") from None
+            raise _interrupted(current(), "") from None
 
 
 def _about_libraries(err: Exception) -> str | None:
@@ -110,14 +110,15 @@ def _logged(outcome: _Outcome) -> Iterator[None]:
 
 
 @contextmanager
-def reported(if_interrupted: str | Callable[[], str] = "interrupted") -> Iterator[None]:
+def reported(if_interrupted: str | Callable[[], str] = "") -> Iterator[None]:
     """Turn errors for people into one line and exit status 1, and signals into one line and 128 + their number.
 
     Any other error is a bug, and raised as it is. Of several processes of a run each names itself, for it may fail for
     a reason of its own.
 
     Args:
-        if_interrupted: line for Ctrl-C and for signals that end the program (SIGTERM, SIGHUP), or what returns it then.
+        if_interrupted: what remains and how to go on after Ctrl-C and signals that end the program (SIGTERM, SIGHUP),
+            or what returns this text then.
     """
     from shards.reporting import one_line, without_secrets
 
@@ -143,9 +144,14 @@ def reported(if_interrupted: str | Callable[[], str] = "interrupted") -> Iterato
         raise click.ClickException(f"{prefix}{with_flags(line)}") from err
 
 
+def interrupted(then: str = "") -> str:
+    """Return the line of a command that was interrupted, with what remains and how to go on."""
+    return f"interrupted: {then}" if then else "interrupted"
+
+
 def _interrupted(ending: Ending, line: str | Callable[[], str]) -> click.exceptions.Exit:
     """Say that the command was interrupted, and return its end."""
-    click.echo(f"\n{line if isinstance(line, str) else line()}", err=True)
+    click.echo(f"\n{interrupted(line if isinstance(line, str) else line())}", err=True)
     return click.exceptions.Exit(ending.status)
 
 

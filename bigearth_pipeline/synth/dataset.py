@@ -12,13 +12,14 @@ from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.source.tree import SYNTHETIC
 from bigearth_pipeline.spawned import SpawnedWorkers
 from bigearth_pipeline.synth.pixels import draw_patch
-from bigearth_pipeline.synth.plan import Layout, SynthPatch, plan_patches
+from bigearth_pipeline.synth.plan import Layout, SynthPatch, check_plan, plan_patches
 from bigearth_pipeline.synth.tables import labels_json, write_tables
 from bigearth_pipeline.synth.tiff import encode_band
 from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
 from shards.metadata.place import check_outside_stores
 from shards.runtime.cores import num_cores
+from shards.text import words
 
 ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
 """Directory of the patch folders in each layout."""
@@ -71,15 +72,17 @@ def write_dataset(
     """
     if workers is not None and workers < 1:
         raise InvalidValue(f"workers is {workers}, expected 1 or more")
+    check_plan(patches, layout, seed)
     progress = progress or Silent()
-    planned = plan_patches(patches, layout, seed)
-    chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
-    num_workers = min(workers or num_cores(), len(chunks))
     try:
         check_outside_stores(out)
+        _check_empty(out)
+        progress.say(f"planning {words.patches(patches)}")
+        planned = plan_patches(patches, layout, seed)
+        chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
+        num_workers = min(workers or num_cores(), len(chunks))
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise PipelineError(f"{out} is not empty; give a new or an empty directory")
+        _check_empty(out)
         write = partial(_write_patches, out / ROOTS[layout], layout, seed)
         size_bytes = 0
         progress.start(len(planned), 0)
@@ -97,6 +100,11 @@ def write_dataset(
         classless=sum(not patch.labels for patch in planned),
         size_bytes=size_bytes,
     )
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise PipelineError(f"{folder} is not empty; give a new or an empty directory")
 
 
 def mark(root: Path) -> None:

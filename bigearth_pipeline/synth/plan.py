@@ -96,6 +96,18 @@ def plan_patches(patches: int, layout: Layout, seed: int) -> list[SynthPatch]:
     Raises:
         ValueError: the number, the layout or the seed is out of range.
     """
+    check_plan(patches, layout, seed)
+    free = [list(_source(seed, _PLACE, i).permutation(CELLS * CELLS)) for i in range(len(PRODUCTS))]
+    planned = [_plan_patch(number, layout, free, _source(seed, _CONTENT, number)) for number in range(patches)]
+    return sorted(planned, key=lambda patch: patch.name)
+
+
+def check_plan(patches: int, layout: Layout, seed: int) -> None:
+    """Check what a plan is made of.
+
+    Raises:
+        ValueError: the number, the layout or the seed is out of range.
+    """
     if not 1 <= patches <= MAX_PATCHES:
         raise InvalidValue(
             f"patches is {patches}, expected 1 to {MAX_PATCHES} (the places in {len(PRODUCTS)} products)"
@@ -104,9 +116,6 @@ def plan_patches(patches: int, layout: Layout, seed: int) -> list[SynthPatch]:
         raise InvalidValue(f"layout is {layout!r}, expected one of {', '.join(LAYOUTS)}")
     if seed < 0:
         raise InvalidValue(f"seed is {seed}, expected 0 or more")
-    free = [list(_source(seed, _PLACE, i).permutation(CELLS * CELLS)) for i in range(len(PRODUCTS))]
-    planned = [_plan_patch(number, layout, free, _source(seed, _CONTENT, number)) for number in range(patches)]
-    return sorted(planned, key=lambda patch: patch.name)
 
 
 def _plan_patch(number: int, layout: Layout, free: list[list[int]], rng: np.random.Generator) -> SynthPatch:

@@ -49,7 +49,7 @@ class Patch(Facts):
         Raises:
             ValueError: there is no such group, or it was not read.
         """
-        if name in self.groups:
+        if isinstance(name, str) and name in self.groups:
             return self.groups[name]
         for group in GROUPS:
             if group.name == name:
@@ -63,7 +63,7 @@ class Patch(Facts):
         Raises:
             ValueError: there is no such band.
         """
-        if name not in GROUP_OF:
+        if not isinstance(name, str) or name not in GROUP_OF:
             raise InvalidValue(f"no band {name!r}; there are {', '.join(BAND_SLICES)}")
         size = GROUP_OF[name].size
         return self.s2[BAND_SLICES[name]].reshape(size, size)

@@ -7,7 +7,6 @@ store. The stored parts of a patch (`shards.metadata.parts`) have a byte range a
 
 import hashlib
 from collections.abc import Collection, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,18 +18,19 @@ from numpy.typing import NDArray
 from shards.errors import CorruptShard, InvalidValue
 from shards.layout.bands import LAYOUT
 from shards.layout.classes import NINETEEN, Nomenclature
-from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, OPTIONAL, TEXTS, Facts
+from shards.layout.facts import ADDED, FIELDS, NAMES, NULLABLE, OPTIONAL, TEXTS
 from shards.layout.record import RecordLayout
 from shards.metadata.entries import check_split
 from shards.metadata.manifest import INDEX, MANIFEST, Manifest
 from shards.metadata.parts import parts_of
 from shards.reporting import printable, shortened
-from shards.runtime.arrow import dictionary_array, numpy_values, table_of
+from shards.runtime.arrow import dictionary_array, numpy_values
 from shards.storage.atomic import atomic_write
 from shards.storage.base import Storage
 from shards.storage.places import storage_of
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import shown
+from shards.text.kinds import check_kind, row_number
 
 _ROW_BYTES: Final = 512
 """Bytes of a row of any table here, at most, packed or not; the index has about 200, and 16 a further group."""
@@ -57,35 +57,6 @@ def index_schema(store_format: str, layout: RecordLayout = LAYOUT, optional: Col
         places |= {f"{part.name}_{name}": kind for name, kind in _PLACE_TYPES.items()}
     # The place of a patch follows its name and split.
     return pa.schema({name: columns.pop(name) for name in ("key", "split")} | places | columns)
-
-
-class IndexRows:
-    """The rows of one shard, gathered patch by patch."""
-
-    def __init__(
-        self, store_format: str, shard: str, layout: RecordLayout = LAYOUT, optional: Collection[str] = ()
-    ) -> None:
-        self._schema = index_schema(store_format, layout, optional)
-        parts = parts_of(store_format, layout)
-        self._columns = [f"{part.name}_{name}" for part in parts for name in Place._fields]
-        self._shard = shard
-        self._facts: list[Facts] = []
-        self._places: list[tuple[int, ...]] = []
-
-    def __len__(self) -> int:
-        return len(self._facts)
-
-    def add(self, facts: Facts, places: Sequence[Place]) -> None:
-        """Add the next patch of the shard: what is known of it, and where each of its stored parts lies."""
-        self._facts.append(facts)
-        self._places.append(tuple(chain.from_iterable(places)))
-
-    def table(self) -> pa.Table:
-        """Return the rows as `index_schema` has them."""
-        columns: dict[str, Sequence[Any]] = {"shard": [self._shard] * len(self), "position": range(len(self))}
-        columns |= zip(self._columns, zip(*self._places, strict=True), strict=True)
-        columns |= {name: [getattr(facts, name) for facts in self._facts] for name in NAMES}
-        return table_of(columns, self._schema)
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:  # A store that has an optional column has it of every patch.
@@ -222,6 +193,9 @@ class Index:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def __repr__(self) -> str:
+        return f"<Index: {len(self):,} rows with {', '.join(self.table.column_names)}>"
+
     def column(self, name: str) -> NDArray[Any]:
         """Return a numeric column as an array of shape (patches,), without a copy.
 
@@ -276,8 +250,9 @@ class Index:
         """Return the labels of all patches, multi-hot, (patches, classes) uint8.
 
         Raises:
-            InvalidValue: the store has no labels of that nomenclature.
+            InvalidValue: it is no nomenclature, or the store has no labels of it.
         """
+        check_kind("nomenclature", nomenclature, Nomenclature)
         if not self.has(nomenclature):
             raise InvalidValue(
                 f"the store has no labels of {len(nomenclature)} classes (column {nomenclature.column} of the index), "
@@ -290,11 +265,16 @@ class Index:
         return nomenclature.column in self.table.column_names
 
     def facts(self, row: int) -> dict[str, Any]:
-        """Return what is known of the patch of a row, by the names of `Facts`."""
-        columns = self.table.column_names
+        """Return what is known of the patch of a row, by the names of `Facts`; negative rows count from the end.
+
+        Raises:
+            InvalidValue: it is no row number.
+            IndexError: there is no such row.
+        """
+        row, columns = row_number(row, len(self)), self.table.column_names
         return {name: self.table[name][row].as_py() if name in columns else None for name in NAMES}
 
     def key(self, row: int) -> str:
-        """Return the patch name of a row."""
-        key: str = self.table["key"][row].as_py()
+        """Return the patch name of a row, with the same errors as `facts`."""
+        key: str = self.table["key"][row_number(row, len(self))].as_py()
         return key

@@ -65,7 +65,7 @@ def _flag(fields: Fields, name: str) -> bool:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Manifest:
     """Description of the contents of a store.
 
@@ -107,6 +107,14 @@ class Manifest:
     layout: RecordLayout = LAYOUT
     synthetic: bool = False
     classes43: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Manifest of {self.dataset}: {self}>"
+
+    def __str__(self) -> str:
+        """Return what the store holds, on a line without its name."""
+        splits = ", ".join(f"{info.count:,} {name}" for name, info in self.splits.items())
+        return f"{self.format}, {self.codec}, {self.count:,} patches ({splits})"
 
     @property
     def dataset(self) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shards.errors import InvalidValue
 from shards.layout.record import S2
 from shards.metadata.index import Index
 from shards.metadata.manifest import Manifest
 from shards.metadata.parts import PARTS, num_data_files
 from shards.storage.base import FileEntry, Ranges
+from shards.text.kinds import row_numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,12 +90,7 @@ class Extents:
             InvalidValue: they are no integers.
             IndexError: one is out of range.
         """
-        rows, count = np.asarray(indices), len(self.file) // self.stride
-        if rows.size and rows.dtype.kind not in "iu":
-            raise InvalidValue(f"rows are of type {rows.dtype}, expected integers")
-        if rows.size and (rows.min() < 0 or rows.max() >= count):
-            raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {count}")
-        return rows.astype(np.int64, copy=False)
+        return row_numbers(indices, len(self.file) // self.stride)
 
     def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of the parts of rows, (n · parts,) int64, patch by patch."""

@@ -1,5 +1,6 @@
 """The readers of a store by name: one of the Sentinel-2 record, and one of each further group."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from shards.read.checks import Checks
 from shards.read.extents import Extents
 from shards.read.reader import Reader
 from shards.storage.base import Cache, Files
+from shards.text.kinds import check_kind
 
 
 class Readers:
@@ -44,9 +46,21 @@ class Readers:
         Raises:
             InvalidValue: there is no such group.
         """
-        if name not in self._by_name:
+        if not isinstance(name, str) or name not in self._by_name:
             raise InvalidValue(f"the store has no group {name!r} of its own; there are {', '.join(self._by_name)}")
         return self._by_name[name]
+
+    def named(self, groups: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the names of further groups that a caller gave; all for None.
+
+        Raises:
+            InvalidValue: they are not several names.
+        """
+        if groups is None:
+            return self.groups
+        if isinstance(groups, str) or not isinstance(groups, Iterable):
+            raise InvalidValue(f"groups is {groups!r:.60}, expected several names, such as [{groups!r:.60}], or None")
+        return tuple(groups)
 
     def room(self, name: str, count: int) -> NDArray[Any]:
         """Return an array for a record or group of as many patches, whose values are not set."""
@@ -61,6 +75,7 @@ class Readers:
             ValueError: it has another shape, type or layout.
         """
         self.of(name)
+        check_kind("out", out, np.ndarray)
         shape, dtype = (count, *self._shapes[name]), self._dtypes[name]
         if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
             raise ValueError(f"out is {out.dtype} of shape {out.shape}, expected C-contiguous {dtype} of shape {shape}")

@@ -1,6 +1,5 @@
 """A store as Python's sequences go: `store[i]`, `for patch in store`, and a line that says what it is."""
 
-import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex
@@ -27,15 +26,14 @@ class PatchSequence:
         """Return patch i of the index; negative ones count from the end.
 
         Raises:
+            InvalidValue: it is no integer.
             IndexError: there is no such patch.
             CorruptShard: its record is damaged.
         """
-        return self.read(operator.index(i))
+        return self.read(i)
 
     def __iter__(self) -> Iterator[Patch]:
         return map(self.read, range(len(self)))
 
     def __repr__(self) -> str:
-        manifest = self.manifest
-        splits = ", ".join(f"{info.count:,} {name}" for name, info in manifest.splits.items())
-        return f"<Store {self.folder}: {manifest.format}, {manifest.codec}, {manifest.count:,} patches ({splits})>"
+        return f"<Store {self.folder}: {self.manifest}>"

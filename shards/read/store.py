@@ -31,6 +31,7 @@ from shards.storage.base import RangeTable, Storage
 from shards.storage.places import storage_of
 from shards.storage.remote.address import place_of
 from shards.storage.shared_cache import SharedCache
+from shards.text.kinds import check_kind, row_number
 
 Number = TypeVar("Number", bound=np.generic)
 """Type of the pixels of a record or a group."""
@@ -86,8 +87,8 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
             UnfinishedStore: there is no manifest.
             CorruptShard: manifest, index and files do not fit together.
         """
-        if num_threads is not None and num_threads < 1:
-            raise InvalidValue(f"num_threads is {num_threads}, expected at least 1, or None for the cores")
+        if num_threads is not None and not (isinstance(num_threads, int) and num_threads >= 1):
+            raise InvalidValue(f"num_threads is {num_threads!r:.60}, expected at least 1, or None for the cores")
         self.folder = place_of(folder)
         cache = None if cache_dir is None else Path(cache_dir)
         if cache is not None:
@@ -160,14 +161,11 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
 
         Raises:
             IndexError: there is no such row.
-            ValueError: there is no such group.
+            InvalidValue: it is no integer, or there is no such group.
             CorruptShard: the record is damaged; the message names shard, key and what was expected.
         """
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"patch {i} of a store of {len(self)}")
-        i %= len(self)
-        found = {}
-        for name in (S2, *(self._readers.groups if groups is None else groups)):
+        i, found = row_number(i, len(self)), {}
+        for name in (S2, *self._readers.named(groups)):
             reader, room = self._readers.of(name), self._readers.room(name, 1)
             reader.decode(reader.locate(np.array([i]), verify_mode(verify)), room, iter([0]))
             found[name] = room[0]
@@ -234,6 +232,7 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
         reader = self._readers.of(group)
         batch = reader.locate(self._extents.rows(indices), verify_mode(verify), encoded=True)
         lengths = batch.ranges.length
+        check_kind("out", out, np.ndarray)
         if out.ndim != 1 or out.dtype != np.uint8 or not out.flags.c_contiguous or len(out) < lengths.sum():
             raise ValueError(
                 f"out is {out.dtype} of shape {out.shape}, "

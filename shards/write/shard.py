@@ -18,7 +18,8 @@ from shards.layout.classes import mask_of_19
 from shards.layout.facts import MAX_KEY, Facts, is_key
 from shards.layout.statistics import Histograms, histogram_table
 from shards.metadata.entries import SPLITS, ShardInfo
-from shards.metadata.index import IndexRows, Place, write_table
+from shards.metadata.index import Place, write_table
+from shards.metadata.index_rows import IndexRows
 from shards.metadata.parts import PARTS
 from shards.storage.atomic import atomic_write, sync_names
 from shards.write.contents import note_paths, shard_name

@@ -11,10 +11,12 @@ from torch.utils.data import Dataset
 
 from shards import Store
 from shards.errors import InvalidValue
+from shards.text.kinds import check_kind, row_number
+from shards.text.words import patches
 from trainer.data.batch import Draws, Layout
 from trainer.data.normalisation import Normalisation
 from trainer.data.prepare.reference import prepare
-from trainer.data.subset.rows import check_rows
+from trainer.data.subset.rows import take_rows
 from trainer.definition.choices import INTERPOLATIONS, Interpolation
 
 _NOTHING: Final = Draws()
@@ -50,7 +52,8 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
             interpolation: how bands are enlarged, `nearest` or `bilinear`.
 
         Raises:
-            InvalidValue: there is no such layout or interpolation, or a row is none of the store.
+            InvalidValue: there is no such layout or interpolation, a row is none of the store, or an argument is of
+                another kind.
         """
         for name, value, known in (
             ("layout", layout, ("stacked", "native")),
@@ -58,8 +61,10 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         ):
             if value not in known:
                 raise InvalidValue(f"{name} is {value!r:.60}, expected one of {', '.join(known)}")
-        self._store, self._rows = store, np.asarray(rows, np.int64)
-        check_rows(self._rows, len(store))
+        check_kind("store", store, Store)
+        if normalisation is not None:
+            check_kind("normalisation", normalisation, Normalisation)
+        self._store, self._rows = store, take_rows(rows, len(store))
         self._normalisation = normalisation or Normalisation.of_train_split(store.manifest)
         self._layout, self._interpolation = layout, interpolation
         self._labels = store.index.labels()[self._rows].astype(np.float32)
@@ -67,14 +72,19 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __repr__(self) -> str:
+        images = f"{self._layout} images of {len(self._normalisation.bands)} bands"
+        return f"<PatchDataset: {patches(len(self))} of {self._store.folder}, {images}>"
+
     def __getitem__(self, i: int) -> dict[str, Tensor]:
         """Return item i.
 
         Raises:
+            InvalidValue: it is no integer.
             IndexError: there is none.
             CorruptShard: the record is damaged.
         """
-        row = int(self._rows[i])
+        row = int(self._rows[row_number(i, len(self))])
         record = torch.from_numpy(self._store.read(row, groups=()).s2.copy())[None]
         images = prepare(record, _NOTHING, self._normalisation, self._layout, self._interpolation)
         found = {name: image[0].contiguous() for name, image in images.items()}

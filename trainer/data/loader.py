@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from shards import RECORD_VALUES, Store
 from shards.errors import InvalidValue
+from shards.text.kinds import check_kind
+from shards.text.words import counted, patches
 from trainer.data.batch import Batch
 from trainer.data.buffers import Buffers
 from trainer.data.device import encoded
@@ -30,7 +32,7 @@ from trainer.data.stream.channel import Finished
 from trainer.data.stream.host_reader import HostReader
 from trainer.data.stream.iteration import Iteration
 from trainer.data.stream.records import RecordPreparation
-from trainer.data.subset.rows import check_rows
+from trainer.data.subset.rows import take_rows
 from trainer.definition.choices import Backend
 from trainer.errors import TrainError
 
@@ -72,12 +74,19 @@ class Loader:
             repeats: (n,) visits of each patch in an epoch in the mean, from 1, see `SampleOrder`; None for one.
 
         Raises:
-            InvalidValue: there are no rows, or fewer than ranks, or one is none of the store.
+            InvalidValue: there are no rows, or fewer than ranks, or one is none of the store, or an argument is of
+                another kind.
             TrainError: the backend is not installed, or cannot do what is requested.
         """
+        for name, value, kind in (
+            ("store", store, Store),
+            ("normalisation", normalisation, Normalisation),
+            ("config", config, LoaderConfig),
+        ):
+            check_kind(name, value, kind)
+        rows = take_rows(rows, len(store))
         if not len(rows):
             raise InvalidValue("there are no patches to load")
-        check_rows(rows, len(store))
         if config.device == torch.device("cuda"):
             # Without an index it is the current device, of which each thread has one of its own.
             config = replace(config, device=torch.device("cuda", torch.cuda.current_device()))
@@ -144,6 +153,10 @@ class Loader:
     def num_patches(self) -> int:
         """Patches of an epoch, over all ranks; those that are repeated count each time."""
         return self.order.num_visits
+
+    def __repr__(self) -> str:
+        batches = f"{counted(len(self), 'batch', 'batches')} of {patches(self.config.batch_size)}"
+        return f"<Loader: {patches(self.num_patches)} of {self._store.folder}, {batches}, on {self.config.device}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise InvalidValue("a loader holds memory and threads of its process: send the store, and make a loader there")

@@ -7,6 +7,7 @@ from typing import Final
 
 from shards import CorruptShard, Manifest
 from shards.errors import InvalidValue
+from shards.text.kinds import check_kind
 from trainer.data.bands import BandSelection
 from trainer.definition.choices import Method
 
@@ -58,8 +59,12 @@ class Normalisation:
             method: `standard` for mean and standard deviation, `percentile` for the 2nd and 98th percentile.
 
         Raises:
+            InvalidValue: an argument is of another kind.
             CorruptShard: a band has no statistics, or is (nearly) constant and so cannot be normalised.
         """
+        check_kind("manifest", manifest, Manifest)
+        if bands is not None:
+            check_kind("bands", bands, BandSelection)
         names = (bands or BandSelection()).names
         statistics = manifest.splits["train"].statistics
         for band in names:

@@ -4,13 +4,13 @@ Threads that share a small batch wait for each other by spinning, so that on cor
 several times the processor time.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TypeVar
 
 import torch
 
+from shards.runtime.cores import num_cores
 from shards.runtime.threads import Threads
 from trainer.inference.threads import one_thread_a_batch
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 def cores(device: torch.device) -> int:
     """Return how many batches are computed at a time: one on a GPU, one a core on a CPU."""
-    return 1 if device.type != "cpu" else len(os.sched_getaffinity(0))
+    return 1 if device.type != "cpu" else num_cores()
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], device: torch.device) -> list[R]:

@@ -5,18 +5,17 @@ The cache, the resumption of downloads and the account are those of `huggingface
 """
 
 import re
-import textwrap
 from pathlib import Path
 from typing import Final
 
 from shards.errors import InvalidValue
 from trainer.errors import TrainError
 from trainer.inference.model_folder import WEIGHTS
+from trainer.models.hub import asked
 from trainer.models.weights_config import CONFIG
 
 SCHEME: Final = "hf:"
 _ADDRESS: Final = re.compile(r"hf:/{1,2}([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?/?")
-_REASON: Final = 300
 
 
 def is_address(run: Path) -> bool:
@@ -45,14 +44,15 @@ def locate(run: Path) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, revision = match.groups()
-    try:
-        # Both files of one commit.
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=[CONFIG, WEIGHTS]))
-    except Exception as err:  # The hub, HTTP and the file system each raise their own kinds.
-        reason = textwrap.shorten(str(err) or type(err).__name__, _REASON, placeholder=" …")
-        raise TrainError(
-            f"{shown(run)} cannot be loaded from the Hugging Face hub, nor from its cache: {reason}"
-        ) from err
+    with asked(repository, CONFIG, revision) as found:
+        try:
+            # Both files of one commit.
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=[CONFIG, WEIGHTS]))
+        except Exception as err:  # The hub, HTTP and the file system each raise their own kinds.
+            raise TrainError(
+                f"{shown(run)} cannot be loaded from the Hugging Face hub, nor from its cache: "
+                f"{found.reason(err, 'it')}"
+            ) from err
 
 
 def shown(run: Path) -> str:

@@ -1,11 +1,13 @@
 """A finished run on disk, or an exported one: its best checkpoint, and the options that it was trained with."""
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from shards.errors import InvalidValue
+from shards.text.words import listed
 from trainer.config import stored
 from trainer.config.options import TrainConfig
 from trainer.data.prepare.backend import can_prepare
@@ -16,6 +18,7 @@ from trainer.inference import hub
 from trainer.inference.model_folder import WEIGHTS, is_model_folder, read_model_folder
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
+from trainer.runs.kept import evaluable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +96,14 @@ def _located(folder: Path, checkpoint: Path) -> Path:
     Raises:
         TrainError: there is none.
     """
-    inside = folder / run_folder.BEST.parent / checkpoint
-    for path in (checkpoint, inside):
+    own = folder / run_folder.BEST.parent
+    for path in (checkpoint, own / checkpoint):
         if path.exists():
             return path
-    raise TrainError(f"there is no checkpoint {checkpoint}, nor {inside}")
+    close = difflib.get_close_matches(checkpoint.name, found := evaluable(folder), n=1)
+    hint = f", perhaps {close[0]}" if close else ""
+    there = f"{own} has {listed(found)}" if found else f"{own} has none that can be evaluated"
+    raise TrainError(f"there is no checkpoint {checkpoint}, nor {own / checkpoint}{hint}; {there}")
 
 
 def _check_of_run(path: Path, checkpoint: Checkpoint, trained: TrainConfig, folder: Path, written: TrainConfig) -> None:

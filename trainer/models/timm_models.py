@@ -1,7 +1,7 @@
 """The networks of timm, for any bands and for images of 120×120 pixels. All of timm is in this file."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,8 +16,9 @@ from shards.errors import InvalidValue
 from shards.layout.classes import NINETEEN
 from trainer.data.batch import IMAGE_SIZE
 from trainer.errors import BadCheckpoint, TrainError
-from trainer.models import subtree
+from trainer.models import hub, subtree
 from trainer.models.classifier import Classifier, Features
+from trainer.models.hub import shorten
 from trainer.models.published import CLASS_ORDERS, NO_CLASSIFIER, order_options, presets_of
 from trainer.models.spec import ModelSpec
 from trainer.models.timm_modules import first_convs, head_entries, loses_pixels, try_once
@@ -26,8 +27,6 @@ from trainer.models.weights_file import WeightsFile
 
 _SIZES: Final = (IMAGE_SIZE, 126, 128)
 """Sides that an image may be padded to: multiples of patches of 14 and of 16 or 32 pixels."""
-
-_REASON: Final = 300  # Longest quote from timm's own errors, in characters.
 
 
 class TimmClassifier(Classifier):
@@ -103,15 +102,18 @@ class TimmClassifier(Classifier):
             TrainError: there are none, or they cannot be downloaded.
         """
         name = self.spec.name
-        try:
-            net = self._load_by_timm({})
-        except MemoryError:
-            raise
-        except Exception as err:  # Hub, HTTP, file system and timm each raise their own kinds.
-            raise TrainError(
-                f"the pretrained weights of {name} cannot be loaded ({_shorten(err)}); "
-                "give a file of them with `weights=FILE`"
-            ) from err
+        wanted = _published(name).hf_hub_id
+        with hub.asked(wanted, hub.WEIGHTS) if wanted else nullcontext() as found:
+            try:
+                net = self._load_by_timm({})
+            except MemoryError:
+                raise
+            except Exception as err:  # Hub, HTTP, file system and timm each raise their own kinds.
+                reason = found.reason(err, wanted) if found else shorten(err)
+                raise TrainError(
+                    f"the pretrained weights of {name} cannot be loaded: {reason}; "
+                    "give a file of them with `weights=FILE`"
+                ) from err
         channels = net.pretrained_cfg["input_size"][0]
         if channels != len(RGB):
             raise TrainError(
@@ -159,7 +161,7 @@ class TimmClassifier(Classifier):
             except Exception as err:  # What timm does to foreign weights can fail in any way.
                 if number == numbers[-1]:
                     raise BadCheckpoint(
-                        f"weights {path} do not fit {self.spec.name}: {_shorten(err)}; {found.described(wanted)}"
+                        f"weights {path} do not fit {self.spec.name}: {shorten(err)}; {found.described(wanted)}"
                     ) from err
             else:
                 break
@@ -269,9 +271,9 @@ def _build_fitting(spec: ModelSpec) -> tuple[Any, int]:
                 return net, size
             reason = f"it ignores pixels of {size}×{size}"
         except TypeError as err:
-            raise InvalidValue(f"timm's {spec.name} cannot be built for {spec}: {_shorten(err)}") from err
+            raise InvalidValue(f"timm's {spec.name} cannot be built for {spec}: {shorten(err)}") from err
         except (RuntimeError, AssertionError, IndexError, ValueError) as err:
-            reason = _shorten(err)
+            reason = shorten(err)
     raise InvalidValue(
         f"{spec.name} does not take images of {IMAGE_SIZE}×{IMAGE_SIZE} pixels, nor with a frame up to "
         f"{_SIZES[-1]}×{_SIZES[-1]} ({reason}); take a network for any size, such as resnet50 or convnextv2_base"
@@ -293,8 +295,3 @@ def _size_argument(name: str, size: int) -> dict[str, Any]:
 def _published(name: str) -> Any:
     """Return what timm says about the weights it publishes under a name, and about the network they are for."""
     return get_pretrained_cfg(name)
-
-
-def _shorten(err: Exception) -> str:
-    """Return an error as a part of one line."""
-    return textwrap.shorten(str(err) or type(err).__name__, _REASON, placeholder=" …")

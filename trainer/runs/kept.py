@@ -17,6 +17,12 @@ NAME: Final = re.compile(r"epoch-\d{4,}-[a-z0-9_]+-(-?\d+\.\d{4}|none)\.pt")
 """Names of these files."""
 
 
+def evaluable(folder: Path) -> list[str]:
+    """Return the names of the checkpoints of a run that can be evaluated: its best, and the epochs that it keeps."""
+    files = (folder / BEST).parent.glob("*.pt")
+    return sorted(path.name for path in files if path.name == BEST.name or NAME.fullmatch(path.name))
+
+
 def name_of(epoch: int, monitor: str, value: float | None) -> str:
     """Return the name of the file of an epoch.
 

@@ -1,6 +1,6 @@
 """Settings of the benchmark of the loader, and the choice of the patches that it measures with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,14 +43,15 @@ class LoaderBenchConfig:
     device: torch.device
 
 
-def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
-    """Return which patches of the train split the laps go over: ascending rows, a multiple of the batch size.
+def choose_rows(store: Store, config: LoaderBenchConfig) -> tuple[LoaderBenchConfig, NDArray[np.int64]]:
+    """Return the settings as they fit the store, and the patches of the train split that the laps go over.
 
-    They are a random part if the order is `global`, for the first rows would lie in a few shards only. The other orders
-    read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
+    A batch is made as small as the lap if that has fewer patches. The patches are ascending rows, a multiple of the
+    batch size. They are a random part if the order is `global`, for the first rows would lie in a few shards only. The
+    other orders read shards in sequence, so they get whole ones, chosen at random; only the last of these is cut.
 
     Raises:
-        ValueError: the split has no patches, fewer than a batch, or than the number requested.
+        ValueError: the split has no patches, or fewer than the number requested.
     """
     train = store.index.rows("train")
     if not len(train):
@@ -61,14 +62,10 @@ def choose_rows(store: Store, config: LoaderBenchConfig) -> NDArray[np.int64]:
     if config.patches is not None and config.patches > len(train):
         raise InvalidValue(f"`patches={config.patches}`: {store.folder} has {len(train)} train patches; give fewer")
     count = min(config.patches or 16_384, len(train))
+    config = replace(config, batch_size=min(config.batch_size, count))
     count -= count % config.batch_size
-    if not count:
-        raise InvalidValue(
-            f"{store.folder} has {len(train)} train patches and {config.patches or 'all'} of them are requested, "
-            f"expected at least {config.batch_size}, a batch; try a smaller `batch_size=`"
-        )
     rng = np.random.default_rng(0)
     if config.order == "global":
-        return np.sort(rng.permutation(train)[:count])
+        return config, np.sort(rng.permutation(train)[:count])
     place = rng.permutation(len(store.manifest.shards))[store.shard_of(train)]
-    return np.sort(train[np.argsort(place, kind="stable")[:count]])
+    return config, np.sort(train[np.argsort(place, kind="stable")[:count]])

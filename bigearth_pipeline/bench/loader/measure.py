@@ -92,9 +92,9 @@ def bench_loader(folder: Path, config: LoaderBenchConfig, memory: Memory, say: C
     Raises:
         ShardError: the store is damaged, or is none.
         OutOfMemory: the device or the host has not enough memory.
-        ValueError: it has fewer patches than a batch.
+        ValueError: it has no train patches, or fewer than the number requested.
     """
-    with open_passes(folder, config) as (store, rows, passes, missing):
+    with open_passes(folder, config) as (store, config, rows, passes, missing):
         rates = take_turns(
             passes, repeats=config.repeats, warm_up=config.warm_up, least_seconds=config.least_seconds, say=say
         )

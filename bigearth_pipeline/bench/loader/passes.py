@@ -41,19 +41,19 @@ BUFFERS: Final = 4
 @contextmanager
 def open_passes(
     folder: Path, config: LoaderBenchConfig
-) -> Iterator[tuple[Store, NDArray[np.int64], dict[str, Pass], dict[str, str]]]:
-    """Open a store; yield it, the rows that are read, and what `build_passes` returns.
+) -> Iterator[tuple[Store, LoaderBenchConfig, NDArray[np.int64], dict[str, Pass], dict[str, str]]]:
+    """Open a store; yield it, the settings as they fit it, the rows that are read, and what `build_passes` returns.
 
     Raises:
         ShardError: the store is damaged, or is none.
         OutOfMemory: the device or the host has not enough memory, also while the block runs.
-        ValueError: it has fewer patches than a batch.
+        ValueError: it has no train patches, or fewer than the number requested.
     """
     with ExitStack() as stack:
         stack.enter_context(out_of_memory_reported(config.batch_size))
         store = stack.enter_context(shards.open(folder, num_threads=config.threads))
-        rows = choose_rows(store, config)
-        yield (store, rows, *build_passes(store, rows, config, stack))
+        config, rows = choose_rows(store, config)
+        yield (store, config, rows, *build_passes(store, rows, config, stack))
 
 
 def build_passes(

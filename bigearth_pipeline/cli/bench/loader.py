@@ -53,6 +53,7 @@ def bench_loader(
         from bigearth_pipeline.bench.loader import measure as benchmarks
         from bigearth_pipeline.bench.loader.config import LoaderBenchConfig
         from bigearth_pipeline.bench.loader.forecast import Memory
+        from bigearth_pipeline.cli.bench.rates import note_smaller_batch
         from bigearth_pipeline.cli.display.status import status_line
         from trainer.runtime.ranks import open_ranks
 
@@ -64,6 +65,8 @@ def bench_loader(
                     config = LoaderBenchConfig(order=order, device=ranks.device, **options)
                     with status_line(f"{folder}, order {order}") as say:
                         found.append((folder, benchmarks.bench_loader(folder, config, memory, say)))
+        for folder, bench in found:
+            note_smaller_batch(folder, bench.config["batch_size"], options["batch_size"])
         if plot is not None:
             from bigearth_pipeline.bench.loader.plot import plot_loader
 

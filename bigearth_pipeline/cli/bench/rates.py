@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bigearth_pipeline.bench.loader.forecast import Epoch
 from bigearth_pipeline.bench.rate import Rate
-from bigearth_pipeline.cli.display.console import print_table
+from bigearth_pipeline.cli.display.console import notes_console, print_table
 from shards.runtime.filesystem import MEMORY
 from shards.text.words import duration
 
@@ -37,6 +37,13 @@ def print_epochs(epochs: list[Epoch], passes: dict[str, str], file_system: str, 
             epoch.why_not or sources,
         )
     print_table(table, without_terminal=WIDTH)
+
+
+def note_smaller_batch(subject: object, found: int, wanted: int) -> None:
+    """Say on stderr that batches were smaller than was asked for, if they were."""
+    if found < wanted:
+        line = f"{subject}: {found:,} patches a batch, not {wanted:,}, for a lap has no more"
+        notes_console().print(line, soft_wrap=True)
 
 
 def rate_table(first: str, *headings: str) -> Table:

@@ -55,6 +55,7 @@ def bench_train(
     with reported():
         check_name(trace, ".json")
         from bigearth_pipeline.bench.train.measure import bench_train as measure
+        from bigearth_pipeline.cli.bench.rates import note_smaller_batch
         from bigearth_pipeline.cli.display.status import status_line
         from trainer.config.options import TrainConfig
         from trainer.definition.augmentation import RECIPES
@@ -77,6 +78,7 @@ def bench_train(
                 say=say,
                 trace=trace,
             )
+        note_smaller_batch(data, found.config["batch_size"], options["batch_size"])
         if as_json:
             click.echo(json.dumps(found.to_json()))
         else:

@@ -103,7 +103,7 @@ def predict(
     a folder each. The same command resumes an interrupted prediction.
     """
     again = "the same command without --overwrite" if options["overwrite"] else "the same command"
-    with reported(f"interrupted; {again} resumes"):
+    with reported(f"{again} resumes"):
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.errors import PipelineError
         from bigearth_pipeline.scenes.config import PredictConfig

@@ -46,8 +46,10 @@ class SeedType(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if last is None:
             return first
         count = int(last) + 1 - first
-        if not 0 < count <= MOST_SEEDS:
-            self.fail(f"{value!r:.60} has {max(0, count)} seeds, expected 1 to {MOST_SEEDS}", param, ctx)
+        if count < 1:
+            self.fail(f"{value!r:.60} is reversed, expected the smaller seed first: {int(last)}-{first}", param, ctx)
+        if count > MOST_SEEDS:
+            self.fail(f"{value!r:.60} has {count} seeds, expected 1 to {MOST_SEEDS}", param, ctx)
         return tuple(range(first, first + count))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigearth_pipeline.cli.errors import reported
+from bigearth_pipeline.cli.errors import interrupted, reported
 from bigearth_pipeline.cli.models.seeds import SeedType
 from bigearth_pipeline.cli.places import PLACE
 from bigearth_pipeline.cli.run_options import RunCommand, run_flags
@@ -135,7 +135,8 @@ def _train_seeds(context: click.Context, options: dict[str, Any], *, as_json: bo
         print_seeds(seeds, found, folder, as_json=as_json)
         return
     is_signal = found.stopped_by is not None and found.stopped_by.name == "SIGNAL"
-    click.echo(f"{'Interrupted' if is_signal else 'The time is up'}: {resume_hint(folder)}", err=True)
+    then = resume_hint(folder)
+    click.echo(interrupted(then) if is_signal else f"the time is up: {then}", err=True)
     if is_signal:
         context.exit(130)
 
@@ -190,8 +191,5 @@ def _print(result: "Result", folder: Path, as_json: bool) -> None:
             echo(f"{which}: {folder / run_folder.BEST}")
     if stopped is not None:
         # Last, so that no table hides it.
-        why = "Interrupted" if stopped.name == "SIGNAL" else "The time is up"
-        click.echo(
-            f"{why}: the state is saved; resume with: bep train --resume {printable(shlex.quote(str(folder)))}",
-            err=True,
-        )
+        then = f"the state is saved; resume with: bep train --resume {printable(shlex.quote(str(folder)))}"
+        click.echo(interrupted(then) if stopped.name == "SIGNAL" else f"the time is up: {then}", err=True)

@@ -143,7 +143,7 @@ def build_shards(
     from bigearth_pipeline.cli.errors import reported
 
     again = "the same command without --overwrite" if overwrite else "the same command"
-    with reported(f"interrupted; finished shards are kept: {again} resumes the build in {out}"):
+    with reported(f"finished shards are kept; {again} resumes the build in {out}"):
         from bigearth_pipeline.build.config import BuildConfig, default_workers
         from bigearth_pipeline.build.run import build
         from bigearth_pipeline.build.select import Rules

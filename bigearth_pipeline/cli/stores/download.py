@@ -30,7 +30,7 @@ def download(parts: tuple[str, ...], out: Path, base_url: str | None, connection
     """
     from bigearth_pipeline.cli.errors import reported
 
-    with reported(f"interrupted; whole pieces of 8 MiB are kept: the same command resumes the download to {out}"):
+    with reported(f"whole pieces of 8 MiB are kept; the same command resumes the download to {out}"):
         from bigearth_pipeline.cli.display.bytes import ByteProgress
         from bigearth_pipeline.cli.display.console import echo
         from bigearth_pipeline.download.files import download as fetch

@@ -29,7 +29,7 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
 
     def interrupted() -> str:
         begun = not held and _holds_files(out)
-        return f"interrupted: {out} is incomplete; delete it before another try" if begun else "interrupted"
+        return f"{out} is incomplete; delete it before another try" if begun else ""
 
     with reported(interrupted):
         from bigearth_pipeline.cli.display.console import echo_next

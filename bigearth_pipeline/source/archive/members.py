@@ -18,6 +18,7 @@ from bigearth_pipeline.source.archive.headers import (
     pax_size,
     pax_time,
 )
+from bigearth_pipeline.source.archive.other_files import EXPECTED, describe
 from shards.reporting import printable
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ MAX_MEMBER: Final = 4 << 30
 MAX_MEMBERS: Final = 100_000_000
 _MAX_AFTER_END: Final = 64 << 20
 """Zeros after the end, at most: tar fills up its last record, of 10 KiB unless options make it longer."""
+_MAGIC_AT: Final = 257
+"""Offset in a header of the letters `ustar`, which all but very old tars have."""
 _ZEROS: Final = bytes(BLOCK)
 _JOINED: Final = 256 << 10
 """Bytes of the next piece that a patch may reach into, at most; one has 190,000 with its headers."""
@@ -67,6 +70,7 @@ class TarReader:
         self._chunks, self._name = chunks, name
         self._chunk, self._at, self._begin = b"", 0, start
         self._following = b""  # The chunk after that, if it was looked at.
+        self._head = b""  # The first block, or what has come of it.
         self._left = self._padding = 0
         self._current = ""
         self._number = 0
@@ -238,6 +242,8 @@ class TarReader:
         if self._look():
             self._begin += len(self._chunk)
             self._chunk, self._at, self._following = self._following, 0, b""
+            if len(self._head) < BLOCK:
+                self._head += self._chunk[: BLOCK - len(self._head)]
             return True
         if must:
             raise self._truncated()
@@ -250,9 +256,11 @@ class TarReader:
         return bool(self._following)
 
     def _no_tar(self, reason: str) -> PipelineError:
-        return PipelineError(
-            f"source {self._name} is not a directory, and no tar archive, plain or in zstd, gzip, bzip2 or xz: {reason}"
-        )
+        if not self._head:
+            return PipelineError(f"source {self._name} is empty, expected {EXPECTED}")
+        if self._head[_MAGIC_AT:].startswith(b"ustar"):
+            return PipelineError(f"source {self._name} is damaged at its first header: {reason}; get it again")
+        return PipelineError(f"source {self._name}: expected {EXPECTED}; it holds {describe(self._head)}")
 
     def _truncated(self) -> PipelineError:
         if self.position < BLOCK:

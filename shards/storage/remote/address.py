@@ -82,11 +82,14 @@ def place_of(place: str | os.PathLike[str]) -> Path:
         place: address or path. A folder that is named like a scheme is reached by its absolute path.
 
     Raises:
-        InvalidValue: the address names no bucket or host, or holds a password, a query or a fragment.
+        InvalidValue: it is neither; the address names no bucket or host, or holds a password, a query or a fragment.
     """
     if isinstance(place, Address):
         return place
-    text = os.fspath(place)
+    try:
+        text = os.fsdecode(place)
+    except TypeError:
+        raise InvalidValue(f"the place of a store is {place!r:.60}, expected a path or an address") from None
     match = _ADDRESS.fullmatch(text)
     if match is None:
         return Path(text)

@@ -41,7 +41,13 @@ def test_passes_take_turns() -> None:
         log.append((name, lap.number, lap.is_timed))
         return clock.batch(1.0 if lap.is_timed else 99.0)
 
-    rates = take_turns({name: lambda lap, n=name: run(n, lap) for name in "ab"}, repeats=4, warm_up=2, clock=clock)
+    said: list[str] = []
+    passes = {name: lambda lap, n=name: run(n, lap) for name in "ab"}
+    rates = take_turns(passes, repeats=4, warm_up=2, say=said.append, clock=clock)
+    assert sorted(said[:4]) == ["warm-up: a"] * 2 + ["warm-up: b"] * 2
+    assert [sorted(said[i : i + 2]) for i in range(4, 12, 2)] == [
+        [f"round {number} of 4: {name}" for name in "ab"] for number in range(1, 5)
+    ]
     rounds = [sorted(log[i : i + 2]) for i in range(0, 12, 2)]
     assert rounds == [[("a", i, i >= 2), ("b", i, i >= 2)] for i in range(6)]
     assert rates["a"] == Rate((10.0,) * 4, (10,) * 4, (1,) * 4, (0.0,) * 4)

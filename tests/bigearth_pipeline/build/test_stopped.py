@@ -157,7 +157,7 @@ def test_a_signal_ends_a_build_in_order(scene_tree: Path, tmp_path: Path, number
     _, errors = build.communicate(timeout=60)
     assert build.returncode == _SIGNALS[number], errors
     lines = [line for line in errors.splitlines() if line and not line.startswith(("found ", "building: "))]
-    assert lines == [f"interrupted; finished shards are kept: the same command resumes the build in {out}"]
+    assert lines == [f"interrupted: finished shards are kept; the same command resumes the build in {out}"]
     assert psutil.wait_procs(family, timeout=60)[1] == []
     assert not list(out.rglob("*.part"))
     assert not (out / "manifest.json").exists()

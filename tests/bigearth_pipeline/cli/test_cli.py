@@ -264,7 +264,7 @@ def test_a_bar_on_a_terminal_and_ctrl_c(scene_tree: Path, tmp_path: Path) -> Non
     build.type(b"\x03")
     assert build.finish() == 130, build.text
     said = " ".join(build.text.split())
-    assert f"interrupted; finished shards are kept: the same command resumes the build in {out}" in said
+    assert f"interrupted: finished shards are kept; the same command resumes the build in {out}" in said
     assert "Traceback" not in build.text
     assert "Error" not in build.text
     deadline = time.monotonic() + 60  # A helper process of Python's ends when it sees that the command is gone.

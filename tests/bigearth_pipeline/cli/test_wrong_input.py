@@ -74,7 +74,7 @@ def _write_bad_tree(scene_tree: Path, tree: Path) -> None:
     ("arguments", "messages"),
     [
         ("<absent> --out <s>", ["source", "absent does not exist"]),
-        ("<file> --out <s>", ["source", "file is not a directory"]),
+        ("<file> --out <s>", ["source", "expected a folder of patches or an archive", "it holds text"]),
         ("<empty> --out <s>", ["empty holds no BigEarthNet tree", "expected folders"]),
         ("<archives> --out <s>", ["holds no BigEarthNet tree", "archives/a.tar.zst is an archive", "named itself"]),
         (

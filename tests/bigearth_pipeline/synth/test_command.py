@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from bigearth_pipeline.cli.stores.synth import synth
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.progress import Silent
 from bigearth_pipeline.synth.dataset import write_dataset
 from bigearth_pipeline.synth.plan import MAX_PATCHES
 from bigearth_pipeline.synth.tables import MAIN_TABLE
@@ -47,6 +48,24 @@ def test_wrong_arguments_are_named(tmp_path: Path, change: dict[str, Any], messa
     with pytest.raises(ValueError, match=message):
         write_dataset(tmp_path / "out", **(arguments | change))
     assert not (tmp_path / "out").exists()
+
+
+def test_planning_is_said_and_comes_after_the_checks(tmp_path: Path) -> None:
+    """Nothing is printed while a large dataset is planned, or a folder is refused only after that."""
+    said: list[str] = []
+
+    class Noted(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+        def start(self, total: int, done: int) -> None:
+            said.append(f"{total} to draw")
+
+    write_dataset(tmp_path / "new", patches=2, layout="v2", workers=1, progress=Noted())
+    assert said == ["planning 2 patches", "2 to draw"]
+    with pytest.raises(PipelineError, match="is not empty"):
+        write_dataset(tmp_path / "new", patches=2, layout="v2", progress=Noted())
+    assert len(said) == 2
 
 
 def test_a_directory_that_holds_something_is_refused(tmp_path: Path) -> None:
@@ -100,30 +119,27 @@ def test_an_interrupt_leaves_no_process_and_no_table(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert errors.splitlines()[1:] == [f"interrupted: {out} is incomplete; delete it before another try"]
+    assert errors.splitlines()[2:] == [f"interrupted: {out} is incomplete; delete it before another try"]
     assert not (out / MAIN_TABLE).exists()
     # The helper that Python starts beside spawned processes ends by itself, a moment later.
     assert ends_within(60, process.pid)
 
 
 def test_an_interrupt_before_the_first_file_names_no_folder(tmp_path: Path) -> None:
-    """A user is asked to delete a folder that is not there, or one of files of their own."""
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "notes.txt").touch()
-    code = "import sys\nfrom bigearth_pipeline.cli.stores.synth import synth\nprint('begins', flush=True)\nsynth()\n"
-    for out in (tmp_path / "out", mine):
-        # Planning comes before the first file, and takes ten seconds and more.
-        command = [sys.executable, "-c", code, "--out", str(out), "--patches", "170000"]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(1)
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
-        assert errors.split() == ["interrupted"]
+    """A user is asked to delete a folder that is not there."""
+    code = "from bigearth_pipeline.cli.stores.synth import synth\nsynth()\n"
+    out = tmp_path / "out"
+    # Planning comes before the first file, and takes ten seconds and more.
+    command = [sys.executable, "-c", code, "--out", str(out), "--patches", "170000"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "planning 170,000 patches\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.split() == ["interrupted"]
+    assert not out.exists()
 
 
 def test_a_killed_group_leaves_nothing_in_memory(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from shards import Patch
 from shards.layout.facts import FIELDS, NAMES, NULLABLE, OPTIONAL, Facts, json_member, json_values
-from shards.metadata.index import Index, IndexRows, Place, index_schema
+from shards.metadata.index import Index, Place, index_schema
+from shards.metadata.index_rows import IndexRows
 from tests.support.paths import ROOT
 from tests.support.strategies import facts
 

@@ -16,7 +16,8 @@ from shards.layout.bands import LAYOUT
 from shards.layout.classes import CLASSES
 from shards.layout.facts import ADDED, TEXTS, Facts
 from shards.layout.record import RecordGroup
-from shards.metadata.index import Index, IndexRows, Place, index_schema, write_table
+from shards.metadata.index import Index, Place, index_schema, write_table
+from shards.metadata.index_rows import IndexRows
 from shards.metadata.manifest import INDEX, Manifest
 from shards.testing.stores import make_store, shuffled_keys
 from tests.shards.metadata.columns import LIMIT

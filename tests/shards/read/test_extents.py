@@ -72,8 +72,8 @@ def test_rows_that_are_taken(extents: Extents, given: object) -> None:
     [
         ([-1, 2], IndexError, "rows -1 to 2 of a store of 7"),
         ([0, 7], IndexError, "rows 0 to 7 of a store of 7"),
-        ([0.0], shards.InvalidValue, "rows are of type float64, expected integers"),
-        ([True], shards.InvalidValue, "rows are of type bool, expected integers"),
+        ([0.0], shards.InvalidValue, r"rows are \[0.0\] \(float64 of shape \(1,\)\), expected integers"),
+        ([True], shards.InvalidValue, r"rows are \[True\] \(bool of shape \(1,\)\), expected integers"),
     ],
 )
 def test_rows_that_are_refused(extents: Extents, given: object, error: type[Exception], text: str) -> None:

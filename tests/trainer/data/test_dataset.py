@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import torch
 from torch.utils.data import DataLoader
 
 import shards
-from shards import CorruptShard, Store
+from shards import CorruptShard, InvalidValue, Store
 from shards.testing.stores import make_store
 from tests.support.data import faults
 from trainer import BandSelection, Loader, LoaderConfig, Normalisation, PatchDataset
 from trainer.data.batch import Layout
 from trainer.definition.choices import INTERPOLATIONS
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("layout", ["stacked", "native"])
@@ -75,3 +78,42 @@ def test_damage_is_named(tmp_path: Path) -> None:
             [dataset[i] for i in range(3)]
         with pytest.raises(IndexError):
             dataset[3]
+
+
+def test_arguments_of_another_kind_are_refused(store: Store) -> None:
+    """A text in place of rows, or of a store, ends in an error of NumPy or in a missing attribute."""
+    normalisation, config = Normalisation.of_train_split(store.manifest), LoaderConfig(batch_size=2, device=CPU)
+    for rows in ("train", None, 1, [1.5], ["a"], [True], {"a": 1}):
+        with pytest.raises(InvalidValue, match=r"^rows are .*, expected integers from 0 to "):
+            PatchDataset(store, rows)  # type: ignore[arg-type]
+        with pytest.raises(InvalidValue, match=r"^rows are .*, expected integers from 0 to "):
+            Loader(store, rows, normalisation, config)  # type: ignore[arg-type]
+    for name, kind, given in (
+        ("store", r"shards\.Store", {"store": "store"}),
+        ("normalisation", r"trainer\.Normalisation", {"normalisation": 3}),
+        ("config", r"trainer\.LoaderConfig", {"config": None}),
+    ):
+        arguments: dict[str, Any] = {"store": store, "rows": [0], "normalisation": normalisation, "config": config}
+        with pytest.raises(InvalidValue, match=f"^{name} is .*, expected a {kind}$"):
+            Loader(**arguments | given)
+        del arguments["config"]
+        if name != "config":
+            with pytest.raises(InvalidValue, match=f"^{name} is .*, expected a {kind}$"):
+                PatchDataset(**arguments | given)
+    with pytest.raises(InvalidValue, match=r"^bands is 'rgb', expected a trainer\.BandSelection$"):
+        Normalisation.of_train_split(store.manifest, "rgb")  # type: ignore[arg-type]
+    dataset = PatchDataset(store, [3, 1])
+    for i in ("x", None, 1.5, [0]):
+        with pytest.raises(InvalidValue, match=r"^row is .*, expected an integer from 0 to 1$"):
+            dataset[i]  # type: ignore[index]
+    assert dataset[-1]["row"] == 1
+
+
+def test_objects_say_what_they_are(store: Store) -> None:
+    """A notebook shows an address in memory."""
+    assert repr(PatchDataset(store, [3, 1])) == (
+        f"<PatchDataset: 2 patches of {store.folder}, stacked images of 12 bands>"
+    )
+    config = LoaderConfig(batch_size=4, device=CPU)
+    with Loader(store, np.array([0, 1, 5]), Normalisation.of_train_split(store.manifest), config) as loader:
+        assert repr(loader) == f"<Loader: 3 patches of {store.folder}, 1 batch of 4 patches, on cpu>"

@@ -1,5 +1,6 @@
 """Explanations by several threads, a batch each, beside those of plain loops."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from trainer.explain.methods.registry import explained_by, methods
 from trainer.explain.names import GRAD_CAM, OCCLUSION
 from trainer.explain.score.faithfulness import STEPS, faithfulness, num_orders
 from trainer.explain.score.units import mixed
-from trainer.explain.side_by_side import side_by_side
+from trainer.explain.side_by_side import cores, side_by_side
 from trainer.explain.subject import CannotExplain, Inputs, Subject
 from trainer.models.create import create
 from trainer.models.spec import ModelSpec
@@ -64,6 +65,14 @@ def test_results_are_in_order_and_errors_are_raised() -> None:
 
     with pytest.raises(CannotExplain, match="no"):
         side_by_side(fails, range(9), CPU)
+
+
+def test_explanations_need_no_call_of_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS, which cannot say which processors a process may use, no score is explained."""
+    assert cores(CPU) == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores(CPU) == os.cpu_count()
+    assert cores(torch.device("cuda")) == 1
 
 
 @pytest.mark.parametrize("name", [GRAD_CAM, OCCLUSION])

@@ -31,9 +31,9 @@ def measure(folder: Path, names: Sequence[str], config: LoaderBenchConfig) -> di
         InvalidValue: there is no pass of that name.
         OutOfMemory: the device or the host has not enough memory.
         ShardError: the store is damaged, or is none.
-        ValueError: it has fewer patches than a batch.
+        ValueError: it has no train patches, or fewer than the number requested.
     """
-    with open_passes(folder, config) as (store, rows, passes, missing):
+    with open_passes(folder, config) as (store, config, rows, passes, missing):
         if unknown := sorted(set(names) - passes.keys() - missing.keys()):
             raise InvalidValue(f"{folder} has no pass {unknown[0]!r}; there are {', '.join(TITLES)}")
         chosen = {name: passes[name] for name in names if name in passes}

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shards import SPLITS, Index
 from shards.errors import InvalidValue
 from shards.layout.classes import NINETEEN, Nomenclature
 from shards.metadata.entries import check_split
+from shards.text.kinds import row_numbers
 from trainer.data.subset.patch_list import listed_rows
 from trainer.data.subset.stratification import stratified
 from trainer.definition.check import take_texts
@@ -61,14 +62,19 @@ class Subset:
             raise InvalidValue(f"fraction is {self.fraction}, expected above 0 and at most 1")
 
 
-def check_rows(rows: NDArray[np.int64], count: int) -> None:
-    """Check that rows are those of an index.
+def take_rows(rows: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Return rows of an index that a caller gave, (n,) int64.
 
     Raises:
-        InvalidValue: one is not.
+        InvalidValue: they are no integers, or one is none of the index.
     """
-    if len(rows) and not 0 <= rows.min() <= rows.max() < count:
-        raise InvalidValue(f"rows are from {rows.min()} to {rows.max()}, expected 0 to {count - 1}, those of the store")
+    try:
+        return row_numbers(rows, count)
+    except IndexError as err:
+        found = np.asarray(rows)
+        raise InvalidValue(
+            f"rows are from {found.min()} to {found.max()}, expected 0 to {count - 1}, those of the store"
+        ) from err
 
 
 def select(

@@ -1,7 +1,8 @@
 """Names in a condition that no patch can have: a mistyped class must not select nothing, or all, without a word."""
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,6 +22,15 @@ _LISTS: Final = {"labels", FORTY_THREE.column}
 _COMPARISONS: Final = {
     f"COMPARE_{kind}" for kind in ("EQUAL", "NOTEQUAL", "IN", "NOT_IN", "DISTINCT_FROM", "NOT_DISTINCT_FROM")
 }
+_ROWS: Final = {"row", "struct_pack"}
+_ELEMENTS: Final = {"list_value", "list_pack"}
+_CASES: Final[dict[str, Callable[[str], str]]] = {
+    "lower": str.lower,
+    "lcase": str.lower,
+    "upper": str.upper,
+    "ucase": str.upper,
+}
+_COALESCE: Final = "OPERATOR_COALESCE"
 _PARTS: Final = {"ARRAY_EXTRACT", "ARRAY_SLICE", "unnest", "filter"} | {
     f"{kind}_{what}"
     for kind in ("list", "array")
@@ -61,6 +71,11 @@ def unknown_name(nodes: Iterable[dict[str, Any]], vocabularies: Mapping[str, Col
             continue
         operands = list(_operands(node))
         columns = {_column(operand) for operand in operands}
+        kinds = _ROWS if node.get("function_name") in _MEMBERSHIP else _ROWS | _ELEMENTS
+        for group in _by_position(operands, kinds):
+            for column in sorted(vocabularies.keys() & {_column(operand) for operand in group}):
+                if fact := _unknown(column, vocabularies[column], group):
+                    return fact
         # `labels.list_contains('…')` names its first argument where a schema would stand.
         method = next(iter(node.get("qualified_name", {}).get("path", [])), "").lower()
         columns.add(method)
@@ -68,22 +83,82 @@ def unknown_name(nodes: Iterable[dict[str, Any]], vocabularies: Mapping[str, Col
             # Of a text it asks for a part of it, which is no word of a vocabulary.
             columns -= {method, *map(_column, operands[:1])} - _LISTS
         for column in sorted(vocabularies.keys() & columns):
-            known = vocabularies[column]
-            for text in _texts(operands):
-                if text not in known:
-                    close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-                    hint = f", perhaps {close[0]!r}" if close else ""
-                    listed = "; ".join(known) if len(known) <= _LISTED else f"{len(known):,} others"
-                    return f"no patch can have {text!r:.160} in {column}{hint}; there are {listed}"
+            if fact := _unknown(column, vocabularies[column], operands):
+                return fact
     return None
+
+
+def _unknown(column: str, vocabulary: Collection[str], operands: list[dict[str, Any]]) -> str | None:
+    """Return what is wrong with the first text among operands that no value of a column can be equal to."""
+    case: Callable[[str], str] = str
+    replacements, fold = set[str](), _fold(operands)
+    for node in _within(operand for operand in operands if _column(operand) == column):
+        case = _CASES.get(node.get("function_name", ""), case)
+        if node.get("type") == _COALESCE:
+            replacements |= set(_texts(node["children"][1:]))
+    names = [case(name) for name in vocabulary]
+    known = {fold(name) for name in (*names, *replacements)}
+    for text in _texts(operands):
+        if fold(text) not in known:
+            close = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
+            hint = f", perhaps {close[0]!r}" if close else ""
+            listed = "; ".join(names) if len(names) <= _LISTED else f"{len(names):,} others"
+            return f"no patch can have {text!r:.160} in {column}{hint}; there are {listed}"
+    return None
+
+
+def _by_position(operands: list[dict[str, Any]], kinds: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    """Yield, of rows or lists that are compared, the elements that are compared with each other."""
+    rows = []
+    for operand in operands:
+        elements = list(_operands(operand))
+        if operand.get("function_name") in _ELEMENTS and elements and all(map(_is_row, elements)):
+            rows += [list(_operands(element)) for element in elements]
+        elif operand.get("function_name") in kinds:
+            rows.append(elements)
+    if len(rows) > 1:
+        for i in range(max(map(len, rows))):
+            group = [row[i] for row in rows if i < len(row)]
+            yield group
+            yield from _by_position(group, kinds)
+
+
+def _is_row(node: dict[str, Any]) -> bool:
+    return node.get("function_name") in _ROWS
+
+
+def _within(nodes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield operands, and what they make their values from, if the column that these come from stays the same."""
+    for node in nodes:
+        yield node
+        if node.get("class") in ("CAST", "COLLATE"):
+            yield from _within([node["child"]])
+        elif node.get("function_name") in _CASES or node.get("type") == _COALESCE:
+            yield from _within(list(_operands(node))[:1])
+
+
+def _fold(operands: list[dict[str, Any]]) -> Callable[[str], str]:
+    """Return what makes texts equal that are so under the collations of a comparison."""
+    named = [node["collation"].lower() for node in _within(operands) if node.get("class") == "COLLATE"]
+    has_case, has_accents = ("nocase" not in " ".join(named), "noaccent" not in " ".join(named))
+
+    def fold(text: str) -> str:
+        text = text if has_case else text.casefold()
+        if has_accents:
+            return text
+        return "".join(one for one in unicodedata.normalize("NFD", text) if not unicodedata.combining(one))
+
+    return fold
 
 
 def _column(node: dict[str, Any]) -> str:
     """Return the column that the values of an operand come from; empty where none does."""
     if names := node.get("column_names"):
         return str(names[-1]).lower()
-    if node.get("class") == "CAST":
+    if node.get("class") in ("CAST", "COLLATE"):
         return _column(node["child"])
+    if node.get("function_name") in _CASES or node.get("type") == _COALESCE:
+        return next((_column(operand) for operand in _operands(node)), "")
     if node.get("type") in _PARTS or node.get("function_name") in _PARTS:
         column = next((_column(operand) for operand in _operands(node)), "")
         # A part of a text is no word of a vocabulary.
@@ -103,7 +178,7 @@ def _texts(operands: Iterable[dict[str, Any]]) -> Iterator[str]:
         literal = operand.get("literal")
         if isinstance(literal, dict) and literal.get("kind") == "STRING":
             yield literal["text"]
-        elif operand.get("function_name") in ("list_value", "list_pack", "row"):
+        elif operand.get("function_name") in _ELEMENTS | _ROWS:
             yield from _texts(_operands(operand))
-        elif operand.get("class") == "CAST":
+        elif operand.get("class") in ("CAST", "COLLATE"):
             yield from _texts([operand["child"]])

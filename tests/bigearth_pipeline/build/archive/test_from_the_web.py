@@ -107,7 +107,7 @@ def test_a_server_that_fails_is_said(web: Web, tree: Path, tmp_path: Path, monke
     for below, message in [
         ("none.tar", "HTTP 404"),
         ("gone/a.tar", "HTTP 503"),
-        ("metadata.parquet", "no tar archive"),
+        ("metadata.parquet", "it holds Parquet"),
     ]:
         with pytest.raises(PipelineError, match=message) as caught:
             _build(tmp_path / "out", f"{web.url.replace('//', '//user:secret@')}/{below}?token=secret", tree)

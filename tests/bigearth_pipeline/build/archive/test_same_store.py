@@ -171,7 +171,7 @@ def test_sources_that_do_not_go_together(files: dict[str, bytes], tree: Path, be
         ((archive, tree), "is an archive and"),
         ((archive, archive), "named twice"),
         ((write_archive(beside / "maps.tar", {"Reference_Maps/p/p_reference_map.tif": b"x"}),), "no BigEarthNet tree"),
-        ((beside / "metadata.parquet",), "no tar archive"),
+        ((beside / "metadata.parquet",), "it holds Parquet"),
         ((beside / "none.tar.zst",), "does not exist"),
         ((write_archive(beside / "one.tar", {}, more=(member("a/"),)),), "no BigEarthNet tree"),
     ]:

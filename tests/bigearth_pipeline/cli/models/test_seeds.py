@@ -89,7 +89,7 @@ def test_ctrl_c_stops_all(
         patch.setattr("trainer.runtime.stop.Stop.request", lambda self: requests.pop(0))
         stopped = call(tiny, out, "--seed", "3-4", "--test")
     assert (stopped.exit_code, stopped.stdout) == (130, ""), stopped.output
-    assert "Interrupted: the state is saved in" in stopped.stderr
+    assert "interrupted: the state is saved in" in stopped.stderr
     assert [path.name for path in out.iterdir()] == ["seed-3"]
     progress = Checkpoint.read(out / "seed-3" / run_folder.LAST).progress
     assert progress is not None
@@ -131,7 +131,7 @@ def test_a_mark_in_the_list_of_columns_left_out_is_explained(monkeypatch: pytest
         ("4-", 2, "expected an integer from 0"),
         ("9" * 5000, 2, "expected an integer from 0"),
         ("0-" + "9" * 20, 2, "expected 1 to 100"),
-        ("4-3", 2, "'4-3' has 0 seeds, expected 1 to 100"),
+        ("4-3", 2, "'4-3' is reversed, expected the smaller seed first: 3-4"),
         ("0-100", 2, "'0-100' has 101 seeds, expected 1 to 100"),
         (str(2**63), 1, "--seed is 9223372036854775808, expected an integer of at least 0 and at most"),
     ],

@@ -171,13 +171,13 @@ def test_a_signal_saves_the_state(tiny: Path, tmp_path: Path, sent: signal.Signa
     process.send_signal(sent)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == f"Interrupted: the state is saved; resume with: bep train --resume {run}"
+    assert err.splitlines()[-1] == f"interrupted: the state is saved; resume with: bep train --resume {run}"
     assert "Traceback" not in err
     saved = Checkpoint.read(run / "checkpoints/last.pt")
     assert saved.epoch * 2 + saved.step >= 2
     code, _, err = call("train", "--resume", run, "--set", "run.max_minutes=0.02")
     assert code == 0, err
-    assert err.splitlines()[-1].startswith("The time is up: the state is saved")
+    assert err.splitlines()[-1].startswith("the time is up: the state is saved")
 
 
 OPTIONS = ["--epochs", 6, "--batch-size", 7, "--set", "run.save_steps=3", "--threads", 2, "--model", "test_resnet"]

@@ -115,7 +115,8 @@ def test_an_archive_that_is_cut_off_is_refused_wherever_it_is_cut() -> None:
     end += -end % BLOCK
     assert len(_read(tar[: end + 2 * BLOCK])) == 2
     for length in range(0, end + 2 * BLOCK, 37):
-        with pytest.raises(PipelineError, match="is cut off: it ends" if length >= BLOCK else "shorter than a header"):
+        within = "damaged at its first header" if length >= 262 else "expected a folder of patches"
+        with pytest.raises(PipelineError, match="is cut off: it ends" if length >= BLOCK else within):
             _read(tar[:length])
 
 
@@ -125,11 +126,36 @@ def test_damage_is_refused() -> None:
     for at in range(0, BLOCK - 12, 7):
         damaged = bytearray(tar)
         damaged[at] ^= 4
-        with pytest.raises(PipelineError, match="no tar archive"):
+        # The letters "ustar" are at 257.
+        said = "expected a folder of patches or an archive" if 257 <= at < 262 else "is damaged at its first header: "
+        with pytest.raises(PipelineError, match=said):
             _read(bytes(damaged))
     for tail, message in [(b"x" + bytes(BLOCK), "continues after the end"), (bytes(65 << 20), "zeros after the end")]:
         with pytest.raises(PipelineError, match=message):
             _read(tar + tail, 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", " is empty, expected a folder of patches or an archive: .tar, .tar.zst, "),
+        (b"PK\x03\x04" + bytes(600), "it holds a ZIP archive; unpack it and name the folder"),
+        (
+            b"PAR1" + bytes(range(256)) * 3,
+            "it holds Parquet, such as a table of BigEarthNet; tables go with --metadata",
+        ),
+        (b"\n<!DOCTYPE html><p>404", "it holds a page of HTML, as servers send in place of a file; get it again"),
+        ("Straße\n".encode() * 64, "it holds text"),
+        (b"\x9f\x51" * 300, "it holds nothing that is known here; its first bytes are 9f 51 9f 51 9f 51 9f 51"),
+        (bytes(100), "it holds zeros"),
+    ],
+)
+def test_another_file_is_called_by_its_kind(content: bytes, said: str) -> None:
+    """A user who names a wrong file reads of the checksum of a tar header, and not what the file is."""
+    with pytest.raises(PipelineError) as caught:
+        _read(content)
+    assert said in str(caught.value)
+    assert "checksum" not in str(caught.value)
 
 
 def test_an_extended_header_that_lies_is_refused() -> None:

@@ -177,6 +177,24 @@ def test_long_conditions_are_short_in_messages(varied: Store) -> None:
             )
         ),
         ("season::VARCHAR = 'fall'", "no patch can have 'fall' in season"),
+        ("(month, season) = (9, 'fall')", "no patch can have 'fall' in season"),
+        ("(season, month) in (('summer', 6), ('fall', 9))", "no patch can have 'fall' in season"),
+        ("(season, month) in [('fall', 9)]", "no patch can have 'fall' in season"),
+        (
+            "not (((split, season), month)) is distinct from ((('train', 'fall'), 9))",
+            "no patch can have 'fall' in seas",
+        ),
+        ("{'a': season, 'b': month} = {'a': 'fall', 'b': 9}", "no patch can have 'fall' in season"),
+        ("[split, season] = ['train', 'fall']", "no patch can have 'fall' in season"),
+        ("(labels, month) = (['Pasture'], 6)", "no patch can have 'Pasture' in labels, perhaps 'Pastures'"),
+        ("season collate nocase = 'FALL'", "no patch can have 'FALL' in season"),
+        ("season collate noaccent = 'Summer'", "no patch can have 'Summer' in season, perhaps 'summer'"),
+        ("season = 'FALL' collate nocase", "no patch can have 'FALL' in season"),
+        ("(season collate nocase, month) = ('FALL', 9)", "no patch can have 'FALL' in season"),
+        ("list_contains(labels, 'pasture' collate nocase)", "no patch can have 'pasture' in labels"),
+        ("lower(season) = 'Summer'", "no patch can have 'Summer' in season, perhaps 'summer'"),
+        ("upper(season) = 'FALL'", "no patch can have 'FALL' in season; there are WINTER; "),
+        ("coalesce(season, 'none') = 'non'", "no patch can have 'non' in season"),
     ],
 )
 def test_unknown_names_are_refused(where: str, message: str) -> None:
@@ -196,6 +214,9 @@ def test_unknown_names_are_refused(where: str, message: str) -> None:
         "labels[1] = 'Pastures' and season[1] = 's' and split[1:3] = 'tra'",
         "coalesce(labels[1], 'none') = 'none'",
         "lower(labels[1]) = 'pastures'",
+        "(country, month) = ('Ireland', 6) or (month, season) in ((6, 'summer'), (1, 'winter'))",
+        "country collate nocase = 'IRELAND' or country = 'Irelánd' collate noaccent or upper(season) = 'SUMMER'",
+        "list_contains(labels, 'PASTURES' collate nocase) or 'Ireland' in [country, season]",
     ],
 )
 def test_other_texts_are_left_alone(varied: Store, where: str) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints of the best epochs that are kept, and what decides which epochs are the best."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,15 @@ def test_other_checkpoints_are_refused(whole: TrainConfig, tmp_path: Path, tiny:
     """A checkpoint without thresholds has them tuned on the test split, or one of another run counts as this one's."""
     with pytest.raises(BadCheckpoint, match="has no thresholds"):
         evaluate_run(EvaluationConfig(run=whole.run.out, checkpoint=Path("last.pt")))
-    with pytest.raises(TrainError, match="there is no checkpoint epoch-9"):
+    kept = [path.name for path in (whole.run.out / "checkpoints").glob("epoch-*.pt")]
+    assert kept
+    with pytest.raises(TrainError, match="there is no checkpoint epoch-9") as caught:
         evaluate_run(EvaluationConfig(run=whole.run.out, checkpoint=Path("epoch-9.pt")))
+    # The last state is for resuming alone.
+    there = str(caught.value).partition("checkpoints has ")[2]
+    assert re.split(", | and ", there) == ["best.pt", *sorted(kept)]
+    with pytest.raises(TrainError, match=r"bets\.pt, perhaps best\.pt; "):
+        evaluate_run(EvaluationConfig(run=whole.run.out, checkpoint=Path("bets.pt")))
     other = whole.replace(out=tmp_path / "other", seed=3, epochs=1)
     train(other)
     with pytest.raises(BadCheckpoint, match=r"is not of the run .*: run\.seed differ"):
