@@ -42,6 +42,12 @@ class Maps:
 
         return cls(**{name: join(name) for name in cls.__slots__})
 
+    def rows(self, chosen: NDArray[np.int64] | slice) -> "Maps":
+        """Return the attributions of some of the pairs."""
+        return Maps(**{
+            name: None if (values := getattr(self, name)) is None else values[chosen] for name in self.__slots__
+        })  # fmt: skip
+
 
 def cell_means(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the means of maps, (N, 120, 120), over cells of 60 m, (N, 20, 20) float32."""

@@ -50,12 +50,7 @@ class Explained:
 
     def first(self, count: int) -> tuple[Inputs, torch.Tensor, dict[str, Maps]]:
         """Return images, classes and attributions of the first pairs."""
-        maps = {
-            name: Maps(**{
-                part: None if (values := getattr(each, part)) is None else values[:count] for part in Maps.__slots__
-            })
-            for name, each in self.maps.items()
-        }  # fmt: skip
+        maps = {name: each.rows(slice(count)) for name, each in self.maps.items()}
         return tuple(image[:count] for image in self.inputs), self.targets[:count], maps
 
 

@@ -14,6 +14,7 @@ from bigearth_pipeline.scenes.work.units import WORK_FILES
 from bigearth_pipeline.scenes.write.blend import NODATA, SCALE
 from bigearth_pipeline.source.tiff.gdal import cause
 from shards.storage.atomic import sync_folder
+from shards.storage.names import named
 
 BLOCK: Final = 256
 _COG: Final = {
@@ -47,11 +48,14 @@ def write_cog(
 
     Raises:
         PipelineError: it cannot be written.
+        OSError: the disk has no room for it.
     """
     import rasterio
     from rasterio.shutil import copy
 
     plain, finished = (work / name for name in WORK_FILES)
+    with named(path):
+        _check_room(plain, len(classes) * (-(-scene.rows // BLOCK)) * (-(-scene.columns // BLOCK)) * BLOCK**2)
     try:
         with rasterio.open(plain, "w", **_profile(scene, len(classes))) as target:
             target.descriptions = tuple(classes)
@@ -73,6 +77,26 @@ def write_cog(
     finally:
         plain.unlink(missing_ok=True)
         finished.unlink(missing_ok=True)
+
+
+def _check_room(plain: Path, pixels: int) -> None:
+    """Check that the disk takes the plain map, and the finished one with its overviews, a byte a pixel at most.
+
+    On a full disk GDAL's TIFF library prints a line for each block, past all that takes GDAL's messages, and its error
+    does not say why.
+
+    Args:
+        plain: file that can be written and deleted.
+        pixels: of all bands of the plain map.
+
+    Raises:
+        OSError: there is no room.
+    """
+    try:
+        with open(plain, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, pixels + pixels * 4 // 3)
+    finally:
+        plain.unlink(missing_ok=True)
 
 
 def _profile(scene: Scene, count: int) -> dict[str, Any]:

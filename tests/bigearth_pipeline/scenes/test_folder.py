@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.scenes import results
 from bigearth_pipeline.scenes.results import Counts
 from bigearth_pipeline.scenes.work.units import FOLDER, PLAN, UnitResult, Units, discard
+from tests.bigearth_pipeline.scenes.making import random_pixels, write_files
 from tests.support.data.building import contents
 
 PLAN_VALUES: dict[str, Any] = {"input": "here"}
@@ -180,3 +182,23 @@ def test_a_unit_with_any_flipped_bit_is_none_or_itself(tmp_path: Path) -> None:
         path.unlink(missing_ok=True)
         special()
         assert units.read(0, 1) is None
+
+
+def test_a_map_on_a_full_disk_is_one_line(
+    trained_rgb: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL's TIFF library prints a line for each block, and the error does not say why."""
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path / "bands", random_pixels(rows=20, columns=20))
+    arguments = ["predict", str(trained_rgb), "bands", "--out", "out", "--baseline", "02.12", "--no-picture", "-q"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        failed = CliRunner().invoke(main, arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.exit_code == 1
+    assert failed.stderr.strip() == "Error: out/map.tif: File too large"
+    assert capfd.readouterr() == ("", "")
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert (tmp_path / "out" / results.MAP).stat().st_size > 0

@@ -16,7 +16,7 @@ from trainer.explain.methods.occlusion import occlusion
 from trainer.explain.sanity.likeness import likeness, rank_correlation
 from trainer.explain.sanity.randomise import layers, randomised
 from trainer.explain.score.agreement import agreement
-from trainer.explain.score.faithfulness import bootstrap
+from trainer.explain.score.faithfulness import bootstrap, order_of
 from trainer.explain.subject import CannotExplain, Subject
 from trainer.models.create import create
 from trainer.models.spec import ModelSpec
@@ -67,6 +67,33 @@ def test_agreement_by_hand() -> None:
     assert agreement(1 - is_class.astype(np.float32), is_class).iou == 0
     with pytest.raises(ValueError, match="no pixel"):
         agreement(pixels, is_class & False)
+
+
+def test_agreement_of_equal_values() -> None:
+    """A map without differences points at the middle, or equal values are taken from the top of the patch."""
+    is_class = np.zeros((120, 120), np.bool_)
+    is_class[:60] = True
+    for top in (is_class, is_class[::-1]):
+        found = agreement(np.zeros((120, 120), np.float32), top)
+        assert not found.hit
+        assert found.iou == pytest.approx(1 / 3)  # By chance: half of the class, half of the others.
+        pixels = np.zeros((120, 120), np.float32)
+        pixels[30:90] = top[30:90]
+        # 30 rows of the class, and 30 of 90 rows of zeros, a third of which have the class.
+        assert agreement(pixels, top).iou == pytest.approx(40 / 80)
+
+
+def test_equal_values_are_deleted_in_no_order() -> None:
+    """Cells of equal attribution go from the upper left to the lower right, which is no random order."""
+    values = np.zeros((2, 400), np.float32)
+    values[:, 200:] = 1
+    for order in order_of(values):
+        assert sorted(order[:200]) == list(range(200, 400))
+        for part in (order[:200], order[200:]):
+            assert abs(spearmanr(part, np.arange(200)).statistic) < 0.3
+    assert (order_of(values) == order_of(values)).all()
+    different = np.random.default_rng(0).random((3, 12)).astype(np.float32)
+    assert (order_of(different) == (-different).argsort(1)).all()
 
 
 def test_bootstrap_draws_patches() -> None:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bigearth_pipeline.report.explain.page import verdicts
+from bigearth_pipeline.report.explain.page import _sanity, verdicts
+from bigearth_pipeline.report.page.blocks import Table
 from trainer.data.normalisation import Normalisation
 from trainer.explain.maps import Maps
 from trainer.explain.sanity.cascade import randomisation_test
@@ -69,3 +70,32 @@ def test_methods_that_ignore_the_weights_fail(name: str) -> None:
     assert lines["edges"].startswith("edges fails the randomisation test: rank correlation 1.00, SSIM 1.00")
     assert lines["weights"].startswith("weights passes the randomisation test")
     assert all(line.endswith("pairs; the bound is ±0.5)") for line in lines.values()), lines
+
+
+def nothing(subject: Subject, inputs: Inputs, targets: Tensor) -> Maps:
+    """Show the same everywhere, as Grad-CAM does where all places lower the score; but for class 5."""
+    pixels = edges(subject, inputs, targets).pixels
+    assert pixels is not None
+    return Maps(pixels=pixels * (targets.numpy() == 5)[:, None, None].astype(np.float32))
+
+
+def test_explanations_without_differences_are_not_compared() -> None:
+    """Maps of zeros pass the test, or make a method pass that fails on all others."""
+    torch.manual_seed(5)
+    subject = Subject(create(ModelSpec("test_resnet", BANDS)), Normalisation.standard(BANDS, [0.0] * 3, [1.0] * 3))
+    inputs = (torch.randn(3, 3, 120, 120).cumsum(2) / 8,)
+    for targets, pairs, fails, verdict in (
+        (torch.tensor([0, 5, 9]), 1, True, "fails the randomisation test"),
+        (torch.tensor([0, 1, 9]), 0, None, "cannot be tested by randomisation"),
+    ):
+        counts: list[int] = []
+        methods = {"nothing": nothing}
+        first = {"nothing": nothing(subject, inputs, targets)}
+        found = randomisation_test(subject, inputs, targets, methods, first, done=counts.append)
+        assert (found["nothing"].pairs, found["nothing"].fails) == (pairs, fails)
+        assert sum(counts) == 3 * len(found["nothing"].layers)
+        [line] = verdicts(found)
+        assert line.startswith(f"nothing {verdict}"), line
+        [*_, table] = _sanity(found)
+        assert isinstance(table, Table)
+        assert len(table.rows) == len(found["nothing"].likeness)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from trainer.explain.maps import Maps
 from trainer.explain.methods.registry import Method, explained_by
-from trainer.explain.sanity.likeness import Likeness, likeness
+from trainer.explain.sanity.likeness import Likeness, differing, likeness
 from trainer.explain.sanity.randomise import layers, randomised
 from trainer.explain.subject import CannotExplain, Inputs, Subject
 
@@ -24,8 +26,9 @@ class Cascade:
 
     Attributes:
         layers: names of the layers in the order in which they are randomised, from the scores downwards.
-        likeness: to the explanations of the trained network, after each of them.
-        pairs: number of pairs of a patch and a class.
+        likeness: to the explanations of the trained network, after each of them; empty where nothing can be compared.
+        pairs: number of pairs of a patch and a class that were compared. Those whose explanation by the trained
+            network is the same everywhere are not: nothing could be like it.
     """
 
     layers: tuple[str, ...]
@@ -33,9 +36,9 @@ class Cascade:
     pairs: int
 
     @property
-    def fails(self) -> bool:
-        """True if explanations of the untrained network are like those of the trained one."""
-        return abs(self.likeness[-1].rank) > FAILS_ABOVE
+    def fails(self) -> bool | None:
+        """True if explanations of the untrained network are like those of the trained one; None if none is compared."""
+        return None if not self.likeness else abs(self.likeness[-1].rank) > FAILS_ABOVE
 
 
 def randomisation_test(
@@ -60,13 +63,18 @@ def randomisation_test(
         done: is called with n after each method on each layer, `explanations` in all.
     """
     found: dict[str, list[Likeness]] = {name: [] for name in methods}
+    rows = {name: np.flatnonzero(differing(first[name])) for name in methods}
     for _, network in randomised(subject.network, seed):
         changed = subject.with_network(network)
         for name, method in methods.items():
-            found[name].append(_compared(name, first[name], method, changed, inputs, targets))
+            if len(rows[name]):
+                chosen = torch.from_numpy(rows[name]).to(targets.device)
+                images = tuple(image[chosen] for image in inputs)
+                before = first[name].rows(rows[name])
+                found[name].append(_compared(name, before, method, changed, images, targets[chosen]))
             done(len(targets))
     names = tuple(reversed(layers(subject.network)))
-    return {name: Cascade(names, tuple(each), len(targets)) for name, each in found.items()}
+    return {name: Cascade(names, tuple(each), len(rows[name])) for name, each in found.items()}
 
 
 def explanations(subject: Subject, num_methods: int, pairs: int) -> int:

@@ -28,6 +28,14 @@ class Likeness:
     ssim: float | None
 
 
+def differing(maps: Maps) -> NDArray[np.bool_]:
+    """Return which explanations have differences, (N,) bool: nothing could be like a map of zeros."""
+    values = maps.bands if maps.pixels is None else cell_means(maps.pixels)
+    assert values is not None
+    found: NDArray[np.bool_] = np.ptp(values.reshape(len(values), -1), axis=1) > 0
+    return found
+
+
 def likeness(first: Maps, then: Maps) -> Likeness:
     """Return the likeness of the explanations of one method for the same patches and classes."""
     if first.pixels is None or then.pixels is None:

@@ -15,10 +15,12 @@ class Agreement:
     """Agreement of one map with the pixels of its class.
 
     Attributes:
-        hit: True if the largest value of the map lies on a pixel of the class.
+        hit: True if the largest value of the map lies on a pixel of the class; False for a map of one value, which
+            points nowhere.
         share: of the attribution above 0 that lies on pixels of the class; NaN if no attribution is above 0.
         area: share of the patch that the class covers: what a map without knowledge reaches on average.
-        iou: intersection over union of the class and as many pixels with the largest values.
+        iou: intersection over union of the class and as many pixels with the largest values. Of equal values, only
+            some of which are among them, the class has its share.
     """
 
     hit: bool
@@ -42,12 +44,13 @@ def agreement(pixels: NDArray[np.float32], is_class: NDArray[np.bool_]) -> Agree
         raise ValueError("the class covers no pixel")
     above = np.maximum(pixels, 0, dtype=np.float64)
     total = float(above.sum())
-    chosen = np.zeros(pixels.size, np.bool_)
-    chosen[np.argsort(-pixels, axis=None, kind="stable")[:count]] = True
-    both = int((chosen & is_class.ravel()).sum())
+    least = np.partition(pixels, pixels.size - count, axis=None)[pixels.size - count]
+    larger, equal = pixels > least, pixels == least
+    # The order of equal values, as of the zeros of Grad-CAM, says nothing.
+    both = float(is_class[larger].sum()) + (count - int(larger.sum())) * float(is_class[equal].mean())
     return Agreement(
         # Of several largest values, as of a square of occlusion, that in the middle of them.
-        hit=bool(is_class[_middle(pixels == pixels.max())]),
+        hit=bool(np.ptp(pixels)) and bool(is_class[_middle(pixels == pixels.max())]),
         share=float(above[is_class].sum()) / total if total else float("nan"),
         area=count / pixels.size,
         iou=both / (2 * count - both),

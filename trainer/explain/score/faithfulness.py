@@ -98,7 +98,7 @@ def faithfulness(
             random += np.array(_areas(subject, inputs, targets, rng.random(shape).argsort(1), kind, ends)) / orders
             done(len(targets))
         for name, part in values.items():
-            deletion, insertion = _areas(subject, inputs, targets, (-part).argsort(1, kind="stable"), kind, ends)
+            deletion, insertion = _areas(subject, inputs, targets, order_of(part, seed), kind, ends)
             done(len(targets))
             found[name].append(
                 Faithfulness(
@@ -111,6 +111,17 @@ def faithfulness(
                 )
             )
     return found
+
+
+def order_of(values: NDArray[np.float32], seed: int = 0) -> NDArray[np.int64]:
+    """Return the order in which parts go, (n, parts) int64: the largest value first.
+
+    Args:
+        values: (n, parts) float32, the attribution of each part.
+        seed: of the order of equal values, as of the zeros of Grad-CAM: their place shall not decide it.
+    """
+    ties = np.random.default_rng([seed, len(_KINDS)]).random(values.shape)
+    return np.lexsort((ties, -values), axis=1)
 
 
 def num_orders(maps: Mapping[str, Maps], pairs: int, orders: int = RANDOM) -> int:
