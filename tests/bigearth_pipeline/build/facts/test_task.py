@@ -1,4 +1,4 @@
-"""What a worker knows of a patch once its pixels are read."""
+"""Facts of a patch as a worker knows them once its pixels are read."""
 
 from datetime import datetime
 
