@@ -50,6 +50,9 @@ def _is_for_gpu(path: Path) -> bool:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, and put the files that take longest first."""
+    # Processes of pytest-xdist must collect tests of the same names.
+    if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"{addresses[0]}: its name holds an address, which differs between processes; give ids")
     _shorten_products(items)
     for item in items:
         needed = kinds(item)

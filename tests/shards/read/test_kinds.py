@@ -10,7 +10,7 @@ import shards
 from shards import InvalidValue, Store
 from shards.testing.stores import make_store
 
-NO_ROWS: tuple[Any, ...] = ("x", "train", None, 1.5, b"x", {"a": 1}, slice(0, 2), object())
+NO_ROWS: tuple[Any, ...] = ("x", "train", None, 1.5, b"x", {"a": 1}, slice(0, 2), Ellipsis)
 
 
 @pytest.fixture(scope="module")
