@@ -167,7 +167,7 @@ def test_a_pass_that_was_done_is_not_done_again(
         with pytest.raises(PipelineError, match="no space left"):
             _build(beside / "out", archive)
     _, lines = _build(beside / "out", archive)
-    assert any("were read by an earlier run: 8 patches" in line for line in lines)
+    assert any("were read by an earlier run; patches in the spool: 8" in line for line in lines)
     assert not any(line.startswith("reading") for line in lines)
     assert_same(store, beside / "out")
 
