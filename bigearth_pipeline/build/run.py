@@ -39,6 +39,7 @@ from bigearth_pipeline.source.tree import Source, find_source
 from bigearth_pipeline.workers import Limits, Shared, Workers, open_cluster, preload
 from shards.metadata.manifest import Manifest
 from shards.storage.remote.address import Address
+from shards.text.words import counted
 from shards.write.contents import QUARANTINE as QUARANTINE
 from shards.write.contents import UNMATCHED as UNMATCHED
 from shards.write.contents import WORK
@@ -95,7 +96,7 @@ def build(
     bad_names += [Quarantined(*unreadable) for scan in scans for unreadable in scan.unreadable]
     if tables.lists:
         refuse_no_match(tables.lists, folders, sources[0].version)
-    progress.say(f"found {len(folders):,} patch folders ({sources[0].version}) in {_names(sources)}")
+    progress.say(f"found {counted(len(folders), 'patch folder')} ({sources[0].version}) in {_names(sources)}")
     note = build_note(config, sources, tables.paths, folders)
     address = config.out if isinstance(config.out, Address) else None
     if address is not None and scheduler is not None:

@@ -10,7 +10,7 @@ from shards import Store
 from shards.metadata.dataset import DATA_LICENCE, PAPERS
 from shards.metadata.manifest import MANIFEST, Manifest
 from shards.storage.remote.address import Address
-from shards.text.words import listed
+from shards.text.words import listed, patches
 
 _RECORDS: Final = {"v1": "https://zenodo.org/records/12687186", "v2": "https://zenodo.org/records/10891137"}
 _LICENCE_PAGE: Final = f"https://spdx.org/licenses/{DATA_LICENCE}.html"
@@ -65,7 +65,7 @@ class Facts:
             labels += f" and the {len(manifest.classes43)} of BigEarthNet v1 (labels43 of the table)"
         kind = "WebDataset tars" if manifest.format == "webdataset" else "sharded Zarr v3 arrays"
         return (
-            f"{manifest.count:,} patches ({splits}) of {manifest.dataset}, 1.2 km by 1.2 km each: twelve bands of "
+            f"{patches(manifest.count)} ({splits}) of {manifest.dataset}, 1.2 km by 1.2 km each: twelve bands of "
             f"Sentinel-2 Level-2A at 10, 20 and 60 m, with {labels}, as {kind} (codec {manifest.codec}) "
             f"of bep; {MANIFEST} holds their checksums and the statistics of the bands."
         )

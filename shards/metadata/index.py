@@ -31,6 +31,7 @@ from shards.storage.places import storage_of
 from shards.storage.safe_open import read_regular
 from shards.text.json_fields import shown
 from shards.text.kinds import check_kind, row_number
+from shards.text.words import counted
 
 _ROW_BYTES: Final = 512
 """Bytes of a row of any table here, at most, packed or not; the index has about 200, and 16 a further group."""
@@ -194,7 +195,7 @@ class Index:
         return int(self.table.num_rows)
 
     def __repr__(self) -> str:
-        return f"<Index: {len(self):,} rows with {', '.join(self.table.column_names)}>"
+        return f"<Index: {counted(len(self), 'row')} with {', '.join(self.table.column_names)}>"
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a numeric column as an array of shape (patches,), without a copy.

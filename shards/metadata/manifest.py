@@ -24,6 +24,7 @@ from shards.storage.remote.address import Address, check_scheme
 from shards.text.json_fields import Fields, shown
 from shards.text.json_text import parse_json
 from shards.text.named import BySplit
+from shards.text.words import patches
 
 MANIFEST: Final = "manifest.json"
 BUILD_NOTE: Final = "build.json"
@@ -114,7 +115,7 @@ class Manifest:
     def __str__(self) -> str:
         """Return what the store holds, on a line without its name."""
         splits = ", ".join(f"{info.count:,} {name}" for name, info in self.splits.items())
-        return f"{self.format}, {self.codec}, {self.count:,} patches ({splits})"
+        return f"{self.format}, {self.codec}, {patches(self.count)} ({splits})"
 
     @property
     def dataset(self) -> str:

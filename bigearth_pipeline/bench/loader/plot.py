@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from bigearth_pipeline.bench.loader.measure import LoaderBench
 from bigearth_pipeline.bench.loader.titles import TITLES
 from shards.storage.atomic import atomic_write
+from shards.text.words import patches
 
 _COLOURS: Final = {"read": "#4477AA", "bound": "#BBBBBB", "stage": "#CCBB44", "loader": "#228833", "tier": "#AA3377"}
 """Of Paul Tol's "bright" scheme, which people with colour blindness can tell apart."""
@@ -59,7 +60,7 @@ def plot_loader(found: Sequence[tuple[Path, LoaderBench]], path: Path) -> None:
 def _draw(axes: Axes, names: list[str], folder: Path, bench: LoaderBench) -> None:
     config, where = bench.config, bench.environment
     axes.set_title(
-        f"{folder.name}: {bench.store['codec']}, order {config['order']}, {config['patches']:,} patches, batches of "
+        f"{folder.name}: {bench.store['codec']}, order {config['order']}, {patches(config['patches'])}, batches of "
         f"{config['batch_size']}, threads: {config['threads']}, {where['device']}, {where['store_file_system']}",
         fontsize=9,
         loc="left",

@@ -46,7 +46,7 @@ from bigearth_pipeline.source.tree import Version
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
 from shards.metadata.manifest import Manifest
 from shards.storage.remote.address import Address
-from shards.text.words import human_bytes
+from shards.text.words import counted, human_bytes
 from shards.write.options import StoreOptions
 from shards.write.publish import publish_lists, publish_store
 
@@ -138,7 +138,7 @@ def build_from_archives(
                 if not plan:
                     raise all_bad(config)
             spooled = [_spooled(shard, spool.path, stored) for shard in plan]
-            progress.say(f"writing {len(plan):,} shards")
+            progress.say(f"writing {counted(len(plan), 'shard')}")
             results, built = write_shards(spooled, {}, options, cluster, progress, write_spooled)
             build_seconds = time.perf_counter() - build_started
         manifest = finish(
@@ -177,11 +177,13 @@ def _read(work: _Work, cluster: Workers) -> tuple[Listing, dict[str, SpoolPlace]
     progress.say(check_room(needed, spool.path, spool.used(), None if work.options.address is not None else config.out))
     listing = Listing.load(spool.path, spool.identity)
     if listing is not None:
-        progress.say(f"the archives were read by an earlier run: {len(stored):,} patches are spooled")
+        progress.say(f"the archives were read by an earlier run; patches in the spool: {len(stored):,}")
         return listing, stored
     earlier = len(stored)
     if earlier:
-        progress.say(f"{earlier:,} patches are spooled by an earlier run; the archives are read again for the others")
+        progress.say(
+            f"patches that an earlier run has spooled: {earlier:,}; the archives are read again for the others"
+        )
     names = ", ".join(archive.name for archive in work.archives)
     progress.say(f"reading {names} ({work.version}, {human_bytes(archive_bytes)})")
     progress.start(max(patches or 0, earlier), earlier)
@@ -245,7 +247,7 @@ def _read_missing(
     keys = {folder.rpartition("/")[2] for folder in missing()}
     if not keys:
         return
-    work.progress.say(f"reading the archives again for {len(keys):,} patches")
+    work.progress.say(f"reading the archives again for {counted(len(keys), 'patch', 'patches')}")
     work.progress.start(len(keys), 0)
     passed = run_pass(
         work.archives, work.version, keys.__contains__, stored, work.options, _spool_options(work, 0), cluster,
@@ -264,7 +266,7 @@ def _select(work: _Work, listing: Listing) -> Selection:
     bad_names += [Quarantined(*unreadable) for unreadable in listing.unreadable]
     if tables.lists:
         refuse_no_match(tables.lists, folders, work.version)
-    work.progress.say(f"found {len(folders):,} patch folders ({work.version})")
+    work.progress.say(f"found {counted(len(folders), 'patch folder')} ({work.version})")
     if work.version == "v2":
         assert tables.metadata is not None
         selection = select_v2(folders, tables.metadata, config.rules, tables.lists)

@@ -73,10 +73,11 @@ def _print(found: "BuildBench") -> None:
     from rich.table import Table
 
     from bigearth_pipeline.cli.display.console import print_table
+    from shards.text.words import patches
 
     where = found.environment
     table = Table(
-        title=f"{found.patches:,} patches, {where['codec']}, {where['cpu']}, source on {where['source_file_system']}"
+        title=f"{patches(found.patches)}, {where['codec']}, {where['cpu']}, source on {where['source_file_system']}"
     )
     table.add_column("")
     for heading in ("processes", "patches/s", "lowest", "highest"):

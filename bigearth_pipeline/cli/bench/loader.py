@@ -87,10 +87,11 @@ def _print(folder: Path, found: "LoaderBench") -> None:
     from bigearth_pipeline.bench.loader.titles import TITLES
     from bigearth_pipeline.cli.bench.rates import WIDTH, numbers, print_epochs, rate_table
     from bigearth_pipeline.cli.display.console import echo, print_table
+    from shards.text.words import patches
 
     config, where = found.config, found.environment
     echo(
-        f"{folder}: {found.store['format']}, {found.store['codec']}, {config['patches']:,} patches in batches of "
+        f"{folder}: {found.store['format']}, {found.store['codec']}, {patches(config['patches'])} in batches of "
         f"{config['batch_size']}, order {config['order']}, threads: {config['threads']}, {where['cpu']}, "
         f"{where['device']}, store on {where['store_file_system']}"
     )

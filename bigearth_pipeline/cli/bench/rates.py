@@ -10,7 +10,7 @@ from bigearth_pipeline.bench.loader.forecast import Epoch
 from bigearth_pipeline.bench.rate import Rate
 from bigearth_pipeline.cli.display.console import notes_console, print_table
 from shards.runtime.filesystem import MEMORY
-from shards.text.words import duration
+from shards.text.words import duration, patches
 
 WIDTH: Final = 200
 """Columns at least that a table may take where there is no terminal."""
@@ -42,7 +42,7 @@ def print_epochs(epochs: list[Epoch], passes: dict[str, str], file_system: str, 
 def note_smaller_batch(subject: object, found: int, wanted: int) -> None:
     """Say on stderr that batches were smaller than was asked for, if they were."""
     if found < wanted:
-        line = f"{subject}: {found:,} patches a batch, not {wanted:,}, for a lap has no more"
+        line = f"{subject}: a batch has {patches(found)}, not {wanted:,}, for a lap has no more"
         notes_console().print(line, soft_wrap=True)
 
 

@@ -35,7 +35,7 @@ class PatchProgress(BarDisplay):
         self._total, self._done, self._first = total, done, done
         self._started, self._line = time.monotonic(), LineClock()
         if done:
-            self.say(f"resuming: {done:,} of {total:,} patches are there")
+            self.say(f"resuming: {done:,} of {words.patches(total)} are there")
         if not self._console.is_terminal:
             return
         if self._bar is None:
@@ -67,7 +67,7 @@ class PatchProgress(BarDisplay):
                 rate = self._rate()
                 left = f", {words.duration((self._total - self._done) / rate)} left" if rate else ""
                 self.say(
-                    f"{self._title}: {self._done:,} of {self._total:,} patches, {words.rate(rate)} patches/s{left}"
+                    f"{self._title}: {self._done:,} of {words.patches(self._total)}, {words.rate(rate)} patches/s{left}"
                 )
 
     def _rate(self) -> float:

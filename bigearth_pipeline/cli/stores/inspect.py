@@ -37,7 +37,7 @@ def inspect(folder: Path, as_json: bool) -> None:
 
         echo(
             f"{folder}: {manifest.dataset}, {counted(manifest.count, 'patch', 'patches')} in "
-            f"{len(manifest.shards):,} {manifest.format} shards of up to {manifest.patches_per_shard:,}, "
+            f"{counted(len(manifest.shards), f'{manifest.format} shard')} of up to {manifest.patches_per_shard:,}, "
             f"{manifest.codec}, seed {manifest.seed}"
         )
         echo(

@@ -36,12 +36,13 @@ def synth(out: Path, patches: int, layout: Literal["v1", "v2"], seed: int, worke
         from bigearth_pipeline.cli.display.patches import PatchProgress
         from bigearth_pipeline.synth.dataset import write_dataset
         from shards.reporting import RESULTS_KEPT
+        from shards.text import words
 
         with PatchProgress("drawing") as progress:
             summary = write_dataset(out, patches=patches, layout=layout, seed=seed, workers=workers, progress=progress)
         click.get_current_context().meta[RESULTS_KEPT] = True
     click.echo(
-        f"{out}: {summary.patches:,} patches in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB of GeoTIFFs "
+        f"{out}: {words.patches(summary.patches)} in layout {layout}, {summary.size_bytes / 1e6:,.1f} MB of GeoTIFFs "
         f"({summary.flagged} with snow or cloud, {summary.classless} without any of the 19 classes)"
     )
     data, store = (shlex.quote(str(path)) for path in (out, out.with_name(f"{out.name}-shards")))

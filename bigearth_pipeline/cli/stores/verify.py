@@ -39,7 +39,7 @@ def verify(
 
     if sample is not None and not against:
         raise click.UsageError("--sample says how many patches to compare with --against, which is missing")
-    from shards.text.words import counted, listed
+    from shards.text.words import counted, listed, patches
 
     with reported():
         import json
@@ -73,7 +73,7 @@ def verify(
             for note in findings.notes:
                 echo(note)
             if not findings.problems:
-                checked = f"{findings.patches:,} patches, {human_bytes(findings.bytes_read)} checked"
+                checked = f"{patches(findings.patches)}, {human_bytes(findings.bytes_read)} checked"
                 compared = f", {findings.compared:,} equal to their GeoTIFFs bit for bit" if against else ""
                 compared += f", with the same {listed(findings.facts)}" if findings.facts else ""
                 echo(f"{folder} is sound: {checked}{compared}")

@@ -251,5 +251,5 @@ def test_fewer_patches_than_a_batch(folder: Path) -> None:
         found = json.loads(result.stdout)
         config = (found[str(folder)]["global"] if arguments[0] == "loader" else found)["config"]
         assert config["batch_size"] == size
-        lines = [line for line in result.stderr.splitlines() if " patches a batch, not " in line]
-        assert lines == [f"{folder}: {size} patches a batch, not {arguments[3]}, for a lap has no more"]
+        lines = [line for line in result.stderr.splitlines() if ": a batch has " in line]
+        assert lines == [f"{folder}: a batch has {size} patches, not {arguments[3]}, for a lap has no more"]

@@ -148,7 +148,7 @@ def test_only_the_rest_is_read_again(
     archive = write_archive(beside / "a.tar", files)
     _interrupted(beside / "out", archive, monkeypatch, 5)
     summary, lines = _build(beside / "out", archive)
-    assert any(line.startswith("5 patches are spooled by an earlier run") for line in lines)
+    assert any(line.startswith("patches that an earlier run has spooled: 5; ") for line in lines)
     assert_same(store, beside / "out")
     assert summary.manifest.count == 8
 
@@ -167,7 +167,7 @@ def test_a_pass_that_was_done_is_not_done_again(
         with pytest.raises(PipelineError, match="no space left"):
             _build(beside / "out", archive)
     _, lines = _build(beside / "out", archive)
-    assert any("were read by an earlier run: 8 patches" in line for line in lines)
+    assert any("were read by an earlier run; patches in the spool: 8" in line for line in lines)
     assert not any(line.startswith("reading") for line in lines)
     assert_same(store, beside / "out")
 
