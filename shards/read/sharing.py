@@ -14,7 +14,7 @@ class MemorySharing:
     _readers: Readers
     _cache: SharedCache
 
-    def keep_in_memory(self, indices: ArrayLike, *, group: str = S2) -> None:
+    def keep_in_memory(self, indices: ArrayLike, *, group: str = S2, reserve_bytes: int = 0) -> None:
         """Keep the stored bytes of these rows in memory from when they are first read, by whichever method.
 
         Reads of them touch no file from then on. Memory is taken as they are read; `close` frees it. To keep one copy
@@ -23,14 +23,17 @@ class MemorySharing:
         Args:
             indices: (n,) rows of the index; they add to those of earlier calls.
             group: name of a further group, whose bytes are to be kept instead of those of the Sentinel-2 record.
+            reserve_bytes: bytes that must be left besides them, for what the program takes later.
 
         Raises:
             IndexError: an index is out of range.
-            NotEnoughMemory: the rows need more than `memory_left`; no row is added.
+            NotEnoughMemory: the rows need more than `memory_left` less the reserve; no row is added.
         """
         extents = self._readers.of(group).extents
         rows = np.unique(extents.rows(indices))
-        self._cache.want(extents.numbers(rows), f"{len(rows):,} {'' if group == S2 else f'{group} '}records")
+        self._cache.want(
+            extents.numbers(rows), f"{len(rows):,} {'' if group == S2 else f'{group} '}records", reserve_bytes
+        )
 
     def memory_left(self) -> int:
         """Return the bytes that `keep_in_memory` can still promise.

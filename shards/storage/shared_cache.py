@@ -67,12 +67,13 @@ class SharedCache:
             self.records = SharedRanges.create(*what)
         return self.records
 
-    def want(self, numbers: NDArray[np.int64], what: str) -> None:
+    def want(self, numbers: NDArray[np.int64], what: str, reserve: int = 0) -> None:
         """Have ranges kept from when they are first read.
 
         Args:
             numbers: (n,) int64, distinct.
             what: what they are, for the error.
+            reserve: bytes that must be left besides them.
 
         Raises:
             NotEnoughMemory: there is too little for them and for those that wait to be read; none is added.
@@ -82,11 +83,12 @@ class SharedCache:
             if self.records is not None:
                 numbers = numbers[self.records.state[numbers] == FOREIGN]
             needed, left, waiting = self._size(numbers), self.memory_left(), self._waiting()
-            if needed > left:
+            if needed > left - reserve:
                 raise NotEnoughMemory(
                     f"{self._folder}: keeping {what} takes {needed:,} bytes of memory, "
                     f"but {left:,} are available"
                     + (f" besides {waiting:,} for others that are to be kept but not read yet" if waiting else "")
+                    + (f", and the network and its batches will take {reserve:,}" if reserve else "")
                 )
             self._open().want(numbers)
 

@@ -109,7 +109,7 @@ class Loader:
         if config.layout == "record" and on_device:
             raise InvalidValue(f"layout record keeps nothing on the device, got cache {config.cache}; take ram")
         if config.cache == "ram":
-            store.keep_in_memory(rows)
+            store.keep_in_memory(rows, reserve_bytes=config.reserve_bytes)
         images = Images(
             normalisation=normalisation,
             batch_size=largest,

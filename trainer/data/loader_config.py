@@ -44,6 +44,7 @@ class LoaderConfig:
         loader: program that prepares the images: `dali`; `numba`, one compiled pass, on the CPU with nearest pixels
             only; `triton`, on a GPU only; `torch`; or `auto`, see `trainer.data.prepare.backend.Images`.
         cache: where records are kept after they were read once, see `trainer.data.stream.cache`.
+        reserve_bytes: of the host's memory, what records kept there must leave free, for the network and others.
         rank: number of this process among `num_ranks`, from 0.
         num_ranks: processes that share each global batch.
         verify: which records to compare with their checksums, see `shards.Store`.
@@ -59,6 +60,7 @@ class LoaderConfig:
     augmentation: Augmentation = RECIPES["none"]
     loader: Backend = "auto"
     cache: Tier = "none"
+    reserve_bytes: int = 0
     rank: int = 0
     num_ranks: int = 1
     verify: Verify = "first"

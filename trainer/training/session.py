@@ -37,6 +37,7 @@ from trainer.runs.scored import patches_digest
 from trainer.runtime.precision import resolve, why_steps_wait
 from trainer.runtime.progress import Progress
 from trainer.runtime.ranks import Ranks
+from trainer.training.parts import memory
 from trainer.training.parts.labels import use_labels
 from trainer.training.parts.network import create_network, describe_training
 from trainer.training.parts.normalisation import create_normalisation
@@ -103,7 +104,10 @@ class Session:
         config, training = self.config, split == "train"
         rows, device = self.rows[split], self.ranks.device
         backend = config.machine.loader if self.kept is None else self.kept.backends.get(split, config.machine.loader)
-        tier = self._tier(split, backend)
+        reserve = 0
+        if split != "test" and config.machine.cache in ("ram", "auto"):
+            reserve = memory.reserve_bytes(self.model, config, self.ranks)
+        tier = self._tier(split, backend, reserve)
         return Loader(
             self.store,
             rows,
@@ -118,6 +122,7 @@ class Session:
                 augmentation=config.augmentation if training else Augmentation(),
                 loader=backend,
                 cache=tier,
+                reserve_bytes=reserve,
                 rank=self.ranks.rank,
                 num_ranks=self.ranks.num_ranks,
                 verify=config.machine.verify,
@@ -126,7 +131,7 @@ class Session:
             repeats=self.repeats if training else None,
         )
 
-    def _tier(self, split: str, backend: Backend) -> Tier:
+    def _tier(self, split: str, backend: Backend, reserve: int = 0) -> Tier:
         """Return where the records of a split are kept, and say why if that was left open."""
         tier = self.config.machine.cache
         if split == "test":
@@ -136,17 +141,17 @@ class Session:
             return tier
         if not self.tiers:
             # Of all splits at once: what one of them takes is not there for another.
-            self.tiers.update(self._plan_tiers(backend))
+            self.tiers.update(self._plan_tiers(backend, reserve))
         found = self.tiers[split]
         self.progress.say(f"cache {found.tier} for {split}: {found.reason}")
         return found.tier
 
-    def _plan_tiers(self, backend: Backend) -> dict[str, cache.Choice]:
+    def _plan_tiers(self, backend: Backend, reserve: int = 0) -> dict[str, cache.Choice]:
         rows = {split: rows for split, rows in self.rows.items() if split != "test" and len(rows)}
         device, fits = self.ranks.device, backend in ("auto", "torch", "triton")
         decodes = backend != "torch" and triton_is_there(device)
         if self.config.machine.cache == "auto":
-            return cache.plan(self.store, rows, device, decodes=decodes, on_device=fits)
+            return cache.plan(self.store, rows, device, decodes=decodes, on_device=fits, reserve_bytes=reserve)
         gpu, ram = (self.given.setting("machine.cache", name) for name in ("gpu", "ram"))
         if not fits:
             raise TrainError(
@@ -270,7 +275,7 @@ def open_session(
         if (line := describe_training(config, model)) is not None:
             progress.say(line)
         if config.machine.cache in ("ram", "auto"):
-            _share_memory(store, ranks)
+            memory.share_memory(store, ranks)
         yield Session(
             config=config.replace(precision=precision),
             options=config.to_json(),
@@ -287,13 +292,3 @@ def open_session(
             order=order,
             progress=progress,
         )
-
-
-def _share_memory(store: Store, ranks: Ranks) -> None:
-    """Let all processes on a machine keep records in one memory."""
-    if ranks.num_local > 1:
-        handles = ranks.all(store.memory_handle() if ranks.local_rank == 0 else None)
-        handle = handles[ranks.rank - ranks.local_rank]
-        if ranks.local_rank:
-            assert handle is not None
-            store.attach_memory(handle)

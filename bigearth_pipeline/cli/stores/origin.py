@@ -38,9 +38,11 @@ def origin_of(sources: tuple[str, ...], out: Path, keep: Path | None, base_url: 
     """
     refuse_in_store(out, "keep", keep)
     origin = Origin()
+    is_official = False
     for source in sources:
         # A folder of this name is meant where there is one.
         if source in _OFFICIAL and not Path(source).exists():
+            is_official = True
             origin.urls += tuple(file.url(base_url) for file in files_of(source))
             if source == "v2":
                 origin.tables = _download_tables(keep or out.absolute().parent, base_url)
@@ -50,7 +52,7 @@ def origin_of(sources: tuple[str, ...], out: Path, keep: Path | None, base_url: 
             origin.paths += (Path(source),)
     if keep is not None and not origin.urls:
         raise PipelineError(f"`keep={keep}` has no effect: no source is an address; leave it out")
-    if base_url is not None and not any(source in _OFFICIAL for source in sources):
+    if base_url is not None and not is_official:
         raise PipelineError(f"`base_url={base_url}` has no effect: no source is `v1` or `v2`; leave it out")
     return origin
 

@@ -47,6 +47,7 @@ def plan(
     *,
     decodes: bool,
     on_device: bool,
+    reserve_bytes: int = 0,
 ) -> dict[str, Choice]:
     """Choose the tiers for `cache=auto` from the memory that is free now.
 
@@ -56,6 +57,7 @@ def plan(
         device: of the batches.
         decodes: whether the backend prepares batches there and can decode `bitpack`.
         on_device: whether the backend takes records that are on the device.
+        reserve_bytes: of the host's memory, what is not for records: what training takes.
 
     Returns:
         A choice for each split: on the GPU where it fits, else in RAM where that fits.
@@ -64,7 +66,7 @@ def plan(
     if device.type == "cuda" and on_device:
         found = plan_gpu(store, rows, device, decodes=decodes)
     kind = None if isinstance(store.folder, Address) else file_system(store.folder)
-    left = SHARE_OF_RAM * store.memory_left()
+    left = SHARE_OF_RAM * max(0, store.memory_left() - reserve_bytes)
     for split, some in rows.items():
         if (on_gpu := found.get(split)) is not None and on_gpu.tier != "none":
             continue

@@ -149,6 +149,17 @@ def test_the_command_builds_from_an_address(web: Web, tree: Path, store: Path, t
         assert message in result.output
 
 
+def test_a_base_address_is_refused_beside_a_folder_with_an_official_name(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder called `v2` is read, and the address, from which nothing comes, is ignored without a word."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "v2").symlink_to(tree)
+    result = CliRunner().invoke(main, ["build-shards", "v2", "--out", "out", "--base-url", "http://127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "--base-url http://127.0.0.1:9 has no effect: no source is `v1` or `v2`" in result.output
+
+
 def test_an_interrupt_does_not_wait_for_the_server(web: Web, tree: Path, tmp_path: Path) -> None:
     """Ctrl-C while the server is silent takes as long as the patience with it."""
 
