@@ -48,6 +48,7 @@ class Results:
 def page_of(results: Results) -> Page:
     """Return the page."""
     explained = results.explained
+    name = results.run if results.run.lower().startswith("run") else f"run {results.run}"
     tiles = Tiles((
         ("network", results.model),
         ("patches", f"{len(explained.patches):,}"),
@@ -69,10 +70,10 @@ def page_of(results: Results) -> Page:
     if results.agreement:
         sections.append(Section("agreement", "Agreement with the reference map", [_agreement(results)]))
     return Page(
-        title=f"Explanations of {results.run if results.run.lower().startswith('run') else 'run ' + results.run}",
+        title=f"Explanations of {name}",
         summary=f"{results.model} on {patches(len(explained.patches))}.",
         sections=sections,
-        source=f"Made by bep explain of the best checkpoint of run {results.run}.",
+        source=f"Made by bep explain of the best checkpoint of {name}.",
     )
 
 

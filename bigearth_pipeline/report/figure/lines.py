@@ -6,8 +6,11 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import Formatter, MaxNLocator
 from numpy.typing import NDArray
 
@@ -19,11 +22,11 @@ MOST_LINES: Final = len(SERIES) * len(STYLES)
 """Lines that can be told apart: six colours, each solid, dashed and dotted."""
 SMALL: Final = 3.4
 """Width in inches of a chart of which two or three are in a row."""
-_CHARACTERS: Final = 16
-"""Letters of a legend that fit into an inch."""
-_HANDLE: Final = 5
-"""Letters that the mark of a series in the legend takes the place of."""
+_HANDLE: Final = 25
+"""Points that the mark of a series in the legend, and the space beside it, take."""
 _LONG_NAME: Final = 26
+_START: Final = 10
+"""Letters of the beginning of a long name, where the ends of names are alike."""
 _MOST_DIGITS: Final = 12
 """Digits of a mark: floats of values that lie closer together are noise."""
 
@@ -133,10 +136,22 @@ def legend(figure: Figure, labels: Sequence[str]) -> None:
     """Draw the legend of the series above, if there are several."""
     shown = [label for label in labels if label]
     if len(shown) > 1:
-        columns = max(1, int(_CHARACTERS * figure.get_figwidth() / (max(map(len, shown)) + _HANDLE)))
+        size = FontProperties(size=rcParams["legend.fontsize"])
+        widest = max(float(TextPath((0, 0), label, prop=size, usetex=False).get_extents().width) for label in shown)
+        columns = max(1, int(72 * figure.get_figwidth() / (widest + _HANDLE)))
         figure.legend(
             loc="outside upper left", ncols=min(len(shown), columns), handlelength=1.6, columnspacing=1.2,
         )  # fmt: skip
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Return names of series for a chart, long ones shortened so that they stay different."""
+    ends = [shortened(name) for name in names]
+    both = [name if name in ends else f"{name[:_START]}{shortened(name, _LONG_NAME - _START)}" for name in names]
+    for found in (ends, both):
+        if len(set(found)) == len(found):
+            return found
+    return [f"{number} {shortened(name, _LONG_NAME - 3)}" for number, name in enumerate(names, 1)]
 
 
 def shortened(text: str, most: int = _LONG_NAME) -> str:

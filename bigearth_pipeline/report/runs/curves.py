@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bigearth_pipeline.report.figure.lines import Axis, Line, draw_lines, shortened
+from bigearth_pipeline.report.figure.lines import Axis, Line, distinct_names, draw_lines
 from bigearth_pipeline.report.page.blocks import Block, Drawing, Figure, Section, Text
 from bigearth_pipeline.report.run.curves import epochs, series
 from bigearth_pipeline.report.runs.contents import RunsContents
@@ -30,13 +30,14 @@ def _chart(
     over_time: bool = False,
 ) -> Figure | Text:  # fmt: skip
     lines: list[Line] = []
+    names = distinct_names(contents.names)
     ends: list[tuple[float, str]] = []
     for i in contents.shown:
         record = contents.runs[i].record
         values = series(record, *path, unit=unit)
         across: NDArray[np.float64] = series(record, "seconds", unit=60) if over_time else epochs(record)
         if (np.isfinite(values) & np.isfinite(across)).any():
-            lines.append(Line(shortened(contents.names[i]), across, values, i))
+            lines.append(Line(names[i], across, values, i))
             ends.append((float(np.nanmax(values) if unit != 1 else np.nanmin(values)), contents.names[i]))
     if not lines:
         return Text(f"{title}: no run says it.")

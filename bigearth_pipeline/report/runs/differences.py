@@ -4,7 +4,7 @@ from itertools import combinations
 from typing import Final
 
 from bigearth_pipeline.report.figure.intervals import draw_intervals
-from bigearth_pipeline.report.figure.lines import shortened
+from bigearth_pipeline.report.figure.lines import distinct_names
 from bigearth_pipeline.report.figure.look import SERIES
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import count_cell
@@ -97,11 +97,12 @@ def _summary(contents: RunsContents, first: int, found: dict[int, list[Estimate]
 
 def _figure(contents: RunsContents, first: int, found: dict[int, list[Estimate]]) -> Figure:
     run, shown = contents.runs[first], dict(list(found.items())[: len(SERIES)])
+    names = distinct_names(contents.names)
     order = [i for i in range(len(run.classes)) if any(each[i].value is not None for each in shown.values())]
     drawing = draw_intervals(
         "differences-chart", "Differences of average precision by class", [run.short_classes[i] for i in order],
-        {shortened(contents.names[place]): [in_percent(each[i]) for i in order] for place, each in shown.items()},
-        f"AP minus that of {shortened(contents.names[first])}, percentage points", zero=True,
+        {names[place]: [in_percent(each[i]) for i in order] for place, each in shown.items()},
+        f"AP, percentage points, minus that of\n{names[first]}", zero=True,
     )  # fmt: skip
     beyond = {place: sum(estimate.excludes_zero for estimate in each[:_MACRO]) for place, each in shown.items()}
     told = "; ".join(f"{contents.names[place]}: {count} of {len(order)}" for place, count in beyond.items())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bigearth_pipeline.report.figure.lines import Axis, shortened
+from bigearth_pipeline.report.figure.lines import Axis, distinct_names
 from bigearth_pipeline.report.figure.scatter import Point, draw_points
 from bigearth_pipeline.report.page.blocks import Block, Cell, Drawing, Figure, Section, Table, Text
 from bigearth_pipeline.report.page.numbers import NONE, count_cell, number_cell
@@ -83,6 +83,7 @@ def _tables(contents: RunsContents) -> list[Table]:
 
 def _trade_offs(contents: RunsContents) -> Figure | Text:
     panels = []
+    names = distinct_names(contents.names)
     facts = [(i, contents.runs[i].record.to_json()) for i in contents.shown]
     for name, words, key, unit in (
         ("time", "minutes of training and validation", "seconds", 60.0),
@@ -91,7 +92,7 @@ def _trade_offs(contents: RunsContents) -> Figure | Text:
         known = [(i, fact[key] / unit, _score(fact)) for i, fact in facts if fact[key] and _score(fact) is not None]
         if not known:
             continue
-        points = [Point(shortened(contents.names[i]), x, 100 * float(y or 0), i) for i, x, y in known]
+        points = [Point(names[i], x, 100 * float(y or 0), i) for i, x, y in known]
         values = [point.x for point in points]
         across = Axis(words=words, log=max(values) / min(values) > _LOG_FROM)
         drawing = draw_points(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.report.figure.intervals import Value
-from bigearth_pipeline.report.figure.lines import Axis, Line, shortened
+from bigearth_pipeline.report.figure.lines import Axis, Line, distinct_names
 from bigearth_pipeline.report.figure.look import SERIES
 from bigearth_pipeline.report.figure.panels import FORMATS, Format, Panel, Rows, draw_panels
 from bigearth_pipeline.report.run.curves import epochs, series
@@ -59,9 +59,7 @@ def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
     records = [RunRecord.read(folder) for folder in folders]
     if not any(record.epochs for record in records):
         raise PipelineError("no epoch of these runs has ended, so there is nothing to draw; wait for the first one")
-    whole = run_names(folders)
-    short = [shortened(name) for name in whole]
-    names = short if len(set(short)) == len(short) else whole
+    names = distinct_names(run_names(folders))
     apart = ", of different patches" if len(grouped(records)) > 1 else ""
     panels = [
         Panel(

@@ -1,11 +1,13 @@
 """The report in a browser, where there is one: on a phone and on a screen, light and dark."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bigearth_pipeline.report.runs.report import runs_report
 from tests.support.network.chromium import chromium
 
 pytestmark = pytest.mark.long
@@ -23,6 +25,18 @@ BROKEN_WORDS = """[...document.querySelectorAll('td')].flatMap(cell => {
     return found
 })"""
 """Words of cells that are broken although they are narrower than 150 pixels."""
+
+
+CUT = """[...document.querySelectorAll('svg')].flatMap(svg => {
+    const frame = svg.getBoundingClientRect()
+    return [...svg.querySelectorAll('use')].filter(each => {
+        const box = each.getBoundingClientRect()
+        return !each.closest('[clip-path]') && box.width
+            && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1
+                || box.bottom > frame.bottom + 1)
+    }).map(each => svg.getAttribute('aria-label'))
+})"""
+"""Names of the drawings that cut letters, or marks, off."""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +88,7 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width:
     assert page.evaluate(f"{cells}.map(each => each.textContent)") == []
     # A column is too narrow for its words, which are no names, paths or checksums.
     assert page.evaluate(BROKEN_WORDS) == []
+    assert page.evaluate(CUT) == []
     broken = "[...document.images].filter(each => !each.naturalWidth).map(each => each.alt)"
     assert page.evaluate(broken) == []
     # Screen readers read what a picture shows.
@@ -85,6 +100,21 @@ def test_the_page_fits_and_asks_for_nothing(browser: Any, any_file: Path, width:
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"dark": "rgb(18, 22, 27)", "light": "rgb(255, 255, 255)"}[scheme]
     context.close()
+
+
+def test_long_names_of_runs_fit_their_charts(browser: Any, trained: Path, other: Path, tmp_path: Path) -> None:
+    """Words at an axis are cut off, or two runs whose names end alike are one in a chart."""
+    names = [f"{letter * 12}-{'W' * 30}" for letter in "WVM"]
+    folders = [
+        Path(shutil.copytree(run, tmp_path / name)) for run, name in zip((trained, other, other), names, strict=True)
+    ]
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    (tmp_path / "report.html").write_bytes(runs_report(folders))
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate(CUT) == []
+    # A legend is drawn where there are two series.
+    assert page.locator("#differences-chart-legend_1").count() == 1
+    page.close()
 
 
 def test_a_click_sorts_a_table(browser: Any, file: Path) -> None:

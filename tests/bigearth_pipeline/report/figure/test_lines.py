@@ -5,7 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from bigearth_pipeline.report.figure.intervals import add_intervals
-from bigearth_pipeline.report.figure.lines import Axis, set_axis
+from bigearth_pipeline.report.figure.lines import Axis, distinct_names, set_axis
+from bigearth_pipeline.report.figure.look import look
 
 
 @pytest.mark.parametrize(
@@ -35,10 +36,25 @@ def test_each_mark_of_an_axis_reads_as_its_value(ends: tuple[float, float]) -> N
 def test_marks_of_intervals_and_of_a_logarithmic_axis_read_as_their_values() -> None:
     """Average precisions at 55.45 and 55.475 stand at marks of 55.5, or a power of ten loses its exponent."""
     axes = Figure().add_subplot()
-    add_intervals(axes, ["Pastures"], {"test": [(55.5, 55.448, 55.556)]}, "AP, %")
+    with look():
+        add_intervals(axes, ["Pastures"], {"test": [(55.5, 55.448, 55.556)]}, "AP, %")
     marks = axes.xaxis.get_major_formatter().format_ticks([55.45, 55.475, 55.5])
     assert marks == ["55.45", "55.475", "55.5"]
     axes.plot([1e-5, 1e5], [1, 2])
     set_axis(axes, "x", Axis(words="seconds", log=True))
     marks = axes.xaxis.get_major_formatter().format_ticks([1e-5, 1e-3, 1.0, 1e5])
     assert marks == ["1e−5", "0.001", "1", "100,000"]
+
+
+def test_shortened_names_stay_different() -> None:
+    """Two series have one name, of which a chart shows the second alone."""
+    assert distinct_names(["a", "b" * 26]) == ["a", "b" * 26]
+    assert distinct_names(["a", "b" * 30 + "c"]) == ["a", "…" + "b" * 24 + "c"]
+    assert distinct_names(["first" + "x" * 30, "second" + "x" * 30]) == [
+        "firstxxxxx…" + "x" * 15,
+        "secondxxxx…" + "x" * 15,
+    ]
+    alike = [f"{'x' * 15}{letter}{'x' * 30}" for letter in "abc"]
+    found = distinct_names(alike)
+    assert len(set(found)) == 3
+    assert max(map(len, found)) <= 26
