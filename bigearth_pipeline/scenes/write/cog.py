@@ -92,6 +92,8 @@ def _check_room(plain: Path, pixels: int) -> None:
     Raises:
         OSError: there is no room.
     """
+    if not hasattr(os, "posix_fallocate"):  # As on macOS.
+        return
     try:
         with open(plain, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, pixels + pixels * 4 // 3)
