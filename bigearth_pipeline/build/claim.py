@@ -144,8 +144,8 @@ def _refuse_another(out: Path, earlier: dict[str, Any], note: dict[str, Any]) ->
         )
 
 
-def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Contents]:
-    """Return the note of the build that the folder holds and what lies there.
+def _examine(out: Path, overwrite: bool, *, again: bool = False) -> tuple[dict[str, Any] | None, Contents]:
+    """Return the note of the build that the folder holds and what lies there; `again` is for its own use.
 
     Raises:
         PipelineError: there is something that no build has made and that would be in the way or deleted.
@@ -182,6 +182,9 @@ def _examine(out: Path, overwrite: bool) -> tuple[dict[str, Any] | None, Content
     else:
         contents = look(out, earlier["format"], -(-earlier["num_folders"] // earlier["patches_per_shard"]))
     if earlier is None and contents.strangers:
+        if not again and (out / BUILD_NOTE).is_file():
+            # Another build has begun since the note was looked for.
+            return _examine(out, overwrite, again=True)
         raise PipelineError(
             f"{out} is not empty ({_names(contents.strangers)}) and holds no build; name a new directory"
         )

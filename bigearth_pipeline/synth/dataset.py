@@ -1,5 +1,6 @@
 """Synthetic datasets in BigEarthNet's layout, to try the pipeline and the trainer without a download."""
 
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from shards.errors import InvalidValue
 from shards.layout.bands import BAND_SLICES, BANDS, GROUP_OF
 from shards.metadata.place import check_outside_stores
 from shards.runtime.cores import num_cores
+from shards.storage.atomic import folder_made
 from shards.text import words
 
 ROOTS: Final[dict[Layout, str]] = {"v1": "BigEarthNet-v1.0", "v2": "BigEarthNet-S2"}
@@ -76,22 +78,23 @@ def write_dataset(
     progress = progress or Silent()
     try:
         check_outside_stores(out)
-        _check_empty(out)
-        progress.say(f"planning {words.patches(patches)}")
-        planned = plan_patches(patches, layout, seed)
-        chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
-        num_workers = min(workers or num_cores(), len(chunks))
-        out.mkdir(parents=True, exist_ok=True)
-        _check_empty(out)
-        write = partial(_write_patches, out / ROOTS[layout], layout, seed)
-        size_bytes = 0
-        progress.start(len(planned), 0)
-        with closing(_run(write, chunks, num_workers)) as results:
-            for num, written_bytes in results:
-                size_bytes += written_bytes
-                progress.advance(num)
-        mark(out / ROOTS[layout])
-        write_tables(out, planned, layout)
+        with folder_made(out):
+            _check_empty(out)
+            _check_writable(out)
+            progress.say(f"planning {words.patches(patches)}")
+            planned = plan_patches(patches, layout, seed)
+            chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
+            num_workers = min(workers or num_cores(), len(chunks))
+            _check_empty(out)
+            write = partial(_write_patches, out / ROOTS[layout], layout, seed)
+            size_bytes = 0
+            progress.start(len(planned), 0)
+            with closing(_run(write, chunks, num_workers)) as results:
+                for num, written_bytes in results:
+                    size_bytes += written_bytes
+                    progress.advance(num)
+            mark(out / ROOTS[layout])
+            write_tables(out, planned, layout)
     except OSError as err:
         raise PipelineError(f"{err.filename or out} cannot be written: {err.strerror or err}") from err
     return SynthSummary(
@@ -105,6 +108,15 @@ def write_dataset(
 def _check_empty(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise PipelineError(f"{folder} is not empty; give a new or an empty directory")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError if no file can be made in a folder: planning takes seconds, and would be in vain."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as err:
+        raise OSError(err.errno, err.strerror, str(folder)) from err
 
 
 def mark(root: Path) -> None:

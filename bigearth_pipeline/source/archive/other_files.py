@@ -11,7 +11,7 @@ _KINDS: Final = {
     b"\x04\x22\x4d\x18": "LZ4, which is not read here; decompress it",
     b"LZIP": "lzip, which is not read here; decompress it",
     b"\x1f\x9d": "the format of `compress`, which is not read here; decompress it",
-    b"PAR1": "Parquet, such as a table of BigEarthNet; tables go with --metadata",
+    b"PAR1": "Parquet, such as a table of BigEarthNet; tables go with `metadata=`",
     b"II*\0": "a TIFF; name the folder that holds the folders of patches",
     b"MM\0*": "a TIFF; name the folder that holds the folders of patches",
     b"\x89HDF": "HDF5",

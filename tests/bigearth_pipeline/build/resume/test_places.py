@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bigearth_pipeline.build.claim import claim
+from bigearth_pipeline.build.config import read_build_note
 from bigearth_pipeline.build.task import write_shard
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.verify.store import verify_store
@@ -61,6 +62,23 @@ def test_four_builders_of_one_folder(store: Path, tmp_path: Path, code: int) -> 
     assert [path.read_text() for path in tmp_path.glob("error-*")] == []
     assert list(tmp_path.glob("double-*")) == []
     assert not (tmp_path / "s" / ".build").exists()
+
+
+def test_a_build_that_begins_while_another_is_looked_for(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that another build writes after its note was looked for are taken for files of anybody else."""
+    out, note = tmp_path / "s", note_of(store)
+
+    def read(folder: Path) -> dict[str, object] | None:
+        monkeypatch.undo()
+        found = read_build_note(folder)
+        faults.copy(store, out)
+        return found
+
+    monkeypatch.setattr("bigearth_pipeline.build.claim.read_build_note", read)
+    with claim(out, note, overwrite=True):
+        assert not (out / "manifest.json").exists()
 
 
 @contextmanager

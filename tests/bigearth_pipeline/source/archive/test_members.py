@@ -142,7 +142,7 @@ def test_damage_is_refused() -> None:
         (b"PK\x03\x04" + bytes(600), "it holds a ZIP archive; unpack it and name the folder"),
         (
             b"PAR1" + bytes(range(256)) * 3,
-            "it holds Parquet, such as a table of BigEarthNet; tables go with --metadata",
+            "it holds Parquet, such as a table of BigEarthNet; tables go with `metadata=`",
         ),
         (b"\n<!DOCTYPE html><p>404", "it holds a page of HTML, as servers send in place of a file; get it again"),
         ("Straße\n".encode() * 64, "it holds text"),
