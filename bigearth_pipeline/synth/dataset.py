@@ -106,7 +106,7 @@ def write_dataset(
 
 
 def _check_empty(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
+    if any(folder.iterdir()):
         raise PipelineError(f"{folder} is not empty; give a new or an empty directory")
 
 

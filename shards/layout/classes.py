@@ -186,7 +186,6 @@ def masks_of_19(masks43: NDArray[np.uint64]) -> NDArray[np.uint32]:
 
 
 @lru_cache(maxsize=4096)
-@lru_cache(maxsize=4096)
 def decode_labels(mask: int) -> tuple[str, ...]:
     """Return the 19-class names of a label mask, in the order of `CLASSES`."""
     return tuple(name for i, name in enumerate(CLASSES) if mask >> i & 1)
