@@ -175,7 +175,7 @@ def drive(
     """Feed a device for a number of seconds."""
     config = LoaderConfig(batch_size=batch_size, device=torch.device("cpu"), layout="record")
     rows = np.arange(len(store.labels()))
-    with Loader(store, rows, normalisation, config) as loader:  # type: ignore[arg-type]
+    with Loader(store, rows, normalisation, config) as loader:
         for batch in loader:
             device.step(len(batch["row"]))
             if device.seconds >= seconds:
