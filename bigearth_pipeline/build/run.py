@@ -37,6 +37,7 @@ from bigearth_pipeline.source.tables import (
 )
 from bigearth_pipeline.source.tree import Source, find_source
 from bigearth_pipeline.workers import Limits, Shared, Workers, open_cluster, preload
+from shards.layout.statistics import preparation
 from shards.metadata.manifest import Manifest
 from shards.storage.remote.address import Address
 from shards.text.words import counted
@@ -114,10 +115,11 @@ def build(
         # A patch folder of each source is enough to tell that a worker sees it.
         seen = tuple(scan.patches[0][1] for scan in scans if scan.patches)
         shared = Shared(config.out / WORK, seen)
+        prepare = preparation(min(len(folders), config.rules.limit or len(folders)) // workers)
         with (
             nullcontext(pool)
             if pool
-            else open_cluster(workers, scheduler, progress, limits=limits, shared=shared) as cluster
+            else open_cluster(workers, scheduler, progress, limits=limits, shared=shared, prepare=prepare) as cluster
         ):
             selection = _select(config, sources[0], tables, folders, cluster)
             selection.bad += bad_names

@@ -37,7 +37,7 @@ from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
 from shards import CorruptShard, Store
 from shards.layout.bands import BANDS
 from shards.layout.shuffle import shuffle_rank
-from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table
+from shards.layout.statistics import BINS, Histograms, band_statistics, histogram_counts, histogram_table, preparation
 from shards.metadata.consistency import differences
 from shards.metadata.entries import FileInfo
 from shards.metadata.manifest import HISTOGRAMS, INDEX, MANIFEST, Manifest
@@ -148,7 +148,12 @@ def _verify(
         ]
         counts = {name: np.zeros((len(BANDS), BINS), np.int64) for name in store.manifest.splits}
         unread: set[str] = set()
-        with nullcontext(pool) if pool else open_cluster(workers, progress=progress, limits=limits) as cluster:
+        prepare = preparation(len(store) // workers)
+        with (
+            nullcontext(pool)
+            if pool
+            else open_cluster(workers, progress=progress, limits=limits, prepare=prepare) as cluster
+        ):
             if facts is not None:
                 findings.problems += check_facts(store, facts, folders, cluster)
                 findings.notes += facts.notes

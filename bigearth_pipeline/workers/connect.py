@@ -32,6 +32,7 @@ def open_cluster(
     *,
     limits: Limits | None = None,
     shared: Shared | None = None,
+    prepare: Callable[[], object] | None = None,
 ) -> Iterator[Cluster]:
     """Connect to workers: `workers` local processes of one thread each, or those of a scheduler's address.
 
@@ -43,6 +44,8 @@ def open_cluster(
         progress: receives the counts that tasks report, and lines for the user.
         limits: how long to wait for what.
         shared: paths that workers elsewhere must see.
+        prepare: function of a module that each local process calls in a thread as soon as it has started, to load what
+            its tasks will use while the first are planned.
 
     Raises:
         PipelineError: local workers cannot be started; the scheduler does not answer, no worker comes in time, or there
@@ -54,7 +57,7 @@ def open_cluster(
     silence()
     with dask.config.set(_CONFIG), ExitStack() as stack:
         if scheduler is None:
-            client, local = _open_local(workers, progress.say, limits, stack)
+            client, local = _open_local(workers, progress.say, limits, prepare, stack)
             yield Cluster(client, lambda: 2 * workers, progress, limits=limits, mend=local.mend)
         else:
             client = stack.enter_context(connect(scheduler, limits))
@@ -68,7 +71,9 @@ def open_cluster(
             yield Cluster(client, Demand(client), progress, limits=limits, terms=terms, explain=explain)
 
 
-def _open_local(number: int, say: Callable[[str], None], limits: Limits, stack: ExitStack) -> tuple[Any, LocalWorkers]:
+def _open_local(
+    number: int, say: Callable[[str], None], limits: Limits, prepare: Callable[[], object] | None, stack: ExitStack
+) -> tuple[Any, LocalWorkers]:
     import dask
     from distributed import Client, LocalCluster
 
@@ -84,7 +89,7 @@ def _open_local(number: int, say: Callable[[str], None], limits: Limits, stack: 
         stack.callback(close, local)
         client = Client(local, set_as_default=False)
         stack.callback(close, client)
-    workers = LocalWorkers(local.scheduler_address, number, dask.config.config)
+    workers = LocalWorkers(local.scheduler_address, number, dask.config.config, prepare)
     stack.callback(workers.end)
     workers.wait(Watch(limits, say, "no worker process started"))
     return client, workers

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -42,13 +42,16 @@ class _Slot:
 class LocalWorkers:
     """Worker processes on this machine."""
 
-    def __init__(self, address: str, number: int, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, address: str, number: int, config: Mapping[str, Any], prepare: Callable[[], object] | None = None
+    ) -> None:
         """Start them.
 
         Args:
             address: of the scheduler.
             number: of workers.
             config: Dask's, for the workers.
+            prepare: function of a module that each calls in a thread as soon as it has started.
 
         Raises:
             PipelineError: they cannot import the user's script.
@@ -56,6 +59,7 @@ class LocalWorkers:
         check_importable()
         self._address = address
         self._config = dict(config)
+        self._prepare = prepare
         self._slots: list[_Slot] = []
         try:
             for _ in range(number):
@@ -125,7 +129,7 @@ class LocalWorkers:
         here, there = multiprocessing.Pipe()
         with for_workers():
             process = multiprocessing.get_context("forkserver").Process(
-                target=_work, args=(self._address, self._config, there), name=WORKER_NAME, daemon=True
+                target=_work, args=(self._address, self._config, there, self._prepare), name=WORKER_NAME, daemon=True
             )
             try:
                 process.start()
@@ -165,7 +169,7 @@ class LocalWorkers:
         return f"it ended with exit status {code}"
 
 
-def _work(address: str, config: dict[str, Any], pipe: Any) -> None:
+def _work(address: str, config: dict[str, Any], pipe: Any, prepare: Callable[[], object] | None) -> None:
     """Be a worker of a scheduler until the driver says so, or is gone."""
     import dask
 
@@ -175,7 +179,7 @@ def _work(address: str, config: dict[str, Any], pipe: Any) -> None:
     dask.config.config.clear()
     dask.config.update(dask.config.config, config)
     try:
-        asyncio.run(_serve(address, pipe))
+        asyncio.run(_serve(address, pipe, prepare))
     except Exception as err:
         cause: BaseException = err
         while cause.__cause__ is not None:
@@ -185,7 +189,13 @@ def _work(address: str, config: dict[str, Any], pipe: Any) -> None:
         raise SystemExit(1) from None
 
 
-async def _serve(address: str, pipe: Any) -> None:
+def _try(prepare: Callable[[], object]) -> None:
+    # A fault shows once more, in the task that needs what could not be loaded.
+    with suppress(Exception):
+        prepare()
+
+
+async def _serve(address: str, pipe: Any, prepare: Callable[[], object] | None) -> None:
     from distributed import Worker
 
     loop = asyncio.get_running_loop()
@@ -202,6 +212,8 @@ async def _serve(address: str, pipe: Any) -> None:
     worker = await Worker(address, nthreads=1, host="127.0.0.1", memory_limit=0, silence_logs=SILENT)
     with suppress(OSError):
         pipe.send(_STARTED)
+    if prepare is not None:
+        threading.Thread(target=_try, args=(prepare,), name="bep prepare", daemon=True).start()
     waiting = [asyncio.ensure_future(end.wait()), asyncio.ensure_future(worker.finished())]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     await worker.close(timeout=_END_SECONDS, reason="end")

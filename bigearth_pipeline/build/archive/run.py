@@ -44,6 +44,7 @@ from bigearth_pipeline.source.archive.official import WrongDigest, check_digest
 from bigearth_pipeline.source.tables import refuse_no_match
 from bigearth_pipeline.source.tree import Version
 from bigearth_pipeline.workers import Limits, Workers, open_cluster, preload
+from shards.layout.statistics import preparation
 from shards.metadata.manifest import Manifest
 from shards.storage.remote.address import Address
 from shards.text.words import counted, human_bytes
@@ -110,7 +111,12 @@ def build_from_archives(
         )
         chosen, num_chosen = _chooser(config, version, tables)
         work = _Work(config, archives, version, tables, options, spool, chosen, num_chosen, progress)
-        with nullcontext(pool) if pool else open_cluster(workers, None, progress, limits=limits) as cluster:
+        prepare = preparation(min(num_chosen or 0, config.rules.limit or num_chosen or 0) // workers)
+        with (
+            nullcontext(pool)
+            if pool
+            else open_cluster(workers, None, progress, limits=limits, prepare=prepare) as cluster
+        ):
             build_started = time.perf_counter()
             listing, stored = _read(work, cluster)
             selection = _select(work, listing)

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -51,6 +53,29 @@ def test_workers_that_cannot_start_are_one_line(
         pass
     assert capfd.readouterr().err == ""
     assert workers_of_this_process() <= before
+
+
+def leave_mark(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+
+
+def leave_mark_and_fail(folder: Path) -> None:
+    leave_mark(folder)
+    raise ImportError("no such library")
+
+
+@pytest.mark.parametrize("prepare", [leave_mark, leave_mark_and_fail])
+def test_each_worker_prepares(
+    prepare: Callable[[Path], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A worker does not load what its tasks will need, or one that cannot does no work, or prints a traceback."""
+    with open_cluster(2, prepare=partial(prepare, tmp_path)) as cluster:
+        deadline = time.monotonic() + 30
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert dict(cluster.map(report, [1, 2, 3], 2)) == {1: 2, 2: 4, 3: 6}
+    assert len(list(tmp_path.iterdir())) == 2
+    assert capfd.readouterr().err == ""
 
 
 def die(item: int, progress: Callable[[int], None]) -> None:

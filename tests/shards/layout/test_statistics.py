@@ -57,6 +57,7 @@ def test_merged_histograms_equal_those_of_the_whole(some: list[np.ndarray], cut:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "COMPILED_AFTER", compiled_after)
         patch.setattr(statistics, "_num_counted", 0)
+        patch.setattr(statistics, "_count_values", None)
         for part in (some[:cut], some[cut:]):
             histograms = Histograms()
             for record in part:
@@ -67,6 +68,30 @@ def test_merged_histograms_equal_those_of_the_whole(some: list[np.ndarray], cut:
     for i, band in enumerate(BANDS):
         expected = np.bincount(whole[:, BAND_SLICES[band]].ravel(), minlength=65_536)
         np.testing.assert_array_equal(parts[0][i] + parts[1][i], expected)
+
+
+@settings(max_examples=5)
+@given(st.lists(records(), min_size=1, max_size=20), st.integers(0, 20))
+def test_counting_changes_to_compiled_code_at_any_record(some: list[np.ndarray], begin: int) -> None:
+    """Records that are not counted yet are lost, or counted twice, as a thread has loaded the compiled code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "_num_counted", 0)
+        patch.setattr(statistics, "_count_values", None)
+        histograms = Histograms()
+        for number, record in enumerate(some):
+            if number == begin:
+                statistics.compile_counting()
+            histograms.next_record()[:] = record
+            histograms.commit()
+        found = histograms.counts()
+    for counts, place in zip(found, BAND_SLICES.values(), strict=True):
+        np.testing.assert_array_equal(counts, np.bincount(np.stack(some)[:, place].ravel(), minlength=65_536))
+
+
+def test_compiled_counting_is_prepared_where_it_pays() -> None:
+    """A small build waits for a compiler, or a large one counts by NumPy what it could have compiled from its start."""
+    assert statistics.preparation(statistics.COMPILED_AFTER - 1) is None
+    assert statistics.preparation(statistics.COMPILED_AFTER) is statistics.compile_counting
 
 
 def test_a_record_counts_only_once_committed() -> None:
