@@ -1,85 +1,66 @@
-"""Batches of patches in memory that worker processes of this machine see."""
+"""Batches of patches: those that lie in a piece of the tar, where they lie, and copies of the others."""
 
-import mmap
-import os
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from bigearth_pipeline.build.archive.encode import Batch, BatchPatch
+from bigearth_pipeline.build.archive.memory import Block, Memory
 from bigearth_pipeline.source.archive.gather import Ready
 
 _PATCHES: Final = 128
 _BYTES: Final = 32 << 20
-"""Of a batch: patches, or bytes of band files, after which it is full."""
+"""Of a batch of copies: patches, or bytes of band files, after which it is full."""
 _FIRST_PATCHES: Final = 16
-"""Patches of the first batch; each has twice as many as the one before, so that workers begin early."""
-
-
-class Block:
-    """An anonymous file (`memfd_create(2)`), mapped.
-
-    Attributes:
-        path: by which other processes of this machine open it.
-    """
-
-    def __init__(self) -> None:
-        self._descriptor = os.memfd_create("bep-batch", os.MFD_CLOEXEC)
-        self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
-        os.ftruncate(self._descriptor, _BYTES)
-        self._mapped = mmap.mmap(self._descriptor, _BYTES)
-
-    def write(self, content: bytes | memoryview, offset: int) -> int:
-        """Write bytes at an offset; return the offset after them."""
-        end = offset + len(content)
-        if end > len(self._mapped):
-            self._mapped.resize(end)
-        self._mapped[offset:end] = content
-        return end
-
-    def close(self) -> None:
-        """Release it."""
-        self._mapped.close()
-        os.close(self._descriptor)
-
-
-class Memory:
-    """Blocks for the batches under way, used again when their workers are done: pages that are there cost nothing."""
-
-    def __init__(self) -> None:
-        self._free: list[Block] = []
-        self._used: dict[str, Block] = {}
-
-    def take(self) -> Block:
-        """Return a block that no batch lies in."""
-        block = self._free.pop() if self._free else Block()
-        self._used[block.path] = block
-        return block
-
-    def give_back(self, path: str) -> None:
-        """Take back the block of a batch that is done."""
-        self._free.append(self._used.pop(path))
-
-    def close(self) -> None:
-        """Release all."""
-        for block in [*self._free, *self._used.values()]:
-            block.close()
-        self._free.clear()
-        self._used.clear()
+"""Patches of the first batch of copies; each has twice as many as the one before, so that workers begin early."""
 
 
 def batches(patches: Iterable[Ready], memory: Memory) -> Iterator[Batch]:
-    """Put patches into memory and yield them in batches."""
-    block = memory.take()
+    """Yield patches in batches, each of which needs a block of the memory until it is released.
+
+    Args:
+        patches: as they become ready.
+        memory: that pieces of the tar lie in.
+    """
+    block: Block | None = None
     batch: list[BatchPatch] = []
-    size, most = 0, _FIRST_PATCHES
+    copies = _Copies(memory)
     for patch in patches:
-        batch.append(BatchPatch(patch.folder, patch.names, size, patch.bounds))
-        size = block.write(patch.content, size)
-        if len(batch) >= most or size >= _BYTES:
-            yield Batch(block.path, tuple(batch))
-            block = memory.take()
-            batch, size, most = [], 0, min(2 * most, _PATCHES)
-    if batch:
+        found = memory.block_of(patch.content)
+        if found is None or not isinstance(patch.content, memoryview):
+            yield from copies.add(patch)
+            continue
+        if found is not block:
+            if block is not None:
+                yield Batch(block.path, tuple(batch))
+            memory.keep(found)
+            block, batch = found, []
+        batch.append(BatchPatch(patch.folder, patch.names, found.offset_of(patch.content), patch.bounds))
+    if block is not None:
         yield Batch(block.path, tuple(batch))
-    else:
-        memory.give_back(block.path)
+    yield from copies.rest()
+
+
+class _Copies:
+    """The batch of patches that lie elsewhere: in two pieces of the tar, or file by file."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._block: Block | None = None
+        self._batch: list[BatchPatch] = []
+        self._size, self._most = 0, _FIRST_PATCHES
+
+    def add(self, patch: Ready) -> Iterator[Batch]:
+        """Copy a patch; yield the batch if that is full now."""
+        if self._block is None:
+            self._block, self._batch, self._size = self._memory.take_for_copies(_BYTES), [], 0
+        self._batch.append(BatchPatch(patch.folder, patch.names, self._size, patch.bounds))
+        self._size = self._block.write(patch.content, self._size)
+        if len(self._batch) >= self._most or self._size >= _BYTES:
+            self._most = min(2 * self._most, _PATCHES)
+            yield from self.rest()
+
+    def rest(self) -> Iterator[Batch]:
+        """Yield the batch, if there is one."""
+        if self._block is not None:
+            block, self._block = self._block, None
+            yield Batch(block.path, tuple(self._batch))

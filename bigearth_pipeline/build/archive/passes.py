@@ -5,8 +5,9 @@ from collections.abc import Callable, Container, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from bigearth_pipeline.build.archive.batches import Memory, batches
+from bigearth_pipeline.build.archive.batches import batches
 from bigearth_pipeline.build.archive.encode import encode_batch
+from bigearth_pipeline.build.archive.memory import Memory
 from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace
 from bigearth_pipeline.build.archive.spool_folder import WAITING
 from bigearth_pipeline.errors import PipelineError
@@ -68,9 +69,9 @@ def run_pass(
     passed = Passed(gatherer.facts)
     memory = Memory()
     try:
-        with closing(_ready(archives, gatherer, passed.digests)) as patches:
+        with closing(_ready(archives, gatherer, passed.digests, memory)) as patches:
             for batch, results in cluster.map(encode_batch, batches(patches, memory), options, spool, harmonise):
-                memory.give_back(batch.memory)
+                memory.release(batch.memory)
                 for patch, result in zip(batch.patches, results, strict=True):
                     if isinstance(result, SpoolPlace):
                         passed.places[patch.folder] = result
@@ -83,10 +84,17 @@ def run_pass(
     return passed
 
 
-def _ready(archives: Sequence[Archive], gatherer: Gatherer, digests: dict[str, str]) -> Generator[Ready, None, None]:
+def _ready(
+    archives: Sequence[Archive], gatherer: Gatherer, digests: dict[str, str], memory: Memory
+) -> Generator[Ready, None, None]:
     for archive in archives:
-        with archive.chunks() as chunks, ahead(chunks, archive.stop) as taken:
-            yield from gatherer.read(TarReader(taken, archive.name), archive.root)
+
+        def stop(archive: Archive = archive) -> None:
+            archive.stop()
+            memory.stop()
+
+        with archive.chunks(memory) as chunks, ahead(chunks, stop) as taken:
+            yield from gatherer.read(TarReader(memory.read_in_turn(taken), archive.name), archive.root)
         digest = archive.digest()
         if digest is not None:
             digests[archive.name] = digest
@@ -98,7 +106,7 @@ def find_version(archive: Archive) -> Version:
     Raises:
         PipelineError: it holds none, or is no tar.
     """
-    with archive.chunks(probe=True) as chunks, closing(iter(TarReader(chunks, archive.name))) as members:  # type: ignore[type-var]
+    with archive.chunks() as chunks, closing(iter(TarReader(chunks, archive.name))) as members:  # type: ignore[type-var]
         for member in members:
             place = place_of(member.name)
             key = place.folder.rpartition("/")[2]

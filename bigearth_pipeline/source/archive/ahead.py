@@ -11,7 +11,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 @contextmanager
-def ahead(chunks: Iterator[bytes], stop: Callable[[], object] = lambda: None) -> Iterator[Iterator[bytes]]:
+def ahead(chunks: Iterator[memoryview], stop: Callable[[], object] = lambda: None) -> Iterator[Iterator[memoryview]]:
     """Take chunks from an iterator in another thread, and give them and its error to the block.
 
     The thread has ended when the block has.
@@ -20,10 +20,10 @@ def ahead(chunks: Iterator[bytes], stop: Callable[[], object] = lambda: None) ->
         chunks: are taken one by one.
         stop: called where the block ends with an error; ends a wait for the next chunk.
     """
-    queue: Queue[bytes | BaseException | None] = Queue(_AHEAD)
+    queue: Queue[memoryview | BaseException | None] = Queue(_AHEAD)
     stopped = threading.Event()
 
-    def put(item: bytes | BaseException | None) -> None:
+    def put(item: memoryview | BaseException | None) -> None:
         while not stopped.is_set():
             try:
                 queue.put(item, timeout=_POLL_SECONDS)
@@ -41,7 +41,7 @@ def ahead(chunks: Iterator[bytes], stop: Callable[[], object] = lambda: None) ->
         except BaseException as err:
             put(err)
 
-    def taken() -> Iterator[bytes]:
+    def taken() -> Iterator[memoryview]:
         while True:
             try:
                 item = queue.get(timeout=_POLL_SECONDS)

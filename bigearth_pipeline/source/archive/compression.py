@@ -39,6 +39,26 @@ class Readable(Protocol):
         """Return up to this many bytes; none at the end only."""
 
 
+class Rooms(Protocol):
+    """Memory for the pieces of a tar."""
+
+    def take(self) -> memoryview:
+        """Return room for a piece, writable."""
+
+    def give_back(self, room: memoryview, /) -> None:
+        """Take back room that was not used."""
+
+
+class _NewRooms:
+    """Memory of its own for each piece, as `Rooms`."""
+
+    def take(self) -> memoryview:
+        return memoryview(bytearray(CHUNK))
+
+    def give_back(self, room: memoryview, /) -> None:
+        pass
+
+
 def compression_of(head: bytes) -> str | None:
     """Return the compression of an archive by its first bytes; None for a plain tar, or what is none.
 
@@ -51,13 +71,16 @@ def compression_of(head: bytes) -> str | None:
     return "zstd" if len(head) >= 4 and int.from_bytes(head[:4], "little") in _SKIPPABLE else None
 
 
-def tar_chunks(raw: Readable, name: str, path: Path | None = None) -> Generator[bytes, None, None]:
+def tar_chunks(
+    raw: Readable, name: str, path: Path | None = None, rooms: Rooms | None = None
+) -> Generator[memoryview, None, None]:
     """Yield the tar in an archive, in pieces.
 
     Args:
         raw: the archive, open at its begin.
         name: of the archive, for errors.
         path: of the archive, where it is a file of this machine.
+        rooms: memory that pieces are put into, each but the last as long as its room; default: some MB as they come.
 
     Raises:
         PipelineError: it is damaged, or needs too much memory.
@@ -66,13 +89,13 @@ def tar_chunks(raw: Readable, name: str, path: Path | None = None) -> Generator[
     compression = compression_of(head[:6])
     rest = _Prefixed(head, raw)
     if compression is None:
-        chunks: Iterator[bytes] = _pieces(rest)
+        chunks = _put(_pieces(rest), rooms)
     elif compression == "zstd":
-        chunks = _zstd(rest)
+        chunks = _zstd(rest, rooms or _NewRooms())
     elif path is not None and compression in ("gzip", "bzip2"):
-        chunks = _parallel(path, compression)
+        chunks = _put(_parallel(path, compression), rooms)
     else:
-        chunks = _chained(rest, compression)
+        chunks = _put(_chained(rest, compression), rooms)
     while True:
         try:
             chunk = next(chunks, None)
@@ -121,14 +144,44 @@ def _zstd_error() -> type[Exception]:
     return zstandard.ZstdError
 
 
-def _zstd(raw: Readable) -> Iterator[bytes]:
+def _put(pieces: Iterator[bytes], rooms: Rooms | None) -> Iterator[memoryview]:
+    """Copy pieces into rooms, if there are any; what comes before an error is yielded before it."""
+    if rooms is None:
+        yield from (memoryview(piece) for piece in pieces)
+        return
+    room, filled = rooms.take(), 0
+    error: Exception | None = None
+    while True:
+        try:
+            piece = memoryview(next(pieces, b""))
+        except Exception as err:
+            piece, error = memoryview(b""), err
+        if not piece:
+            break
+        while piece:
+            part = piece[: len(room) - filled]
+            room[filled : filled + len(part)] = part
+            piece, filled = piece[len(part) :], filled + len(part)
+            if filled == len(room):
+                yield room
+                room, filled = rooms.take(), 0
+    if filled:
+        yield room[:filled]
+    else:
+        rooms.give_back(room)
+    if error is not None:
+        raise error
+
+
+def _zstd(raw: Readable, rooms: Rooms) -> Iterator[memoryview]:
     import zstandard
 
     decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
     source: Any = raw  # Typed as a file, of which only `read` is called.
     with decompressor.stream_reader(source, read_size=CHUNK, read_across_frames=True) as reader:
-        while piece := reader.read(CHUNK):
-            yield piece
+        while count := reader.readinto(room := rooms.take()):
+            yield room[:count]
+        rooms.give_back(room)
 
 
 def _parallel(path: Path, compression: str) -> Iterator[bytes]:

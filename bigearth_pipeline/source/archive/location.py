@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.source.archive.compression import tar_chunks
+from bigearth_pipeline.source.archive.compression import Rooms, tar_chunks
 from bigearth_pipeline.source.tree import ARCHIVE_NAMES
 from shards.storage.safe_open import open_regular_file
 
@@ -36,8 +36,8 @@ class Archive(Protocol):
     def identity(self) -> dict[str, Any]:
         """Return JSON values that change when the archive does."""
 
-    def chunks(self, *, probe: bool = False) -> AbstractContextManager[Iterator[bytes]]:
-        """Open the archive; the block gets the tar in it, in pieces. For a `probe` only the first are taken."""
+    def chunks(self, rooms: Rooms | None = None) -> AbstractContextManager[Iterator[memoryview]]:
+        """Open the archive; the block gets the tar in it, in pieces. Without rooms only the first are taken."""
 
     def stop(self) -> None:
         """End a wait for the next chunk, which then fails; any thread may call."""
@@ -80,13 +80,13 @@ class LocalArchive:
         return {"name": self.name, "size": self._status.st_size, "mtime_ns": self._status.st_mtime_ns}
 
     @contextmanager
-    def chunks(self, *, probe: bool = False) -> Iterator[Iterator[bytes]]:
+    def chunks(self, rooms: Rooms | None = None) -> Iterator[Iterator[memoryview]]:
         """See `Archive`."""
         try:
             with open_regular_file(self._path) as file:
-                digest = _Digest(self._path) if self._wants_digest and not probe else None
+                digest = _Digest(self._path) if self._wants_digest and rooms is not None else None
                 try:
-                    with closing(tar_chunks(file, self.name, self._path)) as chunks:
+                    with closing(tar_chunks(file, self.name, self._path, rooms)) as chunks:
                         yield chunks
                     if digest:
                         self._digest = digest.result()

@@ -59,7 +59,7 @@ class Member(NamedTuple):
 class TarReader:
     """Members of a tar; the content of each is read, or else skipped, before the next one comes."""
 
-    def __init__(self, chunks: Iterator[bytes], name: str, start: int = 0) -> None:
+    def __init__(self, chunks: Iterator[memoryview], name: str, start: int = 0) -> None:
         """Read a tar.
 
         Args:
@@ -68,8 +68,8 @@ class TarReader:
             start: offset of the first chunk in the tar, where a header begins.
         """
         self._chunks, self._name = chunks, name
-        self._chunk, self._at, self._begin = b"", 0, start
-        self._following = b""  # The chunk after that, if it was looked at.
+        self._chunk, self._at, self._begin = memoryview(b""), 0, start
+        self._following = memoryview(b"")  # The chunk after that, if it was looked at.
         self._head = b""  # The first block, or what has come of it.
         self._left = self._padding = 0
         self._current = ""
@@ -116,7 +116,8 @@ class TarReader:
             return None
         found = find_patch(self._chunk, self._at)
         if found is Outcome.SHORT and len(self._chunk) - self._at < _JOINED and self._look():
-            found = find_patch(self._chunk[self._at :] + self._following[:_JOINED], 0)
+            joined = bytes(self._chunk[self._at :]) + self._following[:_JOINED]
+            found = find_patch(memoryview(joined), 0)
         return None if isinstance(found, Outcome) else found
 
     def skip_patch(self, patch: "WholePatch") -> None:
@@ -199,7 +200,7 @@ class TarReader:
         after = 0
         self._current = ""
         while self._at < len(self._chunk) or self._next(must=False):
-            rest = self._chunk[self._at :]
+            rest = bytes(self._chunk[self._at :])
             after += len(rest)
             if rest.strip(b"\0"):
                 raise PipelineError(
@@ -217,7 +218,7 @@ class TarReader:
     def _take(self, size: int) -> bytes:
         end = self._at + size
         if end <= len(self._chunk):
-            content = self._chunk[self._at : end]
+            content = bytes(self._chunk[self._at : end])
             self._at = end
             return content
         parts = []
@@ -241,7 +242,7 @@ class TarReader:
         """Go on to the next chunk that is not empty; return whether there is one."""
         if self._look():
             self._begin += len(self._chunk)
-            self._chunk, self._at, self._following = self._following, 0, b""
+            self._chunk, self._at, self._following = self._following, 0, memoryview(b"")
             if len(self._head) < BLOCK:
                 self._head += self._chunk[: BLOCK - len(self._head)]
             return True
@@ -252,7 +253,7 @@ class TarReader:
     def _look(self) -> bool:
         """Take the next chunk that is not empty, behind the present one; return whether there is one."""
         if not self._following:
-            self._following = next(filter(None, self._chunks), b"")
+            self._following = next(filter(None, self._chunks), memoryview(b""))
         return bool(self._following)
 
     def _no_tar(self, reason: str) -> PipelineError:

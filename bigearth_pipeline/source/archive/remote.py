@@ -16,7 +16,7 @@ from bigearth_pipeline.download.files import check_space
 from bigearth_pipeline.download.objects import SCHEMES, client_of
 from bigearth_pipeline.download.pieces import InMemory, Transfer, fetched
 from bigearth_pipeline.errors import PipelineError
-from bigearth_pipeline.source.archive.compression import tar_chunks
+from bigearth_pipeline.source.archive.compression import Rooms, tar_chunks
 from bigearth_pipeline.source.archive.location import Archive, LocalArchive
 from bigearth_pipeline.source.archive.official import WrongDigest, check_digest, official_of
 from shards.storage.atomic import folder_made
@@ -63,27 +63,27 @@ class UrlArchive:
         return {"name": self.name, "size": self._file.size, "tag": self._file.tag}
 
     @contextmanager
-    def chunks(self, *, probe: bool = False) -> Iterator[Iterator[bytes]]:
+    def chunks(self, rooms: Rooms | None = None) -> Iterator[Iterator[memoryview]]:
         """See `Archive`."""
         with ExitStack() as stack:
-            if self._path is not None and not probe and not self._path.exists():
+            if self._path is not None and rooms is not None and not self._path.exists():
                 stack.enter_context(folder_made(self._path.parent))
                 stack.enter_context(held(self._path))
             # Another process may have finished it meanwhile.
             if self._path is not None and self._path.exists():
                 kept = self._kept(self._path)
-                yield stack.enter_context(kept.chunks(probe=probe))
+                yield stack.enter_context(kept.chunks(rooms))
                 stack.close()
                 self._digest = kept.digest()
                 check_digest(str(self._path), self.size, self._digest)
-                if not probe:
+                if rooms is not None:
                     tidy(self._path)
             else:
-                yield stack.enter_context(self._fetched(probe=probe))
+                yield stack.enter_context(self._fetched(rooms))
 
     @contextmanager
-    def _fetched(self, *, probe: bool) -> Iterator[Iterator[bytes]]:
-        if probe:
+    def _fetched(self, rooms: Rooms | None) -> Iterator[Iterator[memoryview]]:
+        if rooms is None:
             # Block by block, so that the first file of a patch need not wait for a whole piece.
             with (
                 closing(client_of(self._url, 1, self._patience)) as client,
@@ -104,7 +104,7 @@ class UrlArchive:
         try:
             with fetched(client, self._file, sink, self._connections) as self._transfer:
                 raw = _Stream(self._transfer.in_order(), wants_digest=self._wants_digest)
-                with closing(tar_chunks(raw, self.name)) as chunks:
+                with closing(tar_chunks(raw, self.name, rooms=rooms)) as chunks:
                     yield chunks
                 raw.drain()
                 self._digest = raw.digest()

@@ -57,7 +57,7 @@ class WholePatch(NamedTuple):
     length: int
 
 
-def find_patch(data: bytes, at: int) -> WholePatch | Outcome:
+def find_patch(data: memoryview, at: int) -> WholePatch | Outcome:
     """Return the patch whose members begin at an offset.
 
     Args:
@@ -71,8 +71,8 @@ def find_patch(data: bytes, at: int) -> WholePatch | Outcome:
     name_at, name_end, members = facts.tolist()
     begin = int(rows.min())
     bounds = tuple((rows - begin).ravel().tolist())
-    content = memoryview(data)[begin : begin + max(bounds)]
-    name = data[name_at:name_end].decode("utf-8", "surrogateescape")
+    content = data[begin : begin + max(bounds)]
+    name = bytes(data[name_at:name_end]).decode("utf-8", "surrogateescape")
     return WholePatch(name, name.rpartition("/")[2][:-_TAIL], members, content, bounds, end - at)
 
 

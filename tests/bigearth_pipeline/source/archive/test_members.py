@@ -37,7 +37,7 @@ _MEMBERS = st.lists(
 
 
 def _read(content: bytes, piece: int = 1000) -> list[tuple[str, Kind, int, bytes, str]]:
-    chunks = iter([content[i : i + piece] for i in range(0, len(content), piece)])
+    chunks = iter([memoryview(content[i : i + piece]) for i in range(0, len(content), piece)])
     reader = TarReader(chunks, "a.tar")
     return [(each.name, each.kind, each.mtime_ns, reader.content(), each.link) for each in reader]
 

@@ -41,7 +41,7 @@ def _joined(patches: Sequence[bytes]) -> bytes:
 
 def _gathered(tar: bytes, piece: int, compiled_after: int, work: Path) -> Any:
     """Return all that is found in a tar, or the error."""
-    chunks = iter([tar[i : i + piece] for i in range(0, len(tar), piece)])
+    chunks = iter([memoryview(tar[i : i + piece]) for i in range(0, len(tar), piece)])
     gatherer = gather.Gatherer("v2", lambda key: not key.endswith("_9"), {"a.tar/stored"}, work / "waiting")
     found = []
     with pytest.MonkeyPatch.context() as patch:
@@ -78,15 +78,15 @@ def _assert_same(tar: bytes, piece: int, work: Path) -> Any:
 def test_a_usual_patch_is_found(above: str, key: str, style: int) -> None:
     """The archives that people have are read member by member, in four times the time."""
     tar = _joined([_patch(above, key, style), b"more"])
-    found = find_patch(tar, 0)
+    found = find_patch(memoryview(tar), 0)
     assert isinstance(found, WholePatch)
     assert (found.name, found.key) == (f"{above}{key}/{key}_B8A.tif", key)
     assert (found.members, found.length) == (13, len(tar) - 3 * BLOCK)
     pairs = zip(found.bounds[::2], found.bounds[1::2], strict=True)
     contents = [f"{key} {band} {_SORTED.index(band)}".encode() * 9 for band in BANDS]
     assert [bytes(found.content[begin:end]) for begin, end in pairs] == contents
-    assert find_patch(tar[: found.length - 1], 0) is Outcome.SHORT
-    assert find_patch(tar, found.length) is Outcome.OTHER
+    assert find_patch(memoryview(tar)[: found.length - 1], 0) is Outcome.SHORT
+    assert find_patch(memoryview(tar), found.length) is Outcome.OTHER
 
 
 @pytest.mark.parametrize("style", _STYLES)
