@@ -59,7 +59,7 @@ def _address(view: memoryview) -> int:
 
 
 class Memory:
-    """Blocks that are used again when nobody needs their content: pages that are there cost nothing.
+    """Blocks that are used again once their content is not needed: pages that are there cost nothing.
 
     Pieces of the tar and copies are kept apart, for only a block without views can grow.
     """

@@ -1,15 +1,18 @@
 """A pass: archives are read once from begin to end, and the patches that are wanted are encoded as they come."""
 
+import gc
 import heapq
 from collections.abc import Callable, Container, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Final
 
 from bigearth_pipeline.build.archive.batches import batches
 from bigearth_pipeline.build.archive.encode import encode_batch
 from bigearth_pipeline.build.archive.memory import Memory
 from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace
 from bigearth_pipeline.build.archive.spool_folder import WAITING
+from bigearth_pipeline.build.task import no_garbage_collection
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.ahead import ahead
 from bigearth_pipeline.source.archive.gather import Facts, Gatherer, Ready
@@ -21,6 +24,9 @@ from bigearth_pipeline.source.tree import ANNOTATION_SUFFIX, Version, is_named_a
 from bigearth_pipeline.workers import Workers
 from shards.layout.shuffle import shuffle_rank
 from shards.write.options import StoreOptions
+
+_COLLECT_EVERY: Final = 256
+"""Batches after which garbage is looked for, among what is new. Python itself looks at all, for a tenth of a pass."""
 
 
 @dataclass(slots=True)
@@ -69,9 +75,12 @@ def run_pass(
     passed = Passed(gatherer.facts)
     memory = Memory()
     try:
-        with closing(_ready(archives, gatherer, passed.digests, memory)) as patches:
-            for batch, results in cluster.map(encode_batch, batches(patches, memory), options, spool, harmonise):
+        with closing(_ready(archives, gatherer, passed.digests, memory)) as patches, no_garbage_collection():
+            done = cluster.map(encode_batch, batches(patches, memory), options, spool, harmonise)
+            for number, (batch, results) in enumerate(done, 1):
                 memory.release(batch.memory)
+                if number % _COLLECT_EVERY == 0:
+                    gc.collect(1)
                 for patch, result in zip(batch.patches, results, strict=True):
                     if isinstance(result, SpoolPlace):
                         passed.places[patch.folder] = result
