@@ -6,9 +6,10 @@ TREE is one of `bep synth --patches 4000`; it is packed with `tar` and `zstd -6`
 names. Each repeat runs `zstd -dc ARCHIVE | cat >/dev/null`, `bep build-shards TREE`, `bep build-shards ARCHIVE`, and
 the same once more after it was killed in the middle of the pass. Peak memory is that of any one process of the build.
 
-On a machine of few cores decompressor and encoders take each other's, so each repeat also gives each one of its own:
-the build from the tree on one core, and that from the archive with one worker process on two. `share_of_slower` is the
-rate from the archive by the lower of those of decompressor and tree.
+On a machine of few cores decompressor and encoders take each other's. So each repeat also runs both side by side: the
+build from the tree while `zstd -dc ARCHIVE | cat >/dev/null` runs again and again; and it gives each one a core of its
+own: the build from the tree on one core, and that from the archive with one worker process on two. `share_of_slower` is
+the rate from the archive by the lower of those of decompressor and tree.
 
 Start and end of a command take as long for any number of patches. `sustained` is the rate without them, as a build of
 the whole of BigEarthNet has it: the same is run for every third patch of TREE, and what the others add is counted.
@@ -24,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,18 @@ def _build(source: Path, table: Path, out: Path, workers: int, cores: int) -> Wa
     options = ["--metadata", str(table), "--out", str(out), "--workers", str(workers)]
     command = [*_BEP, "build-shards", str(source), *options]
     return watch(command, preexec_fn=lambda: os.sched_setaffinity(0, chosen))
+
+
+@contextmanager
+def _decompressing(archive: Path) -> Iterator[None]:
+    """Decompress an archive again and again while the block runs."""
+    command = f"while :; do zstd -dc '{archive}' | cat >/dev/null; done"
+    process = subprocess.Popen(command, shell=True, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _figures(values: Sequence[float]) -> dict[str, float]:
@@ -112,7 +126,7 @@ def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
     some = _packed(_some_patches(tree, work / "part" / tree.name), work / "part.tar.zst")
     more = whole.patches - some.patches
     cores = os.cpu_count() or 1
-    names = ("decompress", "tree", "archive", "tree on one core", "archive on two cores", "resumed")
+    names = ("decompress", "tree", "archive", "tree beside it", "tree on one core", "archive on two cores", "resumed")
     seconds: dict[_Input, dict[str, list[float]]] = {each: {name: [] for name in names} for each in (whole, some)}
     memory = 0.0
     for _ in range(chosen.repeats):
@@ -128,6 +142,10 @@ def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
                 found[name].append(build.seconds)
                 memory = max(memory, build.peak_mb) if name == "archive" else memory
                 shutil.rmtree(work / "out")
+            with _decompressing(each.archive):
+                build = _build(each.tree, table, work / "out", chosen.workers, cores)
+            found["tree beside it"].append(build.seconds)
+            shutil.rmtree(work / "out")
         kill_after = seconds[whole]["archive"][-1] / 2
         resumed = _resumed(whole.archive, table, work / "out", chosen.workers, kill_after)
         seconds[whole]["resumed"].append(resumed)
@@ -152,6 +170,7 @@ def _measure(chosen: argparse.Namespace, work: Path) -> dict[str, Any]:
 def _shares(rates: dict[str, float]) -> dict[str, float]:
     return {
         "all cores": rates["archive"] / min(rates["decompress"], rates["tree"]),
+        "side by side": rates["archive"] / min(rates["decompress"], rates["tree beside it"]),
         "a core each": rates["archive on two cores"] / min(rates["decompress"], rates["tree on one core"]),
     }
 
