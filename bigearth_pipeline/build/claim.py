@@ -94,7 +94,10 @@ def _enter(out: Path, note: dict[str, Any], overwrite: bool, say: Callable[[str]
         raise PipelineError(
             f"{out} lies in the store {around}, which holds no other files; name a folder outside of it"
         )
-    earlier = None if overwrite else read_build_note(out)
+    try:
+        earlier = None if overwrite else read_build_note(out)
+    except DamagedNote as err:
+        raise err.for_builds() from err
     is_finished = earlier is not None and (out / MANIFEST).is_file() and not (out / MANIFEST).is_symlink()
     if earlier is not None and is_finished:
         _refuse_another(out, earlier, note)

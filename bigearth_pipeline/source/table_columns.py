@@ -70,6 +70,11 @@ def read_columns(path: Path, wanted: Mapping[str, pa.DataType], optional: frozen
         raise PipelineError(f"metadata {path} does not exist") from None
     except (pa.ArrowException, OSError) as err:
         fact = err.strerror if isinstance(err, OSError) and err.strerror else " ".join(str(err).split())
+        if "Not yet implemented" in fact:  # Parquet's own error becomes an OSError in Python.
+            raise PipelineError(
+                f"metadata {path} has an encoding that is not read here ({shortened(fact, 120)}): write it again with "
+                "pandas or polars, or as version 1 of Parquet"
+            ) from err
         raise PipelineError(f"metadata {path} is not readable as Parquet: {fact}") from err
     return {
         name: pa.concat_arrays([_cast(path, name, group[name], kind) for group in groups] or [pa.nulls(0, kind)])

@@ -36,6 +36,8 @@ _CONTROLS: Final = bytes({*range(32), 127} - {*b"\t\n\v\f\r"})
 _AROUND: Final = " \t\v\f\r\n\xa0'\""  # Around a name.
 _NAME: Final = re.compile(r"S[12][A-Z]_[A-Za-z0-9_-]+/?")
 _SENTINEL2: Final = re.compile(r"S2[A-Z]_[A-Za-z0-9_-]+")
+_MARK: Final = "\ufeff"
+_EXCEL: Final = re.compile(rf"sep=[{_DELIMITERS}]\s*", re.IGNORECASE)  # Tells a spreadsheet the separator.
 _NUMBER: Final = re.compile(r"\d+(\.0)?")
 _UNNAMED: Final = re.compile(r"(unnamed: )?\d*")  # What pandas calls columns without names.
 
@@ -68,7 +70,9 @@ def read_names(path: Path, *, may_be_empty: bool = False) -> list[str]:
         if err.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise BadNameList("cannot be read: it is UTF-16, expected text in UTF-8") from err
         raise BadNameList(f"cannot be read: {err}; expected text in UTF-8") from err
-    except (OSError, EOFError, zlib.error, csv.Error) as err:
+    except csv.Error as err:
+        raise BadNameList("has a quote within a cell, or one that is not closed, expected a patch name a line") from err
+    except (OSError, EOFError, zlib.error) as err:
         raise BadNameList(f"cannot be read: {getattr(err, 'strerror', None) or err}") from err
     if not names and not may_be_empty:
         raise BadNameList("names no patch, expected one a line, or a column patch_id")
@@ -142,10 +146,12 @@ def _content_lines(text: TextIO) -> Iterator[str]:
     for number, line in enumerate(text):
         if number == MAX_LINES:
             raise BadNameList(f"has more than {MAX_LINES:,} lines, expected a list of patch names")
+        if line[0] == _MARK:  # Lists were joined, each with its mark.
+            line = line.lstrip(_MARK)
         if row:
             if len(row) > MAX_LINE:
                 raise BadNameList(f"has a quote that is not closed before line {number + 1:,}")
-        elif not (bare := line.lstrip()) or bare[0] == "#":
+        elif not (bare := line.lstrip()) or bare[0] == "#" or _EXCEL.fullmatch(bare):
             continue
         row = _without_comment(row + line)
         if '"' not in row or row.count('"') % 2 == 0:

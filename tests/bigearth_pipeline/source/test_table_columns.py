@@ -130,6 +130,13 @@ def test_other_types_are_one_line(tmp_path: Path, columns: dict[str, Any], messa
     assert "\n" not in str(caught.value)
 
 
+def test_an_encoding_that_is_not_read_is_one_line_with_a_way_out(tmp_path: Path) -> None:
+    """A sound table of version 2, as DuckDB writes it on demand, is called damaged, and nothing says what to do."""
+    options = {"use_dictionary": False, "column_encoding": {"patch_id": "DELTA_LENGTH_BYTE_ARRAY"}}
+    with pytest.raises(PipelineError, match=r"m\.parquet has an encoding that is not read here .* write it again"):
+        read(tmp_path, table(), **options)
+
+
 def test_null_labels_are_told_from_none(tmp_path: Path) -> None:
     """A patch whose labels are unknown counts as one without any of the 19 classes."""
     metadata = read(tmp_path, table(labels=pa.array([*LABELS[:4], None, ["Pastures", None]], pa.list_(pa.string()))))

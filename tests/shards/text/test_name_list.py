@@ -113,6 +113,7 @@ def test_one_set_of_names_in_every_dialect(
         (b"a_1\n\xe9\n", "'utf-8' codec"),
         (b'"a_1\nb_2\n', "a quote that is not closed"),
         (b'"a_1\nb_2"\n', "a quote that is not closed"),
+        (b'patch_id,width\na_1,5"\nb_2,6"\n', "has a quote within a cell"),
         (b"x,patch_id\n1,a_1\nb_2\n", "has the row 'b_2', expected a patch name in column 2"),
         (b"S2A_1_1,S2A_1_2,S2A_1_3\n", "several patches in the row 'S2A_1_1,S2A_1_2,S2A_1_3', expected a patch name a"),
         (b"", "names no patch"),
@@ -183,6 +184,23 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
 )
 def test_comments_after_names_are_no_part_of_them(tmp_path: Path, text: str) -> None:
     """A name with a comment behind it is another name, or a `#` in a column cuts the names off."""
+    path = tmp_path / "train.csv"
+    path.write_text(text)
+    assert read_names(path) == ["a_1", "b_2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffa_1\n\ufeffb_2\n",
+        "\ufeffpatch_id,x\na_1,1\n\ufeffpatch_id,x\nb_2,1\n",
+        'a_1\n\ufeff\ufeff# more\n\ufeff\n\ufeff"b_2"\n',
+        "sep=;\npatch_id;x\na_1;1\nb_2;2\n",
+        "\ufeffSEP=,\r\nx,patch_id\r\n1,a_1\r\n2,b_2\r\n",
+    ],
+)
+def test_what_spreadsheets_add_is_no_name(tmp_path: Path, text: str) -> None:
+    """A mark in front of a name, as where lists were joined, makes another name of it, which the source lacks."""
     path = tmp_path / "train.csv"
     path.write_text(text)
     assert read_names(path) == ["a_1", "b_2"]

@@ -55,7 +55,7 @@ def test_a_build_is_not_resumed_by_a_note_that_has_changed(store: Path, tmp_path
     note = note_of(out)
     (out / BUILD_NOTE).write_text(json.dumps(note | {field: [] if field == "sources" else "other"}))
     with (
-        pytest.raises(DamagedNote, match=r"build\.json is damaged \(it has changed: SHA-256"),
+        pytest.raises(DamagedNote, match=r"build\.json is damaged \(it has changed: SHA-256.*; `overwrite=True` "),
         claim(out, note, overwrite=False),
     ):
         pass
