@@ -143,8 +143,7 @@ def read_model_folder(folder: Path) -> Checkpoint:
     content = read_regular(weights, MOST_BYTES)
     if (found := hashlib.sha256(content).hexdigest()) != values["weights_sha256"]:
         raise BadCheckpoint(
-            f"{weights} is damaged, or is not of this {CONFIG}: it has SHA-256 {found}, expected "
-            f"{values['weights_sha256']}"
+            f"{weights} is damaged, or is not of {path}: it has SHA-256 {found}, expected {values['weights_sha256']}"
         )
     try:
         state = safetensors.torch.load(content)
