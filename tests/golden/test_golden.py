@@ -149,7 +149,7 @@ def test_checkpoints_are_read(golden: Golden, one_thread: None) -> None:
         records = np.stack([store.read(int(row)).s2 for row in rows])
         keys = [store.index.key(int(row)) for row in rows]
     # The same network with its weights from the checkpoint, and with weights taken up from it for the same bands.
-    for model in (best.create_model(), create(best.model, weights=checkpoints / "best.pt")):
+    for model in (best.create_model(checkpoints / "best.pt"), create(best.model, weights=checkpoints / "best.pt")):
         found = reading.logits(model, statistics, records)
         assert found == pytest.approx(np.array([expected["logits"][key] for key in keys]), abs=1e-4)
 

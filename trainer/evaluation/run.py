@@ -153,7 +153,7 @@ def evaluate_run(config: EvaluationConfig, progress: Progress | None = None) -> 
                 nomenclature=best.model.nomenclature,
             )
             logits, labels = predict_selection(
-                with_tta(run.checkpoint.create_model(), config.tta),
+                with_tta(run.create_model(), config.tta),
                 run.checkpoint.normalisation,
                 selection,
                 ranks,

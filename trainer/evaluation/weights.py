@@ -23,11 +23,11 @@ from trainer.evaluation.run import predict_selection
 from trainer.evaluation.statistics_file import statistics_at
 from trainer.evaluation.tuning_patches import tuned_here
 from trainer.inference.average import with_tta
-from trainer.inference.model_folder import read_model_folder
+from trainer.inference.model_folder import WEIGHTS, read_model_folder
 from trainer.metrics.metrics import compute
 from trainer.models.create import Classifier, ModelSpec, create
 from trainer.models.published import parse_channels
-from trainer.models.weights_config import Stated, known_bands, stated_by
+from trainer.models.weights_config import CONFIG, Stated, known_bands, stated_by
 from trainer.models.weights_file import file_at
 from trainer.runs import results
 from trainer.runs.checkpoint import Checkpoint
@@ -173,8 +173,9 @@ def _load(config: WeightsEvaluationConfig, store: Store) -> _Weights:
             if getattr(config, name) is not None:
                 raise InvalidValue(f"{config.weights} is {kind} of ours, which knows its {name}; do not name it")
         ours.check_version(config.weights, store.manifest, allow_mixed=config.allow_mixed_version)
+        files = (config.weights,) if stated.ours is None else (config.weights / WEIGHTS, config.weights / CONFIG)
         return _Weights(
-            model=ours.create_model(),
+            model=ours.create_model(*files),
             normalisation=ours.normalisation,
             described=described | {"model": ours.model.name, "bands": list(ours.model.bands), "statistics": "its own"},
             ours=ours,

@@ -106,7 +106,7 @@ def export(config: ExportConfig, say: Callable[[str], None] = lambda line: None)
             f"`license={config.license}` is no identifier of the hub, expected one such as apache-2.0, cc-by-4.0 or "
             "other"
         )
-    network = run.checkpoint.create_model().eval()
+    network = run.create_model().eval()
     with new_folder(config.out, overwrite=config.overwrite) as folder:
         weights_sha256 = _write_weights(network, folder / WEIGHTS)
         values = describe(run.checkpoint, weights_sha256)

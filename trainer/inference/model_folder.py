@@ -33,6 +33,7 @@ from shards.text.json_fields import Fields
 from trainer.config.options import TrainConfig
 from trainer.data.normalisation import Normalisation
 from trainer.errors import BadCheckpoint
+from trainer.metrics.metrics import Metrics
 from trainer.models.spec import ModelSpec
 from trainer.models.weights_config import CONFIG, LIBRARY
 from trainer.models.weights_file import MOST_BYTES
@@ -143,8 +144,7 @@ def read_model_folder(folder: Path) -> Checkpoint:
     content = read_regular(weights, MOST_BYTES)
     if (found := hashlib.sha256(content).hexdigest()) != values["weights_sha256"]:
         raise BadCheckpoint(
-            f"{weights} is damaged, or is not of this {CONFIG}: it has SHA-256 {found}, expected "
-            f"{values['weights_sha256']}"
+            f"{weights} is damaged, or is not of {path}: it has SHA-256 {found}, expected {values['weights_sha256']}"
         )
     try:
         state = safetensors.torch.load(content)
@@ -190,10 +190,22 @@ def _facts(values: Fields) -> dict[str, Any]:
         "manifest_sha256": trained_on.text("manifest_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits"),
         "synthetic": _synthetic(trained_on),
         "config": options,
-        "metrics": None if values.value("validation") is None else dict(_object(values, "validation")),
+        "metrics": _validation(values),
         "thresholds": _thresholds(values, names),
         "classes": names,
     }
+
+
+def _validation(values: Fields) -> dict[str, Any] | None:
+    if values.value("validation") is None:
+        return None
+    found = _object(values, "validation")
+    try:
+        Metrics.from_json(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        reason = f"{err.args[0]} is absent" if isinstance(err, KeyError) else str(err)
+        raise InvalidValue(f"validation does not hold the metrics of an epoch: {reason}") from err
+    return found
 
 
 def _synthetic(trained_on: Fields) -> bool:

@@ -64,7 +64,7 @@ class Predictor:
         """
         best = run.checkpoint
         self.run = run
-        self.network: Classifier = best.create_model().to(device).eval()
+        self.network: Classifier = run.create_model().to(device).eval()
         self.bands = self.network.spec.bands
         self.nomenclature = self.network.spec.nomenclature
         self.classes = self.nomenclature.names

@@ -16,6 +16,8 @@ from trainer.definition.tables import LENGTH, RESUMABLE
 from trainer.errors import BadCheckpoint, TrainError
 from trainer.inference import hub
 from trainer.inference.model_folder import WEIGHTS, is_model_folder, read_model_folder
+from trainer.models.classifier import Classifier
+from trainer.models.weights_config import CONFIG
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.kept import evaluable
@@ -75,6 +77,14 @@ class TrainedRun:
         if checkpoint is not None:
             _check_of_run(path, best, trained, folder, written)
         return cls(folder=folder, path=path, checkpoint=best, written=written, trained=trained)
+
+    def create_model(self) -> Classifier:
+        """Return the network with its weights, on the CPU.
+
+        Raises:
+            BadCheckpoint: there is no such network, or the weights are not those of it; the error names the file.
+        """
+        return self.checkpoint.create_model(self.path, self.folder / CONFIG if self.written is None else None)
 
     def precision_on(self, device: torch.device) -> Precision:
         """Return the precision of the run, or fp32 in place of fp16 on a CPU, which has no float16."""

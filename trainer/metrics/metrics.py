@@ -12,6 +12,7 @@ from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.errors import NonFiniteLoss
 from trainer.metrics.calibration import calibration_error
 from trainer.metrics.decisions import Decisions, Scores, mean, score
+from trainer.metrics.kinds import check_kinds
 from trainer.metrics.ranking import Ranking, rank
 from trainer.metrics.thresholds import predict, probabilities
 
@@ -124,11 +125,14 @@ class Metrics:
 
         Files of the first version do not say where thresholds were tuned. Those that are read again are of validation
         splits, in checkpoints, and there it was on the same patches.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: a field is absent, or not of its kind.
         """
         before = {"thresholds_tuned_here": None if values["thresholds"] is None else True}
         values = {**before, "auroc_macro": None, "auroc_micro": None, "ignored": (), **values}
         rest = {field.name: values[field.name] for field in fields(cls)}
-        return cls(
+        metrics = cls(
             **rest
             | {
                 "ignored": tuple(values["ignored"]),
@@ -138,6 +142,8 @@ class Metrics:
                 "classes": {name: ClassMetrics.from_json(found) for name, found in values["classes"].items()},
             }
         )
+        check_kinds(metrics)
+        return metrics
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, and with them `f1_macro`, `f1_macro_all`, `f1_micro` and `label_frequency_micro`."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from shards import CLASSES, Manifest
+from shards.errors import InvalidValue
 from shards.metadata.manifest import dataset_name
 from trainer.data.normalisation import Normalisation
 from trainer.errors import BadCheckpoint
@@ -62,15 +63,25 @@ class Checkpoint:
         """Name of the data that it was trained on, such as `BigEarthNet v2`."""
         return dataset_name(self.source_version, synthetic=self.synthetic)
 
-    def create_model(self) -> Classifier:
+    def create_model(self, path: Path, named_by: Path | None = None) -> Classifier:
         """Return the network with the weights that were evaluated.
 
+        Args:
+            path: file of the weights, for errors.
+            named_by: file that says which network it is; None for that of the weights.
+
         Raises:
-            BadCheckpoint: the weights are not those of the network.
+            BadCheckpoint: there is no such network, or the weights are not those of it.
         """
-        model = create(self.model)
+        try:
+            model = create(self.model)
+        except InvalidValue as err:
+            raise BadCheckpoint(f"{named_by or path} does not describe a network: {err}") from err
         weights = self.state if self.ema is None else self.ema
-        fit(model.state_dict(), weights, "weights")
+        try:
+            fit(model.state_dict(), weights, f"weights {path}")
+        except BadCheckpoint as err:
+            raise BadCheckpoint(f"{err} {self.model.name} of {named_by or path}") from err
         model.load_state_dict(weights)
         return model
 

@@ -44,7 +44,7 @@ def result(session: Session, state: State, stopped_by: Request | None, progress:
         return Result(stopped_by, best.epoch, validation)
     with session.loader("test") as loader, autocast(config.machine.precision, ranks.device):
         predictions = predict(
-            best.create_model().to(ranks.device), loader, ranks, phase=Phase("test"), progress=progress
+            best.create_model(path).to(ranks.device), loader, ranks, phase=Phase("test"), progress=progress
         )
     spec = best.model
     metrics, _ = measure(*predictions, thresholds=best.thresholds, ignored=spec.ignored, nomenclature=spec.nomenclature)

@@ -135,7 +135,9 @@ def _all(contents: Contents, found: Places, part: View | None) -> Figure:
         f"{patches(len(found.points))} ({by_split}) in ETRS89-LAEA (EPSG:3035): {several}. A cell has the colour of "
         f"the split with most patches in it. Land and borders: {outlines.origin.partition(',')[0]}."
     )
-    caption += "" if part is None else " The frame is the part with most patches, which is drawn larger on the page."
+    caption += (
+        "" if part is None else " The frame is around a part with many patches, which is drawn larger on the page."
+    )
     drawing = draw_map(
         "map", "Map of the patches by split", view, squares, outlines, colours=contents.colours, frame=part
     )

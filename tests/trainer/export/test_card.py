@@ -72,7 +72,7 @@ def test_intervals_are_in_the_card(with_tiles: Path) -> None:
     kept = Predictions.read(with_tiles / "predictions-test.parquet")
     expected = Intervals.of(kept)
     assert expected is not None
-    text = card(trained, trained.checkpoint.create_model(), scores, name="a", files={}, license="apache-2.0")
+    text = card(trained, trained.create_model(), scores, name="a", files={}, license="apache-2.0")
     values = front_matter(text)
     assert values["license"] == "apache-2.0"
     _, results = model_index_to_eval_results(values["model-index"])
@@ -106,7 +106,7 @@ def test_scores_of_another_epoch_or_of_other_patches_are_left_out(with_tiles: Pa
 def test_any_name_makes_a_card(name: str, run: Run) -> None:
     """The name of a folder ends the front matter, or steers the terminal."""
     trained = TrainedRun.read(run.config.run.out)
-    text = card(trained, trained.checkpoint.create_model(), measured(trained), name=name, files={})
+    text = card(trained, trained.create_model(), measured(trained), name=name, files={})
     found, _ = model_index_to_eval_results(front_matter(text)["model-index"])
     assert found == name
 
@@ -114,7 +114,7 @@ def test_any_name_makes_a_card(name: str, run: Run) -> None:
 def test_the_card_says_what_was_best(run: Run) -> None:
     """Weights that were chosen by another value, or without validation, or of no real data, pass for others."""
     trained = TrainedRun.read(run.config.run.out)
-    network = trained.checkpoint.create_model()
+    network = trained.create_model()
 
     def of(table: str, synthetic: bool = False, **options: object) -> str:
         config = replace(trained.trained, **{table: replace(getattr(trained.trained, table), **options)})

@@ -27,7 +27,7 @@ def test_a_checkpoint_gives_the_metrics_it_was_saved_with(run: Run, best: Checkp
     assert best.epoch == run.result.best_epoch
     assert best.metrics is not None
     assert Metrics.from_json(best.metrics) == run.result.validation
-    model = best.create_model()
+    model = best.create_model(run.config.run.out / "checkpoints/best.pt")
     config = LoaderConfig(
         batch_size=run.config.optimisation.batch_size,
         device=torch.device("cpu"),

@@ -215,7 +215,8 @@ def test_evaluated_checkpoints_are_checked_too(folder_of_run: Path) -> None:
     path = folder_of_run / run_folder.BEST
     state = checksum.read(path)["state"]
     hostile(path, state=state | {next(iter(state)): torch.zeros(3)})
-    with pytest.raises(BadCheckpoint):
-        Checkpoint.read(path).create_model()
+    with pytest.raises(BadCheckpoint, match=r"best\.pt"):
+        Checkpoint.read(path).create_model(path)
     result = CliRunner().invoke(main, ["evaluate", str(folder_of_run)])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert str(path) in result.stderr

@@ -39,7 +39,8 @@ def test_an_old_run_is_read(old: Path) -> None:
     assert {name: found[name] for name in options} == options
     assert {name: found[name] for name in augmentation} == augmentation
     for name in ("last", "best"):
-        assert Checkpoint.read(old / f"run/checkpoints/{name}.pt").create_model()
+        path = old / f"run/checkpoints/{name}.pt"
+        assert Checkpoint.read(path).create_model(path)
 
 
 def test_an_old_run_is_evaluated_as_it_was(old: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_enlarged_part_of_the_map_says_where_it_is(page: Html) -> None:
     captions = page.captions()
     # Corners at 600,000 m E, 5,900,000 m N of UTM zone 29 lie around 53.2° N, 7.5° W.
     assert "km × 60 km around 53.23° N 7.49° W, Ireland, which hold" in captions["map-part"]
-    assert captions["map"].endswith("The frame is the part with most patches, which is drawn larger on the page.")
+    assert captions["map"].endswith("The frame is around a part with many patches, which is drawn larger on the page.")
 
 
 def test_all_sections_and_figures_are_there(page: Html) -> None:

@@ -93,7 +93,8 @@ def test_an_export_says_what_it_is(exported: Path, tmp_path: Path) -> None:
 
 def test_a_network_begins_with_an_export(exported: Path) -> None:
     """Weights of an export are refused, are those of other bands, or damage is not noticed."""
-    best = Checkpoint.read(exported.with_name("run") / "checkpoints/best.pt").create_model()
+    path = exported.with_name("run") / "checkpoints/best.pt"
+    best = Checkpoint.read(path).create_model(path)
     config = begun(Setting("model.weights", exported, "flag"))
     same = create(ModelSpec(config.model.model, config.data.bands), weights=exported)
     assert all(torch.equal(value, same.state_dict()[name]) for name, value in best.state_dict().items())
