@@ -45,7 +45,7 @@ class Console(RichConsole):
 
 
 def notes_console() -> Console:
-    """Return the console for progress and notes: that of stderr, of a quiet command its log file's or one of nothing."""
+    """Return the console for progress and notes: that of stderr; of a quiet command its log file's, or none."""
     if not is_quiet():
         return Console(stderr=True)
     stream = notes_stream()
