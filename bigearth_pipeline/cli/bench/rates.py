@@ -74,7 +74,8 @@ class RateTable:
             below = [f"{', '.join(row[i] for i in names if row[i])}: {row[-1]}" for row in rows if row[-1]]
             rows = [row for row in rows if any(row[i] for i in range(len(row) - 1) if i not in names)]
             columns = self._columns(rows)[:-1]
-        print_table(fitting_table("", columns, width), without_terminal=WIDTH)
+        if rows:
+            print_table(fitting_table("", columns, width), without_terminal=WIDTH)
         for line in below:
             echo(line)
 
