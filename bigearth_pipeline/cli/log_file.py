@@ -6,6 +6,7 @@ import re
 import stat
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOBase
@@ -17,6 +18,22 @@ from shards.reporting import without_secrets
 _TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 """Begin of each line."""
 _TIME_BYTES: Final = 21
+
+
+class _FileAlone(TextIOBase):
+    """Appends whole lines to a log, and shows them nowhere."""
+
+    def __init__(self, append: Callable[[str], None]) -> None:
+        self._append, self._rest = append, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._append(line)
+        return len(text)
 
 
 class LogFile(TextIOBase):
@@ -38,6 +55,8 @@ class LogFile(TextIOBase):
         _check_ours(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         self._command, self._rest = command, ""
+        self.alone: TextIO = _FileAlone(self._append)  # type: ignore[assignment]
+        """Takes what a quiet command does not show."""
         self._append(f"{command} began, process {os.getpid()}")
         self._stderr: TextIO = sys.stderr
         sys.stderr = self

@@ -1,8 +1,9 @@
 """The options that every command has: how much it says, and where that is kept."""
 
 import copy
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -48,6 +49,14 @@ def is_verbose() -> bool:
 def _is_set(key: str) -> bool:
     context = click.get_current_context(silent=True)
     return context is not None and key in context.meta
+
+
+def notes_stream() -> TextIO | None:
+    """Return where progress and notes go: stderr, of a quiet command its log file alone, or None."""
+    if not is_quiet():
+        return sys.stderr
+    log = log_of(click.get_current_context().meta)
+    return None if log is None else log.alone
 
 
 def log_of(meta: dict[str, Any]) -> "LogFile | None":
@@ -97,7 +106,7 @@ _OPTIONS: Final = (
         callback=_open_log,
         help="Append progress, notes and errors to FILE, each line with its time (UTC).",
     ),
-    _flag("-q", "--quiet", QUIET, "Show results and errors only."),
+    _flag("-q", "--quiet", QUIET, "Show results and errors only; a log file still has all."),
     _flag("-v", "--verbose", VERBOSE, "Show tracebacks of errors, and what libraries log."),
 )
 """The log first, so that it has all that is said."""

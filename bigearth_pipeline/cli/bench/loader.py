@@ -85,8 +85,8 @@ def _print(folder: Path, found: "LoaderBench") -> None:
     """Print the rates of a store, and what follows from them."""
     from bigearth_pipeline.bench.loader.read_stages import READ
     from bigearth_pipeline.bench.loader.titles import TITLES
-    from bigearth_pipeline.cli.bench.rates import WIDTH, numbers, print_epochs, rate_table
-    from bigearth_pipeline.cli.display.console import echo, print_table
+    from bigearth_pipeline.cli.bench.rates import RateTable, numbers, print_epochs
+    from bigearth_pipeline.cli.display.console import echo
     from shards.text.words import patches
 
     config, where = found.config, found.environment
@@ -96,7 +96,7 @@ def _print(folder: Path, found: "LoaderBench") -> None:
         f"{where['device']}, store on {where['store_file_system']}"
     )
     notes = [""] if found.missing else []
-    table = rate_table("patches/s", "page cache", "median", "lowest", "highest", "start, s", "GB/s", *notes)
+    table = RateTable("patches/s", "page cache", "median", "lowest", "highest", "start, s", "GB/s", *notes)
     for name, title in TITLES.items():
         if name in found.missing:
             table.add_row(title.text, title.cache, "", "", "", "", "", found.missing[name])
@@ -104,7 +104,7 @@ def _print(folder: Path, found: "LoaderBench") -> None:
             rate = found.rates[name]
             size = found.store["bytes_per_patch" if name.endswith(READ) else "decoded_bytes_per_patch"]
             table.add_row(title.text, title.cache, *numbers(rate), f"{rate.median * size / 1e9:.2f}")
-    print_table(table, without_terminal=WIDTH)
+    table.print()
     if found.warm_share is None:
         echo("whether all of the records' pages stayed in the page cache is not known here: warm may not be all warm")
     elif found.warm_share < 0.99:

@@ -50,8 +50,8 @@ def bench_predict(run: Path, scene: Path, ensemble: tuple[Path, ...], as_json: b
 
 def _print(scene: Path, found: "PredictBench") -> None:
     from bigearth_pipeline.bench.predict.passes import LOOP, PREDICT, READ, RESIDENT
-    from bigearth_pipeline.cli.bench.rates import WIDTH, numbers, rate_table
-    from bigearth_pipeline.cli.display.console import echo, print_table
+    from bigearth_pipeline.cli.bench.rates import RateTable, numbers
+    from bigearth_pipeline.cli.display.console import echo
 
     titles = {
         RESIDENT: "network alone",
@@ -64,10 +64,10 @@ def _print(scene: Path, found: "PredictBench") -> None:
         f"{scene}: {', '.join(config['models'])}, {len(config['bands'])} bands, {config['windows']:,} windows a lap, "
         f"batches of {config['batch_size']}, threads: {config['threads']}, {where['device']}, {where['cpu']}"
     )
-    table = rate_table("windows/s", "median", "lowest", "highest", "start, s")
+    table = RateTable("windows/s", "median", "lowest", "highest", "start, s")
     for name, rate in found.rates.items():
         table.add_row(titles[name], *numbers(rate))
-    print_table(table, without_terminal=WIDTH)
+    table.print()
     echo(
         f"predicting reaches {found.share:.0%} of the rate of the network alone; reading and cutting is "
         f"{found.times_loop:.1f} times as fast as the loop"

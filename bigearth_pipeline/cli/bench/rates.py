@@ -3,24 +3,29 @@
 from collections.abc import Iterable
 from typing import Final
 
-from rich import box
-from rich.table import Table
-
 from bigearth_pipeline.bench.loader.forecast import Epoch
 from bigearth_pipeline.bench.rate import Rate
-from bigearth_pipeline.cli.display.console import notes_console, print_table
+from bigearth_pipeline.cli.display.console import echo, notes_console, output_width, print_table
+from bigearth_pipeline.cli.display.fitting import GAP, Column, fitting_table
 from shards.runtime.filesystem import MEMORY
 from shards.text.words import duration, patches
 
 WIDTH: Final = 200
 """Columns at least that a table may take where there is no terminal."""
+_REMARKS: Final = {"by", ""}
+_WORDS: Final = {"page cache", "records from"} | _REMARKS
+"""Headings of columns that hold no numbers."""
+_IMPORTANCE: Final = {"start, s": 1, "lowest": 2, "highest": 3}
+"""Columns that may be left out, those with the lowest number first."""
+_NAME_WIDTH: Final = 28
+"""Characters to which names of rows may be wrapped."""
 _IMAGES: Final = {"stacked": "images at 10 m", "native": "native images", "steps": "steps"}
 
 
 def print_epochs(epochs: list[Epoch], passes: dict[str, str], file_system: str, *, with_best: bool = True) -> None:
     """Print predictions; `passes` names the passes that they follow from, `with_best` marks the best place."""
     layouts = list(dict.fromkeys(layout for epoch in epochs for layout in epoch.seconds))
-    table = rate_table("epochs, predicted", "records from", *(_IMAGES[layout] for layout in layouts), "by")
+    table = RateTable("epochs, predicted", "records from", *(_IMAGES[layout] for layout in layouts), "by")
     for epoch in epochs:
         # What the page cache is for other files, these are themselves.
         warm = file_system if file_system in MEMORY else "disk, page cache"
@@ -36,7 +41,7 @@ def print_epochs(epochs: list[Epoch], passes: dict[str, str], file_system: str, 
             *cells,
             epoch.why_not or sources,
         )
-    print_table(table, without_terminal=WIDTH)
+    table.print()
 
 
 def note_smaller_batch(subject: object, found: int, wanted: int) -> None:
@@ -46,13 +51,45 @@ def note_smaller_batch(subject: object, found: int, wanted: int) -> None:
         notes_console().print(line, soft_wrap=True)
 
 
-def rate_table(first: str, *headings: str) -> Table:
-    """Return an empty table with a column for each heading; those of numbers are aligned to the right."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(first)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("page cache", "records from", "by", "") else "right")
-    return table
+class RateTable:
+    """A table of rates, whose words stay whole: what has no room is left out or, if it is a remark, put below.
+
+    The first column names the rows. A last column with the heading `by` or without one has remarks.
+    """
+
+    def __init__(self, *headings: str) -> None:
+        self._headings = headings
+        self._rows: list[tuple[str, ...]] = []
+
+    def add_row(self, *cells: str) -> None:
+        """Add a row; cells that it has not are empty."""
+        self._rows.append((*cells, *[""] * (len(self._headings) - len(cells))))
+
+    def print(self) -> None:
+        """Print it, as wide as the output is."""
+        width, rows, below = output_width(WIDTH), self._rows, list[str]()
+        columns = self._columns(rows)
+        if self._headings[-1] in _REMARKS and sum(column.width + GAP for column in columns) > width:
+            names = [i for i, heading in enumerate(self._headings) if i == 0 or heading in _WORDS - _REMARKS]
+            below = [f"{', '.join(row[i] for i in names if row[i])}: {row[-1]}" for row in rows if row[-1]]
+            rows = [row for row in rows if any(row[i] for i in range(len(row) - 1) if i not in names)]
+            columns = self._columns(rows)[:-1]
+        if rows:
+            print_table(fitting_table("", columns, width), without_terminal=WIDTH)
+        for line in below:
+            echo(line)
+
+    def _columns(self, rows: list[tuple[str, ...]]) -> list[Column]:
+        return [
+            Column(
+                heading,
+                [row[i] for row in rows],
+                importance=_IMPORTANCE.get(heading),
+                is_number=i > 0 and heading not in _WORDS,
+                least=_NAME_WIDTH if i == 0 else None,
+            )
+            for i, heading in enumerate(self._headings)
+        ]
 
 
 def numbers(rate: Rate) -> Iterable[str]:

@@ -88,8 +88,8 @@ def bench_train(
 def _print(folder: Path, found: "TrainBench") -> None:
     """Print the rates of the steps, and what follows from them."""
     from bigearth_pipeline.bench.train.result import COLD, FED, LOADER, RESIDENT
-    from bigearth_pipeline.cli.bench.rates import WIDTH, numbers, print_epochs, rate_table
-    from bigearth_pipeline.cli.display.console import echo, print_table
+    from bigearth_pipeline.cli.bench.rates import RateTable, numbers, print_epochs
+    from bigearth_pipeline.cli.display.console import echo
 
     titles = {
         RESIDENT: "steps on one batch",
@@ -104,12 +104,12 @@ def _print(folder: Path, found: "TrainBench") -> None:
         f"{where['cpu']}, threads: {config['threads']}"
     )
     notes = [""] if found.missing else []
-    table = rate_table("patches/s", "median", "lowest", "highest", "start, s", *notes)
+    table = RateTable("patches/s", "median", "lowest", "highest", "start, s", *notes)
     for name, rate in found.rates.items():
         table.add_row(titles[name], *numbers(rate))
     for name, why_not in found.missing.items():
         table.add_row(titles[name], "", "", "", "", why_not)
-    print_table(table, without_terminal=WIDTH)
+    table.print()
     idle = "" if found.idle_share is None else f"the GPU had no step to work on {found.idle_share:.1%} of the time, "
     echo(
         f"saturation {found.saturation:.1%}; {idle}the training thread waited for the loader {found.wait_share:.1%} of "

@@ -9,7 +9,7 @@ from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.text import Text
 
-from bigearth_pipeline.cli.output_options import is_quiet, is_step
+from bigearth_pipeline.cli.output_options import is_quiet, is_step, notes_stream
 from shards.reporting import printable
 
 LINE_SECONDS: Final = 10.0
@@ -45,8 +45,11 @@ class Console(RichConsole):
 
 
 def notes_console() -> Console:
-    """Return the console of stderr, for progress and notes; it shows nothing if the command is to be quiet."""
-    return Console(stderr=True, quiet=is_quiet())
+    """Return the console for progress and notes: that of stderr; of a quiet command its log file's, or none."""
+    if not is_quiet():
+        return Console(stderr=True)
+    stream = notes_stream()
+    return Console(stderr=True, quiet=True) if stream is None else Console(file=stream)
 
 
 def echo(text: str) -> None:
@@ -55,8 +58,8 @@ def echo(text: str) -> None:
 
 
 def echo_next(*commands: str) -> None:
-    """Print the commands that may come next, unless this one is a step of another."""
-    if not is_step():
+    """Print the commands that may come next, unless this one is a step of another or is to be quiet."""
+    if not is_step() and not is_quiet():
         echo(f"next: {', '.join(commands)}")
 
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.cells import cell_len
 from rich.table import Table
 
-_GAP: Final = 3
+GAP: Final = 3
 """Blanks between two columns."""
 
 
@@ -21,17 +21,24 @@ class Column:
         values: a text for each row.
         importance: columns of the lowest one are left out first; None for a column that always stays.
         is_number: whether to align it on the right.
+        least: characters to which its lines may be wrapped; None for as many as they have.
     """
 
     heading: str
     values: Sequence[str]
     importance: int | None = None
     is_number: bool = True
+    least: int | None = None
 
     @property
     def width(self) -> int:
         """Characters that it takes."""
         return max(cell_len(line) for text in (self.heading, *self.values) for line in text.split("\n"))
+
+    @property
+    def least_width(self) -> int:
+        """Characters that it takes at least."""
+        return self.width if self.least is None else min(self.width, self.least)
 
 
 def fitting_table(title: str, columns: Sequence[Column], width: int) -> Table:
@@ -46,7 +53,7 @@ def fitting_table(title: str, columns: Sequence[Column], width: int) -> Table:
     """
     known = [column for column in columns if column.importance is None or any(column.values)]
     shown = list(known)
-    while sum(column.width + _GAP for column in shown) > width:
+    while sum(column.least_width + GAP for column in shown) > width:
         droppable = [column for column in shown if column.importance is not None]
         if not droppable:
             break
@@ -61,8 +68,14 @@ def fitting_table(title: str, columns: Sequence[Column], width: int) -> Table:
             justify="right" if column.is_number else "left",
             overflow="fold",
             no_wrap=column.importance is not None,
-            min_width=min(column.width, 12) if column.importance is None else column.width,
+            min_width=_min_width(column),
         )
     for values in zip(*(column.values for column in shown), strict=True):
         table.add_row(*values)
     return table
+
+
+def _min_width(column: Column) -> int:
+    if column.least is not None:
+        return column.least_width
+    return min(column.width, 12) if column.importance is None else column.width

@@ -1,6 +1,5 @@
 """A line about what is done now: rewritten in place on a terminal, printed now and then elsewhere."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import click
 
 from bigearth_pipeline.cli.display.console import LineClock
-from bigearth_pipeline.cli.output_options import is_quiet
+from bigearth_pipeline.cli.output_options import notes_stream
 from shards.reporting import printable
 
 _CLEAR: Final = "\r\033[K"
@@ -21,18 +20,18 @@ def status_line(subject: str) -> Iterator[Callable[[str], None]]:
     Args:
         subject: begins each line.
     """
-    line, subject, quiet = LineClock(), printable(subject), is_quiet()
+    line, subject, stream = LineClock(), printable(subject), notes_stream()
 
     def say(text: str) -> None:
-        if quiet:
+        if stream is None:
             return
-        if sys.stderr.isatty():
-            click.echo(f"{_CLEAR}{subject}: {text}", nl=False, err=True)
+        if stream.isatty():
+            click.echo(f"{_CLEAR}{subject}: {text}", nl=False, file=stream)
         elif line.is_due():
-            click.echo(f"{subject}: {text}", err=True)
+            click.echo(f"{subject}: {text}", file=stream)
 
     try:
         yield say
     finally:
-        if sys.stderr.isatty() and not quiet:
-            click.echo(_CLEAR, nl=False, err=True)
+        if stream is not None and stream.isatty():
+            click.echo(_CLEAR, nl=False, file=stream)

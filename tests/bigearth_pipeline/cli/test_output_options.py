@@ -51,6 +51,7 @@ def test_quiet_leaves_results_and_errors(scene_tree: Path, tmp_path: Path) -> No
     told = call("build-shards", scene_tree, "--out", tmp_path / "s", "--limit", "4", "--workers", "1", "--quiet")
     assert (told.returncode, told.stderr) == (0, "")
     assert "stored" in told.stdout
+    assert "next:" not in told.stdout
     told = call("verify", tmp_path / "absent", "-q")
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.startswith("Error: ")
@@ -73,6 +74,20 @@ def test_a_log_has_what_is_said(scene_tree: Path, tmp_path: Path) -> None:
             assert second[-2:] == [told.stderr.splitlines()[-1], "bep build-shards ended with status 1"]
             assert second[-2].startswith("Error: ")
     assert stat.S_IMODE(log.stat().st_mode) & stat.S_IXUSR == 0
+
+
+def test_a_quiet_command_logs_all_the_same(scene_tree: Path, tmp_path: Path) -> None:
+    """The mail of cron is short, and so is the log in which one looks for what went wrong."""
+    logs = {}
+    for name, options in (("loud", []), ("quiet", ["--quiet"])):
+        log = tmp_path / f"{name}.txt"
+        arguments = ("--out", tmp_path / name, "--limit", "4", "--workers", "1", "--log-file", log)
+        told = call("build-shards", scene_tree, *arguments, *options)
+        assert told.returncode == 0
+        logs[name] = [line for line in lines_of(log) if " began, process " not in line]
+    assert told.stderr == ""
+    assert any(line.startswith("found ") for line in logs["loud"])
+    assert logs["quiet"] == logs["loud"]
 
 
 def test_arguments_are_not_logged(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from shards import CLASSES, SPLITS
 from shards.layout.classes import FORTY_THREE
 from shards.layout.facts import COUNTRIES
+from trainer.data.subset.where_limits import objects
 
 SEASONS: Final = ("winter", "spring", "summer", "autumn")
 VOCABULARIES: Final = {"labels": CLASSES, FORTY_THREE.column: FORTY_THREE.names, "season": SEASONS, "split": SPLITS}
@@ -31,6 +32,7 @@ _CASES: Final[dict[str, Callable[[str], str]]] = {
     "ucase": str.upper,
 }
 _COALESCE: Final = "OPERATOR_COALESCE"
+_NULL_IF_EQUAL: Final = "nullif"
 _PARTS: Final = {"ARRAY_EXTRACT", "ARRAY_SLICE", "unnest", "filter"} | {
     f"{kind}_{what}"
     for kind in ("list", "array")
@@ -40,6 +42,13 @@ _PARTS: Final = {"ARRAY_EXTRACT", "ARRAY_SLICE", "unnest", "filter"} | {
     )
 }
 """Operators and functions whose values are elements, or parts, of the list in their first argument."""
+
+_ELEMENT_PARTS: Final = {"ARRAY_EXTRACT", "unnest"} | {
+    f"{kind}_{what}"
+    for kind in ("list", "array")
+    for what in ("extract", "element", "first", "last", "min", "max", "any_value")
+}
+"""Those of `_PARTS` whose value is one element: of a list of names a name, of which a part is none."""
 
 _MEMBERSHIP: Final = {
     f"{kind}_{what}"
@@ -67,11 +76,15 @@ def unknown_name(nodes: Iterable[dict[str, Any]], vocabularies: Mapping[str, Col
         vocabularies: columns and the texts that they can have.
     """
     for node in nodes:
-        if node.get("type") not in _COMPARISONS and node.get("function_name") not in _MEMBERSHIP:
+        for body in _bodies(node):
+            if fact := unknown_name(objects(body), vocabularies):
+                return fact
+        called = node.get("function_name")
+        if node.get("type") not in _COMPARISONS and called not in _MEMBERSHIP and called != _NULL_IF_EQUAL:
             continue
         operands = list(_operands(node))
         columns = {_column(operand) for operand in operands}
-        kinds = _ROWS if node.get("function_name") in _MEMBERSHIP else _ROWS | _ELEMENTS
+        kinds = _ROWS if called in _MEMBERSHIP else _ROWS | _ELEMENTS
         for group in _by_position(operands, kinds):
             for column in sorted(vocabularies.keys() & {_column(operand) for operand in group}):
                 if fact := _unknown(column, vocabularies[column], group):
@@ -79,13 +92,37 @@ def unknown_name(nodes: Iterable[dict[str, Any]], vocabularies: Mapping[str, Col
         # `labels.list_contains('…')` names its first argument where a schema would stand.
         method = next(iter(node.get("qualified_name", {}).get("path", [])), "").lower()
         columns.add(method)
-        if node.get("function_name") == "contains":
+        if called == "contains":
             # Of a text it asks for a part of it, which is no word of a vocabulary.
-            columns -= {method, *map(_column, operands[:1])} - _LISTS
+            texts = {_column(operand) for operand in operands[:1] if _is_element(operand)}
+            columns -= ({method, *map(_column, operands[:1])} - _LISTS) | texts
         for column in sorted(vocabularies.keys() & columns):
             if fact := _unknown(column, vocabularies[column], operands):
                 return fact
     return None
+
+
+def _bodies(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the bodies of the lambdas of a function of a list of names, with an element of it for their parameter."""
+    operands = list(_operands(node))
+    column = next(map(_column, operands), "")
+    for operand in operands[1:]:
+        if column in _LISTS and operand.get("class") == "LAMBDA":
+            # The second parameter, if there is one, is a number.
+            [parameter, *_] = [operand["lhs"]] if "column_names" in operand["lhs"] else _operands(operand["lhs"])
+            element = {"function_name": "list_extract", "children": [{"column_names": [column]}]}
+            yield _replaced(operand["expr"], [name.lower() for name in parameter["column_names"]], element)
+
+
+def _replaced(document: Any, names: list[str], element: dict[str, Any]) -> Any:
+    """Return a document with an element in place of the references to a parameter."""
+    if isinstance(document, list):
+        return [_replaced(value, names, element) for value in document]
+    if not isinstance(document, dict):
+        return document
+    if [name.lower() for name in document.get("column_names", [])] == names:
+        return element
+    return {key: _replaced(value, names, element) for key, value in document.items()}
 
 
 def _unknown(column: str, vocabulary: Collection[str], operands: list[dict[str, Any]]) -> str | None:
@@ -156,14 +193,27 @@ def _column(node: dict[str, Any]) -> str:
     if names := node.get("column_names"):
         return str(names[-1]).lower()
     if node.get("class") in ("CAST", "COLLATE"):
-        return _column(node["child"])
+        column = _column(node["child"])
+        is_text = node.get("type_expr", {}).get("type_name", "list").lower() != "list"
+        # The text of a whole list is no word of a vocabulary.
+        return "" if is_text and column in _LISTS and not _is_element(node["child"]) else column
     if node.get("function_name") in _CASES or node.get("type") == _COALESCE:
         return next((_column(operand) for operand in _operands(node)), "")
     if node.get("type") in _PARTS or node.get("function_name") in _PARTS:
-        column = next((_column(operand) for operand in _operands(node)), "")
+        of = next(_operands(node), {})
+        column = _column(of)
         # A part of a text is no word of a vocabulary.
-        return column if column in _LISTS else ""
+        return column if column in _LISTS and not _is_element(of) else ""
     return ""
+
+
+def _is_element(node: dict[str, Any]) -> bool:
+    """Return whether an operand is one element of a list."""
+    if node.get("class") in ("CAST", "COLLATE"):
+        return _is_element(node["child"])
+    if node.get("function_name") in _CASES or node.get("type") == _COALESCE:
+        return any(map(_is_element, _operands(node)))
+    return node.get("type") in _ELEMENT_PARTS or node.get("function_name") in _ELEMENT_PARTS
 
 
 def _operands(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -82,7 +82,10 @@ def test_conditions_hold_where_python_says_so(varied: Store, where: str, expecte
 
 def test_columns_that_a_condition_uses_are_known() -> None:
     """The message about an empty column names one that has nothing to do with it."""
-    assert check_condition("Country = 'a' and len(list_filter(labels, lambda x: x = 'b')) > 1") == {"country", "labels"}
+    assert check_condition("Country = 'a' and len(list_filter(labels, lambda x: x = 'Pastures')) > 1") == {
+        "country",
+        "labels",
+    }
     assert check_condition("true") == set()
     assert check_condition(" and ".join(f"{name} is not null" for name in COLUMNS)) == set(COLUMNS)
 
@@ -174,6 +177,13 @@ def test_long_conditions_are_short_in_messages(varied: Store) -> None:
                 "len(list_intersect(labels, ['Pasture'])) > 0",
                 "['Pasture'] <@ labels",
                 "CASE labels[1] WHEN 'Pasture' THEN true ELSE false END",
+                "nullif(labels[1], 'Pasture') is null",
+                "labels[1:2][1] = 'Pasture'",
+                "len(list_filter(labels, lambda x: x = 'Pasture')) = 0",
+                "len(list_filter(labels, X -> x in ('Pastures', 'Pasture'))) = 0",
+                "len(list_filter(list_sort(labels), lambda x, i: i = 1 and x <> 'Pasture')) > 0",
+                "len([x for x in labels if x = 'Pasture']) = 0",
+                "list_bool_or(list_transform(labels, lambda x: x = 'Pasture'))",
             )
         ),
         ("season::VARCHAR = 'fall'", "no patch can have 'fall' in season"),
@@ -213,6 +223,9 @@ def test_unknown_names_are_refused(where: str, message: str) -> None:
         "lower(country) = 'ireland' or coalesce(country, 'none') = 'none'",
         "labels[1] = 'Pastures' and season[1] = 's' and split[1:3] = 'tra'",
         "coalesce(labels[1], 'none') = 'none'",
+        "labels[1][1] = 'P' or lower(labels[1])[1:4] = 'past' or contains(labels[1], 'forest')",
+        "len(list_filter(labels, lambda x, i: i = 1 or x = 'Pastures' or x[1] = 'P' or contains(x, 'forest'))) > 0",
+        "contains(labels::varchar, 'forest') or labels::varchar = '[Pastures]' or country between 'A' and 'Mordor'",
         "lower(labels[1]) = 'pastures'",
         "(country, month) = ('Ireland', 6) or (month, season) in ((6, 'summer'), (1, 'winter'))",
         "country collate nocase = 'IRELAND' or country = 'Irelánd' collate noaccent or upper(season) = 'SUMMER'",
