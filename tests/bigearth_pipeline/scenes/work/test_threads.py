@@ -140,7 +140,9 @@ def test_an_interrupted_read_has_ended_when_it_is_left(monkeypatch: pytest.Monke
     def wait(futures: list[Future[object]]) -> None:
         if len(futures) < 3:  # What runs, once all else is cancelled.
             go.set()
-        concurrent.futures.wait(futures)
+        # With a time, for a signal that comes just before a wait begins does not end it.
+        while concurrent.futures.wait(futures, timeout=0.01).not_done:
+            pass
 
     monkeypatch.setattr("bigearth_pipeline.scenes.work.threads.wait", wait)
     with SceneThreads(1) as threads:
