@@ -86,7 +86,9 @@ def exclusive(path: Path, what: str, say: Callable[[str], None] = lambda text: N
                 if os.getpid() == process and _is_at(descriptor, held):
                     # The lock file goes first, for nobody can hold it as long as there is the mark.
                     path.unlink(missing_ok=True)
-                    held.unlink(missing_ok=True)
+                    # Once, for a file of that name may be the next holder's by now.
+                    if held != path:
+                        held.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
 
