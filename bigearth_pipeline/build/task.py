@@ -11,7 +11,7 @@ from bigearth_pipeline.build.plan import PatchEntry, ShardPlan
 from bigearth_pipeline.build.select import Quarantined
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.fingerprint import annotation_statuses, fingerprint
-from bigearth_pipeline.source.georeference import Georeference, check_tile
+from bigearth_pipeline.source.georeference import Georeference
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
 from bigearth_pipeline.source.tiff.ahead import ReadAhead
 from bigearth_pipeline.source.tiff.reader import TiffReader
@@ -50,7 +50,6 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
             record = shard.next_record()
             try:
                 georeference = patches.read(number, record)
-                check_tile(entry.key, georeference)
                 nodata_pixels = count_missing(record)
             except BadPatch as err:
                 bad.append(Quarantined(entry.key, entry.folder, str(err)))

@@ -1,6 +1,5 @@
 """Location of a patch, and the locations that a patch can have."""
 
-import re
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +16,6 @@ SOUTHERN_UTM: Final = range(32701, 32761)
 _EASTINGS: Final = (0.0, 1e6)
 _NORTHERN: Final = (-1e4, 9.4e6)
 _SOUTHERN: Final = (1e6, 1.001e7)
-_TILE: Final = re.compile(r"_T(\d\d)[C-X][A-Z]{2}_\d+_\d+", re.ASCII)  # In a v2 name; names of v1 have no tile.
 _OTHER: Final = (-2.01e7, 2.01e7)  # Half of the Earth's circumference to either side.
 
 
@@ -58,23 +56,6 @@ def georeference(path: str, epsg: int, ulx: float, uly: float) -> Georeference:
             f"and a northing from {northings[0]:.0f} to {northings[1]:.0f} m"
         )
     return Georeference(epsg, ulx, uly)
-
-
-def check_tile(key: str, place: Georeference) -> None:
-    """Refuse a patch that lies in another UTM zone than the tile of Sentinel-2 in its name.
-
-    The grid of a tile is in the zone that its name begins with. Names of v1 have no tile, and a patch in another system
-    than UTM has been reprojected, so neither can be compared.
-
-    Raises:
-        BadPlace: all its bands are of another patch, or its name is.
-    """
-    tile = _TILE.search(key)
-    in_utm = place.epsg in NORTHERN_UTM or place.epsg in SOUTHERN_UTM
-    if tile and in_utm and place.epsg % 100 != int(tile[1]):
-        raise BadPlace(
-            f"its bands lie at {place}, in UTM zone {place.epsg % 100}; the tile in its name is in zone {int(tile[1])}"
-        )
 
 
 def utm_descriptions() -> dict[bytes, int]:

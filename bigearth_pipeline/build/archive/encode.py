@@ -12,7 +12,6 @@ from bigearth_pipeline.build.archive.spool import SpoolOptions, SpoolPlace, Spoo
 from bigearth_pipeline.build.task import no_garbage_collection
 from bigearth_pipeline.errors import BadPatch
 from bigearth_pipeline.source.annotations import baseline_of_key
-from bigearth_pipeline.source.georeference import check_tile
 from bigearth_pipeline.source.offset import count_missing, subtract_offset
 from bigearth_pipeline.source.tiff.names import USUAL_SUFFIXES, BandFile
 from bigearth_pipeline.source.tiff.reader import TiffReader
@@ -90,7 +89,6 @@ def encode_batch(
                 }
                 try:
                     georeference = reader.read_members(patch.folder, files, record)
-                    check_tile(key, georeference)
                     nodata_pixels = count_missing(record)
                 except BadPatch as err:
                     results.append(str(err))

@@ -1,11 +1,9 @@
 """Bad and unmatched patches: they are set apart, counted, and mended."""
 
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
-import rasterio
 
 import shards
 from bigearth_pipeline.build.run import QUARANTINE, UNMATCHED
@@ -68,33 +66,6 @@ def test_bad_patches_are_quarantined_and_mended(
     mended = build_store(tmp_path / "mended", small_tree, allow_bad=1, **options)
     assert (mended.manifest.count, mended.bad) == (12, 1)
     assert NO_ROW not in mended.manifest.left_out
-
-
-def test_patches_in_another_zone_than_their_tile_are_bad(small_tree: Path, scheduler: str, tmp_path: Path) -> None:
-    """All twelve bands are those of another patch: the store has it elsewhere than its name says."""
-    sound = faults.copy(small_tree, tmp_path / "sound")
-    zones = {1: 34, 2: 1}
-    # Another system than UTM has no zone to compare: such a patch has been reprojected.
-    systems = {number: f"EPSG:{32600 + zone}" for number, zone in zones.items()} | {3: "EPSG:3035"}
-    for number, crs in systems.items():
-        for path in patch_folder(small_tree, number).iterdir():
-            with rasterio.open(path, "r+") as band:
-                band.crs = crs
-    archive = tmp_path / "archive.tar"
-    with tarfile.open(archive, "w") as file:
-        file.add(small_tree / "BigEarthNet-S2", "BigEarthNet-S2")
-    # Archives are read without a scheduler.
-    for name, source, address in (("folder", small_tree, scheduler), ("tar", archive, None)):
-        out = tmp_path / name
-        build_store(out, source, scheduler=address, allow_bad=2, metadata=(small_tree / "metadata.parquet",))
-        lines = [json.loads(line) for line in (out / QUARANTINE).read_text().splitlines()]
-        assert [line["key"] for line in lines] == [f"{PRODUCT}_00_{number:02d}" for number in zones]
-        for line, zone in zip(lines, zones.values(), strict=True):
-            assert line["reason"].endswith(f", in UTM zone {zone}; the tile in its name is in zone 33")
-    # A store of theirs that an earlier version built.
-    build_store(tmp_path / "s", sound, scheduler=scheduler)
-    problems = verify_store(tmp_path / "s", against=[small_tree]).problems
-    assert sum("the tile in its name is in zone 33" in problem for problem in problems) == len(zones)
 
 
 def test_mended_patches_complete_an_unfinished_build(small_tree: Path, scheduler: str, tmp_path: Path) -> None:
