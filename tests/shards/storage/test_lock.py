@@ -101,24 +101,6 @@ def _refused(path: Path) -> str:
     return str(error.value)
 
 
-def test_the_lock_file_of_the_next_holder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder that ends removes, after its own, the file that the next one has just made, so that a third holds it."""
-    lock, unlink = tmp_path / "lock", Path.unlink
-    with ExitStack() as stack:
-
-        def remove(path: Path, missing_ok: bool = False) -> None:
-            unlink(path, missing_ok=missing_ok)
-            if path == lock:
-                monkeypatch.undo()
-                stack.enter_context(exclusive(lock, "in use"))
-
-        with exclusive(lock, "in use"):
-            monkeypatch.setattr(Path, "unlink", remove)
-        assert lock.exists()
-        with pytest.raises(InUse), exclusive(lock, "in use"):
-            pass
-
-
 def test_the_holder_is_named(tmp_path: Path) -> None:
     """Nobody knows which process holds a folder."""
     path = tmp_path / "lock"

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,21 @@ def test_a_place_is_held_once(tmp_path: Path) -> None:
         raise OSError(errno.EIO, "of the work")
     assert caught.value.filename is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_file_of_the_next_holder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that ends removes, after its own, the file that the next one has just made, so that a third holds it."""
+    lock, unlink = tmp_path / "lock", Path.unlink
+    with ExitStack() as stack:
+
+        def remove(path: Path, missing_ok: bool = False) -> None:
+            unlink(path, missing_ok=missing_ok)
+            if path == lock:
+                monkeypatch.undo()
+                stack.enter_context(exclusive(lock, "in use"))
+
+        with exclusive(lock, "in use"):
+            monkeypatch.setattr(Path, "unlink", remove)
+        assert lock.exists()
+        with pytest.raises(InUse), exclusive(lock, "in use"):
+            pass
