@@ -153,15 +153,17 @@ def _put(pieces: Iterator[bytes], rooms: Rooms | None) -> Iterator[memoryview]:
     error: Exception | None = None
     while True:
         try:
-            piece = memoryview(next(pieces, b""))
+            piece = next(pieces, None)
         except Exception as err:
-            piece, error = memoryview(b""), err
-        if not piece:
+            error = err
             break
-        while piece:
-            part = piece[: len(room) - filled]
+        if piece is None:
+            break
+        rest = memoryview(piece)  # None of it where a decoder needs more before it gives any.
+        while rest:
+            part = rest[: len(room) - filled]
             room[filled : filled + len(part)] = part
-            piece, filled = piece[len(part) :], filled + len(part)
+            rest, filled = rest[len(part) :], filled + len(part)
             if filled == len(room):
                 yield room
                 room, filled = rooms.take(), 0

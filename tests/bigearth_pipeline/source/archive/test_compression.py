@@ -42,6 +42,42 @@ def test_whole_archives(tmp_path: Path, form: str, local: bool) -> None:
     assert _decode(CONTENT, tmp_path, local) == CONTENT
 
 
+class _Rooms:
+    """Rooms of an odd size, and how many are out."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.num_out = size, 0
+
+    def take(self) -> memoryview:
+        self.num_out += 1
+        return memoryview(bytearray(self.size))
+
+    def give_back(self, room: memoryview, /) -> None:
+        self.num_out -= 1
+
+
+class _Trickle(io.BytesIO):
+    """An archive of which few bytes come at a time, as from a server: decoders then give nothing for some of them."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size or 0, 7_001) if size != -1 else -1)
+
+
+@FORMS
+@LOCAL
+@pytest.mark.parametrize("size", [100_003, 5_000_000])
+def test_rooms_are_filled(tmp_path: Path, form: str, local: bool, size: int) -> None:
+    """Where a decoder gives nothing for a while the rest is lost, or a room is left half empty, or kept at the end."""
+    encoded = _FORMS[form](CONTENT)
+    path = tmp_path / "archive"
+    path.write_bytes(encoded)
+    rooms = _Rooms(size)
+    found = list(tar_chunks(_Trickle(encoded), "archive", path if local else None, rooms))
+    assert b"".join(found) == CONTENT
+    assert all(len(piece) == size for piece in found[:-1])
+    assert rooms.num_out == len(found)
+
+
 @FORMS
 @LOCAL
 def test_changed_bits_are_refused(tmp_path: Path, form: str, local: bool) -> None:
