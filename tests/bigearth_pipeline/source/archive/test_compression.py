@@ -67,7 +67,7 @@ class _Trickle(io.BytesIO):
 @LOCAL
 @pytest.mark.parametrize("size", [100_003, 5_000_000])
 def test_rooms_are_filled(tmp_path: Path, form: str, local: bool, size: int) -> None:
-    """Where a decoder gives nothing for a while the rest is lost, or a room is left half empty, or kept at the end."""
+    """The rest is lost where a decoder gives nothing for a while, or a room is left half empty, or kept at the end."""
     encoded = _FORMS[form](CONTENT)
     path = tmp_path / "archive"
     path.write_bytes(encoded)
