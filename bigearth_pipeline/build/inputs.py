@@ -7,7 +7,6 @@ from typing import Final
 
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.select import Annotate
-from bigearth_pipeline.build.task import PROGRESS_EVERY
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.annotations import Annotation, read_v1_annotations
 from bigearth_pipeline.source.tables import (
@@ -26,6 +25,7 @@ from bigearth_pipeline.source.tree import Source, Version
 from bigearth_pipeline.workers import Workers
 
 _ANNOTATIONS_A_TASK: Final = 4096
+_ANNOTATIONS_A_REPORT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def annotate_by(workers: Workers) -> Annotate:
 
 def _annotate(patches: Sequence[tuple[str, str]], progress: Callable[[int], None]) -> list[Annotation | str]:
     annotations: list[Annotation | str] = []
-    for start in range(0, len(patches), PROGRESS_EVERY):
-        annotations += read_v1_annotations(patches[start : start + PROGRESS_EVERY])
+    for start in range(0, len(patches), _ANNOTATIONS_A_REPORT):
+        annotations += read_v1_annotations(patches[start : start + _ANNOTATIONS_A_REPORT])
         progress(0)  # No patch is done, but the disk is not stuck.
     return annotations

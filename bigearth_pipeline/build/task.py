@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from bigearth_pipeline.build.earlier_shards import ShardResult, made_of
@@ -20,7 +21,8 @@ from shards.metadata.entries import ShardInfo
 from shards.write.options import StoreOptions
 from shards.write.shard import ShardWriter
 
-PROGRESS_EVERY: Final = 64  # patches
+_OF_ENTRY: Final = tuple(name for name in NAMES if name in PatchEntry._fields and name != "date")
+_values_of: Final = attrgetter(*_OF_ENTRY)
 
 
 def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int], None]) -> ShardResult:
@@ -58,9 +60,7 @@ def write_shard(plan: ShardPlan, options: StoreOptions, progress: Callable[[int]
                     if entry.harmonise:
                         subtract_offset(record, entry.baseline)
                     shard.add(facts_of(entry, georeference, nodata_pixels), record)
-            if (number + 1) % PROGRESS_EVERY == 0:
-                progress(PROGRESS_EVERY)
-        progress(len(plan.entries) % PROGRESS_EVERY)
+            progress(1)
         if bad:
             shard.discard()
         else:
@@ -90,14 +90,14 @@ def send(options: StoreOptions, info: ShardInfo | None, progress: Callable[[int]
 
 def facts_of(entry: PatchEntry, georeference: Georeference, nodata_pixels: int) -> Facts:
     """Return what is known of a patch once its pixels are read: by name, so that nothing here depends on an order."""
-    known = entry._asdict() | {
-        "date": datetime.fromisoformat(entry.date),
-        "epsg": georeference.epsg,
-        "ulx": georeference.ulx,
-        "uly": georeference.uly,
-        "nodata_pixels": nodata_pixels,
-    }
-    return Facts(**{name: known[name] for name in NAMES})
+    return Facts(
+        **dict(zip(_OF_ENTRY, _values_of(entry), strict=True)),
+        date=datetime.fromisoformat(entry.date),
+        epsg=georeference.epsg,
+        ulx=georeference.ulx,
+        uly=georeference.uly,
+        nodata_pixels=nodata_pixels,
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from queue import Empty, SimpleQueue
-from time import time
+from time import monotonic, time
 from typing import Any, Final, TypeVar
 
 from bigearth_pipeline.errors import PipelineError
@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 
 _POLL_SECONDS: Final = 0.2
 _ASK_SECONDS: Final = 3.0
+_REPORT_SECONDS: Final = 0.25
+"""A task reports its progress at most this often: each message takes about as long as a patch."""
 
 
 class Cluster:
@@ -169,14 +171,23 @@ def _run(topic: str, terms: Terms | None, call: bytes) -> bytes:
     if terms is not None:
         check_here(terms, worker.address)
 
+    unreported = 0
+    reported_at = 0.0
+
     def progress(count: int) -> None:
+        nonlocal unreported, reported_at
         # Dask does not interrupt a running task; it only marks it.
         task = worker.state.tasks.get(key)
         if task is None or task.state == "cancelled":
             raise _Cancelled
-        worker.log_event(topic, count)
+        unreported += count
+        if (now := monotonic()) >= reported_at + _REPORT_SECONDS:
+            worker.log_event(topic, unreported)
+            unreported, reported_at = 0, now
 
     function, item, args = loads(call)
     # As bytes: of a list Dask looks at each item, which costs twice what the rest of a task does.
     result: bytes = dumps(function(item, *args, progress))
+    if unreported:
+        worker.log_event(topic, unreported)
     return result

@@ -8,7 +8,7 @@ from pathlib import Path
 from bigearth_pipeline.build.archive.spool import SpoolPlace, SpoolReader
 from bigearth_pipeline.build.earlier_shards import ShardResult, made_of
 from bigearth_pipeline.build.plan import ShardPlan
-from bigearth_pipeline.build.task import PROGRESS_EVERY, facts_of, no_garbage_collection, send
+from bigearth_pipeline.build.task import facts_of, no_garbage_collection, send
 from bigearth_pipeline.errors import PipelineError
 from shards.codec.registry import get_codec
 from shards.errors import CorruptShard
@@ -56,7 +56,7 @@ def write_spooled(plan: SpooledPlan, options: StoreOptions, progress: Callable[[
         SpoolReader(plan.spool) as spool,
         ShardWriter(options, plan.split, plan.number) as shard,
     ):
-        for done, (entry, place) in enumerate(zip(plan.entries, plan.places, strict=True), 1):
+        for entry, place in zip(plan.entries, plan.places, strict=True):
             spooled = spool.read(place)
             record = shard.next_record()
             try:
@@ -70,9 +70,7 @@ def write_spooled(plan: SpooledPlan, options: StoreOptions, progress: Callable[[
                 ) from err
             shard.add_encoded(facts_of(entry, spooled.georeference, spooled.nodata_pixels), record, spooled.parts)
             bytes_read += spooled.source_bytes
-            if done % PROGRESS_EVERY == 0:
-                progress(PROGRESS_EVERY)
-        progress(len(plan.entries) % PROGRESS_EVERY)
+            progress(1)
         source = plan.source_now()
         shard.made_of = made_of(plan, bytes_read, source)
     send(options, shard.info, progress)
