@@ -33,6 +33,7 @@ SYNTHETIC: Final = "SYNTHETIC.txt"
 ARCHIVE_NAMES: Final = (".tar", ".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """Ends of the names of archives of a tree."""
 _DEPTH: Final = 3
+_MAX_COMMON: Final = 256  # Folders in a folder each; a link to a folder above it has no end.
 _PROBED: Final = 64  # Folders looked into at a level before it is taken to hold no patches.
 
 
@@ -176,14 +177,15 @@ def find_source_in(path: Path, files: Folders) -> Source:
     """Find the patch folders at or below a folder of a file system or an archive; errors as `find_source`."""
     try:
         # A link can lead to one tree by two ways.
-        found = list({os.path.realpath(source.root): source for source in _find(path, _DEPTH, files)}.values())
+        found = list({os.path.realpath(source.root): source for source in _find_deep(path, files)}.values())
     except OSError as err:
         raise PipelineError(f"source {err.filename} cannot be read: {err.strerror}") from err
     if not found:
         archive = _archive_in(path) if isinstance(files, OnDisk) else ""
         raise PipelineError(
             f"source {path} holds no BigEarthNet tree: expected folders <patch>/<patch>_B02.tif (v1) "
-            f"or <product>/<patch>/<patch>_B02.tif (v2), at most {_DEPTH} levels down{archive}"
+            f"or <product>/<patch>/<patch>_B02.tif (v2), at most {_DEPTH} levels below "
+            f"the last folder that all lie in{archive}"
         )
     if len(found) > 1:
         roots = ", ".join(f"{source.root} ({source.version})" for source in found)
@@ -197,6 +199,17 @@ def _archive_in(path: Path) -> str:
         if found := sorted(name for name in os.listdir(path) if name.endswith(ARCHIVE_NAMES)):
             return f"; {path / found[0]} is an archive, which a build reads where it is named itself"
     return ""
+
+
+def _find_deep(path: Path, files: Folders) -> list[Source]:
+    """Return the trees below a directory, whatever folders they all lie in, such as those of `tar -c /home/me/data`."""
+    for _ in range(_MAX_COMMON):
+        found = list(_find(path, _DEPTH, files))
+        below = list(islice(_subfolders(str(path), files), 2))
+        if found or len(below) != 1:
+            return found
+        path = Path(below[0][1])
+    return []
 
 
 def _find(path: Path, depth: int, files: Folders) -> Iterator[Source]:

@@ -6,6 +6,7 @@ and those that come as a stream by one; xz by one.
 
 import bz2
 import lzma
+import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -30,6 +31,8 @@ _MAX_WINDOW: Final = 1 << 27
 """Bytes that a zstd frame may make a decoder hold: what `zstd -d` allows by itself, and `zstd --long=27` makes."""
 _MAX_XZ_MEMORY: Final = 256 << 20
 _MAX_THREADS: Final = 8
+_PADDING: Final = 10
+"""Zeros at the end of a file that no gzip or bzip2 has of its own: an empty gzip ends with nine."""
 
 
 class Readable(Protocol):
@@ -92,7 +95,7 @@ def tar_chunks(
         chunks = _put(_pieces(rest), rooms)
     elif compression == "zstd":
         chunks = _zstd(rest, rooms or _NewRooms())
-    elif path is not None and compression in ("gzip", "bzip2"):
+    elif path is not None and compression in ("gzip", "bzip2") and not _is_padded(path):
         chunks = _put(_parallel(path, compression), rooms)
     else:
         chunks = _put(_chained(rest, compression), rooms)
@@ -184,6 +187,13 @@ def _zstd(raw: Readable, rooms: Rooms) -> Iterator[memoryview]:
         while count := reader.readinto(room := rooms.take()):
             yield room[:count]
         rooms.give_back(room)
+
+
+def _is_padded(path: Path) -> bool:
+    """Return whether zeros fill up a file after its end: damage to rapidgzip, which writes a warning about bzip2."""
+    with open(path, "rb") as file:
+        file.seek(-min(_PADDING, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return not any(file.read())
 
 
 def _parallel(path: Path, compression: str) -> Iterator[bytes]:

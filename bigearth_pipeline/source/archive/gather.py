@@ -261,14 +261,23 @@ class Gatherer:
                 break
             for name, content in patch.files.items():
                 if isinstance(content, bytes):
-                    patch.files[name] = self._file_bytes, len(content)
-                    view = memoryview(content)
-                    while view:
-                        view = view[self._file.write(view) :]
-                    self._file_bytes += len(content)
+                    patch.files[name] = self._append(content), len(content)
             wanted -= patch.in_memory
             self._memory_left += patch.in_memory
             patch.in_memory = 0
+
+    def _append(self, content: bytes) -> int:
+        """Append a band file to the file of what waits; return its offset there."""
+        assert self._file is not None
+        offset, view = self._file_bytes, memoryview(content)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as err:
+            err.filename = err.filename or str(self._path)
+            raise
+        self._file_bytes += len(content)
+        return offset
 
     def _content(self, content: bytes | tuple[int, int] | None) -> bytes:
         if isinstance(content, bytes):

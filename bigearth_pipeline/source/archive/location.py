@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.source.archive.compression import Rooms, tar_chunks
@@ -83,21 +83,20 @@ class LocalArchive:
     def chunks(self, rooms: Rooms | None = None) -> Iterator[Iterator[memoryview]]:
         """See `Archive`."""
         try:
-            with open_regular_file(self._path) as file:
-                digest = _Digest(self._path) if self._wants_digest and rooms is not None else None
-                try:
-                    with closing(tar_chunks(file, self.name, self._path, rooms)) as chunks:
-                        yield chunks
-                    if digest:
-                        self._digest = digest.result()
-                finally:
-                    if digest:
-                        digest.stop()
-                status = os.fstat(file.fileno())
+            file = open_regular_file(self._path)
         except OSError as err:
-            if err.filename == self.name or err.filename is None:
-                raise _unreadable(self._path, err) from err
-            raise
+            raise _unreadable(self._path, err) from err
+        with file:
+            digest = _Digest(self._path) if self._wants_digest and rooms is not None else None
+            try:
+                with closing(tar_chunks(_Reading(self._path, file), self.name, self._path, rooms)) as chunks:
+                    yield chunks
+                if digest:
+                    self._digest = digest.result()
+            finally:
+                if digest:
+                    digest.stop()
+            status = os.fstat(file.fileno())
         if (status.st_size, status.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
             raise PipelineError(f"{self.name} was changed while it was read; run the same command again")
 
@@ -107,6 +106,19 @@ class LocalArchive:
     def digest(self) -> str | None:
         """See `Archive`."""
         return self._digest
+
+
+class _Reading:
+    """A file whose errors are said to be its own, and not those of what is made of it."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file = path, file
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as err:
+            raise _unreadable(self._path, err) from err
 
 
 class _Digest:

@@ -66,3 +66,18 @@ def test_unsafe_and_repeated_names_are_bad() -> None:
     assert {patch.key for patch in bad} == {"a.b", "ok", "näme", "k" * 93}
     assert any(patch.reason == "duplicate of /x/ok" and patch.folder == "/y/ok" for patch in bad)
     assert not is_key("")
+
+
+def test_a_tree_is_found_below_folders_that_hold_nothing_else(tmp_path: Path) -> None:
+    """A tree is not found where it is in an archive of `/home/me/data`, below which no source can be named."""
+    top = tmp_path / "home" / "me" / "data" / "sets"
+    folder = top / "BigEarthNet-S2" / "product" / "patch_0_1"
+    folder.mkdir(parents=True)
+    (folder / "patch_0_1_B02.tif").touch()
+    assert find_source(tmp_path).root == top / "BigEarthNet-S2"
+    (tmp_path / "home" / "around").symlink_to(tmp_path)
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "loop", tmp_path):
+        with pytest.raises(PipelineError, match="holds no BigEarthNet tree"):
+            find_source(path)

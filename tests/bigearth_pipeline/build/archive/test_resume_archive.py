@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bigearth_pipeline.build.archive import spool
+from bigearth_pipeline.build.archive import passes, spool
 from bigearth_pipeline.build.archive.room import check_room, needed_bytes
 from bigearth_pipeline.build.config import BuildConfig
 from bigearth_pipeline.build.run import BuildSummary, build
 from bigearth_pipeline.errors import PipelineError
+from bigearth_pipeline.source.archive import gather
 from bigearth_pipeline.workers import InProcess
 from shards.testing.calls import Call, intercepted
 from tests.bigearth_pipeline.build.archive.test_same_store import assert_same
@@ -151,6 +152,23 @@ def test_only_the_rest_is_read_again(
     assert any(line.startswith("patches that an earlier run has spooled: 5; ") for line in lines)
     assert_same(store, beside / "out")
     assert summary.manifest.count == 8
+
+
+def test_a_full_disk_is_not_said_of_the_archive(
+    files: dict[str, bytes], store: Path, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk below the spool is said to be an archive that cannot be read."""
+    archive = write_archive(beside / "a.tar", files, order=1)
+    full = beside / "full"
+    full.symlink_to("/dev/full")
+    with monkeypatch.context() as patch:
+        patch.setattr(gather.Gatherer.__init__, "__defaults__", (0,))
+        patch.setattr(passes, "WAITING", full)
+        with pytest.raises(PipelineError, match=f"^no space left on the disk of {beside}; make room"):
+            _build(beside / "out", archive)
+    assert not full.is_symlink()
+    _build(beside / "out", archive)
+    assert_same(store, beside / "out")
 
 
 def test_a_pass_that_was_done_is_not_done_again(

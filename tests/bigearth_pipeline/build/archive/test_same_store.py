@@ -36,7 +36,7 @@ def assert_same(store: Path, other: Path) -> None:
 @given(
     compression=st.sampled_from(sorted(COMPRESSIONS)),
     style=st.sampled_from(sorted(_STYLES)),
-    prefix=st.sampled_from(["", "./", "data/", "data/.//"]),
+    prefix=st.sampled_from(["", "./", "data/", "data/.//", "home/me/data/sets/"]),
     order=st.none() | st.integers(0, 1000),
     memory=st.sampled_from([0, 100_000, 1 << 30]),
     compiled_after=st.sampled_from([0, 4, gather.COMPILED_AFTER]),

@@ -42,6 +42,16 @@ def test_whole_archives(tmp_path: Path, form: str, local: bool) -> None:
     assert _decode(CONTENT, tmp_path, local) == CONTENT
 
 
+@pytest.mark.parametrize("form", ["bzip2", "gzip", "xz"])
+@LOCAL
+@pytest.mark.parametrize("zeros", [12, 512, 5_000_000])
+def test_zeros_after_the_end_are_no_damage(tmp_path: Path, form: str, local: bool, zeros: int) -> None:
+    """An archive that was filled up to whole blocks, as on tapes, passes from an address and is damaged as a file."""
+    assert _decode(_FORMS[form](CONTENT) + bytes(zeros), tmp_path, local) == CONTENT
+    empty = _FORMS[form](b"")
+    assert _decode(_FORMS[form](CONTENT) + empty, tmp_path, local) == CONTENT
+
+
 class _Rooms:
     """Rooms of an odd size, and how many are out."""
 
