@@ -33,7 +33,7 @@ def bench(resident: float, fed: float, loader: float, *, waited: float, on_gpu: 
         (bench(100, 99, 400, waited=0.01), "device", "the device is the limit: the loader alone is 4 times"),
         (bench(100, 99, 12_345, waited=0.01), "device", "the loader alone is 123 times as fast"),
         (bench(100, 96, 110, waited=0.04), "device", "1.1 times as fast only"),
-        (bench(100, 60, 61, waited=0.4), "loader", "at 61% of the device's rate"),
+        (bench(100, 60, 61, waited=0.4), "loader", "at 61 % of the device's rate"),
         (bench(100, 80, 300, waited=0.19), "host", "take cores from each other"),
         (bench(100, 80, 300, waited=0.01), "host", "too long to ask for a step"),
         (bench(100, 80, 300, waited=0.01, on_gpu=False), "host", "take cores from each other"),
