@@ -175,7 +175,7 @@ class Marks(Formatter):
         is_log = self.axis is not None and getattr(self.axis, "get_scale", str)() == "log"
         largest = max(map(abs, values), default=0.0)
         tolerance = min((high - low for low, high in pairwise(sorted(set(values)))), default=largest) / 1000
-        # One power of ten for all, else 9e−4 stands beside 0.001.
+        # One power of ten for all, else 9e−4 and 0.001 are marks of one axis.
         power = math.floor(math.log10(largest)) if 0 < largest < _SMALL or _LARGE <= largest < math.inf else 0
         marks: list[str] = []
         for digits in range(_MOST_DIGITS + 1):

@@ -18,7 +18,7 @@ GENERATOR: Final = "bep report"
 
 
 _PERCENT: Final = re.compile(r"(?<=\d) %")
-"""What no line may end within."""
+"""A number and its percent sign, between which no line may end."""
 
 
 def render(page: Page) -> bytes:
