@@ -68,11 +68,11 @@ def test_epochs_are_those_of_the_tier_that_the_steps_had(tier: str) -> None:
 
 def test_encoded_records_need_less_of_a_gpu_than_decoded_ones() -> None:
     """Epochs are said not to fit into a GPU that `cache=gpu` keeps their encoded records on."""
-    # v2 train: 38 GB decoded, 24 GB encoded; 60% of 50 GB may be taken.
+    # v2 train: 38 GB decoded, 24 GB encoded; 60 % of 50 GB may be taken.
     found = replace(bench(200, 100, 300, waited=0.5), memory=Memory(0, 50 * 10**9))
     places = {tier: replace(found, config={"cache": tier}).epochs[0].why_not for tier in ("gpu", "gpu-encoded")}
     assert places == {
-        "gpu": "38.1 GB are too much for 60% of the 50.0 GB of device memory free",
+        "gpu": "38.1 GB are too much for 60 % of the 50.0 GB of device memory free",
         "gpu-encoded": None,
     }
 
