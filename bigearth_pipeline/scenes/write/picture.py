@@ -74,7 +74,10 @@ def write_map_picture(
     panels = 1 if true_colour is None else 2
     ratio = best.shape[0] / best.shape[1]
     order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
-    handles = [Patch(facecolor=colours[i], label=f"{_share(shares[i]):>5}  {_wrapped(classes[i], 38)}") for i in order]
+    handles = [
+        Patch(facecolor=colours[i], label=f"{_share(shares[i]):\N{FIGURE SPACE}>5}  {_wrapped(classes[i], 38)}")
+        for i in order
+    ]
     if cells[NODATA]:
         handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
     lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
