@@ -34,7 +34,7 @@ from bigearth_pipeline.scenes.write.picture import SHEET, write_sheet
 from bigearth_pipeline.scenes.write.places import System
 from shards.runtime.cores import num_cores
 from shards.storage.lock import exclusive
-from shards.text.words import counted
+from shards.text.words import counted, percentage
 from trainer.inference import Ensemble, load_ensemble, one_thread_a_batch
 from trainer.runs.beginning import check_place
 
@@ -231,7 +231,7 @@ def _lineage(config: PredictConfig, source: AnySource, model: Ensemble) -> str:
             f". Windows of 1,200 m at a stride of {stride}, blended by a raised cosine, of {source.name}; "
             f"{source.scene.description.offset_reason}"
         )
-    return f"{text}. Patches of which more than {config.max_missing:.0%} is missing have no result."
+    return f"{text}. Patches of which more than {percentage(config.max_missing)} is missing have no result."
 
 
 def _write_sheet(out: Path, source: TreeSource | StoreSource, made: Results, model: Ensemble) -> None:

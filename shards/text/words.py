@@ -24,6 +24,11 @@ def listed(words: Sequence[str], most: int = 12) -> str:
     return last.join([comma.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def percentage(share: float, digits: int = 0) -> str:
+    """Return a share, such as 0.123, in percent: `12 %`, or with digits after the point `12.3 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def rate(number: float) -> str:
     """Return a rate in words: whole from 10 on, and with two digits below, so that it is 0 only if it is."""
     return f"{number:,.0f}" if number >= 9.5 or number == 0 else f"{number:.2g}"

@@ -1,5 +1,6 @@
 """Files and folders are small enough to be read, and to be found in."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,28 @@ def test_what_is_too_large_is_seen(tmp_path: Path) -> None:
     (folder / "one.py").write_text("x\n" * 301)
     assert too_long(tmp_path / "part") == {"one.py": 301}
     assert too_full(tmp_path / "part") == {"part/within": 13}
+
+
+PERCENT = re.compile(r"\d%|%\}")
+"""A percent sign without a space in front of it, and Python's format, which writes none."""
+
+
+@pytest.mark.parametrize("source", ["bigearth_pipeline", "shards", "trainer"])
+def test_percent_signs_have_a_space_in_front(source: str) -> None:
+    """A page has 50% beside 95 %."""
+    files = list((ROOT / source).rglob("*.py"))
+    assert len(files) > 50
+    found = [
+        f"{path}:{number}: {line.strip()}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if PERCENT.search(line)
+    ]
+    assert found == []
+
+
+def test_a_percent_sign_without_a_space_is_seen() -> None:
+    """The check finds nothing, whatever there is."""
+    assert PERCENT.search("guessing has 50%")
+    assert PERCENT.search('f"{share:.0%}"')
+    assert not PERCENT.search('f"{share:.0f} %"')

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import InvalidValue
+from shards.text.words import percentage
 from trainer.config.given import Given
 from trainer.config.options import TrainConfig
 from trainer.data.subset.repeats import repeat_factors
@@ -54,7 +55,8 @@ def check_repeats(config: TrainConfig, given: Given, labels: NDArray[np.uint8]) 
     if not present:
         raise InvalidValue(f"{written} has no effect: no training patch has a class; leave it out")
     rarest = min(present, key=lambda i: float(share[i]))
-    what = f"the rarest class, {data.nomenclature.names[rarest]}, is in {share[rarest]:.2%} of the training patches"
+    name, part = data.nomenclature.names[rarest], percentage(share[rarest], 2)
+    what = f"the rarest class, {name}, is in {part} of the training patches"
     raise InvalidValue(
         f"{written} has no effect: {what}, too many for a further visit in an epoch; give more, or leave it out"
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 from shards.layout.bands import GROUP_OF
 from shards.metadata.dataset import DATA_LICENCE, PAPERS
 from shards.reporting import printable
-from shards.text.words import counted
+from shards.text.words import counted, percentage
 from trainer.definition.choices import MONITOR_WORDS
 from trainer.export.scores import Interval, Measured
 from trainer.inference.trained import TrainedRun
@@ -185,7 +185,7 @@ def _scores(scores: Measured) -> str:
         f"No intervals: predictions of patches of at least {FEWEST_TILES} known Sentinel-2 tiles do not lie beside "
         "these scores."
         if scores.intervals is None
-        else f"In brackets: {LEVEL:.0%} intervals by the bootstrap over {scores.intervals.tiles.count} "
+        else f"In brackets: {percentage(LEVEL)} intervals by the bootstrap over {scores.intervals.tiles.count} "
         f"{scores.intervals.tiles.words}, each drawn with all of its patches."
     )
     return (
@@ -200,7 +200,7 @@ def _scores(scores: Measured) -> str:
 def _training(run: TrainedRun) -> str:
     checkpoint, options = run.checkpoint, run.trained
     subset = [f"`{options.data.where}`"] if options.data.where else []
-    subset += [f"{options.data.fraction:.2%} of the train split"] if options.data.fraction else []
+    subset += [f"{percentage(options.data.fraction, 2)} of the train split"] if options.data.fraction else []
     subset += ["the patches of a list"] if options.data.patches else []
     chosen = f", only {', '.join(subset)}" if subset else ""
     names = "; ".join(checkpoint.model.ignored)

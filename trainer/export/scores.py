@@ -106,7 +106,7 @@ def _of_files(run: TrainedRun, split: str) -> Measured | None:
         return None
     try:
         values = run_folder.read_json(run.folder / run_folder.split_metrics(split))
-        metrics = Metrics.from_json(values)
+        metrics = Metrics.from_json(values, run.checkpoint.classes)
         if values["epoch"] != run.checkpoint.epoch:
             return None
         return Measured(
@@ -125,7 +125,7 @@ def _of_files(run: TrainedRun, split: str) -> Measured | None:
 def _of_checkpoint(run: TrainedRun) -> Measured | None:
     assert run.checkpoint.metrics is not None
     try:
-        metrics = Metrics.from_json(run.checkpoint.metrics)
+        metrics = Metrics.from_json(run.checkpoint.metrics, run.checkpoint.classes)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return Measured(

@@ -190,18 +190,18 @@ def _facts(values: Fields) -> dict[str, Any]:
         "manifest_sha256": trained_on.text("manifest_sha256", _SHA256, "a SHA-256 of 64 hexadecimal digits"),
         "synthetic": _synthetic(trained_on),
         "config": options,
-        "metrics": _validation(values),
+        "metrics": _validation(values, names),
         "thresholds": _thresholds(values, names),
         "classes": names,
     }
 
 
-def _validation(values: Fields) -> dict[str, Any] | None:
+def _validation(values: Fields, classes: tuple[str, ...]) -> dict[str, Any] | None:
     if values.value("validation") is None:
         return None
     found = _object(values, "validation")
     try:
-        Metrics.from_json(found)
+        Metrics.from_json(found, classes)
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         reason = f"{err.args[0]} is absent" if isinstance(err, KeyError) else str(err)
         raise InvalidValue(f"validation does not hold the metrics of an epoch: {reason}") from err

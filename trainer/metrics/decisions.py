@@ -1,10 +1,11 @@
 """Quality of decisions: which classes were predicted, against which are there."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import Tensor
+
+from trainer.metrics.kinds import built
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,9 @@ class Decisions:
     f1_samples: float | None = None
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Decisions":
-        """Return the scores that `asdict` described."""
-        averages = {name: values.get(name) and Scores(**values[name]) for name in ("macro", "macro_all", "micro")}
-        return cls(**{**values, **averages})
+    def from_json(cls, values: Any, where: str) -> "Decisions":
+        """Return the scores that `asdict` described; `where` is their place, for errors."""
+        return built(cls, values, where, macro=Scores, macro_all=Scores, micro=Scores)
 
 
 def score(predicted: Tensor, targets: Tensor) -> tuple[Decisions, list[Scores]]:

@@ -1,12 +1,38 @@
 """Values of JSON files compared with the kinds that the fields of dataclasses have."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shards.errors import InvalidValue
 from shards.text.json_fields import shown
+
+_T = TypeVar("_T")
+
+
+def built(kind: type[_T], values: Any, where: str, **parts: type[Any]) -> _T:
+    """Return an object of a dataclass, with the fields of an object of JSON.
+
+    Args:
+        kind: the dataclass.
+        values: what the file has in its place; what its fields hold is compared by `check_kinds`.
+        where: its place, for errors.
+        parts: dataclasses of fields that hold such objects or null, or are absent, which is null, too.
+
+    Raises:
+        InvalidValue: it is no object, lacks a field that has no default, or has one that the dataclass lacks.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidValue(f"{where} is {shown(values)}, expected an object")
+    known = fields(kind)  # type: ignore[arg-type]
+    needed = [each.name for each in known if each.default is MISSING and each.name not in parts]
+    if absent := [name for name in needed if name not in values]:
+        raise InvalidValue(f"{where}.{absent[0]} is absent")
+    if other := [name for name in values if name not in {each.name for each in known}]:
+        raise InvalidValue(f"{where} has a field {shown(other[0])}, which is none of metrics")
+    made = {name: values.get(name) and built(part, values[name], f"{where}.{name}") for name, part in parts.items()}
+    return kind(**{**values, **made})
 
 
 def check_kinds(value: Any, where: str = "") -> None:

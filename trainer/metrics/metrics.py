@@ -1,18 +1,19 @@
 """Quality of multi-label predictions over a split, by class, macro and micro."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from shards.errors import InvalidValue
 from shards.layout.classes import NINETEEN, Nomenclature
 from trainer.errors import NonFiniteLoss
 from trainer.metrics.calibration import calibration_error
 from trainer.metrics.decisions import Decisions, Scores, mean, score
-from trainer.metrics.kinds import check_kinds
+from trainer.metrics.kinds import built, check_kinds
 from trainer.metrics.ranking import Ranking, rank
 from trainer.metrics.thresholds import predict, probabilities
 
@@ -46,10 +47,9 @@ class ClassMetrics:
         return self.fixed.f1
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "ClassMetrics":
-        """Return the metrics that `asdict` described."""
-        scores = {name: values[name] and Scores(**values[name]) for name in ("fixed", "tuned")}
-        return cls(**{**values, **scores})
+    def from_json(cls, values: Any, where: str) -> "ClassMetrics":
+        """Return the metrics that `asdict` described; `where` is their place, for errors."""
+        return built(cls, values, where, fixed=Scores, tuned=Scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,30 +120,41 @@ class Metrics:
         return None if self.fixed.macro_all is None else self.fixed.macro_all.f1
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Metrics":
+    def from_json(cls, values: Mapping[str, Any], classes: Sequence[str] | None = None) -> "Metrics":
         """Return the metrics that `to_json` described.
+
+        Args:
+            values: what it described.
+            classes: names of the classes that it is of, in their order; None for any.
 
         Files of the first version do not say where thresholds were tuned. Those that are read again are of validation
         splits, in checkpoints, and there it was on the same patches.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: a field is absent, or not of its kind.
+            KeyError, TypeError, ValueError, AttributeError: a field is absent, or not of its kind; a class is absent,
+                or is not of these.
         """
         before = {"thresholds_tuned_here": None if values["thresholds"] is None else True}
         values = {**before, "auroc_macro": None, "auroc_micro": None, "ignored": (), **values}
         rest = {field.name: values[field.name] for field in fields(cls)}
+        by_class = values["classes"].items()
         metrics = cls(
             **rest
             | {
                 "ignored": tuple(values["ignored"]),
-                "ranking": Ranking(**values["ranking"]),
-                "fixed": Decisions.from_json(values["fixed"]),
-                "tuned": values["tuned"] and Decisions.from_json(values["tuned"]),
-                "classes": {name: ClassMetrics.from_json(found) for name, found in values["classes"].items()},
+                "ranking": built(Ranking, values["ranking"], "ranking"),
+                "fixed": Decisions.from_json(values["fixed"], "fixed"),
+                "tuned": values["tuned"] and Decisions.from_json(values["tuned"], "tuned"),
+                "classes": {name: ClassMetrics.from_json(found, f"classes.{name:.80}") for name, found in by_class},
             }
         )
         check_kinds(metrics)
-        return metrics
+        if classes is None:
+            return metrics
+        if metrics.classes.keys() != set(classes):
+            wrong = next((f"{name} is absent" for name in classes if name not in metrics.classes), "it has others")
+            raise InvalidValue(f"classes is not of the {len(classes)} classes of the network: {wrong}")
+        return replace(metrics, classes={name: metrics.classes[name] for name in classes})
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, and with them `f1_macro`, `f1_macro_all`, `f1_micro` and `label_frequency_micro`."""

@@ -37,7 +37,7 @@ def result(session: Session, state: State, stopped_by: Request | None, progress:
     validation = None
     try:
         if config.data.validation:
-            validation = Metrics.from_json(best.metrics or {})
+            validation = Metrics.from_json(best.metrics or {}, best.classes)
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise BadCheckpoint(f"{path} does not hold the metrics of an epoch: {err!r}") from err
     if stopped_by is not None or not config.run.test:

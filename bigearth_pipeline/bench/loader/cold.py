@@ -21,6 +21,7 @@ from bigearth_pipeline.bench.rate import Rate
 from shards import Store
 from shards.metadata.parts import PARTS
 from shards.runtime.filesystem import MEMORY, file_system
+from shards.text.words import percentage
 
 MOST_LEFT: Final = 0.01
 """Share of the pages that may stay in the page cache for a pass to count as cold."""
@@ -87,7 +88,7 @@ class RecordPages:
                 return None
             # What was announced to the kernel before may still be on its way.
             time.sleep(_PAUSE)
-        return f"not possible: {share:.0%} of the pages stay in the page cache after posix_fadvise(DONTNEED)"
+        return f"not possible: {percentage(share)} of the pages stay in the page cache after posix_fadvise(DONTNEED)"
 
 
 class _StillWarm(Exception):
@@ -119,7 +120,8 @@ def measure_cold(
         return f"not possible: what the page cache holds is not known here: {err}"
     if share < LEAST_KEPT:
         return (
-            f"not possible: after they were read, only {share:.0%} of the pages are in the page cache, so none was warm"
+            f"not possible: after they were read, only {percentage(share)} of the pages are in the page cache, so none "
+            "was warm"
         )
 
     def drop() -> None:

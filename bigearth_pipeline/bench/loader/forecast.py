@@ -9,6 +9,7 @@ import torch
 from bigearth_pipeline.bench.rate import Rate
 from shards.layout.bands import RECORD_BYTES
 from shards.runtime.memory import available_bytes
+from shards.text.words import percentage
 from trainer.data.stream.cache import SHARE_OF_GPU, SHARE_OF_RAM
 
 DATASETS: Final = {"v2 train": 237_871, "v1": 590_326}
@@ -52,7 +53,7 @@ class Memory:
                 free, share, what = self.gpu or 0, SHARE_OF_GPU, "device memory free"
         if needed <= share * free:
             return None
-        part = "" if share == 1 else f"{share:.0%} of "
+        part = "" if share == 1 else f"{percentage(share)} of "
         return f"{_gb(needed)} are too much for {part}the {_gb(free)} of {what}"
 
 

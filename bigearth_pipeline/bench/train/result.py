@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from bigearth_pipeline.bench.loader.forecast import Epoch, Memory, Sources, predict
 from bigearth_pipeline.bench.rate import Rate
+from shards.text.words import percentage
 
 RESIDENT: Final = "resident"
 """Steps on one batch that lies on the device."""
@@ -82,8 +83,8 @@ class TrainBench:
                 return f"the device is the limit, but {times} only: a faster one needs more `threads=`, or `cache=`"
             case "loader":
                 return (
-                    f"the loader is the limit, at {self.headroom:.0%} of the device's rate: give it more `threads=`, "
-                    "`cache=`, a faster disk, or a cheaper `augment=`; `bep bench loader` shows its stages"
+                    f"the loader is the limit, at {percentage(self.headroom)} of the device's rate: give it more "
+                    "`threads=`, `cache=`, a faster disk, or a cheaper `augment=`; `bep bench loader` shows its stages"
                 )
         if self.memory_bytes is None or self.wait_share >= (1 - self.saturation) / 2:
             return (

@@ -73,7 +73,7 @@ def _print(found: "BuildBench") -> None:
     from rich.table import Table
 
     from bigearth_pipeline.cli.display.console import print_table
-    from shards.text.words import patches
+    from shards.text.words import patches, percentage
 
     where = found.environment
     table = Table(
@@ -101,4 +101,4 @@ def _print(found: "BuildBench") -> None:
         f"the first patches are done {found.first_patch_seconds:.1f} s after the start"
     )
     times = f"; {found.times_peer:.1f} times rasterio + ShardWriter" if found.times_peer else ""
-    click.echo(f"the whole command reaches {found.share_of_stages:.0%} of its stages{times}")
+    click.echo(f"the whole command reaches {percentage(found.share_of_stages)} of its stages{times}")

@@ -87,7 +87,7 @@ def _print(folder: Path, found: "LoaderBench") -> None:
     from bigearth_pipeline.bench.loader.titles import TITLES
     from bigearth_pipeline.cli.bench.rates import RateTable, numbers, print_epochs
     from bigearth_pipeline.cli.display.console import echo
-    from shards.text.words import patches
+    from shards.text.words import patches, percentage
 
     config, where = found.config, found.environment
     echo(
@@ -108,8 +108,10 @@ def _print(folder: Path, found: "LoaderBench") -> None:
     if found.warm_share is None:
         echo("whether all of the records' pages stayed in the page cache is not known here: warm may not be all warm")
     elif found.warm_share < 0.99:
-        echo(f"only {found.warm_share:.0%} of the records' pages stayed in the page cache: warm is not all warm")
-    echo(f"records reach {found.share_of_bound:.0%} of {TITLES[found.bound].text}")
+        echo(
+            f"only {percentage(found.warm_share)} of the records' pages stayed in the page cache: warm is not all warm"
+        )
+    echo(f"records reach {percentage(found.share_of_bound)} of {TITLES[found.bound].text}")
     echo(
         f"{found.store['bytes_per_patch'] / 1e3:.1f} kB a stored record; GB/s are of decoded records, except of reading"
     )

@@ -8,6 +8,7 @@ import click
 
 from bigearth_pipeline.cli.bench.options import DEVICE, LEAST_SECONDS, REPEATS
 from bigearth_pipeline.cli.errors import reported
+from shards.text.words import percentage
 from trainer.definition.choices import TTAS
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ def _print(scene: Path, found: "PredictBench") -> None:
         table.add_row(titles[name], *numbers(rate))
     table.print()
     echo(
-        f"predicting reaches {found.share:.0%} of the rate of the network alone; reading and cutting is "
+        f"predicting reaches {percentage(found.share)} of the rate of the network alone; reading and cutting is "
         f"{found.times_loop:.1f} times as fast as the loop"
     )

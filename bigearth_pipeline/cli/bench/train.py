@@ -9,6 +9,7 @@ import click
 from bigearth_pipeline.cli.bench.options import AUGMENT, DEVICE, FILE, LEAST_SECONDS, LOADER, LOADERS, RECIPES, REPEATS
 from bigearth_pipeline.cli.errors import reported, with_flags
 from bigearth_pipeline.cli.places import check_name
+from shards.text.words import percentage
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.train.result import TrainBench
@@ -110,10 +111,15 @@ def _print(folder: Path, found: "TrainBench") -> None:
     for name, why_not in found.missing.items():
         table.add_row(titles[name], "", "", "", "", why_not)
     table.print()
-    idle = "" if found.idle_share is None else f"the GPU had no step to work on {found.idle_share:.1%} of the time, "
+    idle = (
+        ""
+        if found.idle_share is None
+        else f"the GPU had no step to work on {percentage(found.idle_share, 1)} of the time, "
+    )
     echo(
-        f"saturation {found.saturation:.1%}; {idle}the training thread waited for the loader {found.wait_share:.1%} of "
-        f"the time, and the loop itself cost {found.other_share:.2%}; {found.host_cores:.1f} host cores were busy"
+        f"saturation {percentage(found.saturation, 1)}; {idle}the training thread waited for the loader "
+        f"{percentage(found.wait_share, 1)} of the time, and the loop itself cost {percentage(found.other_share, 2)}; "
+        f"{found.host_cores:.1f} host cores were busy"
     )
     if found.memory_bytes is not None:
         echo(f"{found.memory_bytes / 1e9:.1f} GB of device memory")

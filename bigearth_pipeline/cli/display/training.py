@@ -8,7 +8,7 @@ from rich.progress import Progress as Bar
 
 from bigearth_pipeline.cli.display.console import Console, LineClock, percent
 from bigearth_pipeline.cli.errors import with_flags
-from shards.text.words import rate
+from shards.text.words import percentage, rate
 from trainer.runtime.progress import EpochReport, Phase, Progress, Silent, StepReport
 
 
@@ -88,7 +88,7 @@ def _state(report: StepReport) -> str:
 def _speed(report: StepReport | None) -> str:
     if report is None:
         return ""
-    return f", {rate(report.patches_per_second)} patches/s, loader wait {report.wait_share:.0%}"
+    return f", {rate(report.patches_per_second)} patches/s, loader wait {percentage(report.wait_share)}"
 
 
 def _epoch_line(report: EpochReport) -> str:

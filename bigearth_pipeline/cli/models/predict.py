@@ -147,7 +147,7 @@ def _to_json(outcome: "Outcome") -> dict[str, Any]:
 
 def _print(outcome: "Outcome") -> None:
     from bigearth_pipeline.cli.display.console import echo
-    from shards.text.words import counted
+    from shards.text.words import counted, percentage
 
     counts = outcome.counts
     one, many = ("window", "windows") if outcome.is_scene else ("patch", "patches")
@@ -171,6 +171,6 @@ def _print(outcome: "Outcome") -> None:
         return
     echo(f"  share of the {many} with a result in which a class is at or above its threshold, the most frequent first:")
     for name, count in common[:_MOST_CLASSES]:
-        echo(f"  {count / counts.predicted:>6.0%}  {name}")
+        echo(f"  {percentage(count / counts.predicted):>7}  {name}")
     if (more := len(common) - _MOST_CLASSES) > 0:
         echo(f"    and {more:,} more, see the column labels of patches.parquet")

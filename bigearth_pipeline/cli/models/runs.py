@@ -1,7 +1,7 @@
 """`bep runs`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trainer.history.record import RunRecord
+
+_NAME: Final = 24
+"""Characters to which names of runs are wrapped where scores would have no room."""
 
 
 @click.command()
@@ -88,7 +91,7 @@ def _table(records: "Sequence[RunRecord]", title: str, folder: Path) -> "Table":
         return Column(heading, [percent(fact[split][score], absent="") for fact in facts], importance)
 
     columns = [
-        Column("run", [_name(record.folder, folder) for record in records], is_number=False),
+        Column("run", [_name(record.folder, folder) for record in records], is_number=False, least=_NAME),
         Column("model", [record.config.model.model for record in records], 90, is_number=False),
         Column("state", [record.state for record in records], 92, is_number=False),
         Column("epochs", [f"{f['epoch']}/{f['optimisation']['epochs']}" for f in facts], 80),

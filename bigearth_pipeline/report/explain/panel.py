@@ -130,7 +130,7 @@ def _pictures(explained: Explained, pair: int) -> list[Picture]:
         picture = map_picture(explained, pair, method)
         if picture is None or maps.pixels is None:
             continue
-        unit = "" if method == GRAD_CAM else f", ±{limit_of(maps.pixels[pair]):.2g}"
+        unit = "" if method == GRAD_CAM else f", ±{f'{limit_of(maps.pixels[pair]):#.2g}'.rstrip('.')}"
         found.append(Picture(png(picture), f"{method} of {explained.classes[each]} on {key}", f"{method}{unit}"))
     return found
 

@@ -1,5 +1,6 @@
 """Lines over a common axis, one for each series: curves of training, precision over recall, reliability."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +30,9 @@ _START: Final = 10
 """Letters of the beginning of a long name, where the ends of names are alike."""
 _MOST_DIGITS: Final = 12
 """Digits of a mark: floats of values that lie closer together are noise."""
+_SMALL: Final = 1e-3
+_LARGE: Final = 1e9
+"""Numbers below and from which on marks have a power of ten."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +164,7 @@ def shortened(text: str, most: int = _LONG_NAME) -> str:
 
 
 class Marks(Formatter):
-    """Numbers with three digits, or with more until each mark of an axis reads as the value at which it stands."""
+    """Numbers with as many digits as tell where each mark of an axis stands, all marks of a linear one with as many."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """Return one mark."""
@@ -168,17 +172,28 @@ class Marks(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Return all marks of an axis."""
-        alone = max(map(abs, values), default=0.0)
-        tolerance = min((high - low for low, high in pairwise(sorted(set(values)))), default=alone) / 1000
-        for digits in range(3, _MOST_DIGITS + 1):
-            marks = [_number(value, digits) for value in values]
+        is_log = self.axis is not None and getattr(self.axis, "get_scale", str)() == "log"
+        largest = max(map(abs, values), default=0.0)
+        tolerance = min((high - low for low, high in pairwise(sorted(set(values)))), default=largest) / 1000
+        # One power of ten for all, else 9e−4 and 0.001 are marks of one axis.
+        power = math.floor(math.log10(largest)) if 0 < largest < _SMALL or _LARGE <= largest < math.inf else 0
+        marks: list[str] = []
+        for digits in range(_MOST_DIGITS + 1):
+            marks = [_own(value, digits) if is_log else _common(value, digits, power) for value in values]
             if np.allclose([float(mark.replace(",", "")) for mark in marks], values, rtol=0, atol=tolerance):
                 break
         return [mark.replace("-", "−") for mark in marks]
 
 
-def _number(value: float, digits: int) -> str:
-    if value and abs(value) < 1e-3:
+def _common(value: float, decimals: int, power: int) -> str:
+    if power:
+        return f"{value / 10.0**power:.{decimals}f}e{power}" if value else "0"
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # Not as −0.0.
+
+
+def _own(value: float, digits: int) -> str:
+    digits = max(digits, 3)
+    if value and abs(value) < _SMALL:
         factor, power = f"{value:.{digits - 1}e}".split("e")
         return f"{float(factor):.{digits}g}e{int(power)}"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}g}"

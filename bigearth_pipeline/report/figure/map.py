@@ -72,7 +72,7 @@ def draw_map(
         squares: their corners, (n, 4, 2) metres, by the name of the series, of which there are at most three.
         outlines: land and borders; None for a part of the map that is too small for them.
         colours: number of the colour of each series, below three.
-        frame: a part of it that is framed, as large as can be seen at least; None for no frame.
+        frame: a part of it that is framed; None for no frame.
         label: words below the lower left corner, such as the name of the place; empty for none.
     """
     with look():
@@ -97,7 +97,12 @@ def draw_map(
         axes.grid(visible=False)
         axes.spines[:].set(visible=True, color=GRID)
         if frame is not None:
-            _frame(axes, view, frame)
+            axes.add_patch(
+                Rectangle(
+                    (frame.left, frame.bottom), frame.width, frame.height, fill=False, edgecolor=INK, linewidth=1.2,
+                    zorder=4,
+                )
+            )  # fmt: skip
         if label:
             # Outside, for a square can lie anywhere in it.
             axes.text(0, -0.012, label, transform=axes.transAxes, ha="left", va="top", fontsize=8)
@@ -116,12 +121,6 @@ def _outlines(axes: Axes, view: View, outlines: Outlines) -> None:
 def _is_near(line: NDArray[np.float64], view: View) -> bool:
     low, high = np.nanmin(line, axis=0), np.nanmax(line, axis=0)
     return bool(low[0] < view.right and high[0] > view.left and low[1] < view.top and high[1] > view.bottom)
-
-
-def _frame(axes: Axes, view: View, frame: View) -> None:
-    side = max(frame.width, view.width / 25)
-    left, bottom = (frame.left + frame.right - side) / 2, (frame.bottom + frame.top - side) / 2
-    axes.add_patch(Rectangle((left, bottom), side, side, fill=False, edgecolor=INK, linewidth=1.2, zorder=4))
 
 
 def _scale(axes: Axes, view: View) -> None:

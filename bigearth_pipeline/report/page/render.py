@@ -3,17 +3,22 @@
 import base64
 import hashlib
 import math
+import re
 from importlib.resources import files
 from typing import Final
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bigearth_pipeline.report.page.blocks import Cell, Page
 from shards.reporting import printable
 
 GENERATOR: Final = "bep report"
 """Name in the head of a page, by which it is known as one."""
+
+
+_PERCENT: Final = re.compile(r"(?<=\d) %")
+"""A number and its percent sign, between which no line may end."""
 
 
 def render(page: Page) -> bytes:
@@ -29,7 +34,13 @@ def render(page: Page) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"markup": Markup, "data_url": _data_url, "cell": _cell, "order": _order}
+    environment.filters |= {
+        "markup": Markup,
+        "command": _command,
+        "data_url": _data_url,
+        "cell": _cell,
+        "order": _order,
+    }
     script = _part("sort.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = environment.get_template("page.html").render(
@@ -39,10 +50,22 @@ def render(page: Page) -> bytes:
 
 
 def _shown(value: object) -> object:
-    """Return a text with control characters, but for line ends, as escapes: they are no HTML, or turn text around."""
+    """Return a text with control characters, but for line ends, as escapes: they are no HTML, or turn text around.
+
+    A number and its percent sign stay on one line.
+    """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "\n".join(map(printable, value.split("\n")))
+    return _PERCENT.sub("\N{NO-BREAK SPACE}%", _printable(value))
+
+
+def _printable(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _command(text: str) -> Markup:
+    """Return what people paste into a terminal, whose blanks stay as they are."""
+    return escape(_printable(text))
 
 
 def _part(name: str) -> str:

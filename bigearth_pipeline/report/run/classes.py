@@ -92,7 +92,7 @@ def _table(contents: RunContents) -> Table:
                "AUROC, %", "threshold"]  # fmt: skip
     caption = (
         f"Average precision (AP) and F1 {contents.threshold_words}, with the patches that have the class and the tiles "
-        "they lie in; area under the receiver operating characteristic (AUROC), of which guessing has 50%. "
+        "they lie in; area under the receiver operating characteristic (AUROC), of which guessing has 50 %. "
     )
     caption += (
         "Scores are those of the evaluation, intervals those of its predictions, whose probabilities are kept with 11 "

@@ -20,7 +20,7 @@ from bigearth_pipeline.report.store.contents import short_names
 from shards import SPLITS, Store
 from shards.metadata.manifest import MANIFEST
 from shards.storage.places import storage_of
-from shards.text.words import patches
+from shards.text.words import patches, percentage
 from trainer.history.record import RunRecord
 from trainer.metrics.intervals.bootstrap import LEVEL, RESAMPLES, SEED
 from trainer.metrics.intervals.table import Scores, decide, score
@@ -157,10 +157,10 @@ def interval_words(tiles: Tiles | None) -> str:
             "are too few to resample."
         )
     words = (
-        f"Intervals hold {LEVEL:.0%} of {RESAMPLES:,} bootstrap resamples (percentiles, seed {SEED}) in which the "
-        f"{tiles.count} {tiles.words} of the patches are drawn with replacement, for neighbouring patches are not "
+        f"Intervals hold {percentage(LEVEL)} of {RESAMPLES:,} bootstrap resamples (percentiles, seed {SEED}) in which "
+        f"the {tiles.count} {tiles.words} of the patches are drawn with replacement, for neighbouring patches are not "
         f"independent; a class in fewer than {FEWEST_TILES} of them has none."
-    ).replace("%", " %")
+    )
     if tiles.count < FEW_TILES:
         words += f" Of fewer than {FEW_TILES}, intervals are rather too narrow."
     return words

@@ -63,7 +63,8 @@ def plot_runs(folders: Sequence[Path], file_format: Format) -> bytes:
     apart = ", of different patches" if len(grouped(records)) > 1 else ""
     panels = [
         Panel(
-            heading if path[0] == "train_loss" else heading + apart,
+            # In two lines, for a third of the width has no room for one.
+            heading if path[0] == "train_loss" else heading + apart.replace(", ", ",\n"),
             [
                 Line(name, epochs(record), series(record, *path, unit=unit), i)
                 for i, (name, record) in enumerate(zip(names, records, strict=True))

@@ -29,10 +29,9 @@ def metrics_of(
     if results is None or any(results.get(name) != about.get(name) for name in _SAME):
         return None
     try:
-        found = Metrics.from_json(results)
+        return Metrics.from_json(results, nomenclature.names)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return found if tuple(found.classes) == nomenclature.names else None
 
 
 def with_values(scores: Scores, metrics: Metrics | None) -> Scores:

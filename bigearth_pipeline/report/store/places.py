@@ -1,5 +1,6 @@
 """Places of the patches: a map of all, and the part of it that has most patches."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,9 @@ _CELLS: Final = 240
 _LEAST: Final = 600_000.0
 """Metres that the map shows at least from side to side."""
 _PART: Final = 60_000.0
-"""Metres of a side of the part that is enlarged."""
+"""Metres of a side of the part that is enlarged, at least."""
+_VISIBLE: Final = 25
+"""Its side is at least this fraction of the map's, so that its frame can be seen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +50,17 @@ class Cells:
     """Cells of a grid over the map that hold patches.
 
     Attributes:
-        corners: their lower left corners, (n, 2) metres.
+        view: the map, whose lower left corner is that of the first cell.
         side: of a cell, in metres.
+        numbers: of the cell of each patch, across and up, (patches, 2).
+        corners: lower left corners of the cells, (n, 2) metres.
         counts: patches by cell and split, (n, splits).
     """
 
-    corners: NDArray[np.float64]
+    view: View
     side: float
+    numbers: NDArray[np.int64]
+    corners: NDArray[np.float64]
     counts: NDArray[np.int64]
 
 
@@ -79,21 +86,23 @@ def in_cells(places: Places, view: View, num_splits: int) -> Cells:
     cells, cell = np.unique(numbers, axis=0, return_inverse=True)
     counts = np.bincount(cell.ravel() * num_splits + places.split, minlength=len(cells) * num_splits)
     corners = np.asarray(cells * side + (view.left, view.bottom), np.float64)
-    return Cells(corners, side, counts.reshape(len(cells), num_splits))
+    return Cells(view, side, numbers, corners, counts.reshape(len(cells), num_splits))
 
 
-def busiest(places: Places) -> tuple[View, NDArray[np.bool_]]:
-    """Return a square of `_PART` metres with many patches, and which patches have their middle in it.
+def busiest(places: Places, cells: Cells) -> tuple[View, NDArray[np.bool_]]:
+    """Return a square of whole cells with many patches, and which patches have their middle in it.
 
-    It has its centre amid the patches of that square of a grid which has most of them.
+    Of whole cells, for the map shows cells: one that its frame encloses is in the square with all of its patches. Its
+    centre is amid the patches of that square of a grid which has most of them.
     """
-    numbers = np.floor(places.points / _PART).astype(np.int64)
-    _, cell, counts = np.unique(numbers, axis=0, return_inverse=True, return_counts=True)
-    members = places.points[cell.ravel() == counts.argmax()]
-    middle = (members.min(axis=0) + members.max(axis=0)) / 2
-    (left, bottom), (right, top) = (middle - _PART / 2).tolist(), (middle + _PART / 2).tolist()
-    inside = (np.abs(places.points - middle) <= _PART / 2).all(axis=1)
-    return View(left, bottom, right, top), inside
+    count = math.ceil(max(_PART, cells.view.width / _VISIBLE) / cells.side)
+    _, square, counts = np.unique(cells.numbers // count, axis=0, return_inverse=True, return_counts=True)
+    members = cells.numbers[square.ravel() == counts.argmax()]
+    first = (members.min(axis=0) + members.max(axis=0) + 1 - count) // 2
+    inside = ((cells.numbers >= first) & (cells.numbers < first + count)).all(axis=1)
+    left, bottom = (first * cells.side + (cells.view.left, cells.view.bottom)).tolist()
+    side = count * cells.side
+    return View(left, bottom, left + side, bottom + side), inside
 
 
 def places(contents: Contents) -> Section:
@@ -101,9 +110,10 @@ def places(contents: Contents) -> Section:
     found = find_places(contents)
     blocks: list[Block] = []
     if len(found.points):
-        view, inside = busiest(found)
+        cells = in_cells(found, View.around(found.points, _LEAST), len(contents.splits))
+        view, inside = busiest(found, cells)
         has_part = bool(inside.sum() > 1)
-        blocks.append(_all(contents, found, view if has_part else None))
+        blocks.append(_all(contents, found, cells, view if has_part else None))
         blocks += [_part(contents, found, view, inside)] if has_part else []
     systems = listed([f"EPSG:{code} ({count:,})" for code, count in sorted(found.systems.items())])
     lost = f" {patches(found.num_lost)} cannot be placed on this map." if found.num_lost else ""
@@ -111,14 +121,13 @@ def places(contents: Contents) -> Section:
     return Section("places", "Where the patches lie", blocks)
 
 
-def _all(contents: Contents, found: Places, part: View | None) -> Figure:
-    view = View.around(found.points, _LEAST)
-    cells = in_cells(found, view, len(contents.splits))
-    # A square is larger than its cell where it would else be too small to see.
-    side = max(cells.side, view.width / 130)
+def _all(contents: Contents, found: Places, cells: Cells, part: View | None) -> Figure:
+    # A square is larger than its cell, and around its middle, where it would else be too small to see.
+    side = max(cells.side, cells.view.width / 130)
+    corners = cells.corners - (side - cells.side) / 2
     # A cell has the colour of the split that has most patches there.
     split = cells.counts.argmax(axis=1)
-    squares = {name: _squares(cells.corners[split == number], side) for number, name in enumerate(contents.splits)}
+    squares = {name: _squares(corners[split == number], side) for number, name in enumerate(contents.splits)}
     outlines = europe()
     mixed = int(((cells.counts > 0).sum(axis=1) > 1).sum())
     by_split = listed(
@@ -139,7 +148,7 @@ def _all(contents: Contents, found: Places, part: View | None) -> Figure:
         "" if part is None else " The frame is around a part with many patches, which is drawn larger on the page."
     )
     drawing = draw_map(
-        "map", "Map of the patches by split", view, squares, outlines, colours=contents.colours, frame=part
+        "map", "Map of the patches by split", cells.view, squares, outlines, colours=contents.colours, frame=part
     )
     return Figure("map", caption, (Drawing(drawing),))
 
@@ -172,7 +181,7 @@ def _part(contents: Contents, found: Places, view: View, inside: NDArray[np.bool
     middle = degrees_of((view.left + view.right) / 2, (view.bottom + view.top) / 2)
     countries = contents.store.index.table["country"].take(found.rows[inside]).drop_null().to_pylist()
     place = ", ".join([middle, *([max(sorted(set(countries)), key=countries.count)] if countries else [])])
-    size = f"{_PART / 1000:.0f} km"
+    size = f"{view.width / 1000:.0f} km"
     caption = (
         f"The {size} × {size} around {place}, which hold many patches: {patches(len(outlines))} ({counts}), each at "
         f"its size. Splits whose patches touch share what neighbours have in common.{again}"

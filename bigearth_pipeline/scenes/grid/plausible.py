@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bigearth_pipeline.errors import BadScene
 from shards.layout.bands import BAND_SLICES
 from shards.layout.statistics import NODATA
+from shards.text.words import percentage
 
 _LEAST_PIXELS: Final = 10_000
 """Valid pixels below which nothing can be said."""
@@ -43,8 +44,8 @@ def check_offset(name: str, records: NDArray[np.uint16], bands: tuple[str, ...],
         return False
     if below > _MOST_BELOW * valid:
         raise BadScene(
-            f"{below / valid:.0%} of the pixels of {name} are below half of the offset of {max(offsets.values())} that "
-            "its processing baseline has, so they are without it: say `offset=none` to use them as they are, or the "
-            "right baseline"
+            f"{percentage(below / valid)} of the pixels of {name} are below half of the offset of "
+            f"{max(offsets.values())} that its processing baseline has, so they are without it: say "
+            "`offset=none` to use them as they are, or the right baseline"
         )
     return True

@@ -11,6 +11,7 @@ from bigearth_pipeline.pictures.class_colours import colours_of
 from bigearth_pipeline.scenes.write.blend import NODATA
 from shards.layout.bands import B10, BAND_SLICES
 from shards.storage.atomic import atomic_write
+from shards.text.words import percentage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +74,10 @@ def write_map_picture(
     panels = 1 if true_colour is None else 2
     ratio = best.shape[0] / best.shape[1]
     order = [i for i in np.argsort(-shares, kind="stable").tolist() if shares[i] > 0]
-    handles = [Patch(facecolor=colours[i], label=f"{shares[i]:4.0%}  {_wrapped(classes[i], 38)}") for i in order]
+    handles = [
+        Patch(facecolor=colours[i], label=f"{_share(shares[i]):\N{FIGURE SPACE}>5}  {_wrapped(classes[i], 38)}")
+        for i in order
+    ]
     if cells[NODATA]:
         handles.append(Patch(facecolor=_NO_RESULT, label="no result"))
     lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
@@ -171,6 +175,10 @@ def _title(name: str) -> str:
         return name
     end = name.rfind("_", 0, _CHARACTERS) + 1 or _CHARACTERS
     return f"{name[:end]}\n{_title(name[end:])}"
+
+
+def _share(share: float) -> str:
+    return percentage(share) if share >= 0.005 else "<1 %"
 
 
 def _wrapped(text: str, characters: int) -> str:

@@ -115,7 +115,7 @@ def test_a_cache_that_holds_nothing_gives_a_reason(copy: Store) -> None:
     assert pages.drop() is None
     found = measure_cold({"pass": never}, pages, 2, lambda text: None)
     assert isinstance(found, str)
-    assert "only 0% of the pages are in the page cache" in found
+    assert "only 0 % of the pages are in the page cache" in found
 
 
 def test_memory_has_nothing_colder(folder: Path) -> None:

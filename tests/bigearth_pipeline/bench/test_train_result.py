@@ -33,7 +33,7 @@ def bench(resident: float, fed: float, loader: float, *, waited: float, on_gpu: 
         (bench(100, 99, 400, waited=0.01), "device", "the device is the limit: the loader alone is 4 times"),
         (bench(100, 99, 12_345, waited=0.01), "device", "the loader alone is 123 times as fast"),
         (bench(100, 96, 110, waited=0.04), "device", "1.1 times as fast only"),
-        (bench(100, 60, 61, waited=0.4), "loader", "at 61% of the device's rate"),
+        (bench(100, 60, 61, waited=0.4), "loader", "at 61 % of the device's rate"),
         (bench(100, 80, 300, waited=0.19), "host", "take cores from each other"),
         (bench(100, 80, 300, waited=0.01), "host", "too long to ask for a step"),
         (bench(100, 80, 300, waited=0.01, on_gpu=False), "host", "take cores from each other"),
@@ -68,11 +68,11 @@ def test_epochs_are_those_of_the_tier_that_the_steps_had(tier: str) -> None:
 
 def test_encoded_records_need_less_of_a_gpu_than_decoded_ones() -> None:
     """Epochs are said not to fit into a GPU that `cache=gpu` keeps their encoded records on."""
-    # v2 train: 38 GB decoded, 24 GB encoded; 60% of 50 GB may be taken.
+    # v2 train: 38 GB decoded, 24 GB encoded; 60 % of 50 GB may be taken.
     found = replace(bench(200, 100, 300, waited=0.5), memory=Memory(0, 50 * 10**9))
     places = {tier: replace(found, config={"cache": tier}).epochs[0].why_not for tier in ("gpu", "gpu-encoded")}
     assert places == {
-        "gpu": "38.1 GB are too much for 60% of the 50.0 GB of device memory free",
+        "gpu": "38.1 GB are too much for 60 % of the 50.0 GB of device memory free",
         "gpu-encoded": None,
     }
 

@@ -157,3 +157,17 @@ def test_numbers_that_there_are_not_come_last(browser: Any, run_content: bytes, 
         orders.append(found[:-missing])
     assert orders[0] != orders[1]
     page.close()
+
+
+def test_tables_are_whole_on_paper(browser: Any, file: Path) -> None:
+    """The head of a table is not repeated on its second page, or its first column covers the lines between rows."""
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    style = """([name, selector]) =>
+        [...new Set([...document.querySelectorAll(selector)].map(each => getComputedStyle(each)[name]))]"""
+    assert page.evaluate(style, ["position", "td:first-child"]) == ["sticky"]
+    page.emulate_media(media="print")
+    # Chromium repeats words, and no buttons.
+    assert page.evaluate(style, ["display", "th button"]) == ["contents"]
+    assert page.evaluate(style, ["position", "td:first-child"]) == ["static"]
+    page.close()

@@ -255,3 +255,13 @@ def test_the_least_important_columns_go_first(texts: list[list[str]], width: int
     assert all(a.importance < b.importance for a in dropped for b in kept if a.importance and b.importance)
     named = str(table.caption).partition("left out: ")[2].split("; ")
     assert [name for name in named if name] == [column.heading for column in dropped]
+
+
+def test_a_long_name_leaves_room_for_scores(run: Run, tmp_path: Path) -> None:
+    """The name of a run takes a terminal's width, and the table has no column but it."""
+    shutil.copytree(run.config.run.out, tmp_path / ("n" * 90))
+    result = CliRunner().invoke(main, ["runs", str(tmp_path)], env={"COLUMNS": "80"})
+    assert result.stdout.count("n" * 24) == 3
+    assert "finished" in result.stdout
+    assert re.search(r"validation\s", result.stdout.partition("───")[0])
+    assert max(map(len, result.stdout.splitlines())) <= 80

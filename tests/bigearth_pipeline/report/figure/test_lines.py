@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bigearth_pipeline.report.figure.intervals import add_intervals
-from bigearth_pipeline.report.figure.lines import Axis, distinct_names, set_axis
+from bigearth_pipeline.report.figure.lines import Axis, Marks, distinct_names, set_axis
 from bigearth_pipeline.report.figure.look import look
 
 
@@ -33,13 +33,33 @@ def test_each_mark_of_an_axis_reads_as_its_value(ends: tuple[float, float]) -> N
     np.testing.assert_allclose(read, axes.get_xticks(), rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ([0.32, 0.4, 0.48], ["0.32", "0.40", "0.48"]),
+        ([-0.5, 0.0, 0.5, 1.0], ["−0.5", "0.0", "0.5", "1.0"]),
+        ([0.0, 2e-4, 1e-3], ["0.0000", "0.0002", "0.0010"]),
+        ([0.0, 5e-5, 1e-4], ["0", "0.5e−4", "1.0e−4"]),
+        ([0.0, 600.0, 1200.0], ["0", "600", "1,200"]),
+        ([0.0, 5e29, 1e30], ["0", "0.5e30", "1.0e30"]),
+        ([-1e-17, 0.5], ["0.0", "0.5"]),
+        ([], []),
+        ([0.0], ["0"]),
+        ([72.5], ["72.5"]),
+    ],
+)
+def test_marks_of_an_axis_have_the_same_decimals(values: list[float], marks: list[str]) -> None:
+    """A mark at 0.4 stands between those at 0.48 and 0.32, or 8e−4 below 0.001."""
+    assert Marks().format_ticks(values) == marks
+
+
 def test_marks_of_intervals_and_of_a_logarithmic_axis_read_as_their_values() -> None:
     """Average precisions at 55.45 and 55.475 stand at marks of 55.5, or a power of ten loses its exponent."""
     axes = Figure().add_subplot()
     with look():
         add_intervals(axes, ["Pastures"], {"test": [(55.5, 55.448, 55.556)]}, "AP, %")
     marks = axes.xaxis.get_major_formatter().format_ticks([55.45, 55.475, 55.5])
-    assert marks == ["55.45", "55.475", "55.5"]
+    assert marks == ["55.450", "55.475", "55.500"]
     axes.plot([1e-5, 1e5], [1, 2])
     set_axis(axes, "x", Axis(words="seconds", log=True))
     marks = axes.xaxis.get_major_formatter().format_ticks([1e-5, 1e-3, 1.0, 1e5])

@@ -118,3 +118,17 @@ def test_a_label_covers_no_square() -> None:
     assert len(texts) >= 3
     assert [y for y in texts if top < y < bottom] == []
     assert [y for y in texts if y > bottom + 5]
+
+
+@pytest.mark.parametrize("side", [1.0, 30.0])
+def test_a_frame_is_where_it_was_asked_for(side: float) -> None:
+    """A small frame is drawn larger, around what is not in it."""
+    content = draw_map("map", "", View(0, 0, 100, 100), {}, None, frame=View(50, 50, 50 + side, 50 + side))
+    boxes = [
+        (float(right) - float(left), float(bottom) - float(top))
+        for left, bottom, right, top in re.findall(
+            r'<path d="M ([\d.]+) ([\d.]+) \nL [\d.]+ [\d.]+ \nL ([\d.]+) ([\d.]+)', content
+        )
+    ]
+    whole = max(boxes)[0]
+    assert any(width == pytest.approx(height) == pytest.approx(whole * side / 100, rel=0.05) for width, height in boxes)

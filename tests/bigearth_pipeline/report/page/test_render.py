@@ -23,6 +23,14 @@ def page(*blocks: object) -> Html:
     return Html.of(render(Page(BAD, BAD, [Section("s", BAD, blocks)], BAD)))  # type: ignore[arg-type]
 
 
+def test_a_number_and_its_percent_sign_stay_on_one_line() -> None:
+    """A line of a page begins with a percent sign."""
+    text = render(Page("t", "", [Section("s", "S", [Text("33.3 % of 2 %, a % b")])], "")).decode()
+    assert "33.3\N{NO-BREAK SPACE}% of 2\N{NO-BREAK SPACE}%, a % b" in text
+    command = render(Page("t", "", [Section("s", "S", [Code("c", "bep show store --where '<month> + 2 % 3'")])], ""))
+    assert "&lt;month&gt; + 2 % 3" in command.decode()
+
+
 def test_all_texts_are_escaped() -> None:
     """Text of some block becomes markup."""
     found = page(

@@ -125,3 +125,6 @@ def test_scores_of_other_patches_are_marked(trained: Path, tmp_path: Path) -> No
     path.write_text(json.dumps(json.loads(path.read_text()) | {"scored": {"validation": "x", "test": "y"}}))
     assert plot_runs([trained, run], "svg").count(b"of different patches") == 3
     assert b"of different patches" not in plot_runs([trained, trained], "svg")
+    pixels = np.asarray(Image.open(BytesIO(plot_runs([trained, run], "png"))).convert("RGB"))
+    edges = [pixels[:3], pixels[-3:], pixels[:, :3], pixels[:, -3:]]
+    assert [(edge == pixels[0, 0]).all() for edge in edges] == [True] * 4, "words are cut off"
