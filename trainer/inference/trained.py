@@ -23,7 +23,6 @@ from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.kept import evaluable
 
-
 _NETWORK: Final = ("model.model", "data.bands", "data.classes")
 """Options by which a network is another one."""
 

@@ -30,7 +30,7 @@ _FILE_STORE: Final = "MLFLOW_ALLOW_FILE_STORE"
 """Variable without which recent versions of MLflow write to no folder."""
 _RETRIES: Final = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _MOST_RETRIES: Final = "4"
-"""How often a server is tried again: after 2, 4, 8 and 16 s. By itself MLflow tries for four minutes."""
+"""Further attempts to reach a server, after 2, 4, 8 and 16 s. By itself MLflow tries for four minutes."""
 
 
 class MlflowLogger:
