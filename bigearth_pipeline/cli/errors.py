@@ -73,6 +73,9 @@ class ReportingGroup(LazyGroup):
         except click.MissingParameter as err:
             # Its choices have a line each.
             raise click.UsageError(" ".join(err.format_message().split()), err.ctx) from None
+        except EOFError as err:
+            # Click would take it for the end of what is typed, and say "Aborted!".
+            raise RuntimeError("a file or a connection ended too early") from err
         except KeyboardInterrupt:  # While the command was imported.
             raise _interrupted(current(), "") from None
 

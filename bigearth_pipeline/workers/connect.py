@@ -1,9 +1,11 @@
 """Opening a cluster: local processes, or an existing scheduler."""
 
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
+from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.progress import Progress, Silent
 from bigearth_pipeline.workers.checks import Shared, terms_of
 from bigearth_pipeline.workers.demand import Demand, wait_for_worker
@@ -22,6 +24,8 @@ _CONFIG: Final = {
     "distributed.worker.memory.terminate": False,
     "distributed.scheduler.allowed-failures": 2,
 }
+_LEAST_FILES: Final = 32
+"""Open files that the driver of one local worker needs."""
 
 
 @contextmanager
@@ -71,12 +75,26 @@ def open_cluster(
             yield Cluster(client, Demand(client), progress, limits=limits, terms=terms, explain=explain)
 
 
+def _check_open_files() -> None:
+    """Check that scheduler and workers can have connections; with fewer files Dask waits for them half a minute.
+
+    Raises:
+        PipelineError: the limit is too low.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < _LEAST_FILES:
+        raise PipelineError(
+            f"a process may have {limit} open files, expected {_LEAST_FILES} or more; raise the limit (ulimit -n)"
+        )
+
+
 def _open_local(
     number: int, say: Callable[[str], None], limits: Limits, prepare: Callable[[], object] | None, stack: ExitStack
 ) -> tuple[Any, LocalWorkers]:
     import dask
     from distributed import Client, LocalCluster
 
+    _check_open_files()
     preload()
     with signals_held():
         local = LocalCluster(
@@ -87,7 +105,13 @@ def _open_local(
             silence_logs=SILENT,
         )
         stack.callback(close, local)
-        client = Client(local, set_as_default=False)
+        try:
+            client = Client(local, set_as_default=False)
+        except OSError as err:  # Also of a time that is over: TimeoutError.
+            raise PipelineError(
+                "the scheduler of local workers does not answer its own process; raise the limit of open files "
+                "(ulimit -n), or end other programs"
+            ) from err
         stack.callback(close, client)
     workers = LocalWorkers(local.scheduler_address, number, dask.config.config, prepare)
     stack.callback(workers.end)

@@ -126,18 +126,36 @@ class LocalWorkers:
         return f"{missing} of {len(self._slots)} worker processes have not started"
 
     def _start(self) -> tuple[ForkServerProcess, Any]:
-        here, there = multiprocessing.Pipe()
-        with for_workers():
-            process = multiprocessing.get_context("forkserver").Process(
-                target=_work, args=(self._address, self._config, there, self._prepare), name=WORKER_NAME, daemon=True
-            )
-            try:
-                process.start()
-            except BaseException:
-                here.close()
-                raise
-            finally:
-                there.close()
+        """Start a process; the one that it is forked from, which may have died meanwhile, is started again with it.
+
+        Raises:
+            PipelineError: that one ended each time.
+        """
+        for attempt in range(1, _STARTS + 1):
+            here, there = multiprocessing.Pipe()
+            with for_workers():
+                process = multiprocessing.get_context("forkserver").Process(
+                    target=_work,
+                    args=(self._address, self._config, there, self._prepare),
+                    name=WORKER_NAME,
+                    daemon=True,
+                )
+                try:
+                    process.start()
+                except (EOFError, ConnectionError) as err:
+                    here.close()
+                    if attempt == _STARTS:
+                        raise PipelineError(
+                            f"the process that workers on this machine are forked from ended {_STARTS} times while a "
+                            "worker started; lack of memory is the usual cause"
+                        ) from err
+                except BaseException:
+                    here.close()
+                    raise
+                else:
+                    break
+                finally:
+                    there.close()
         return process, here
 
     def _reason_of_death(self, slot: _Slot) -> str | None:

@@ -38,7 +38,11 @@ class Augmentation(Checked):
     # A patch has 20 cells along each axis, of which one is always left.
     crop_pad: int = option(2, at_least=1, at_most=19, unit="cells of 60 m", help="Longest shift of the crop pad.")
     crop_scale: tuple[float, float] = option(
-        (0.6, 1.0), above=0, at_most=1, help="Smallest and largest share of the area that the crop resized enlarges."
+        (0.6, 1.0),
+        above=0,
+        at_most=1,
+        help="Smallest and largest share of the area that the crop resized enlarges; sides are odd numbers of cells of "
+        "60 m, or all 20.",
     )
     gain: float = option(0.0, at_least=0, below=1, help="Amplitude of a random factor for each band.")
     offset: float = option(

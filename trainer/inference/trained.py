@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -21,6 +22,9 @@ from trainer.models.weights_config import CONFIG
 from trainer.runs import folder as run_folder
 from trainer.runs.checkpoint import Checkpoint
 from trainer.runs.kept import evaluable
+
+_NETWORK: Final = ("model.model", "data.bands", "data.classes")
+"""Options by which a network is another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,7 @@ class TrainedRun:
             trained = TrainConfig.from_json(best.config)
         except InvalidValue as err:
             raise BadCheckpoint(f"{path} does not hold the configuration of a run: {err}") from err
+        _check_network(path, trained, folder, written)
         if checkpoint is not None:
             _check_of_run(path, best, trained, folder, written)
         return cls(folder=folder, path=path, checkpoint=best, written=written, trained=trained)
@@ -114,6 +119,20 @@ def _located(folder: Path, checkpoint: Path) -> Path:
     hint = f", perhaps {close[0]}" if close else ""
     there = f"{own} has {listed(found)}" if found else f"{own} has none that can be evaluated"
     raise TrainError(f"there is no checkpoint {checkpoint}, nor {own / checkpoint}{hint}; {there}")
+
+
+def _check_network(path: Path, trained: TrainConfig, folder: Path, written: TrainConfig) -> None:
+    """Check that a checkpoint is of the network that the folder of the run names.
+
+    Raises:
+        BadCheckpoint: it is of another one, as where it was copied from another run.
+    """
+    now, then = written.values(), trained.values()
+    if other := [key for key in _NETWORK if now[key] != then[key]]:
+        raise BadCheckpoint(
+            f"{path} is not of the run {folder}: {', '.join(other)} differ from {run_folder.config_path(folder).name}; "
+            "name the folder that it comes from"
+        )
 
 
 def _check_of_run(path: Path, checkpoint: Checkpoint, trained: TrainConfig, folder: Path, written: TrainConfig) -> None:

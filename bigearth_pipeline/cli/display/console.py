@@ -1,6 +1,7 @@
 """The console of all commands: text from files never steers the terminal, tables are as wide as they need to be."""
 
 import os
+import textwrap
 import time
 from typing import Any, Final
 
@@ -55,6 +56,17 @@ def notes_console() -> Console:
 def echo(text: str) -> None:
     """Print a line to stdout, control characters as escapes."""
     click.echo(printable(text))
+
+
+def echo_words(text: str) -> None:
+    """Print words to stdout in lines as wide as `output_width` says, 80 in a pipe; those after the first are indented.
+
+    Words stay whole, so a line is wider where one of them, such as a path, is.
+    """
+    lines = textwrap.wrap(
+        printable(text), output_width(80), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    click.echo("\n".join(lines))
 
 
 def echo_next(*commands: str) -> None:

@@ -31,31 +31,32 @@ def inspect(folder: Path, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(manifest.to_json()))
             return
-        from bigearth_pipeline.cli.display.console import echo, output_width, print_table
+        from bigearth_pipeline.cli.display.console import echo_words, output_width, print_table
         from bigearth_pipeline.cli.display.statistics import statistics_table
         from shards.text.words import counted, human_bytes
 
-        echo(
-            f"{folder}: {manifest.dataset}, {counted(manifest.count, 'patch', 'patches')} in "
+        echo_words(f"{folder}: {manifest.dataset}")
+        echo_words(
+            f"{counted(manifest.count, 'patch', 'patches')} in "
             f"{counted(len(manifest.shards), f'{manifest.format} shard')} of up to {manifest.patches_per_shard:,}, "
             f"{manifest.codec}, seed {manifest.seed}"
         )
-        echo(
+        echo_words(
             f"{human_bytes(manifest.size_bytes)}, {manifest.size_bytes / manifest.count / 1000:.1f} kB a patch, "
             f"from {human_bytes(manifest.source_bytes)} of GeoTIFFs"
         )
         for group in manifest.layout.extras:
-            echo(
+            echo_words(
                 f"group {group.name}: {len(group.bands)} × {group.size} × {group.size} {group.dtype} ({group.role}) of "
                 f"{group.metres} m, {', '.join(group.bands)}, {group.codec}"
             )
         if manifest.classes43:
-            echo(
+            echo_words(
                 f"labels43: labels of the {len(manifest.classes43)} classes of BigEarthNet v1 too, in the index, for "
                 "`bep train --classes 43`"
             )
         for reason, count in manifest.left_out.items():
-            echo(f"left out: {count:,} × {reason}")
+            echo_words(f"left out: {count:,} × {reason}")
         counts = {
             name: [split.class_counts[label] for label in manifest.classes] for name, split in manifest.splits.items()
         }

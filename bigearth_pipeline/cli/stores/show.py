@@ -75,7 +75,7 @@ def show(
 
 def _print(sheet: "list[Row]") -> None:
     """Print pictures and captions where stdout is a terminal, else the captions alone."""
-    from bigearth_pipeline.cli.display.console import Console, echo, notes_console
+    from bigearth_pipeline.cli.display.console import Console, echo, echo_words, notes_console
     from bigearth_pipeline.cli.display.pictures import blocks, iterm2, kitty, protocol
     from bigearth_pipeline.pictures.png import png
     from bigearth_pipeline.pictures.sheet import joined
@@ -94,6 +94,6 @@ def _print(sheet: "list[Row]") -> None:
                 side_by_side = png(joined(row.pictures))
                 click.echo(kitty(side_by_side) if way == "kitty" else iterm2(side_by_side))
         for line in row.lines:
-            echo(line)
+            echo_words(line)
     if not console.is_terminal:
         notes_console().print("pictures need a terminal, or --out FILE.png", soft_wrap=True)

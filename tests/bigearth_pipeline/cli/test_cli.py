@@ -223,7 +223,8 @@ def test_inspect_and_stats(kind: str, request: pytest.FixtureRequest) -> None:
     assert json.loads(one.stdout) == {"test": statistics["test"]}
 
     shown = invoke("inspect", folder).stdout
-    assert f"{folder}: BigEarthNet v2, 300 patches in 7 {raw['format']} shards of up to 64, blosc-lz4" in shown
+    words = " ".join(shown.split())
+    assert f"{folder}: BigEarthNet v2 300 patches in 7 {raw['format']} shards of up to 64, blosc-lz4, seed 0 " in words
     for label in raw["classes"]:
         counts = [str(split["class_counts"][label]) for split in raw["splits"].values()]
         assert re.search(rf"│ {re.escape(label)} +│ +{' │ +'.join(counts)} │", shown)

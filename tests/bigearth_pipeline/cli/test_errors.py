@@ -196,3 +196,16 @@ def test_what_resumes_does_not_delete(
     words = "the same command without --overwrite resumes" if overwrite else "the same command resumes"
     assert result.exit_code == 130
     assert words in result.stderr
+
+
+def test_the_end_of_a_connection_is_no_abort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Click takes it for the end of what is typed: "Aborted!" without any reason."""
+
+    def fail(*_: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr("shards.metadata.manifest.Manifest.read", fail)
+    result = CliRunner().invoke(main, ["inspect", "."])
+    assert "Aborted" not in result.output
+    assert isinstance(result.exception, RuntimeError)
+    assert isinstance(result.exception.__cause__, EOFError)

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import click
+import numpy as np
 from click.testing import CliRunner
 
 from bigearth_pipeline.cli import main
+from trainer.data.augment.draw import draw
+from trainer.definition.augmentation import Augmentation
 
 
 def commands_of(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
@@ -45,3 +48,14 @@ def test_every_option_is_explained() -> None:
                 assert option.is_flag or option.make_metavar(context) not in {"PATH", "DIRECTORY"}, (words, option.opts)
         told = CliRunner().invoke(main, [*words, "--help"]).stdout
         assert "\n  [DIR]\n" not in told, words
+
+
+def test_help_says_what_the_crop_resized_draws() -> None:
+    """Shares of the area between those of whole cells are requested, and never come."""
+    text = " ".join(CliRunner().invoke(main, ["train", "--help"]).output.split())
+    assert "the crop resized enlarges; sides are odd numbers of cells of 60 m, or all 20." in text
+    config = Augmentation(crop="resized", crop_scale=(0.01, 1.0))
+    crop = draw(config, np.arange(4000), 12, 0, 0).crop
+    assert crop is not None
+    sides = crop[:, 2:]
+    assert set(np.unique(sides)) == {*range(1, 20, 2), 20}

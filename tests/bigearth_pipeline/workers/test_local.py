@@ -1,11 +1,15 @@
 """Worker processes of this machine."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import dask
@@ -53,6 +57,56 @@ def test_workers_that_cannot_start_are_one_line(
         pass
     assert capfd.readouterr().err == ""
     assert workers_of_this_process() <= before
+
+
+@contextmanager
+def killed_forkserver(times: int) -> Iterator[None]:
+    """Kill the process that workers are forked from as often as that, each time as soon as it is there."""
+    ended = threading.Event()
+
+    def kill() -> None:
+        seen = {forkserver._forkserver._forkserver_pid}  # type: ignore[attr-defined]
+        while not ended.is_set() and len(seen) <= times:
+            if (pid := forkserver._forkserver._forkserver_pid) not in seen:  # type: ignore[attr-defined]
+                seen.add(pid)
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
+
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_the_process_that_workers_are_forked_from_is_started_again() -> None:
+    """A machine without memory kills it, and the command ends in "Aborted!"."""
+    with killed_forkserver(2), open_cluster(1) as cluster:
+        assert dict(cluster.map(report, [1], 2)) == {1: 2}
+
+
+def test_a_process_to_fork_from_that_always_dies_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """The same on a machine without any memory left."""
+    before = workers_of_this_process()
+    match = "forked from ended 3 times while a worker started; lack of memory is the usual cause"
+    with killed_forkserver(1000), pytest.raises(PipelineError, match=match), open_cluster(1):
+        pass
+    assert workers_of_this_process() <= before
+
+
+@pytest.mark.long
+def test_a_limit_of_open_files_is_one_line(scene_tree: Path, tmp_path: Path) -> None:
+    """The scheduler has no file left for a connection, and after half a minute 110 lines say nothing of that."""
+    command = [sys.executable, "-m", "bigearth_pipeline", "build-shards", str(scene_tree), "--out", str(tmp_path / "s")]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 20 && exec "$@"', "sh", *command], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "open files" in done.stderr.splitlines()[-1]
 
 
 def leave_mark(folder: Path) -> None:

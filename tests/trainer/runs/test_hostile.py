@@ -220,3 +220,18 @@ def test_evaluated_checkpoints_are_checked_too(folder_of_run: Path) -> None:
     result = CliRunner().invoke(main, ["evaluate", str(folder_of_run)])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
     assert str(path) in result.stderr
+
+
+@pytest.mark.parametrize(("table", "name", "value"), [("model", "model", "bepnet-s"), ("data", "bands", ["B02"])])
+def test_a_checkpoint_of_another_network_is_refused(
+    folder_of_run: Path, tmp_path: Path, table: str, name: str, value: object
+) -> None:
+    """Scores, maps and exports of a network bear the name of another one, after a checkpoint was copied."""
+    path = folder_of_run / run_folder.BEST
+    config = checksum.read(path)["config"]
+    hostile(path, config=config | {table: config[table] | {name: value}})
+    out = str(tmp_path / "out")
+    for command in (["evaluate"], ["export", "--out", out], ["predict", "patch", "--out", out]):
+        result = CliRunner().invoke(main, [command[0], str(folder_of_run), *command[1:]])
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+        assert f"best.pt is not of the run {folder_of_run}: {table}.{name} differ from config.toml" in result.stderr

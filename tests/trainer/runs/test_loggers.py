@@ -1,6 +1,7 @@
 """Runs in loggers beside TensorBoard, in their local modes."""
 
 import json
+import os
 import shutil
 import struct
 import sys
@@ -154,6 +155,46 @@ def test_a_logger_that_fails_does_not_end_the_run(tiny: Path, place: Path) -> No
     assert first == "opening the run in mlflow; a server that does not answer is waited for"
     assert line.startswith("mlflow logs no more of this run: ")
     assert line.endswith("; the training continues")
+
+
+def test_a_folder_for_wandb_is_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WANDB_DIR is set for a whole cluster, and the files lie in the folder of the run all the same."""
+    pytest.importorskip("wandb")
+    (place / "run").mkdir()
+    (place / "chosen").mkdir()
+    monkeypatch.setenv("WANDB_DIR", str(place / "chosen"))
+    with Logging(place / "run", "wandb", {}, print):
+        known = run_folder.read_json(place / "run" / run_folder.LOGGER)["wandb"]
+    assert len(list(place.glob(f"chosen/wandb/offline-run-*-{known}"))) == 1
+    assert [path.name for path in (place / "run").iterdir()] == [run_folder.LOGGER]
+
+
+def test_a_folder_for_mlflow_says_what_to_set(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is about MLflow's future, and is cut before the variable that has to be set."""
+    file_store = pytest.importorskip("mlflow.environment_variables")
+    if not hasattr(file_store, "MLFLOW_ALLOW_FILE_STORE"):
+        pytest.skip("this MLflow writes to folders as it is")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
+    with pytest.raises(TrainError, match="only where MLFLOW_ALLOW_FILE_STORE=true is set; set that, or MLFLOW_TRACK"):
+        Logging(place, "mlflow", {}, print)
+
+
+@pytest.mark.parametrize("own", [None, "0"])
+def test_mlflow_is_waited_for_as_long_as_wandb(place: Path, monkeypatch: pytest.MonkeyPatch, own: str | None) -> None:
+    """MLflow tries a server that is not there for four minutes, before the first step."""
+    pytest.importorskip("mlflow")
+    from trainer.runs.loggers import mlflow_tracking
+
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    if own is not None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", own)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(TrainError, match="Max retries exceeded"):
+        Logging(place, "mlflow", {}, print)
+    assert os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") == own
+    with mlflow_tracking.waits():
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == (own or "4")
 
 
 def unreachable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

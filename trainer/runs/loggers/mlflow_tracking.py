@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 
 from trainer.errors import TrainError
 
@@ -24,6 +26,11 @@ _LONGEST: Final = 6000
 """Characters of a parameter."""
 _AT_ONCE: Final = 100
 """Parameters of a request."""
+_FILE_STORE: Final = "MLFLOW_ALLOW_FILE_STORE"
+"""Variable without which recent versions of MLflow write to no folder."""
+_RETRIES: Final = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_MOST_RETRIES: Final = "4"
+"""Further attempts to reach a server, after 2, 4, 8 and 16 s. By itself MLflow tries for four minutes."""
 
 
 class MlflowLogger:
@@ -48,7 +55,8 @@ def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> Mlf
     """See `Opener`.
 
     Raises:
-        TrainError: MLflow keeps its runs in a database, which an installation of `mlflow-skinny` cannot reach.
+        TrainError: MLflow keeps its runs in a database, which an installation of `mlflow-skinny` cannot reach, or in
+            a folder, which it writes to only where a variable allows it.
     """
     address = get_tracking_uri()
     if urlsplit(address).scheme.partition("+")[0] in _DATABASES and find_spec("sqlalchemy") is None:
@@ -56,6 +64,32 @@ def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> Mlf
             f"its database {address} needs more than the extra: set MLFLOW_TRACKING_URI to a server, such as "
             "http://host:5000, or pip install mlflow"
         )
+    with waits():
+        try:
+            return _opened(folder, options, known)
+        except MlflowException as err:
+            if _FILE_STORE not in str(err):
+                raise
+            raise TrainError(
+                f"it writes to folders such as {address} only where {_FILE_STORE}=true is set; set that, or "
+                "MLFLOW_TRACKING_URI to a server, such as http://host:5000"
+            ) from err
+
+
+@contextmanager
+def waits() -> Iterator[None]:
+    """Let MLflow wait half a minute for a server while a run is opened, unless its own setting says otherwise."""
+    if _RETRIES in os.environ:
+        yield
+        return
+    os.environ[_RETRIES] = _MOST_RETRIES
+    try:
+        yield
+    finally:
+        del os.environ[_RETRIES]
+
+
+def _opened(folder: Path, options: dict[str, Any], known: str | None) -> MlflowLogger:
     client = MlflowClient()
     if known is not None:
         client.update_run(known, status="RUNNING")

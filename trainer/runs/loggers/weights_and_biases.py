@@ -1,4 +1,4 @@
-"""Weights & Biases: where to is what its own settings say (`WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_MODE=offline` …)."""
+"""Weights & Biases: where to is what its own settings say (`WANDB_PROJECT`, `WANDB_DIR`, `WANDB_MODE=offline` …)."""
 
 import math
 import os
@@ -21,7 +21,7 @@ _WAIT_SECONDS: Final = 30
 
 
 class WandbLogger:
-    """A run of Weights & Biases; its files are in the folder `wandb` of the run."""
+    """A run of Weights & Biases; its files are in the folder `wandb` of the run, or of WANDB_DIR where that is set."""
 
     def __init__(self, run: "wandb.Run") -> None:
         self.id = str(run.id)
@@ -45,7 +45,7 @@ def open_logger(folder: Path, options: dict[str, Any], known: str | None) -> Wan
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
-            dir=str(folder),
+            dir=os.environ.get("WANDB_DIR") or str(folder),
             id=known or secrets.token_hex(4),
             resume="allow",
             name=os.environ.get("WANDB_NAME", folder.name),
