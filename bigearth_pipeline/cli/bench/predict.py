@@ -8,7 +8,6 @@ import click
 
 from bigearth_pipeline.cli.bench.options import DEVICE, LEAST_SECONDS, REPEATS
 from bigearth_pipeline.cli.errors import reported
-from shards.text.words import percentage
 from trainer.definition.choices import TTAS
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ def _print(scene: Path, found: "PredictBench") -> None:
     from bigearth_pipeline.bench.predict.passes import LOOP, PREDICT, READ, RESIDENT
     from bigearth_pipeline.cli.bench.rates import RateTable, numbers
     from bigearth_pipeline.cli.display.console import echo
+    from shards.text.words import percentage
 
     titles = {
         RESIDENT: "network alone",

@@ -9,7 +9,6 @@ import click
 from bigearth_pipeline.cli.bench.options import AUGMENT, DEVICE, FILE, LEAST_SECONDS, LOADER, LOADERS, RECIPES, REPEATS
 from bigearth_pipeline.cli.errors import reported, with_flags
 from bigearth_pipeline.cli.places import check_name
-from shards.text.words import percentage
 
 if TYPE_CHECKING:
     from bigearth_pipeline.bench.train.result import TrainBench
@@ -91,6 +90,7 @@ def _print(folder: Path, found: "TrainBench") -> None:
     from bigearth_pipeline.bench.train.result import COLD, FED, LOADER, RESIDENT
     from bigearth_pipeline.cli.bench.rates import RateTable, numbers, print_epochs
     from bigearth_pipeline.cli.display.console import echo
+    from shards.text.words import percentage
 
     titles = {
         RESIDENT: "steps on one batch",

@@ -52,7 +52,7 @@ def test_help_lists_the_commands() -> None:
     assert call("--version").stdout.startswith("bep, version ")
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "bench build", "bench loader", "bench train"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "bench build", "bench loader", "bench train", "bench predict"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     """Asking for help takes seconds, or fails where a library is broken that the command needs only later."""
     code = (
