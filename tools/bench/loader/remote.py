@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import shards
-from shards.read.extents import Extents
+from shards.read.extents import Extents, files_of
 from shards.storage.remote.address import Address, place_of
 from shards.storage.remote.client import Client
 from shards.storage.remote.coalesce import coalesce
@@ -62,10 +62,8 @@ def raw(address: Address, folder: Path) -> Callable[[], None]:
     """Return work that sends the requests for all training rows and drops the answers."""
     with shards.open(folder) as store:
         ranges = Extents.of(store.manifest, store.index).ranges(store.index.rows("train"))
-        names = [info.path for shard in store.manifest.shards for info in shard.files]
-    per_shard = len(names) // max(1, len(set(ranges.file.tolist())))
+        files = [file.name for file in files_of(store.manifest)]
     client, spans = Client(address), coalesce(ranges)
-    files = names[::per_shard] if folder.joinpath(names[0]).suffix == ".tar" else names
 
     def work() -> None:
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
