@@ -18,17 +18,21 @@ from tests.support.running.commands.command import ENVIRONMENT
 class Terminal:
     """A command that runs on a pseudo-terminal of its own, as its controlling one."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, columns: int = 150, folder: Path | None = None) -> None:
+        """Start `bep` with these arguments in a folder, where that is given."""
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
 
         def take_terminal() -> None:
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
+        # It would be taken for the width.
+        environment = {name: value for name, value in ENVIRONMENT.items() if name != "COLUMNS"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bigearth_pipeline", *map(str, arguments)],
-            stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal, env=ENVIRONMENT | {"TERM": "xterm"},
+            stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal, env=environment | {"TERM": "xterm"},
+            cwd=folder,
         )  # fmt: skip
         os.close(slave)
         self._raw = b""

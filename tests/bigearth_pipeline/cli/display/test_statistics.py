@@ -1,10 +1,6 @@
 """Statistics of a store at the widths of terminals and pipes."""
 
-import os
-import pty
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,7 @@ from click.testing import CliRunner
 from bigearth_pipeline.cli import main
 from shards.metadata.manifest import Manifest
 from shards.testing.stores import make_store
+from tests.support.running.terminal import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +42,9 @@ def test_pipes_are_as_wide_as_they_should_be(folder: Path, command: str, width: 
 @pytest.mark.parametrize("width", [80, 160])
 def test_terminals_show_whole_numbers(folder: Path, width: int) -> None:
     """A terminal of usual width shows dots in place of means."""
-    leader, follower = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(width), "TERM": "xterm-256color"}
-    command = [sys.executable, "-m", "bigearth_pipeline", "stats", str(folder)]
-    with subprocess.Popen(command, stdout=follower, env=environment) as process:
-        os.close(follower)
-        told = b""
-        while True:
-            try:
-                told += os.read(leader, 1 << 16)
-            except OSError:  # Linux says so of a terminal that nobody writes to any more.
-                break
-    os.close(leader)
-    assert process.returncode == 0
-    assert_readable(re.sub(r"\x1b\[[0-9;]*m", "", told.decode()), folder, width)
+    terminal = Terminal("stats", folder, columns=width)
+    assert terminal.finish() == 0
+    assert_readable(terminal.text, folder, width)
 
 
 def test_percentiles_are_whole(folder: Path) -> None:

@@ -1,10 +1,5 @@
 """Words of results at the widths of terminals and pipes."""
 
-import os
-import pty
-import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +11,7 @@ from shards import Store
 from shards.layout.classes import CLASSES
 from shards.testing.stores import make_store
 from shards.write import StoreWriter
+from tests.support.running.terminal import Terminal
 
 LONGEST = "Land principally occupied by agriculture, with significant areas of natural vegetation"
 OF_IT = ("--class", LONGEST, "--random", "1")
@@ -37,24 +33,6 @@ def joined(text: str) -> str:
     return " ".join(text.split())
 
 
-def on_terminal(command: list[str], width: int, where: Path) -> str:
-    """Return what a command prints on a terminal of a width, without colours."""
-    leader, follower = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(width), "TERM": "xterm-256color"}
-    whole = [sys.executable, "-m", "bigearth_pipeline", *command]
-    with subprocess.Popen(whole, stdout=follower, env=environment, cwd=where) as process:
-        os.close(follower)
-        told = b""
-        while True:
-            try:
-                told += os.read(leader, 1 << 16)
-            except OSError:  # Linux says so of a terminal that nobody writes to any more.
-                break
-    os.close(leader)
-    assert process.returncode == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", told.decode())
-
-
 @pytest.mark.parametrize("width", [80, 100, 160, None])
 def test_labels_fit_into_a_pipe(folder: Path, width: int | None) -> None:
     """The longest name of a class takes 88 columns."""
@@ -69,7 +47,9 @@ def test_labels_fit_into_a_pipe(folder: Path, width: int | None) -> None:
 @pytest.mark.parametrize("command", [["show", *OF_IT], ["inspect"]])
 def test_words_fit_into_a_terminal(folder: Path, command: list[str], width: int) -> None:
     """Terminals break lines within words; the first line of inspect took 141 columns."""
-    text = on_terminal([command[0], folder.name, *command[1:]], width, folder.parent)
+    terminal = Terminal(command[0], folder.name, *command[1:], columns=width, folder=folder.parent)
+    assert terminal.finish() == 0
+    text = terminal.text
     assert max(map(len, text.splitlines())) <= width
     assert "patches by class" in text or f"- {LONGEST}" in joined(text)
 
