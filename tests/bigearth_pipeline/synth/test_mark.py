@@ -16,9 +16,10 @@ from shards.testing.stores import make_store
 
 
 def bep(*arguments: object) -> str:
+    """The output of a command on one line: where lines break depends on the length of the folder's name."""
     told = CliRunner().invoke(main, [str(each) for each in arguments])
     assert told.exit_code == 0, told.output
-    return told.output
+    return " ".join(told.output.split())
 
 
 @pytest.mark.long
