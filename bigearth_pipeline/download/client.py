@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bigearth_pipeline.errors import PipelineError
 from shards.reporting import printable
-from shards.storage.remote.client import AUTHORITY_HINT
+from shards.storage.remote.failures import AUTHORITY_HINT
 
 if TYPE_CHECKING:
     import httpx

@@ -9,8 +9,9 @@ from bigearth_pipeline.download.client import Changed, Client, Patience, RemoteF
 from bigearth_pipeline.errors import PipelineError
 from shards.storage.remote.address import Address, place_of
 from shards.storage.remote.attempts import attempt
-from shards.storage.remote.client import Answer, Refused
+from shards.storage.remote.client import Answer
 from shards.storage.remote.client import Client as Requests
+from shards.storage.remote.failures import Refused
 
 SCHEMES: Final = ("s3", "gs", "az")
 _BLOCK: Final = 4 << 20

@@ -15,8 +15,9 @@ from shards.runtime.scratch import ScratchFolder
 from shards.storage.base import FileEntry
 from shards.storage.remote.address import Address
 from shards.storage.remote.attempts import attempt, system_error
-from shards.storage.remote.client import Client, Refused
+from shards.storage.remote.client import Client
 from shards.storage.remote.copy import copy_objects
+from shards.storage.remote.failures import Refused
 from shards.write.contents import LISTS
 
 _NO_LIST: Final = ("http", "https")

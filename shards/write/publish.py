@@ -16,8 +16,9 @@ from shards.storage.atomic import atomic_write
 from shards.storage.base import FileEntry
 from shards.storage.remote.address import Address
 from shards.storage.remote.attempts import attempt, system_error
-from shards.storage.remote.client import Client, Entry, Refused
+from shards.storage.remote.client import Client, Entry
 from shards.storage.remote.copy import copy_objects
+from shards.storage.remote.failures import Refused
 from shards.storage.remote.upload import put_file, put_once
 from shards.write.contents import LISTS, WORK, note_of, note_paths, shard_paths
 from shards.write.options import StoreOptions

@@ -70,15 +70,16 @@ class Budget:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
-    def reserve(self, size: int) -> bool:
-        """Make room for a write, by deleting images if need be; return whether there is some.
+    def reserve(self, size: int, *, evict: bool = True) -> bool:
+        """Make room for a write; return whether there is some.
 
         Args:
             size: of the write in bytes; `SLACK` is added.
+            evict: delete images if need be.
         """
         size += SLACK
         with self._counts() as counts:
-            if counts[0] + counts[1] + size > self.limit:
+            if evict and counts[0] + counts[1] + size > self.limit:
                 counts[0] = self._evict(self.limit - counts[1] - size)
             if counts[0] + counts[1] + size > self.limit:
                 return False

@@ -3,8 +3,8 @@
 import errno
 import threading
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -116,30 +116,47 @@ class DiskCache:
             image.state[place] = CHECKED
         return True
 
-    def put(self, ranges: Ranges, start: int, content: NDArray[np.uint8]) -> bool:
-        """Store what arrived of one file; return whether there was room for it.
+    @contextmanager
+    def room(self, file: int, size: int, *, evict: bool) -> Iterator[Image | None]:
+        """Provide the image of a file, with room for bytes while the block runs; None if the cache has none.
 
         Args:
-            ranges: those in it that have been compared with their checksums.
-            start: of the content in the file.
-            content: (n,) uint8.
+            file: number of the file.
+            size: bytes that are written there at most, in one stretch of the file.
+            evict: delete images for it if need be.
         """
-        if self._is_full or not self._budget.reserve(len(content)):
+        if self._is_full or not self._budget.reserve(size, evict=evict):
+            yield None
+            return
+        try:
+            yield self._image(file)
+        finally:
+            self._budget.spent(size)
+
+    def write(self, image: Image, offset: int, parts: Sequence[memoryview]) -> bool:
+        """Write bytes for which there is room, in parts that are contiguous; return whether the disk took them."""
+        if self._is_full:
             return False
         try:
-            if (image := self._image(int(ranges.file[0]))) is None:
-                return False
-            image.write(start, content)
-            image.hold(np.sort(self._place[ranges.number].astype(np.int64)))
+            image.write(offset, parts)
         except OSError as err:
-            self._is_full = True
-            what = "is full" if err.errno in (errno.ENOSPC, errno.EDQUOT) else f"fails ({err.strerror})"
-            warnings.warn(f"the disk of the cache in {self._folder} {what}; nothing more is stored there", stacklevel=2)
+            self._fail(err)
             return False
-        else:
-            return True
-        finally:
-            self._budget.spent(len(content))
+        return True
+
+    def hold(self, image: Image, numbers: NDArray[np.int64]) -> bool:
+        """Say that ranges, by their numbers, are in an image and right; return whether the disk took that."""
+        try:
+            image.hold(np.sort(self._place[numbers].astype(np.int64)))
+        except OSError as err:
+            self._fail(err)
+            return False
+        return True
+
+    def _fail(self, err: OSError) -> None:
+        self._is_full = True
+        what = "is full" if err.errno in (errno.ENOSPC, errno.EDQUOT) else f"fails ({err.strerror})"
+        warnings.warn(f"the disk of the cache in {self._folder} {what}; nothing more is stored there", stacklevel=3)
 
     def _image(self, file: int) -> Image | None:
         image = self._images.get(file)

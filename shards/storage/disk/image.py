@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ CHECKED: Final = 2
 """State, in this process only, of a range that it has written itself or compared with its CRC-32C."""
 
 _PAGE: Final = 4096
+_PARTS: Final = 512
+"""Parts of a call; the kernel takes at most 1,024 (IOV_MAX)."""
 _TOUCH_SECONDS: Final = 5.0
 
 
@@ -105,16 +108,24 @@ class Image:
         except OSError:
             return False
 
-    def write(self, offset: int, content: NDArray[np.uint8]) -> None:
+    def write(self, offset: int, parts: Sequence[memoryview]) -> None:
         """Write bytes of the file.
+
+        Args:
+            offset: of the first byte.
+            parts: contiguous in the file.
 
         Raises:
             OSError: there is no space, or the disk fails.
         """
-        rest = memoryview(content)
+        rest = list(parts)
         while rest:
-            count = os.pwrite(self.descriptor, rest, offset)
-            rest, offset = rest[count:], offset + count
+            count = os.pwritev(self.descriptor, rest[:_PARTS], offset)
+            offset += count
+            while rest and count >= len(rest[0]):
+                count -= len(rest.pop(0))
+            if rest:
+                rest[0] = rest[0][count:]
 
     def hold(self, ranges: NDArray[np.int64]) -> None:
         """Say that ranges, by their ascending numbers in the file, are written and right."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from shards.storage.remote.client import PASSING, S3_ENDPOINTS, Refused
+from shards.storage.remote.client import S3_ENDPOINTS
+from shards.storage.remote.failures import PASSING, Refused
 
 ATTEMPTS: Final = 7
 _FIRST_WAIT: Final = 0.05

@@ -1,15 +1,15 @@
-"""Requests to object storage, each sent once: the wrapper of obstore, and what its failures mean."""
+"""Requests to object storage, each sent once: the wrapper of obstore."""
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from shards.errors import InvalidValue, ShardError
 from shards.storage.remote.address import Address
+from shards.storage.remote.failures import Refused, refused
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -17,33 +17,12 @@ if TYPE_CHECKING:
 TIMEOUT: Final = timedelta(seconds=30)
 """Of a request, from its start to the last byte of its answer."""
 _CONNECT: Final = timedelta(seconds=5)
+_PIECE: Final = 256 << 10
+"""Bytes of a piece of an answer, at least; memory of that size is used again for the next without page faults."""
 _EXTRA: Final = "cloud"
-_ELSEWHERE: Final = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
-_CREDENTIALS: Final = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
-"""Hosts that give credentials where the environment has none."""
 S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-AUTHORITY_HINT: Final = "SSL_CERT_FILE names a file with the certificates of the authorities to trust"
-
-Kind = Literal["absent", "no bucket", "denied", "region", "exists", "changed", "range", "busy", "broken", "refused"]
-PASSING: Final[tuple[Kind, ...]] = ("busy", "broken")
-"""Failures that another attempt can mend."""
-
 
 T = TypeVar("T")
-
-
-class Refused(Exception):
-    """A request failed.
-
-    Attributes:
-        kind: how.
-        what: that in words, to stand behind a colon: it never holds text of a server.
-    """
-
-    def __init__(self, kind: Kind, what: str) -> None:
-        super().__init__(what)
-        self.kind: Kind = kind
-        self.what = what
 
 
 class Unsent(Exception):
@@ -54,6 +33,14 @@ class Answer(NamedTuple):
     """Bytes of an object, its size, and the tag that tells its versions apart; None from a server without."""
 
     content: Any
+    size_bytes: int
+    tag: str | None
+
+
+class Stream(NamedTuple):
+    """Bytes of an object, piece by piece as they arrive, with the other fields of `Answer`."""
+
+    pieces: Iterator[memoryview]
     size_bytes: int
     tag: str | None
 
@@ -114,6 +101,27 @@ class Client:
             return Answer(found.bytes(), found.meta["size"], found.meta["e_tag"])
 
         return self._send(send)
+
+    def stream(self, name: str, start: int, end: int) -> Stream:
+        """Return the bytes of an object from `start` to `end`, or fewer, as `get`, without waiting for all of them.
+
+        Raises:
+            Refused: they did not arrive; the pieces raise it too.
+        """
+
+        def send(store: "ObjectStore") -> Any:
+            import obstore
+
+            return obstore.get(store, name, options={"range": (start, end)})
+
+        found = self._send(send)
+
+        def pieces() -> Iterator[memoryview]:
+            following = found.stream(min_chunk_size=_PIECE)
+            while (piece := self._send(lambda _: next(following, None))) is not None:
+                yield memoryview(piece)
+
+        return Stream(pieces(), found.meta["size"], found.meta["e_tag"])
 
     def get_whole(self, name: str, at_most: int) -> Answer:
         """Return an object; without its content if that is longer than `at_most` bytes."""
@@ -208,7 +216,7 @@ class Client:
             raise
         # It has classes of its own, and OSErrors without a number.
         except Exception as err:
-            raise _refused(err) from None
+            raise refused(err) from None
 
     def _open(self) -> "ObjectStore":
         if _started.process not in (None, os.getpid()):
@@ -241,45 +249,3 @@ def _make(address: Address) -> "ObjectStore":
         return S3Store(first, prefix=prefix, client_options=options, retry_config=retry)
     make = GCSStore if address.scheme == "gs" else AzureStore
     return make(first, prefix=prefix, client_options=options, retry_config=retry)
-
-
-def _refused(err: Exception) -> Refused:
-    """Return what an error of obstore means. Its text is only searched: servers repeat keys and signatures in it."""
-    text = str(err)
-    status = int(match[1]) if (match := re.search(r"status code: (\d{3})", text)) else 0
-    code = match[1] if (match := re.search(r"<Code>([A-Za-z]{1,60})</Code>", text)) else ""
-    said = f"HTTP {status}{f', {code}' if code else ''}" if status else type(err).__name__
-    if any(host in text.partition("Debug source")[0] for host in _CREDENTIALS):
-        return Refused("denied", "the environment has no credentials for it")
-    if code == "NoSuchBucket" or "ContainerNotFound" in text:
-        return Refused("no bucket", f"there is no such bucket ({said})")
-    name = type(err).__name__
-    if name == "AlreadyExistsError":
-        return Refused("exists", "it exists already")
-    if name == "PreconditionError":
-        return Refused("changed", "it was changed meanwhile")
-    if isinstance(err, FileNotFoundError) or status in (404, 410):
-        return Refused("absent", "it is absent")
-    if status == 301 or code in _ELSEWHERE:
-        return Refused("region", f"it is in another region or at another endpoint than the environment says ({said})")
-    if name in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
-        return Refused("denied", f"it is denied to these credentials ({said or 'no access'})")
-    if status == 416:
-        return Refused("range", "it is shorter than expected (HTTP 416)")
-    if status == 409:
-        return Refused("busy", f"another request changes it ({said})")
-    if status in (408, 429) or status >= 500:
-        return Refused("busy", f"the server does not serve it ({said})")
-    if name == "NotSupportedError":
-        return Refused("refused", "its server does not answer requests for ranges, which reading needs")
-    if status:
-        return Refused("refused", f"the server refuses it ({said})")
-    if match := re.search(r"InvalidCertificate\(\s*(\w+)", text):
-        # Names of rustls, such as Expired and NotValidForNameContext.
-        reason = match[1].removesuffix("Context")
-        hint = f"; {AUTHORITY_HINT}" if reason == "UnknownIssuer" else ""
-        return Refused("refused", f"the certificate of its server is not valid here ({reason}){hint}")
-    if "No CA certificates were loaded" in text:
-        return Refused("refused", f"this machine has no certificates of authorities; {AUTHORITY_HINT}")
-    late = "timed out" in text.lower() or "TimedOut" in text
-    return Refused("broken", "the server does not answer in time" if late else "the connection fails")

@@ -10,7 +10,8 @@ from typing import Final
 from shards.storage.base import FileEntry
 from shards.storage.names import named
 from shards.storage.remote.attempts import attempt, system_error
-from shards.storage.remote.client import Client, Refused
+from shards.storage.remote.client import Client
+from shards.storage.remote.failures import Refused
 
 _PART: Final = 8 << 20
 _AT_A_TIME: Final = 12

@@ -5,20 +5,22 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from crc32c import crc32c
 from numpy.typing import NDArray
 
 from shards.runtime.forks import renew_in_children
 from shards.storage.base import FileEntry, Range, Ranges, RangeTable, Unreadable, Views
 from shards.storage.disk.cache import DiskCache
 from shards.storage.disk.image import Image
+from shards.storage.remote.arrival import Arrival
 from shards.storage.remote.attempts import attempt
-from shards.storage.remote.client import Client, Refused
+from shards.storage.remote.client import Client
 from shards.storage.remote.coalesce import Span, coalesce
+from shards.storage.remote.failures import Refused
 from shards.storage.remote.pool import Job, Pool
 
 _NOW: Final = 0
@@ -26,19 +28,29 @@ _SOON: Final = 1
 _LATER: Final = 2
 _ABOUT: Final = 2048
 """Ranges by which what is fetched ahead may come earlier or later than in the order of need: less than a window."""
+_MOST_APART: Final = 4096
+"""Bytes between two ranges, at most, that are written although nobody wants them."""
 _DOWNLOADS: Final = 3
 """Times that a range is fetched whose checksum is wrong, before the reader is given it and says so."""
 _KEPT_BYTES: Final = 256 << 20
 """Bytes of answers that are kept in memory until somebody asks for them, where the cache has no room."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a request brought, and the image that has those of its ranges which were not kept; None if none has."""
+
+    arrival: Arrival
+    image: Image | None
+
+
 class _Request:
-    """A request for a span, and its answer: None if it was not sent, as another process had all of it in the cache."""
+    """A request for a span, and what it found: None if it was not sent, as others had put all of it into the cache."""
 
     def __init__(self, number: int, span: Span) -> None:
         self.number, self.span = number, span
         self.job: Job
-        self.content: NDArray[np.uint8] | None = None
+        self.found: _Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,8 @@ class RemoteFiles:
             cache: for what was fetched; closed with this.
         """
         self._client, self._files, self._table, self._cache = client, files, table, cache
+        # Nothing between two ranges that are no further apart can be a third.
+        self._apart = max(int(table.ranges.length.min(initial=_MOST_APART)) - 1, 0)
         self.pool = Pool()
         self._tags: dict[int, str | None] = {}
         self.renew_after_fork()
@@ -115,28 +129,28 @@ class RemoteFiles:
         self._check(place)
         request, image = prepared.requests.get(place.number), prepared.images.get(place.file)
         while True:
-            if request is None:
-                if image is not None and self._cache.read(image, place.number, place.offset, buffer):
-                    return
-                # The image was damaged, or the last use of the range is long ago.
-                request = self._send(_one(place), _NOW)[place.number]
-            if (content := self._answer(request, place)) is not None:
-                break
-            request, image = None, self._cache.find(_one(place))[0].get(place.file)
+            if request is not None:
+                found = self._wait(request, place)
+                if found is not None and (content := found.arrival.kept.get(place.number)) is not None:
+                    break
+                image = self._cache.find(_one(place))[0].get(place.file) if found is None else found.image
+            if image is not None and self._cache.read(image, place.number, place.offset, buffer):
+                return
+            # The image was damaged, or the last use of the range is long ago.
+            request = self._send(_one(place), _NOW)[place.number]
         if len(content) != place.length:
             what = f"ends after {len(content)} bytes, expected {place.length} at offset {place.offset}"
             raise Unreadable(self.path(place.file), what)
         np.copyto(buffer, content)
 
-    def _answer(self, request: _Request, place: Range) -> NDArray[np.uint8] | None:
+    def _wait(self, request: _Request, place: Range) -> _Found | None:
         try:
             request.job.future.result()
         except Refused as err:
             raise Unreadable(self.path(place.file), f"cannot be read: {err.what}") from None
         except CancelledError:
             raise ValueError("the store is closed, expected it open") from None
-        begin = place.offset - request.span.start
-        return None if request.content is None else request.content[begin : begin + place.length]
+        return request.found
 
     def _check(self, place: Range) -> None:
         """Check a place by what the manifest says, for nothing is requested that no file has."""
@@ -191,49 +205,63 @@ class RemoteFiles:
             span.end - span.start,
         )
 
-    def _download(self, span: Span, *, at_once: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
-        """Return the bytes of a span, and which of its ranges are right; None if the cache has it meanwhile."""
+    def _download(self, span: Span, *, at_once: bool) -> _Found | None:
+        """Return what a request for a span brings; None if the cache has all of it meanwhile."""
         if not at_once and self._cache.find(span.ranges)[1].all():
             return None
-        file, name = span.file, self._files[span.file].name
-        for _ in range(_DOWNLOADS):
-            answer = attempt(lambda: self._client.get(name, span.start, span.end), stop=self._closing)
-            content = np.frombuffer(answer.content, np.uint8)
+        size = span.end - span.start
+        # Requests under way are many, and would delete much of a small cache for what has not arrived yet.
+        with self._cache.room(span.file, size, evict=False) as image:
+            arrival = self._receive(span, image)
+            self._hold(arrival, image)
+        if image is None and arrival.right.any():
+            with self._cache.room(span.file, size, evict=True) as image:
+                if image is not None:
+                    arrival.store(partial(self._cache.write, image))
+                    self._hold(arrival, image)
+        return _Found(arrival, image)
+
+    def _receive(self, span: Span, image: Image | None) -> Arrival:
+        """Send a request for a span until its ranges are right, several times if need be."""
+        file = span.file
+        expected = self._table.crc32c[span.ranges.number]
+        write = None if image is None else partial(self._cache.write, image)
+
+        def send() -> tuple[Arrival, str | None]:
+            arrival = Arrival(span, expected, self._apart)
+            answer = self._client.stream(self._files[file].name, span.start, span.end)
             if answer.size_bytes != (size := self._files[file].size_bytes):
                 raise Refused("changed", f"the object has {answer.size_bytes} bytes, expected {size}")
-            right = self._right(span, content)
-            if right.all():
-                self._tags[file] = answer.tag
+            for piece in answer.pieces:
+                arrival.take(piece, write)
+            arrival.end()
+            return arrival, answer.tag
+
+        for _ in range(_DOWNLOADS):
+            arrival, tag = attempt(send, stop=self._closing)
+            if arrival.right.all():
+                self._tags[file] = tag
                 break
-            if self._tags.get(file, answer.tag) != answer.tag:
+            if self._tags.get(file, tag) != tag:
                 raise Refused("changed", "it was changed since it was first read")
-        return content, right
+        return arrival
 
-    def _right(self, span: Span, content: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return for each range of a span whether its bytes have their checksum."""
-        begins = (span.ranges.offset - span.start).tolist()
-        lengths, expected = span.ranges.length.tolist(), self._table.crc32c[span.ranges.number].tolist()
-        parts = zip(begins, lengths, expected, strict=True)
-        return np.array([crc32c(content[begin : begin + length]) == crc for begin, length, crc in parts], np.bool_)
+    def _hold(self, arrival: Arrival, image: Image | None) -> None:
+        if image is not None and len(stored := arrival.stored()):
+            self._cache.hold(image, stored)
 
-    def _finish(
-        self, request: _Request, result: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None, error: BaseException | None
-    ) -> None:
-        """Put an answer into the cache."""
-        span, is_cached, is_right = request.span, True, False
-        if result is not None:
-            request.content, right = result
-            is_right = bool(right.all())
-            is_cached = bool(right.any()) and self._cache.put(span.ranges.take(right), span.start, request.content)
+    def _finish(self, request: _Request, found: _Found | None, error: BaseException | None) -> None:
+        """Keep what came and has no room in the cache."""
+        request.found = found
         with self._lock:
-            if is_cached or error is not None or not is_right or request.content is None:
+            if error is not None or found is None or not found.arrival.kept or not found.arrival.right.all():
                 self._forget(request)
                 return
             self._kept[request.number] = request
-            self._kept_bytes += span.end - span.start
+            self._kept_bytes += _kept_bytes(request)
             while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
                 _, oldest = self._kept.popitem(last=False)
-                self._kept_bytes -= oldest.span.end - oldest.span.start
+                self._kept_bytes -= _kept_bytes(oldest)
                 self._forget(oldest)
 
     def _forget(self, request: _Request) -> None:
@@ -258,6 +286,10 @@ def _by_need(spans: list[Span], numbers: NDArray[np.int64]) -> list[Span]:
     first = [order[np.searchsorted(numbers, span.ranges.number, sorter=order)].min() for span in spans]
     turns = np.argsort(np.array(first) + np.random.default_rng().uniform(0, _ABOUT, len(spans)))
     return [spans[i] for i in turns.tolist()]
+
+
+def _kept_bytes(request: _Request) -> int:
+    return 0 if request.found is None else sum(map(len, request.found.arrival.kept.values()))
 
 
 def _one(place: Range) -> Ranges:

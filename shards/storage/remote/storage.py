@@ -11,7 +11,8 @@ from shards.storage.base import FileEntry, RangeTable
 from shards.storage.disk.cache import DiskCache
 from shards.storage.remote.address import Address
 from shards.storage.remote.attempts import attempt, system_error
-from shards.storage.remote.client import Client, Refused
+from shards.storage.remote.client import Client
+from shards.storage.remote.failures import Refused
 from shards.storage.remote.files import RemoteFiles
 
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from shards.storage.names import named
 from shards.storage.remote.attempts import attempt, system_error
-from shards.storage.remote.client import Client, Refused, Unsent
+from shards.storage.remote.client import Client, Unsent
+from shards.storage.remote.failures import Refused
 
 _PART: Final = 16 << 20
 """Bytes of the parts in which longer objects are sent. S3 takes 10,000 parts of 5 MiB to 5 GiB."""

@@ -155,7 +155,10 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_least_lately(
         return Ranges(np.array([i]), np.array([i], np.int32), np.zeros(1, np.int64), np.array([size]))
 
     for i in range(count):
-        assert cache.put(one(i), 0, content[i])
+        with cache.room(i, size, evict=True) as image:
+            assert image is not None
+            assert cache.write(image, 0, [memoryview(content[i])])
+            assert cache.hold(image, np.array([i]))
         assert budget.used() <= 5 * size
         # The first is used all the time, as another process would see.
         found, held, _ = cache.find(one(0))

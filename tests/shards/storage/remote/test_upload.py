@@ -12,7 +12,8 @@ import pytest
 from shards.storage.remote import attempts, upload
 from shards.storage.remote.address import place_of
 from shards.storage.remote.attempts import attempt
-from shards.storage.remote.client import Client, Refused
+from shards.storage.remote.client import Client
+from shards.storage.remote.failures import Refused
 from tests.support.network.servers import BUCKET
 from tests.support.network.shelves import Shelf
 
