@@ -61,3 +61,7 @@ class Checks:
         if (found := crc32c(content)) != (expected := int(self._expected[number])):
             raise CorruptShard(f"has CRC-32C {found:08x}, expected {expected:08x}")
         self._done[number] = True
+
+    def mark(self, numbers: NDArray[np.int64] | int) -> None:
+        """Say that parts were compared by others, before this process was given their bytes."""
+        self._done[numbers] = True

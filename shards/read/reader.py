@@ -34,6 +34,7 @@ class Batch:
         is_whole: whether all of them lie in memory.
         descriptors: (n,) int64, of the files, if compiled code is to read all parts; else None.
         due: of each part whether to compare it with its checksum; None if that holds for none.
+        always: whether that is to be done even if others have done so before this process was given its bytes.
         wanted: of each part whether the cache is to have it, once it is compared; None if that holds for none.
         prepared: what keeps the parts at hand that lie in files; None if none does.
     """
@@ -43,6 +44,7 @@ class Batch:
     is_whole: bool
     descriptors: NDArray[np.int64] | None
     due: list[bool] | None
+    always: bool
     wanted: list[bool] | None
     prepared: object
 
@@ -95,6 +97,9 @@ class Reader:
         if (views := self._cache.views(ranges)) is None:
             prepared = self._files.prepare(ranges)
             views = None if encoded else self._files.views(ranges)
+            if verify == "first" and self._files.compared(prepared):
+                self._checks.mark(ranges.number)
+                due[:] = False
         else:
             kept, wanted = views.address != 0, self._cache.wanted(ranges)
             if verify == "first":  # What is kept was compared by the process that put it there.
@@ -116,6 +121,7 @@ class Reader:
             held == len(ranges),
             descriptors,
             due.tolist() if is_due else None,
+            verify == "always",
             wanted.tolist() if wanted is not None and is_wanted else None,
             prepared,
         )
@@ -143,12 +149,36 @@ class Reader:
             place = batch.ranges.one(i)
             content = self._memory(place.length)[: place.length] if buffer is None else buffer
             try:
-                self._files.fetch(place, content, batch.prepared)
+                compared = self._files.fetch(place, content, batch.prepared)
             except Unreadable as err:
                 raise self._damaged(place.number, err.what) from err
+            if compared and batch.due is not None and not batch.always and not self._is_wanted(batch, i):
+                self._checks.mark(place.number)
+                return content
         if batch.due is not None and batch.due[i]:
             self._check(batch, i, content)
         return content
+
+    def bring(self, batch: Batch, i: int) -> None:
+        """Have part i of a batch where reading it takes neither a request nor a disk: in the cache, or else in pages.
+
+        Args:
+            batch: of patches.
+            i: number of the part in it.
+
+        Raises:
+            CorruptShard: see `load`.
+        """
+        if batch.views is None and not batch.always and not self._is_wanted(batch, i):
+            place = batch.ranges.one(i)
+            try:
+                brought = self._files.bring(place, batch.prepared)
+            except Unreadable as err:
+                raise self._damaged(place.number, err.what) from err
+            if brought:
+                self._checks.mark(place.number)
+                return
+        self.load(batch, i)
 
     def decode(self, batch: Batch, out: NDArray[Any], starts: Iterator[int]) -> None:
         """Read patches and decode them.
@@ -238,8 +268,11 @@ class Reader:
             self._checks.compare(number, content)
         except CorruptShard as err:
             raise self._damaged(number, err) from err
-        if batch.wanted is not None and batch.wanted[i]:
+        if self._is_wanted(batch, i):
             self._cache.put(number, content)
+
+    def _is_wanted(self, batch: Batch, i: int) -> bool:
+        return batch.wanted is not None and batch.wanted[i]
 
     def _memory(self, size: int) -> NDArray[np.uint8]:
         """Return memory of this thread, at least `size` bytes, so that a read allocates nothing."""

@@ -252,7 +252,8 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
     def fetch(self, indices: ArrayLike, *, verify: Verify | bool = "first", group: str = S2) -> None:
         """Read the stored bytes of records with the decode threads, and decode nothing.
 
-        Rows that are to be kept in memory are there afterwards; of others, the files are in the page cache.
+        Rows that are to be kept in memory are there afterwards; others are in the page cache or, from object storage,
+        in the cache on disk.
 
         Args:
             indices: (n,) rows of the index.
@@ -268,7 +269,7 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
 
         def fetch(parts: Iterator[int]) -> None:
             for i in parts:
-                reader.load(batch, i)
+                reader.bring(batch, i)
 
         self._threads.run(fetch, range(len(batch)))
 

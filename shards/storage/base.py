@@ -174,13 +174,33 @@ class Files(Protocol):
             CorruptShard: see `Files`.
         """
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
+    def compared(self, prepared: object) -> bool:
+        """Return whether all ranges of a batch are at hand, each compared with its checksum by this process.
+
+        Args:
+            prepared: what `prepare` returned for them.
+        """
+
+    def bring(self, place: Range, prepared: object) -> bool:
+        """Wait until a range that was prepared is on this machine, compared with its checksum by this process.
+
+        Returns:
+            False if only `fetch` does that.
+
+        Raises:
+            Unreadable: it does not come.
+        """
+
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> bool:
         """Read a range that was prepared.
 
         Args:
             place: what to read.
             buffer: (length,) uint8, contiguous and writable.
             prepared: what `prepare` returned for it.
+
+        Returns:
+            Whether the bytes were compared with their checksum by this process, now or when they arrived.
 
         Raises:
             Unreadable: it cannot be read, or not to its end.

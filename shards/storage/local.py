@@ -137,7 +137,15 @@ class LocalFiles:
             address[~held] = 0
         return Views(ranges, sources, ranges.file, ranges.offset, address)
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
+    def compared(self, prepared: object) -> bool:
+        """See `Files`: nobody compares them before they are read."""
+        return False
+
+    def bring(self, place: Range, prepared: object) -> bool:
+        """See `Files`: the page cache has what was read."""
+        return False
+
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> bool:
         """See `Files`."""
         _, file, offset, length = place
         if offset < 0:  # preadv2(2), which Python calls, takes −1 for the current position of the file.
@@ -148,6 +156,7 @@ class LocalFiles:
             raise Unreadable(self.path(file), f"cannot be read at offset {offset} ({err.strerror})") from err
         if count != length:
             raise Unreadable(self.path(file), f"ends after {count} bytes, expected {length} at offset {offset}")
+        return False
 
     def advise(self, ranges: Ranges) -> None:
         """See `Files`: the kernel reads them into the page cache.

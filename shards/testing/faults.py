@@ -151,19 +151,28 @@ class FaultyFiles:
             found[-1] = -1
         return found
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
+    def compared(self, prepared: object) -> bool:
+        """See `Files`."""
+        return self._files.compared(prepared)
+
+    def bring(self, place: Range, prepared: object) -> bool:
+        """See `Files`: what is to fail is left to `fetch`."""
+        return False
+
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> bool:
         """See `Files`."""
         fails = self._faults.strike("fetch", "io", "short", "flipped", "memory")
         path, kind = self.path(place.file), self._faults.kind
         if fails and kind == "io":
             raise Unreadable(path, f"cannot be read at offset {place.offset} ({os.strerror(errno.EIO)})")
-        self._files.fetch(place, buffer, prepared)
+        compared = self._files.fetch(place, buffer, prepared)
         if fails and kind == "short":
             buffer[len(buffer) // 2 :] = 0
             what = f"ends after {len(buffer) // 2} bytes, expected {place.length} at offset {place.offset}"
             raise Unreadable(path, what)
         if fails:
             buffer[len(buffer) // 2] ^= 1
+        return compared and not fails
 
     def advise(self, ranges: Ranges) -> None:
         """See `Files`; advice that fails is lost."""

@@ -14,6 +14,9 @@ GAP: Final = 128 << 10
 LARGEST: Final = 4 << 20
 """Bytes of a request at most, unless a single range is longer, so that most requests are of about the same length."""
 
+_ABOUT: Final = 2048
+"""Ranges by which what is fetched ahead may come earlier or later than in the order of need: less than a window."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
@@ -52,6 +55,17 @@ def coalesce(ranges: Ranges, *, gap: int = GAP, largest: int = LARGEST) -> list[
                 start = i
         spans.append(_span(ranges, ends, start, stop))
     return spans
+
+
+def by_need(spans: list[Span], numbers: NDArray[np.int64]) -> list[Span]:
+    """Return spans in about the order in which their ranges are needed, which is that of the numbers.
+
+    Processes that share a cache do not all begin with the same span, and leave out what others have fetched meanwhile.
+    """
+    order = np.argsort(numbers, kind="stable")
+    first = [order[np.searchsorted(numbers, span.ranges.number, sorter=order)].min() for span in spans]
+    turns = np.argsort(np.array(first) + np.random.default_rng().uniform(0, _ABOUT, len(spans)))
+    return [spans[i] for i in turns.tolist()]
 
 
 def _runs(apart: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -19,15 +19,13 @@ from shards.storage.disk.image import Image
 from shards.storage.remote.arrival import Arrival
 from shards.storage.remote.attempts import attempt
 from shards.storage.remote.client import Client
-from shards.storage.remote.coalesce import Span, coalesce
+from shards.storage.remote.coalesce import Span, by_need, coalesce
 from shards.storage.remote.failures import Refused
 from shards.storage.remote.pool import Job, Pool
 
 _NOW: Final = 0
 _SOON: Final = 1
 _LATER: Final = 2
-_ABOUT: Final = 2048
-"""Ranges by which what is fetched ahead may come earlier or later than in the order of need: less than a window."""
 _MOST_APART: Final = 4096
 """Bytes between two ranges, at most, that are written although nobody wants them."""
 _DOWNLOADS: Final = 3
@@ -60,7 +58,7 @@ class _Prepared:
     Attributes:
         images: those that hold its ranges, by file.
         requests: those for its other ranges, by the number of the range.
-        is_checked: whether the images hold all ranges, compared with their checksums.
+        is_checked: whether the images hold all ranges, compared with their checksums by this process.
     """
 
     images: dict[int, Image]
@@ -123,7 +121,22 @@ class RemoteFiles:
         files, where = np.unique(ranges.file, return_inverse=True)
         return np.array([prepared.images[file].descriptor for file in files.tolist()], np.int64)[where]
 
-    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> None:
+    def compared(self, prepared: object) -> bool:
+        """See `Files`."""
+        assert isinstance(prepared, _Prepared)
+        return prepared.is_checked
+
+    def bring(self, place: Range, prepared: object) -> bool:
+        """See `Files`: what the cache has no room for is left to `fetch`, which gets it anew if it is gone."""
+        assert isinstance(prepared, _Prepared)
+        self._check(place)
+        if prepared.is_checked:
+            return True
+        request = prepared.requests.get(place.number)
+        found = None if request is None else self._wait(request, place)
+        return found is not None and found.image is not None and place.number not in found.arrival.kept
+
+    def fetch(self, place: Range, buffer: NDArray[np.uint8], prepared: object) -> bool:
         """See `Files`."""
         assert isinstance(prepared, _Prepared)
         self._check(place)
@@ -135,13 +148,14 @@ class RemoteFiles:
                     break
                 image = self._cache.find(_one(place))[0].get(place.file) if found is None else found.image
             if image is not None and self._cache.read(image, place.number, place.offset, buffer):
-                return
+                return True
             # The image was damaged, or the last use of the range is long ago.
             request = self._send(_one(place), _NOW)[place.number]
         if len(content) != place.length:
             what = f"ends after {len(content)} bytes, expected {place.length} at offset {place.offset}"
             raise Unreadable(self.path(place.file), what)
         np.copyto(buffer, content)
+        return False
 
     def _wait(self, request: _Request, place: Range) -> _Found | None:
         try:
@@ -182,7 +196,7 @@ class RemoteFiles:
             waiting = [self._requests[number] for number in np.unique(known[known > 0]).tolist()]
             spans = coalesce(ranges.take(known == 0))
             if urgency == _LATER and spans:
-                spans = _by_need(spans, ranges.number)
+                spans = by_need(spans, ranges.number)
             for span in spans:
                 self._last += 1
                 request = self._requests[self._last] = _Request(self._last, span)
@@ -193,8 +207,7 @@ class RemoteFiles:
             if urgency == _NOW:
                 numbers = self._request_of[ranges.number].tolist()
                 found = {i: self._requests[of] for i, of in zip(ranges.number.tolist(), numbers, strict=True)}
-        for request in waiting:
-            self.pool.submit(request.job, urgency)
+        self.pool.submit([request.job for request in waiting], urgency)
         return found
 
     def _job(self, request: _Request) -> Job:
@@ -275,17 +288,6 @@ class RemoteFiles:
         self._closing.set()
         self.pool.close()
         self._cache.close()
-
-
-def _by_need(spans: list[Span], numbers: NDArray[np.int64]) -> list[Span]:
-    """Return spans in about the order in which their ranges are needed, which is that of the numbers.
-
-    Processes that share a cache do not all begin with the same span, and leave out what others have fetched meanwhile.
-    """
-    order = np.argsort(numbers, kind="stable")
-    first = [order[np.searchsorted(numbers, span.ranges.number, sorter=order)].min() for span in spans]
-    turns = np.argsort(np.array(first) + np.random.default_rng().uniform(0, _ABOUT, len(spans)))
-    return [spans[i] for i in turns.tolist()]
 
 
 def _kept_bytes(request: _Request) -> int:

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
@@ -86,13 +86,13 @@ class Pool:
         self._slow: dict[int, float] = {}
         self._is_closed = False
 
-    def submit(self, job: Job, urgency: int) -> None:
-        """Have a job done, or done earlier if it is waiting already; 0 is the most urgent."""
+    def submit(self, jobs: Iterable[Job], urgency: int) -> None:
+        """Have jobs done, or done earlier if they are waiting already; 0 is the most urgent."""
         with self._condition:
-            if urgency >= job.urgency or job.started is not None:
-                return
-            job.urgency = urgency
-            self._push(job, urgency)
+            for job in jobs:
+                if urgency < job.urgency and job.started is None:
+                    job.urgency = urgency
+                    self._push(job, urgency)
 
     def _push(self, job: Job, urgency: int) -> None:
         if self._is_closed:
@@ -100,7 +100,8 @@ class Pool:
             return
         self._count += 1
         heapq.heappush(self._queue, (urgency, self._count, job))
-        if not self._idle and len(self._threads) < self._size + 1:
+        # While this thread has the lock, those that it starts wait: each start takes longer the more of them work.
+        if self._idle < len(self._queue) and len(self._threads) < self._size + 1:
             if not self._threads:
                 self._start(self._hedge, "fetch-hedge")
             self._start(self._work, "fetch")

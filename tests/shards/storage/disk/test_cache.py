@@ -22,6 +22,7 @@ from shards.storage.disk.cache import DiskCache
 from shards.storage.disk.image import HELD, Image
 from shards.testing.stores import make_store
 from tests.shards.conftest import read_rows
+from tests.support.network.servers import upload
 from tests.support.network.shelves import Shelf
 
 ROWS: Final = np.random.default_rng(0).permutation(300)
@@ -98,6 +99,26 @@ def test_what_an_image_lost_is_fetched_anew(s3: Shelf, tar_store: Path, tmp_path
             before = s3.proxy.num_requests
             assert np.array_equal(read_rows(store, ROWS, verify=verify), expected)
             assert (s3.proxy.num_requests == before) is is_mended
+
+
+def test_bytes_that_nobody_compared_never_take_the_place_of_a_record(s3: Shelf, tmp_path: Path) -> None:
+    """A request for the neighbours of a record brings its bytes too; wrong ones replace those that were compared."""
+    folder = make_store(tmp_path / "store", {"train": 12}, patches_per_shard=64)
+    address = s3.store(folder, "store-that-is-damaged-later")
+    with shards.open(folder) as local:
+        expected = read_rows(local, range(12))
+        offsets = local.index.column("s2_offset")
+    with shards.open(address, cache_dir=tmp_path / "cache") as first:
+        assert np.array_equal(read_rows(first, [5]), expected[[5]])
+        tar = folder / "train-00000.tar"
+        raw = bytearray(tar.read_bytes())
+        for at in range(int(offsets[5]), int(offsets[6]) - 2048, 100):
+            raw[at] ^= 255
+        tar.write_bytes(raw)
+        upload(folder, s3.server.address, "store-that-is-damaged-later")
+        with shards.open(address, cache_dir=tmp_path / "cache") as second:
+            assert np.array_equal(read_rows(second, [4, 6]), expected[[4, 6]])
+        assert np.array_equal(read_rows(first, [5]), expected[[5]])
 
 
 @pytest.mark.long
@@ -194,7 +215,7 @@ def _table(content: list[np.ndarray]) -> RangeTable:
 def test_an_image_that_is_deleted_while_it_is_read_stays_whole(tmp_path: Path) -> None:
     """A holder of an image reads it to the end; one that looks again finds another, in which nothing is held."""
     image = Image(tmp_path / "0", 10_000, 4)
-    image.write(5000, np.arange(100, dtype=np.uint8))
+    image.write(5000, [memoryview(bytes(range(60))), memoryview(bytes(range(60, 100)))])
     image.hold(np.array([2]))
     other = Image(tmp_path / "0", 10_000, 4)
     other.refresh()

@@ -23,11 +23,11 @@ def job(run: Callable[[], Any], done: list[Any] | None = None, size: int = 100) 
 def test_the_urgent_come_first_and_what_waits_can_become_urgent() -> None:
     """One thread is held; what is queued meanwhile is done by urgency, each job once."""
     pool, hold, done = Pool(1), threading.Event(), []
-    pool.submit(job(hold.wait), 0)
+    pool.submit([job(hold.wait)], 0)
     jobs = [job(lambda i=i: i, done) for i in range(5)]
     for i, each in enumerate(jobs):
-        pool.submit(each, 2 if i < 3 else 1)
-    pool.submit(jobs[2], 0)
+        pool.submit([each], 2 if i < 3 else 1)
+    pool.submit([jobs[2]], 0)
     hold.set()
     for each in jobs:
         each.future.result(10)
@@ -40,7 +40,7 @@ def test_a_slow_job_is_done_twice_and_the_first_answer_counts() -> None:
     pool, done, calls = Pool(4), [], []
     for _ in range(60):
         quick = job(lambda: None)
-        pool.submit(quick, 0)
+        pool.submit([quick], 0)
         quick.future.result(10)
     hold = threading.Event()
 
@@ -52,7 +52,7 @@ def test_a_slow_job_is_done_twice_and_the_first_answer_counts() -> None:
         return "early"
 
     begun, waited = time.monotonic(), job(slow, done)
-    pool.submit(waited, 0)
+    pool.submit([waited], 0)
     waited.future.result(10)
     assert time.monotonic() - begun < 5
     hold.set()
@@ -66,10 +66,10 @@ def test_what_is_fetched_ahead_is_not_done_twice() -> None:
     pool = Pool(4)
     for _ in range(60):
         quick = job(lambda: None)
-        pool.submit(quick, 0)
+        pool.submit([quick], 0)
         quick.future.result(10)
     ahead = job(lambda: time.sleep(0.2))
-    pool.submit(ahead, 2)
+    pool.submit([ahead], 2)
     ahead.future.result(10)
     assert not ahead.is_hedged
     pool.close()
@@ -79,19 +79,19 @@ def test_an_error_is_that_of_the_job_and_closing_gives_up_what_waits() -> None:
     """Whoever waits is woken; closing twice, and work after it, are harmless."""
     pool, done = Pool(1), []
     wrong = job(lambda: 1 // 0, done)
-    pool.submit(wrong, 0)
+    pool.submit([wrong], 0)
     with pytest.raises(ZeroDivisionError):
         wrong.future.result(10)
     assert isinstance(done[0], ZeroDivisionError)
     hold = threading.Event()
     first, second, third = job(hold.wait), job(lambda: None), job(lambda: None)
-    pool.submit(first, 0)
+    pool.submit([first], 0)
     while first.started is None:
         time.sleep(0.001)
-    pool.submit(second, 0)
+    pool.submit([second], 0)
     threading.Timer(0.05, hold.set).start()
     pool.close()
-    pool.submit(third, 0)
+    pool.submit([third], 0)
     pool.close()
     assert second.future.cancelled()
     assert third.future.cancelled()
