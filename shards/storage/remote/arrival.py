@@ -83,7 +83,7 @@ class Arrival:
         for i in complete:
             found = 0
             for part in self._parts(self._begins[i], self._ends[i]):
-                # Holding the interpreter's lock: others would take it, and what was received leave the processor's cache.
+                # With the interpreter's lock: others would take it, and the bytes leave the processor's cache.
                 found = crc32c(part, found, gil_release_mode=0)
             self.right[i] = found == self._expected[i]
         for run in self._runs(complete):
