@@ -19,7 +19,7 @@ Write: TypeAlias = Callable[[int, list[memoryview]], bool]
 
 
 class Arrival:
-    """What has arrived of a span.
+    """Ranges of a span as they arrive.
 
     Attributes:
         span: what was requested.

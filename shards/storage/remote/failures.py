@@ -1,4 +1,4 @@
-"""What the failures of requests to object storage mean, in words of ours."""
+"""Failures of requests to object storage, in words of ours."""
 
 import re
 from typing import Final, Literal

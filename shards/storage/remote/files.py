@@ -36,7 +36,7 @@ _KEPT_BYTES: Final = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a request brought, and the image that has those of its ranges which were not kept; None if none has."""
+    """Ranges that a request brought, and the image that has those which were not kept; None if none has."""
 
     arrival: Arrival
     image: Image | None

@@ -1,4 +1,4 @@
-"""What arrives of a request: right ranges are written, wrong ones never are, and all others are kept."""
+"""Ranges of a request: those that arrive right are written, wrong ones never are, and all others are kept."""
 
 from itertools import pairwise
 
