@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
+_TOGETHER_SECONDS: Final = 20.0
 _CHUNK: Final = 1 << 16
 _RESET: Final = struct.pack("ii", 1, 0)
 """For SO_LINGER: close sends RST."""
@@ -59,6 +60,7 @@ class Proxy:
         address: of the proxy, `http://127.0.0.1:PORT`.
         seen: requests by fault, and by method.
         most: requests that were under way at the same time, at most.
+        together: answers wait until as many requests have been under way at the same time; 20 s at most.
         decide: replaces the draws of the weather where set: returns the fault for a method and a target.
     """
 
@@ -68,7 +70,7 @@ class Proxy:
         """Say which port of this machine requests go to."""
         self.weather, self.seen, self.most, self.decide = weather, Counter[str](), 0, None
         self.address = ""
-        self._port, self._now = port, 0
+        self._port, self._now, self.together = port, 0, 0
         self._rng = random.Random(weather.seed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
@@ -130,6 +132,9 @@ class Proxy:
         self.most = max(self.most, self._now)
         try:
             await asyncio.sleep(self.weather.latency + (self.weather.slow_seconds if fault == "slow" else 0.0))
+            end = self._loop.time() + _TOGETHER_SECONDS
+            while self.most < self.together and self._loop.time() < end:
+                await asyncio.sleep(0.01)
         finally:
             self._now -= 1
         if fault == "refused":

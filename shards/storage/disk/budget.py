@@ -20,6 +20,8 @@ _STORE: Final = re.compile(r"[0-9a-f]{64}")
 _IMAGE: Final = re.compile(r"\d+")
 _BLOCK: Final = 512
 """Bytes of a block of `st_blocks`, see stat(2)."""
+_LONG: Final = 8
+"""An eighth of the cache is what writes that take long may reserve together."""
 SLACK: Final = 8192
 """Bytes that a write takes up beyond its own: the rest of its first and of its last page."""
 
@@ -75,10 +77,13 @@ class Budget:
 
         Args:
             size: of the write in bytes; `SLACK` is added.
-            evict: delete images if need be.
+            evict: delete images if need be. Without, the write may take long, and gets room within a fixed share only:
+                what killed processes had reserved is lost to the others until none of them has the cache open.
         """
         size += SLACK
         with self._counts() as counts:
+            if not evict and counts[1] + size > self.limit // _LONG:
+                return False
             if evict and counts[0] + counts[1] + size > self.limit:
                 counts[0] = self._evict(self.limit - counts[1] - size)
             if counts[0] + counts[1] + size > self.limit:

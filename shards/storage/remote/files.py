@@ -200,7 +200,7 @@ class RemoteFiles:
             for span in spans:
                 self._last += 1
                 request = self._requests[self._last] = _Request(self._last, span)
-                request.job = self._job(request)
+                request.job = self._job(self._last, span)
                 self._request_of[span.ranges.number] = self._last
                 waiting.append(request)
             found = {}
@@ -210,11 +210,11 @@ class RemoteFiles:
         self.pool.submit([request.job for request in waiting], urgency)
         return found
 
-    def _job(self, request: _Request) -> Job:
-        span = request.span
+    def _job(self, number: int, span: Span) -> Job:
+        # It knows the request by number: one that held it would keep a deleted image open until garbage is collected.
         return Job(
             lambda job: self._download(span, at_once=job.urgency < _LATER),
-            lambda result, error: self._finish(request, result, error),
+            lambda result, error: self._finish(number, result, error),
             span.end - span.start,
         )
 
@@ -246,6 +246,8 @@ class RemoteFiles:
             if answer.size_bytes != (size := self._files[file].size_bytes):
                 raise Refused("changed", f"the object has {answer.size_bytes} bytes, expected {size}")
             for piece in answer.pieces:
+                if self._closing.is_set():
+                    raise CancelledError
                 arrival.take(piece, write)
             arrival.end()
             return arrival, answer.tag
@@ -263,10 +265,11 @@ class RemoteFiles:
         if image is not None and len(stored := arrival.stored()):
             self._cache.hold(image, stored)
 
-    def _finish(self, request: _Request, found: _Found | None, error: BaseException | None) -> None:
+    def _finish(self, number: int, found: _Found | None, error: BaseException | None) -> None:
         """Keep what came and has no room in the cache."""
-        request.found = found
         with self._lock:
+            request = self._requests[number]
+            request.found = found
             if error is not None or found is None or not found.arrival.kept or not found.arrival.right.all():
                 self._forget(request)
                 return

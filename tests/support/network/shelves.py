@@ -84,4 +84,4 @@ def _in_calm(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
         monkeypatch.setenv(name, value)
     shelf.proxy.seen.clear()
     yield shelf
-    shelf.proxy.weather, shelf.proxy.decide = Weather(), None
+    shelf.proxy.weather, shelf.proxy.decide, shelf.proxy.together = Weather(), None, 0

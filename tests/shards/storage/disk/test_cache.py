@@ -199,6 +199,27 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_least_lately(
     cache.close()
 
 
+def test_reservations_of_killed_processes_leave_most_of_the_cache(tmp_path: Path) -> None:
+    """What is about to arrive when a process is killed stays reserved, and takes the whole cache from others."""
+    size = 4 << 20
+    budget = Budget(tmp_path / "cache", 64 << 20)
+    reserve = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from shards.storage.disk.budget import Budget\n"
+        f"budget = Budget(Path({str(tmp_path / 'cache')!r}), {64 << 20})\n"
+        f"while budget.reserve({size}, evict=False): pass\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", reserve], check=False)
+    given = 0
+    while budget.reserve(size):
+        given += size
+    assert given >= 50 << 20
+    budget.close()
+
+
 def _table(content: list[np.ndarray]) -> RangeTable:
     from crc32c import crc32c
 

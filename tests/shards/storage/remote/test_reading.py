@@ -69,7 +69,8 @@ def test_many_requests_are_under_way_at_a_time(s3: Shelf, tar_store: Path) -> No
     """Records that lie apart are requested side by side, so that a batch takes about one round trip."""
     address = s3.store(tar_store)
     with shards.open(address) as store:
-        s3.proxy.most, s3.proxy.weather = 0, Weather(latency=0.2)
+        # On a busy machine it may take long until all are sent.
+        s3.proxy.most, s3.proxy.together = 0, 32
         read_rows(store, range(0, 300, 8))
         assert 32 <= s3.proxy.most <= 64
 
