@@ -200,7 +200,7 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_used_least_lately(
 
 
 def test_reservations_of_killed_processes_leave_most_of_the_cache(tmp_path: Path) -> None:
-    """What is about to arrive when a process is killed stays reserved, and takes the whole cache from others."""
+    """Room for answers under way when a process is killed stays reserved, and takes the whole cache from others."""
     size = 4 << 20
     budget = Budget(tmp_path / "cache", 64 << 20)
     reserve = (
