@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker, util
@@ -24,6 +25,7 @@ _ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+_END_SECONDS: Final = 10.0
 SILENT: Final = logging.CRITICAL + 1
 _LOGGERS: Final = ("distributed", "distributed.client", "distributed.gc", "asyncio", "tornado.application")
 _PRELOAD: Final = ["distributed", "bigearth_pipeline.workers", "bigearth_pipeline.build.task"]
@@ -55,6 +57,23 @@ def preload() -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
     with for_workers():
         forkserver.ensure_running()
+
+
+def await_end() -> None:
+    """Wait until the process that workers are forked from has ended, where it is about to.
+
+    One that was killed refuses connections before it has ended, and until then nothing starts another.
+    """
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    late = time.monotonic() + _END_SECONDS
+    while pid is not None and time.monotonic() < late:
+        try:
+            # Left as it is, for the library asks for it too.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from bigearth_pipeline.errors import PipelineError
 from bigearth_pipeline.main_script import NO_GUARD, UNGUARDED, WORKER_NAME, check_importable
-from bigearth_pipeline.workers.forks import SILENT, for_workers, silence
+from bigearth_pipeline.workers.forks import SILENT, await_end, for_workers, silence
 from bigearth_pipeline.workers.stall import Watch
 
 _STARTS: Final = 3
@@ -149,6 +149,7 @@ class LocalWorkers:
                             f"the process that workers on this machine are forked from ended {_STARTS} times while a "
                             "worker started; lack of memory is the usual cause"
                         ) from err
+                    await_end()
                 except BaseException:
                     here.close()
                     raise

@@ -88,6 +88,18 @@ def test_the_process_that_workers_are_forked_from_is_started_again() -> None:
         assert dict(cluster.map(report, [1], 2)) == {1: 2}
 
 
+def test_a_process_to_fork_from_that_takes_long_to_die_is_started_again() -> None:
+    """On a busy machine one that was killed refuses connections before it has ended: each counts as another death."""
+    forkserver.ensure_running()
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server._forkserver_address = f"\0bep-nobody-listens-{os.getpid()}"
+    ending = threading.Timer(1.0, os.kill, (server._forkserver_pid, signal.SIGKILL))
+    ending.start()
+    with open_cluster(1) as cluster:
+        assert dict(cluster.map(report, [1], 2)) == {1: 2}
+    ending.join()
+
+
 def test_a_process_to_fork_from_that_always_dies_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     """The same on a machine without any memory left."""
     before = workers_of_this_process()
