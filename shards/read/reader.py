@@ -157,7 +157,10 @@ class Reader:
                 self._checks.mark(place.number)
                 return content
         if batch.due is not None and batch.due[i]:
-            self._check(batch, i, content)
+            number = int(batch.ranges.number[i])
+            self._use(batch, i, content, lambda content: self._checks.compare(number, content))
+            if self._is_wanted(batch, i):
+                self._cache.put(number, content)
         return content
 
     def _fetch(self, batch: Batch, place: Range, content: NDArray[np.uint8]) -> bool:
@@ -168,15 +171,17 @@ class Reader:
 
     def _use(self, batch: Batch, i: int, content: NDArray[np.uint8], use: Callable[[NDArray[np.uint8]], None]) -> None:
         """Use what was read of a part: once more if it came from a copy, which may be damaged and is then replaced."""
-        for is_first in (True, False):
+        is_copy = batch.views is None or not batch.views.address[i]
+        while True:
             try:
-                return use(content)
+                use(content)
+                break
             except CorruptShard as err:
                 place = batch.ranges.one(i)
-                is_read = batch.views is None or not batch.views.address[i]
-                if not (is_first and is_read and self._files.doubt(place, batch.prepared)):
+                if not (is_copy and self._files.doubt(place, batch.prepared)):
                     raise self._damaged(place.number, err) from err
             self._fetch(batch, place, content)
+            is_copy = False
 
     def bring(self, batch: Batch, i: int) -> None:
         """Have part i of a batch where reading it takes neither a request nor a disk: in the cache, or else in pages.
@@ -278,12 +283,6 @@ class Reader:
         content, place = self.load(batch, i), i - group.start
         values = out[self._begins[place] : self._ends[place]]
         self._use(batch, i, content, lambda content: self._codec.decode_into(content, values))
-
-    def _check(self, batch: Batch, i: int, content: NDArray[np.uint8]) -> None:
-        number = int(batch.ranges.number[i])
-        self._use(batch, i, content, lambda content: self._checks.compare(number, content))
-        if self._is_wanted(batch, i):
-            self._cache.put(number, content)
 
     def _is_wanted(self, batch: Batch, i: int) -> bool:
         return batch.wanted is not None and batch.wanted[i]
