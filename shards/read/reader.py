@@ -17,7 +17,7 @@ from shards.errors import CorruptShard
 from shards.layout.record import S2
 from shards.read.checks import Checks, Verify
 from shards.read.extents import Extents
-from shards.storage.base import Cache, Files, Ranges, Unreadable, Views
+from shards.storage.base import Cache, Files, Range, Ranges, Unreadable, Views
 
 ROWS: Final = 4
 """Patches of a group, which a thread decodes at a time."""
@@ -148,16 +148,40 @@ class Reader:
         else:
             place = batch.ranges.one(i)
             content = self._memory(place.length)[: place.length] if buffer is None else buffer
-            try:
-                compared = self._files.fetch(place, content, batch.prepared)
-            except Unreadable as err:
-                raise self._damaged(place.number, err.what) from err
-            if compared and batch.due is not None and not batch.always and not self._is_wanted(batch, i):
+            if (
+                self._fetch(batch, place, content)
+                and batch.due is not None
+                and not batch.always
+                and not self._is_wanted(batch, i)
+            ):
                 self._checks.mark(place.number)
                 return content
         if batch.due is not None and batch.due[i]:
-            self._check(batch, i, content)
+            number = int(batch.ranges.number[i])
+            self._use(batch, i, content, lambda content: self._checks.compare(number, content))
+            if self._is_wanted(batch, i):
+                self._cache.put(number, content)
         return content
+
+    def _fetch(self, batch: Batch, place: Range, content: NDArray[np.uint8]) -> bool:
+        try:
+            return self._files.fetch(place, content, batch.prepared)
+        except Unreadable as err:
+            raise self._damaged(place.number, err.what) from err
+
+    def _use(self, batch: Batch, i: int, content: NDArray[np.uint8], use: Callable[[NDArray[np.uint8]], None]) -> None:
+        """Use what was read of a part: once more if it came from a copy, which may be damaged and is then replaced."""
+        is_copy = batch.views is None or not batch.views.address[i]
+        while True:
+            try:
+                use(content)
+                break
+            except CorruptShard as err:
+                place = batch.ranges.one(i)
+                if not (is_copy and self._files.doubt(place, batch.prepared)):
+                    raise self._damaged(place.number, err) from err
+            self._fetch(batch, place, content)
+            is_copy = False
 
     def bring(self, batch: Batch, i: int) -> None:
         """Have part i of a batch where reading it takes neither a request nor a disk: in the cache, or else in pages.
@@ -257,19 +281,8 @@ class Reader:
     def _decode_one(self, batch: Batch, group: range, i: int, out: NDArray[np.uint8]) -> None:
         """Read and decode part i, of a group, by itself; it says what is wrong with it."""
         content, place = self.load(batch, i), i - group.start
-        try:
-            self._codec.decode_into(content, out[self._begins[place] : self._ends[place]])
-        except CorruptShard as err:
-            raise self._damaged(int(batch.ranges.number[i]), err) from err
-
-    def _check(self, batch: Batch, i: int, content: NDArray[np.uint8]) -> None:
-        number = int(batch.ranges.number[i])
-        try:
-            self._checks.compare(number, content)
-        except CorruptShard as err:
-            raise self._damaged(number, err) from err
-        if self._is_wanted(batch, i):
-            self._cache.put(number, content)
+        values = out[self._begins[place] : self._ends[place]]
+        self._use(batch, i, content, lambda content: self._codec.decode_into(content, values))
 
     def _is_wanted(self, batch: Batch, i: int) -> bool:
         return batch.wanted is not None and batch.wanted[i]

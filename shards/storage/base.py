@@ -206,6 +206,13 @@ class Files(Protocol):
             Unreadable: it cannot be read, or not to its end.
         """
 
+    def doubt(self, place: Range, prepared: object) -> bool:
+        """Say that what was fetched of a range is not right.
+
+        Returns:
+            Whether it came from a copy, which `fetch` compares anew, and replaces if need be.
+        """
+
     def advise(self, ranges: Ranges) -> None:
         """Announce ranges that will be fetched soon; this returns at once.
 

@@ -158,6 +158,10 @@ class LocalFiles:
             raise Unreadable(self.path(file), f"ends after {count} bytes, expected {length} at offset {offset}")
         return False
 
+    def doubt(self, place: Range, prepared: object) -> bool:
+        """See `Files`: there is no copy."""
+        return False
+
     def advise(self, ranges: Ranges) -> None:
         """See `Files`: the kernel reads them into the page cache.
 

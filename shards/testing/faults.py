@@ -174,6 +174,10 @@ class FaultyFiles:
             buffer[len(buffer) // 2] ^= 1
         return compared and not fails
 
+    def doubt(self, place: Range, prepared: object) -> bool:
+        """See `Files`: what is to fail stays as it is."""
+        return False
+
     def advise(self, ranges: Ranges) -> None:
         """See `Files`; advice that fails is lost."""
         if not self._faults.strike("advise", "io", "memory"):

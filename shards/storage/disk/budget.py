@@ -118,17 +118,22 @@ class Budget:
         for store in os.scandir(self.folder):
             if not _STORE.fullmatch(store.name) or not store.is_dir(follow_symlinks=False):
                 continue
-            for image in os.scandir(store):
-                with suppress(FileNotFoundError):
-                    if _IMAGE.fullmatch(image.name) and image.is_file(follow_symlinks=False):
-                        status = image.stat(follow_symlinks=False)
-                        yield Path(image.path), status.st_blocks * _BLOCK, status.st_mtime
+            with suppress(FileNotFoundError):
+                yield from _images_in(store.path)
 
     def close(self) -> None:
         """Close the cache; closing twice is harmless."""
         users, self._users = self._users, -1
         if users >= 0:
             os.close(users)
+
+
+def _images_in(folder: str) -> Iterator[tuple[Path, int, float]]:
+    for image in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            if _IMAGE.fullmatch(image.name) and image.is_file(follow_symlinks=False):
+                status = image.stat(follow_symlinks=False)
+                yield Path(image.path), status.st_blocks * _BLOCK, status.st_mtime
 
 
 def _is_ours(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,9 +18,11 @@ from shards.runtime.forks import renew_in_children
 from shards.runtime.scratch import ScratchFolder
 from shards.storage.base import FileEntry, Ranges, RangeTable
 from shards.storage.disk.budget import Budget
-from shards.storage.disk.image import CHECKED, Image
+from shards.storage.disk.image import CHECKED, HELD, Image
 from shards.storage.disk.private import private_bytes
 
+_LOOK_SECONDS: Final = 1.0
+"""Seconds after which images that were deleted are closed, at most; until then they take up space on the disk."""
 LEAST: Final = 64 << 20
 """Bytes of a cache, at least: less would not hold what a few requests bring."""
 
@@ -60,7 +63,7 @@ class DiskCache:
         self._folder = folder
         self._files, self._table = files, table
         self._images: dict[int, Image] = {}
-        self._is_full = False
+        self._is_full, self._looked = False, 0.0
         self._counts: NDArray[np.int64] = np.bincount(table.ranges.file, minlength=len(files))
         first = np.cumsum(self._counts) - self._counts
         order = np.argsort(table.ranges.file, kind="stable")
@@ -84,6 +87,7 @@ class DiskCache:
         The images hold these ranges as long as there are references to them.
         """
         held, checked = np.zeros(len(ranges), np.bool_), True
+        self._close_deleted()
         images: dict[int, Image] = {}
         files, where = np.unique(ranges.file, return_inverse=True)
         order = np.argsort(where, kind="stable")
@@ -116,6 +120,14 @@ class DiskCache:
             image.state[place] = CHECKED
         return True
 
+    def doubt(self, image: Image, number: int) -> bool:
+        """Have a range of an image compared with its checksum again; return whether this process has done so."""
+        place = int(self._place[number])
+        if image.state[place] != CHECKED:
+            return False
+        image.state[place] = HELD
+        return True
+
     @contextmanager
     def room(self, file: int, size: int, *, evict: bool) -> Iterator[Image | None]:
         """Provide the image of a file, with room for bytes while the block runs; None if the cache has none.
@@ -125,13 +137,36 @@ class DiskCache:
             size: bytes that are written there at most, in one stretch of the file.
             evict: delete images for it if need be.
         """
-        if self._is_full or not self._budget.reserve(size, evict=evict):
+        if not self._reserve(size, evict=evict):
             yield None
             return
         try:
             yield self._image(file)
         finally:
-            self._budget.spent(size)
+            try:
+                self._budget.spent(size)
+            except OSError as err:
+                self._fail(err)
+
+    def _reserve(self, size: int, *, evict: bool) -> bool:
+        if self._is_full:
+            return False
+        try:
+            return self._budget.reserve(size, evict=evict)
+        except OSError as err:
+            self._fail(err)
+            return False
+        finally:
+            self._close_deleted(now=evict)
+
+    def _close_deleted(self, *, now: bool = False) -> None:
+        """Close images that this process or another has deleted, for their space is free only then."""
+        if not now and time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        with self._lock:
+            self._looked = time.monotonic()
+            for file in [file for file, image in self._images.items() if image.is_deleted()]:
+                del self._images[file]
 
     def write(self, image: Image, offset: int, parts: Sequence[memoryview]) -> bool:
         """Write bytes for which there is room, in parts that are contiguous; return whether the disk took them."""
@@ -154,7 +189,10 @@ class DiskCache:
         return True
 
     def _fail(self, err: OSError) -> None:
-        self._is_full = True
+        with self._lock:
+            was_full, self._is_full = self._is_full, True
+        if was_full:
+            return
         what = "is full" if err.errno in (errno.ENOSPC, errno.EDQUOT) else f"fails ({err.strerror})"
         warnings.warn(f"the disk of the cache in {self._folder} {what}; nothing more is stored there", stacklevel=3)
 

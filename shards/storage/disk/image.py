@@ -87,17 +87,24 @@ class Image:
 
     def is_deleted(self) -> bool:
         """Return whether the image was deleted, so that it takes up space for nobody but who has it open."""
-        return os.fstat(self.descriptor).st_nlink == 0
+        try:
+            return os.fstat(self.descriptor).st_nlink == 0
+        except OSError:  # It lay on a file system that is gone.
+            return True
 
     def touch(self) -> None:
         """Say that the image is in use."""
         if (now := time.monotonic()) - self._touched > _TOUCH_SECONDS:
             self._touched = now
-            os.utime(self.descriptor)
+            with suppress(OSError):
+                os.utime(self.descriptor)
 
     def refresh(self) -> None:
         """Learn which ranges other processes have written."""
-        found = np.frombuffer(os.pread(self.descriptor, len(self.state), self._states), np.uint8)
+        try:
+            found = np.frombuffer(os.pread(self.descriptor, len(self.state), self._states), np.uint8)
+        except OSError:
+            return
         if len(found) == len(self.state):
             self.state[(self.state == ABSENT) & (found == HELD)] = HELD
 

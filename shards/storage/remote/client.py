@@ -14,8 +14,10 @@ from shards.storage.remote.failures import Refused, refused
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-TIMEOUT: Final = timedelta(seconds=30)
-"""Of a request, from its start to the last byte of its answer."""
+_SILENCE: Final = timedelta(seconds=30)
+"""Without a byte of an answer, at most."""
+TIMEOUT: Final = timedelta(seconds=120)
+"""Of a request, from its start to the last byte of its answer: on a slow line many requests share what it carries."""
 _CONNECT: Final = timedelta(seconds=5)
 _PIECE: Final = 256 << 10
 """Bytes of a piece of an answer, at least; memory of that size is used again for the next without page faults."""
@@ -237,7 +239,7 @@ def _make(address: Address) -> "ObjectStore":
 
     # Attempts are counted by `attempts` alone.
     retry: Any = {"max_retries": 0, "retry_timeout": TIMEOUT}
-    options: Any = {"timeout": TIMEOUT, "connect_timeout": _CONNECT}
+    options: Any = {"timeout": TIMEOUT, "read_timeout": _SILENCE, "connect_timeout": _CONNECT}
     _, first, *rest = address.parts
     prefix = "/".join(rest) or None
     if address.scheme in ("http", "https"):

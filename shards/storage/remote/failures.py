@@ -65,5 +65,10 @@ def refused(err: Exception) -> Refused:
         return Refused("refused", f"the certificate of its server is not valid here ({reason}){hint}")
     if "No CA certificates were loaded" in text:
         return Refused("refused", f"this machine has no certificates of authorities; {AUTHORITY_HINT}")
+    if "UnexpectedRange {" in text:
+        return Refused("busy", "its server answers with another range than was requested")
+    if found := re.search(r"source: (NoContentRange|ParseContentRange|MissingContentLength)\b", text):
+        what = "length" if found[1] == "MissingContentLength" else "range"
+        return Refused("busy", f"its server does not say which {what} its answer has, which reading needs")
     late = "timed out" in text.lower() or "TimedOut" in text
     return Refused("broken", "the server does not answer in time" if late else "the connection fails")

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +15,7 @@ from shards.runtime.forks import renew_in_children
 from shards.storage.base import FileEntry, Range, Ranges, RangeTable, Unreadable, Views
 from shards.storage.disk.cache import DiskCache
 from shards.storage.disk.image import Image
-from shards.storage.remote.arrival import Arrival
-from shards.storage.remote.attempts import attempt
+from shards.storage.remote.arrival import Found, Receiver
 from shards.storage.remote.client import Client
 from shards.storage.remote.coalesce import Span, by_need, coalesce
 from shards.storage.remote.failures import Refused
@@ -26,29 +24,20 @@ from shards.storage.remote.pool import Job, Pool
 _NOW: Final = 0
 _SOON: Final = 1
 _LATER: Final = 2
-_MOST_APART: Final = 4096
-"""Bytes between two ranges, at most, that are written although nobody wants them."""
-_DOWNLOADS: Final = 3
-"""Times that a range is fetched whose checksum is wrong, before the reader is given it and says so."""
 _KEPT_BYTES: Final = 256 << 20
 """Bytes of answers that are kept in memory until somebody asks for them, where the cache has no room."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Ranges that a request brought, and the image that has those which were not kept; None if none has."""
-
-    arrival: Arrival
-    image: Image | None
-
-
 class _Request:
-    """A request for a span, and what it found: None if it was not sent, as others had put all of it into the cache."""
+    """A request for a span, and what it found: None if it was not sent, as others had put all of it into the cache.
 
-    def __init__(self, number: int, span: Span) -> None:
-        self.number, self.span = number, span
-        self.job: Job
-        self.found: _Found | None = None
+    Its job knows it by its number: in a cycle of references its image would stay open until a garbage collection, which
+    takes up space on the disk although the image is deleted.
+    """
+
+    def __init__(self, number: int, span: Span, job: Job) -> None:
+        self.number, self.span, self.job = number, span, job
+        self.found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +71,14 @@ class RemoteFiles:
             cache: for what was fetched; closed with this.
         """
         self._client, self._files, self._table, self._cache = client, files, table, cache
-        # Nothing between two ranges that are no further apart can be a third.
-        self._apart = max(int(table.ranges.length.min(initial=_MOST_APART)) - 1, 0)
-        self.pool = Pool()
-        self._tags: dict[int, str | None] = {}
+        self.pool, self._receiver = Pool(), Receiver(client, files, table, cache)
         self.renew_after_fork()
         renew_in_children(self)
 
     def renew_after_fork(self) -> None:
         """See `shards.runtime.forks`: requests under way are the parent's."""
         self._lock = threading.Lock()
-        self._closing = threading.Event()
+        self._receiver.stop = threading.Event()
         self._request_of: NDArray[np.int32] = np.zeros(len(self._table.crc32c), np.int32)
         self._requests: dict[int, _Request] = {}
         self._kept: OrderedDict[int, _Request] = OrderedDict()
@@ -140,30 +126,49 @@ class RemoteFiles:
         """See `Files`."""
         assert isinstance(prepared, _Prepared)
         self._check(place)
-        request, image = prepared.requests.get(place.number), prepared.images.get(place.file)
+        request = prepared.requests.get(place.number)
         while True:
             if request is not None:
                 found = self._wait(request, place)
                 if found is not None and (content := found.arrival.kept.get(place.number)) is not None:
                     break
-                image = self._cache.find(_one(place))[0].get(place.file) if found is None else found.image
+            image = self._image(place, prepared, request)
             if image is not None and self._cache.read(image, place.number, place.offset, buffer):
                 return True
-            # The image was damaged, or the last use of the range is long ago.
-            request = self._send(_one(place), _NOW)[place.number]
-        if len(content) != place.length:
-            what = f"ends after {len(content)} bytes, expected {place.length} at offset {place.offset}"
-            raise Unreadable(self.path(place.file), what)
+            # The image was damaged, or the last use of the range is long ago. If it was just written, it is no place to
+            # read from.
+            if request is not None:
+                self._expire(request)
+            request = self._send(_one(place), _NOW, stored=request is None)[place.number]
         np.copyto(buffer, content)
         return False
 
-    def _wait(self, request: _Request, place: Range) -> _Found | None:
+    def doubt(self, place: Range, prepared: object) -> bool:
+        """See `Files`: the copy is that in the cache."""
+        assert isinstance(prepared, _Prepared)
+        image = self._image(place, prepared, prepared.requests.get(place.number))
+        return image is not None and self._cache.doubt(image, place.number)
+
+    def _image(self, place: Range, prepared: _Prepared, request: _Request | None) -> Image | None:
+        """Return the image that holds a range, if one does: by what was prepared, or by a request that is over."""
+        if request is None:
+            return prepared.images.get(place.file)
+        if request.found is None:
+            return self._cache.find(_one(place))[0].get(place.file)
+        return request.found.image
+
+    def _wait(self, request: _Request, place: Range) -> Found | None:
         try:
-            request.job.future.result()
-        except Refused as err:
-            raise Unreadable(self.path(place.file), f"cannot be read: {err.what}") from None
+            error = request.job.future.exception()
         except CancelledError:
             raise ValueError("the store is closed, expected it open") from None
+        if error is not None and self._receiver.stop.is_set():
+            raise ValueError("the store is closed, expected it open")
+        if isinstance(error, Refused):
+            # It is not raised itself, for its traceback would lead back to the request.
+            raise Unreadable(self.path(place.file), f"cannot be read: {error.what}")
+        if error is not None:
+            raise error
         return request.found
 
     def _check(self, place: Range) -> None:
@@ -187,7 +192,7 @@ class RemoteFiles:
         if len(missing):
             self._send(missing, _LATER)
 
-    def _send(self, ranges: Ranges, urgency: int) -> dict[int, _Request]:
+    def _send(self, ranges: Ranges, urgency: int, *, stored: bool = True) -> dict[int, _Request]:
         """Send requests for ranges, but for those that are under way; return the request for each range."""
         sizes = np.array([file.size_bytes for file in self._files], np.int64)[ranges.file]
         ranges = ranges.take((ranges.offset >= 0) & (ranges.offset <= sizes - ranges.length))
@@ -199,8 +204,7 @@ class RemoteFiles:
                 spans = by_need(spans, ranges.number)
             for span in spans:
                 self._last += 1
-                request = self._requests[self._last] = _Request(self._last, span)
-                request.job = self._job(self._last, span)
+                request = self._requests[self._last] = self._request(self._last, span, stored=stored)
                 self._request_of[span.ranges.number] = self._last
                 waiting.append(request)
             found = {}
@@ -210,65 +214,24 @@ class RemoteFiles:
         self.pool.submit([request.job for request in waiting], urgency)
         return found
 
-    def _job(self, number: int, span: Span) -> Job:
-        # It knows the request by number: one that held it would keep a deleted image open until garbage is collected.
-        return Job(
-            lambda job: self._download(span, at_once=job.urgency < _LATER),
-            lambda result, error: self._finish(number, result, error),
-            span.end - span.start,
-        )
+    def _request(self, number: int, span: Span, *, stored: bool) -> _Request:
+        def run(job: Job) -> Found | None:
+            if job.urgency == _LATER and self._cache.find(span.ranges)[1].all():
+                return None
+            return self._receiver.receive(span, stored=stored)
 
-    def _download(self, span: Span, *, at_once: bool) -> _Found | None:
-        """Return what a request for a span brings; None if the cache has all of it meanwhile."""
-        if not at_once and self._cache.find(span.ranges)[1].all():
-            return None
-        size = span.end - span.start
-        # Requests under way are many, and would delete much of a small cache for what has not arrived yet.
-        with self._cache.room(span.file, size, evict=False) as image:
-            arrival = self._receive(span, image)
-            self._hold(arrival, image)
-        if image is None and arrival.right.any():
-            with self._cache.room(span.file, size, evict=True) as image:
-                if image is not None:
-                    arrival.store(partial(self._cache.write, image))
-                    self._hold(arrival, image)
-        return _Found(arrival, image)
+        def finish(result: Found | None, error: BaseException | None) -> None:
+            self._finish(number, result, error)
 
-    def _receive(self, span: Span, image: Image | None) -> Arrival:
-        """Send a request for a span until its ranges are right, several times if need be."""
-        file = span.file
-        expected = self._table.crc32c[span.ranges.number]
-        write = None if image is None else partial(self._cache.write, image)
+        return _Request(number, span, Job(run, finish, span.end - span.start))
 
-        def send() -> tuple[Arrival, str | None]:
-            arrival = Arrival(span, expected, self._apart)
-            answer = self._client.stream(self._files[file].name, span.start, span.end)
-            if answer.size_bytes != (size := self._files[file].size_bytes):
-                raise Refused("changed", f"the object has {answer.size_bytes} bytes, expected {size}")
-            for piece in answer.pieces:
-                if self._closing.is_set():
-                    raise CancelledError
-                arrival.take(piece, write)
-            arrival.end()
-            return arrival, answer.tag
-
-        for _ in range(_DOWNLOADS):
-            arrival, tag = attempt(send, stop=self._closing)
-            if arrival.right.all():
-                self._tags[file] = tag
-                break
-            if self._tags.get(file, tag) != tag:
-                raise Refused("changed", "it was changed since it was first read")
-        return arrival
-
-    def _hold(self, arrival: Arrival, image: Image | None) -> None:
-        if image is not None and len(stored := arrival.stored()):
-            self._cache.hold(image, stored)
-
-    def _finish(self, number: int, found: _Found | None, error: BaseException | None) -> None:
+    def _finish(self, number: int, found: Found | None, error: BaseException | None) -> None:
         """Keep what came and has no room in the cache."""
+        if isinstance(error, Refused):
+            error.__traceback__ = error.__context__ = None
         with self._lock:
-            request = self._requests[number]
+            if (request := self._requests.get(number)) is None:
+                return
             request.found = found
             if error is not None or found is None or not found.arrival.kept or not found.arrival.right.all():
                 self._forget(request)
@@ -280,6 +243,13 @@ class RemoteFiles:
                 self._kept_bytes -= _kept_bytes(oldest)
                 self._forget(oldest)
 
+    def _expire(self, request: _Request) -> None:
+        """Let the next one who needs its ranges send another request, although some of them are kept."""
+        with self._lock:
+            if self._kept.pop(request.number, None) is not None:
+                self._kept_bytes -= _kept_bytes(request)
+            self._forget(request)
+
     def _forget(self, request: _Request) -> None:
         """Let the next one who needs its ranges look into the cache, or send another request."""
         numbers = request.span.ranges.number
@@ -288,8 +258,12 @@ class RemoteFiles:
 
     def close(self) -> None:
         """See `Files`."""
-        self._closing.set()
+        self._receiver.stop.set()
         self.pool.close()
+        with self._lock:
+            self._request_of[:] = 0
+            self._requests.clear()
+            self._kept.clear()
         self._cache.close()
 
 

@@ -96,7 +96,8 @@ class Pool:
 
     def _push(self, job: Job, urgency: int) -> None:
         if self._is_closed:
-            job.future.cancel()
+            if job.started is None:
+                job.future.cancel()
             return
         self._count += 1
         heapq.heappush(self._queue, (urgency, self._count, job))
@@ -130,6 +131,7 @@ class Pool:
                     self._running.add(job)
                     self._begun.notify()
             self._do(job)
+            del job  # What it holds is freed although this thread has nothing else to do.
 
     def _do(self, job: Job) -> None:
         began, result, error = time.monotonic(), None, None
@@ -167,18 +169,21 @@ class Pool:
             with self._condition:
                 if not self._running:
                     self._begun.wait_for(lambda: self._running or self._is_closed)
-                now = time.monotonic()
-                for job in list(self._running):
-                    slow = self._slow.get(job.size_class)
-                    # Nobody waits for what is fetched ahead.
-                    if slow is None or job.urgency or job.is_hedged or job.started is None or now - job.started <= slow:
-                        continue
-                    if self.num_hedged >= _MOST_HEDGES * self.num_sent:
-                        break
-                    job.is_hedged = True
-                    self.num_hedged += 1
-                    self._push(job, -1)
+                self._hedge_slow()
             time.sleep(_TICK)
+
+    def _hedge_slow(self) -> None:
+        now = time.monotonic()
+        for job in list(self._running):
+            slow = self._slow.get(job.size_class)
+            # Nobody waits for what is fetched ahead.
+            if slow is None or job.urgency or job.is_hedged or job.started is None or now - job.started <= slow:
+                continue
+            if self.num_hedged >= _MOST_HEDGES * self.num_sent:
+                break
+            job.is_hedged = True
+            self.num_hedged += 1
+            self._push(job, -1)
 
     def close(self) -> None:
         """Give up what waits, and wait for what is under way; closing twice is harmless."""
@@ -189,7 +194,8 @@ class Pool:
             self._condition.notify_all()
             self._begun.notify_all()
         for _, _, job in waiting:
-            job.future.cancel()
+            if job.started is None:  # Others are under way, and were queued twice.
+                job.future.cancel()
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join()

@@ -95,3 +95,18 @@ def test_an_error_is_that_of_the_job_and_closing_gives_up_what_waits() -> None:
     pool.close()
     assert second.future.cancelled()
     assert third.future.cancelled()
+
+
+def test_closing_waits_for_what_is_under_way_and_was_queued_twice() -> None:
+    """It ends as others do: its thread ended with an error, as its future was cancelled."""
+    pool, hold, begun = Pool(1), threading.Event(), threading.Event()
+    pool.submit([job(begun.wait)], 0)
+    twice = job(hold.wait)
+    pool.submit([twice], 2)
+    pool.submit([twice], 1)
+    begun.set()
+    while twice.started is None:
+        time.sleep(0.001)
+    threading.Timer(0.05, hold.set).start()
+    pool.close()
+    assert twice.future.result(10) is None
