@@ -192,7 +192,7 @@ class Receiver:
             while arrival.missing() and (piece := next(answer.pieces, None)) is not None:
                 arrival.take(piece, write)
                 if stop.is_set():
-                    raise Refused("refused", "nobody needs it any more")
+                    raise Refused("refused", "the answer is not needed any more")
             if missing := arrival.missing():
                 length = span.end - span.start
                 raise Refused("broken", f"an answer ends after {length - missing} bytes, expected {length}")

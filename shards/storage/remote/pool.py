@@ -186,7 +186,7 @@ class Pool:
             self._push(job, -1)
 
     def give_up(self) -> None:
-        """Cancel the futures of all jobs; what is under way goes on, and its result is lost."""
+        """Cancel the futures of all jobs; what is under way continues, and its result is lost."""
         with self._condition:
             jobs = {job for _, _, job in self._queue} | self._running
             self._queue.clear()
