@@ -64,7 +64,7 @@ def await_end() -> None:
 
     One that was killed refuses connections before it has ended, and until then nothing starts another.
     """
-    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
     late = time.monotonic() + _END_SECONDS
     while pid is not None and time.monotonic() < late:
         try:

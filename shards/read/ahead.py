@@ -38,3 +38,10 @@ class ReadAhead:
             CorruptShard: a file is absent, or of another size than the manifest says.
         """
         self._files.advise(self._readers.of(group).uncached(self._extents.rows(indices)))
+
+    def give_up(self) -> None:
+        """End reads of all threads that wait for object storage with a ValueError, as Ctrl-C does in training.
+
+        What was announced is given up, too. Later reads work as before.
+        """
+        self._files.give_up()

@@ -112,7 +112,6 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
         self._files = place.open(files_of(self.manifest), self._table)
         self._cache = SharedCache(self.folder, self._identity, self._extents.length)
         self._readers = Readers(self.manifest, self.index, self._extents, self._files, self._cache)
-        self._reader = self._readers.record
         self._threads = Threads(self.num_threads, "decode")
 
     def _table(self) -> RangeTable:
@@ -147,6 +146,7 @@ class Store(MemorySharing, ReadAhead, PatchSequence):
 
     def close(self) -> None:
         """Stop the decode threads, close all files and release shared memory; closing twice is harmless."""
+        self._files.give_up()
         self._threads.close()
         self._files.close()
         self._cache.close()

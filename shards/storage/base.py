@@ -227,6 +227,9 @@ class Files(Protocol):
             CorruptShard: see `Files`.
         """
 
+    def give_up(self) -> None:
+        """Have whoever waits for a range in `bring` or `fetch` get a ValueError; later reads work as before."""
+
     def close(self) -> None:
         """Close all files; closing twice is harmless."""
 

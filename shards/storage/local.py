@@ -188,6 +188,9 @@ class LocalFiles:
         for file, descriptor in zip(numbers.tolist(), self._opened(numbers).tolist(), strict=True):
             self._adviser.advise([(descriptor, 0, self._files[file].size_bytes)])
 
+    def give_up(self) -> None:
+        """See `Files`: a local file does not keep anyone waiting."""
+
     def close(self) -> None:
         """See `Files`."""
         self._adviser.close()

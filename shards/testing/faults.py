@@ -188,6 +188,10 @@ class FaultyFiles:
         if not self._faults.strike("advise_files", "io", "memory"):
             self._files.advise_files(ranges)
 
+    def give_up(self) -> None:
+        """See `Files`."""
+        self._files.give_up()
+
     def close(self) -> None:
         """See `Files`."""
         self._files.close()

@@ -225,6 +225,10 @@ class Loader:
                     prepared = running.ready.get()
                 except Finished:
                     break
+                except KeyboardInterrupt:
+                    # Whoever waits for a server would go on for minutes.
+                    self.reader.store.give_up()
+                    raise
                 finally:
                     self.wait_seconds += time.perf_counter() - start
                 batch = prepared.batch

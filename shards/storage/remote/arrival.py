@@ -179,7 +179,7 @@ class Receiver:
 
     def _send(self, span: Span, image: Image | None) -> Arrival:
         """Send a request for a span until its ranges are right, several times if need be."""
-        file = span.file
+        file, stop = span.file, self.stop
         expected = self._table.crc32c[span.ranges.number]
         write = None if image is None else partial(self._cache.write, image)
 
@@ -191,15 +191,15 @@ class Receiver:
             # What a server sends beyond the span is not waited for.
             while arrival.missing() and (piece := next(answer.pieces, None)) is not None:
                 arrival.take(piece, write)
-                if self.stop.is_set():
-                    raise Refused("refused", "it is not needed any more")
+                if stop.is_set():
+                    raise Refused("refused", "the answer is not needed any more")
             if missing := arrival.missing():
                 length = span.end - span.start
                 raise Refused("broken", f"an answer ends after {length - missing} bytes, expected {length}")
             return arrival, answer.tag
 
         for _ in range(_DOWNLOADS):
-            arrival, tag = attempt(send, stop=self.stop)
+            arrival, tag = attempt(send, stop=stop)
             if arrival.right.all():
                 self._tags[file] = tag
                 break

@@ -161,9 +161,7 @@ class RemoteFiles:
         try:
             error = request.job.future.exception()
         except CancelledError:
-            raise ValueError("the store is closed, expected it open") from None
-        if error is not None and self._receiver.stop.is_set():
-            raise ValueError("the store is closed, expected it open")
+            raise ValueError("the read was given up, for the store is closed or the program was interrupted") from None
         if isinstance(error, Refused):
             # It is not raised itself, for its traceback would lead back to the request.
             raise Unreadable(self.path(place.file), f"cannot be read: {error.what}")
@@ -256,14 +254,22 @@ class RemoteFiles:
         self._request_of[numbers[self._request_of[numbers] == request.number]] = 0
         self._requests.pop(request.number, None)
 
-    def close(self) -> None:
-        """See `Files`."""
+    def give_up(self) -> None:
+        """See `Files`: requests under way are not repeated if they fail."""
         self._receiver.stop.set()
-        self.pool.close()
+        self._receiver.stop = threading.Event()
         with self._lock:
             self._request_of[:] = 0
             self._requests.clear()
             self._kept.clear()
+            self._kept_bytes = 0
+        self.pool.give_up()
+
+    def close(self) -> None:
+        """See `Files`."""
+        self.give_up()
+        self._receiver.stop.set()
+        self.pool.close()
         self._cache.close()
 
 

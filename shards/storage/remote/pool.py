@@ -185,6 +185,17 @@ class Pool:
             self.num_hedged += 1
             self._push(job, -1)
 
+    def give_up(self) -> None:
+        """Cancel the futures of all jobs; what is under way continues, and its result is lost."""
+        with self._condition:
+            jobs = {job for _, _, job in self._queue} | self._running
+            self._queue.clear()
+            self._running.clear()
+            for job in jobs:
+                job.is_over = True
+        for job in jobs:
+            job.future.cancel()
+
     def close(self) -> None:
         """Give up what waits, and wait for what is under way; closing twice is harmless."""
         with self._condition:

@@ -86,7 +86,7 @@ def test_every_effect_of_reading_fails_once(
             fired.add(faults.fired)
             continue
         with opened as store:
-            store._reader._cache = FaultyCache(store._cache, faults)
+            store._readers.record._cache = FaultyCache(store._cache, faults)
             for name, step in STEPS.items():
                 is_fresh = faults.fired is None
                 try:

@@ -18,7 +18,7 @@ class Answers(ThreadingHTTPServer):
     Attributes:
         fault: of the answers to requests for ranges of files with records: `none`, `short` (the length of the answer is
             that of half of the range), `endless` (more follows), `another` (range), `unsaid` (no range), `chunked`.
-        each: one of that number of these answers has the fault.
+        each: one of N of these answers has the fault.
         seen: answers by fault.
     """
 

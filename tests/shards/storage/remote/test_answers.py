@@ -58,7 +58,7 @@ def test_an_answer_that_is_always_wrong_is_said(
 
 
 def test_an_answer_that_does_not_end_is_left_where_it_should(server: Answers, packed_store: Path) -> None:
-    """Bytes after the range are neither kept nor waited for."""
+    """Bytes that follow the range are neither kept nor waited for."""
     with shards.open(packed_store) as local, shards.open(server.address) as store:
         server.fault = "endless"
         assert np.array_equal(read_rows(store, ROWS[:8]), read_rows(local, ROWS[:8]))

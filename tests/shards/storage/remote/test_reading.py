@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import threading
 import time
 from pathlib import Path
 
@@ -242,3 +243,34 @@ def test_closing_does_not_wait_for_a_server_that_is_down(
     begun = time.monotonic()
     store.close()
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("end", ["give_up", "close"])
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_reads_that_wait_for_a_server_can_be_given_up(s3: Shelf, tar_store: Path, end: str, num_threads: int) -> None:
+    """They end with an error at once, in all threads; what is read after `give_up` is right."""
+    address = s3.store(tar_store)
+    with shards.open(tar_store) as local, shards.open(address, num_threads=num_threads) as store:
+        s3.proxy.seen.clear()
+        s3.proxy.weather = Weather(latency=4)
+        errors: list[Exception] = []
+
+        def read() -> None:
+            with pytest.raises(ValueError, match="was given up") as err:
+                read_rows(store, ROWS)
+            errors.append(err.value)
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        while not s3.proxy.num_requests:
+            time.sleep(0.01)
+        ending = threading.Thread(target=getattr(store, end))
+        ending.start()
+        for reader in readers:
+            reader.join(2)
+        assert len(errors) == 2
+        s3.proxy.weather = Weather()
+        if end == "give_up":
+            assert np.array_equal(read_rows(store, ROWS), read_rows(local, ROWS))
+        ending.join()
