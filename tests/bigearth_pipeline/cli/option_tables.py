@@ -91,7 +91,7 @@ TRAIN = {
     "machine.cache_dir": Option(
         shown_by="shards/storage/disk/test_cache.py::test_a_second_run_sends_no_request_for_records"
     ),
-    "machine.cache_bytes": Option(shown_by="shards/storage/disk/test_cache.py::test_the_cache_keeps_to_its_size"),
+    "machine.cache_bytes": Option(shown_by="shards/storage/disk/test_budget.py::test_the_cache_keeps_to_its_size"),
     "machine.mapped": Option(shown_by=f"{CLI}::test_damage_is_one_line"),
     "machine.verify": Option(shown_by="trainer/data/test_loader_failures.py::test_a_damaged_record_names_itself"),
     "augmentation.augment": Option(

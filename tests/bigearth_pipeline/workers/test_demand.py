@@ -92,7 +92,8 @@ def test_a_cluster_that_adapts_grows_and_shrinks(tmp_path: Path) -> None:
             _wait_for(cluster, 0)
             second = dict(workers.map(report, range(12), 2))
         assert sorted(first) == list(range(12))
-        assert len(set(first.values())) == 3
+        # By their marks: on a busy machine one that goes just before it answers has its work done again by another.
+        assert len(list(tmp_path.iterdir())) >= 3
         assert second == {item: 2 * item for item in range(12)}
         _wait_for(cluster, 0)
 
